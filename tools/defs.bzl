@@ -91,3 +91,97 @@ def protopage_cc_benchmark(name, copts = [], deps = [], tags = [], **kwargs):
         deps = _labels(deps) + ["@com_github_google_benchmark//:benchmark_main"],
         **kwargs
     )
+
+# Instruction sets that kernels are compiled for, the flags of each, and what a
+# mangled name in the namespace of that set contains.
+_ISAS = {
+    "avx2": struct(copts = ["-march=x86-64-v3"], mangled = "4avx2"),
+    "avx512": struct(
+        copts = [
+            "-march=x86-64-v4",
+            # GCC prefers 256 bits on most CPUs; who asks for these kernels wants 512.
+            "-mprefer-vector-width=512",
+        ],
+        mangled = "6avx512",
+    ),
+}
+
+def protopage_isa_library(name, srcs, hdrs, copts = [], deps = [], visibility = None):
+    """Compiles `srcs` once for each instruction set, to be chosen when the program starts.
+
+    The sources put what they define in a namespace whose name is a macro, and
+    the header declares it once for each set:
+
+        // kernels.h
+        namespace protopage {
+        namespace avx2 { void Scale(float* x, int64_t n, float by); }
+        namespace avx512 { void Scale(float* x, int64_t n, float by); }
+        }
+        // kernels.cc
+        namespace protopage {
+        namespace PROTOPAGE_ISA { void Scale(float* x, int64_t n, float by) {...} }
+        }
+
+    The caller picks one by __builtin_cpu_supports("x86-64-v4"). The trap is that
+    an inline function or a template (std::vector, Eigen, our own headers) that
+    both compile has one name; the linker keeps one of the two, and the program
+    dies of an illegal instruction on a smaller CPU. So the objects of a set are
+    joined and every symbol outside of its namespace is made local; a test,
+    <name>_symbol_test, looks at what is left. Eigen's namespace is renamed as
+    well, for who reads a profile. What crosses the border is plain: pointers
+    and numbers, no Eigen types; nothing throws.
+
+    Args:
+      name: of the library to depend on.
+      srcs: compiled once for each set, with PROTOPAGE_ISA defined as its name.
+      hdrs: the public header.
+      copts: more flags for the sources; -O3 is there already.
+      deps: of the sources and the header.
+      visibility: of the library.
+    """
+    archives = []
+    for isa, settings in _ISAS.items():
+        objects = name + "_" + isa + "_objects"
+        protopage_cc_library(
+            name = objects,
+            srcs = srcs + hdrs,
+            copts = ["-O3", "-DPROTOPAGE_ISA=" + isa, "-DEigen=Eigen_" + isa] +
+                    settings.copts + copts,
+            deps = deps,
+        )
+        archives.append("lib{}_{}.a".format(name, isa))
+        native.genrule(
+            name = name + "_" + isa + "_archive",
+            srcs = [objects],
+            outs = [archives[-1]],
+            # Groups of inline functions are resolved in the join, or the linker
+            # would still drop a group for another of the same name.
+            cmd = """
+                set -e
+                joined=$(@D)/{name}_{isa}.o
+                $(LD) -r --force-group-allocation -o $$joined \
+                    --whole-archive $$(echo $(SRCS) | tr ' ' '\\n' | grep '\\.a$$' | head -n 1)
+                $(OBJCOPY) --wildcard --keep-global-symbol='_ZN*{mangled}*' $$joined
+                rm -f $@
+                $(AR) rcsD $@ $$joined
+                rm -f $$joined
+            """.format(name = name, isa = isa, mangled = settings.mangled),
+            toolchains = ["@bazel_tools//tools/cpp:current_cc_toolchain"],
+        )
+    protopage_cc_library(
+        name = name,
+        srcs = archives,
+        hdrs = hdrs,
+        deps = deps,
+        visibility = visibility,
+    )
+    native.sh_test(
+        name = name + "_symbol_test",
+        size = "small",
+        srcs = [_label("//tools:isa_symbol_test.sh")],
+        args = [
+            "$(location {}) {}".format(archive, settings.mangled)
+            for archive, settings in zip(archives, _ISAS.values())
+        ],
+        data = archives,
+    )

@@ -1,6 +1,8 @@
 // Does one real thing with each library that protopage links, so that a
 // machine whose libraries do not work fails here and not somewhere inside.
 
+#include <ft2build.h>
+
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -8,8 +10,6 @@
 #include <cstring>
 #include <string>
 #include <vector>
-
-#include <ft2build.h>
 #include FT_FREETYPE_H
 
 #include "Eigen/Dense"
@@ -123,9 +123,9 @@ TEST(Hdf5Test, WritesAndReadsACompressedDataset) {
                                    H5P_DEFAULT, properties, H5P_DEFAULT);
   ASSERT_GE(dataset, 0);
   const int written[] = {1, 2, 3, 4};
-  ASSERT_GE(H5Dwrite(dataset, H5T_NATIVE_INT, H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                     written),
-            0);
+  ASSERT_GE(
+      H5Dwrite(dataset, H5T_NATIVE_INT, H5S_ALL, H5S_ALL, H5P_DEFAULT, written),
+      0);
   int read[4] = {};
   ASSERT_GE(
       H5Dread(dataset, H5T_NATIVE_INT, H5S_ALL, H5S_ALL, H5P_DEFAULT, read), 0);

@@ -29,12 +29,12 @@ def _impl(ctx):
         found = [path for path in tried if ctx.path(path).exists]
         if not found:
             fail(("\n\n@{repo} needs the Debian package {package}, which is not installed: " +
-                 "none of {tried} exists.\nRun ./bazelw, which installs what is missing, or: " +
-                 "apt-get install {package}\n").format(
-                     repo = ctx.name,
-                     package = ctx.attr.debian_package,
-                     tried = ", ".join(tried),
-                 ))
+                  "none of {tried} exists.\nRun ./bazelw, which installs what is missing, or: " +
+                  "apt-get install {package}\n").format(
+                repo = ctx.name,
+                package = ctx.attr.debian_package,
+                tried = ", ".join(tried),
+            ))
         ctx.symlink(found[0], destination)
     for label, destination in ctx.attr.files.items():
         ctx.symlink(label, destination)

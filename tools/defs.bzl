@@ -1,7 +1,7 @@
 """The macros that every BUILD file of protopage uses.
 
-They add the flags of the project, private visibility, and what makes includes
-that are written from the root ("prototypes/prototype_store.h") work:
+They add the flags of the project, static linking, and what makes includes that
+are written from the root ("prototypes/prototype_store.h") work:
   - in this repository, and in another workspace that has it as an external
     repository, Bazel itself puts the root on the include path;
   - vendored below a folder of another workspace, `includes` does. To vendor,
@@ -50,7 +50,7 @@ def protopage_cc_library(name, copts = [], deps = [], visibility = None, **kwarg
         copts = _copts(copts),
         includes = _includes(),
         linkstatic = True,
-        visibility = _labels(visibility or ["//visibility:private"]),
+        visibility = _labels(visibility),
         deps = _labels(deps),
         **kwargs
     )
@@ -62,7 +62,7 @@ def protopage_cc_binary(name, copts = [], deps = [], visibility = None, **kwargs
         copts = _copts(copts),
         includes = _includes(),
         linkstatic = True,
-        visibility = _labels(visibility or ["//visibility:private"]),
+        visibility = _labels(visibility),
         deps = _labels(deps),
         **kwargs
     )

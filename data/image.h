@@ -1,0 +1,38 @@
+// Image: 8-bit pixels of any size, rows from the top, channels interleaved
+// (HWC): pixel (x, y), channel c lies at pixels[(y * width + x) * channels + c].
+//
+//   Image small;
+//   ResizeImage(photo, 32, 32, &small);
+//   ConvertChannels(1, &small);  // RGB -> grey
+//
+// All arithmetic is in integers, so the bits are the same on every machine.
+#ifndef PROTOPAGE_DATA_IMAGE_H_
+#define PROTOPAGE_DATA_IMAGE_H_
+
+#include <cstdint>
+#include <vector>
+
+namespace protopage {
+
+struct Image {
+  int width = 0;
+  int height = 0;
+  int channels = 0;  // 1 (grey) or 3 (RGB).
+  std::vector<uint8_t> pixels;
+
+  int64_t bytes() const { return int64_t{width} * height * channels; }
+  // Sets the shape and resizes `pixels`, whose content is then unspecified.
+  void Reset(int new_width, int new_height, int new_channels);
+};
+
+// Scales `in` to width x height, each axis on its own: averages over areas where the axis
+// shrinks, interpolates linearly where it grows. `out` must not be `in`.
+void ResizeImage(const Image& in, int width, int height, Image* out);
+
+// Brings the image to 1 or 3 channels: grey is (77 R + 150 G + 29 B + 128) / 256 (the
+// weights of ITU-R BT.601), RGB of a grey image is the grey three times.
+void ConvertChannels(int channels, Image* image);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_DATA_IMAGE_H_

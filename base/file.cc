@@ -1,0 +1,310 @@
+#include "base/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+
+namespace protopage {
+namespace {
+
+absl::Status ErrnoStatus(int error, absl::string_view operation,
+                         absl::string_view path) {
+  const std::string message =
+      absl::StrCat(operation, " ", path, ": ", std::strerror(error));
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return absl::NotFoundError(message);
+    case EEXIST:
+      return absl::AlreadyExistsError(message);
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return absl::PermissionDeniedError(message);
+    case ENOSPC:
+    case EDQUOT:
+    case EMFILE:
+    case ENFILE:
+    case EFBIG:
+      return absl::ResourceExhaustedError(message);
+    case EISDIR:
+      return absl::InvalidArgumentError(message);
+    default:
+      return absl::UnavailableError(message);
+  }
+}
+
+class PosixFile : public File {
+ public:
+  PosixFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~PosixFile() override { close(fd_); }
+
+  absl::Status ReadAt(int64_t offset, void* data, int64_t size) override {
+    const ReadPiece piece{offset, data, size};
+    return ReadPieces(absl::MakeConstSpan(&piece, 1));
+  }
+
+  absl::Status WriteAt(int64_t offset, const void* data,
+                       int64_t size) override {
+    const WritePiece piece{offset, data, size};
+    return WritePieces(absl::MakeConstSpan(&piece, 1));
+  }
+
+  absl::Status ReadPieces(absl::Span<const ReadPiece> pieces) override {
+    return MovePieces(pieces, "read",
+                      [this](const iovec* parts, int count, int64_t offset) {
+                        return preadv(fd_, parts, count, offset);
+                      });
+  }
+
+  absl::Status WritePieces(absl::Span<const WritePiece> pieces) override {
+    return MovePieces(pieces, "write",
+                      [this](const iovec* parts, int count, int64_t offset) {
+                        return pwritev(fd_, parts, count, offset);
+                      });
+  }
+
+  absl::StatusOr<int64_t> Size() override {
+    struct stat info;
+    if (fstat(fd_, &info) != 0) return ErrnoStatus(errno, "stat", path_);
+    return static_cast<int64_t>(info.st_size);
+  }
+
+  absl::Status Truncate(int64_t size) override {
+    if (ftruncate(fd_, size) != 0) return ErrnoStatus(errno, "truncate", path_);
+    return absl::OkStatus();
+  }
+
+  absl::Status Sync() override {
+    if (fdatasync(fd_) != 0) return ErrnoStatus(errno, "sync", path_);
+    return absl::OkStatus();
+  }
+
+  absl::Status Lock() override {
+    if (flock(fd_, LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
+    if (errno == EWOULDBLOCK) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("lock ", path_, ": another process holds it"));
+    }
+    return ErrnoStatus(errno, "lock", path_);
+  }
+
+ private:
+  // Moves runs of touching pieces by `move`, which reads or writes a vector of
+  // buffers at an offset and returns the bytes moved, as preadv does.
+  template <typename Piece, typename Move>
+  absl::Status MovePieces(absl::Span<const Piece> pieces,
+                          absl::string_view operation, Move move) {
+    size_t first = 0;
+    while (first < pieces.size()) {
+      size_t last = first + 1;
+      int64_t end = pieces[first].offset + pieces[first].size;
+      while (last < pieces.size() && last - first < IOV_MAX &&
+             pieces[last].offset == end) {
+        end += pieces[last].size;
+        ++last;
+      }
+      RETURN_IF_ERROR(
+          MoveRun(pieces.subspan(first, last - first), operation, move));
+      PROTOPAGE_CHECK(last == pieces.size() || pieces[last].offset >= end);
+      first = last;
+    }
+    return absl::OkStatus();
+  }
+
+  template <typename Piece, typename Move>
+  absl::Status MoveRun(absl::Span<const Piece> run, absl::string_view operation,
+                       Move move) {
+    std::vector<iovec> parts;
+    parts.reserve(run.size());
+    int64_t left = 0;
+    for (const Piece& piece : run) {
+      parts.push_back({const_cast<void*>(static_cast<const void*>(piece.data)),
+                       static_cast<size_t>(piece.size)});
+      left += piece.size;
+    }
+    int64_t offset = run[0].offset;
+    size_t part = 0;
+    while (left > 0) {
+      const ssize_t moved = move(parts.data() + part,
+                                 static_cast<int>(parts.size() - part), offset);
+      if (moved < 0) {
+        if (errno == EINTR) continue;
+        return ErrnoStatus(errno, operation, path_);
+      }
+      if (moved == 0) {
+        return absl::OutOfRangeError(
+            absl::StrCat(operation, " ", path_, ": the file ends at byte ",
+                         offset, ", ", left, " bytes short"));
+      }
+      offset += moved;
+      left -= moved;
+      int64_t skip = moved;
+      while (part < parts.size() &&
+             skip >= static_cast<int64_t>(parts[part].iov_len)) {
+        skip -= parts[part].iov_len;
+        ++part;
+      }
+      if (skip > 0) {
+        parts[part].iov_base = static_cast<char*>(parts[part].iov_base) + skip;
+        parts[part].iov_len -= skip;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  const int fd_;
+  const std::string path_;
+};
+
+class PosixFileSystem : public FileSystem {
+ public:
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path,
+                                             OpenMode mode) override {
+    int flags = O_CLOEXEC;
+    switch (mode) {
+      case OpenMode::kRead:
+        flags |= O_RDONLY;
+        break;
+      case OpenMode::kReadWrite:
+        flags |= O_RDWR;
+        break;
+      case OpenMode::kCreate:
+        flags |= O_RDWR | O_CREAT | O_TRUNC;
+        break;
+      case OpenMode::kCreateExclusive:
+        flags |= O_RDWR | O_CREAT | O_EXCL;
+        break;
+    }
+    const int fd = open(path.c_str(), flags, 0644);
+    if (fd < 0) return ErrnoStatus(errno, "open", path);
+    return std::unique_ptr<File>(new PosixFile(fd, path));
+  }
+
+  absl::Status Rename(const std::string& from, const std::string& to) override {
+    if (rename(from.c_str(), to.c_str()) != 0) {
+      return ErrnoStatus(errno, "rename", absl::StrCat(from, " to ", to));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Remove(const std::string& path) override {
+    if (unlink(path.c_str()) != 0) return ErrnoStatus(errno, "remove", path);
+    return absl::OkStatus();
+  }
+
+  absl::Status CreateDirectories(const std::string& path) override {
+    for (size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
+      const std::string prefix = path.substr(0, end);
+      if (!prefix.empty() && mkdir(prefix.c_str(), 0755) != 0 &&
+          !IsDirectory(prefix)) {
+        return ErrnoStatus(errno, "create directory", prefix);
+      }
+      if (end == std::string::npos) return absl::OkStatus();
+    }
+  }
+
+  absl::Status RemoveDirectory(const std::string& path) override {
+    if (rmdir(path.c_str()) != 0)
+      return ErrnoStatus(errno, "remove directory", path);
+    return absl::OkStatus();
+  }
+
+  absl::Status SyncDirectory(const std::string& path) override {
+    const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return ErrnoStatus(errno, "open directory", path);
+    const int result = fsync(fd);
+    const int error = errno;
+    close(fd);
+    if (result != 0) return ErrnoStatus(error, "sync directory", path);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<std::string>> List(
+      const std::string& path) override {
+    DIR* directory = opendir(path.c_str());
+    if (directory == nullptr) return ErrnoStatus(errno, "list", path);
+    std::vector<std::string> names;
+    errno = 0;
+    while (const dirent* entry = readdir(directory)) {
+      const std::string name = entry->d_name;
+      if (name != "." && name != "..") names.push_back(name);
+    }
+    const int error = errno;
+    closedir(directory);
+    if (error != 0) return ErrnoStatus(error, "list", path);
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  bool Exists(const std::string& path) override {
+    struct stat info;
+    return stat(path.c_str(), &info) == 0;
+  }
+
+  bool IsDirectory(const std::string& path) override {
+    struct stat info;
+    return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+  }
+};
+
+}  // namespace
+
+FileSystem* DefaultFileSystem() {
+  static FileSystem* file_system = new PosixFileSystem;
+  return file_system;
+}
+
+std::string JoinPath(absl::string_view dir, absl::string_view name) {
+  if (dir.empty()) return std::string(name);
+  return absl::StrCat(dir, dir.back() == '/' ? "" : "/", name);
+}
+
+std::string DirectoryOf(absl::string_view path) {
+  const size_t slash = path.rfind('/');
+  if (slash == absl::string_view::npos) return ".";
+  return std::string(path.substr(0, std::max<size_t>(slash, 1)));
+}
+
+std::string BaseName(absl::string_view path) {
+  const size_t slash = path.rfind('/');
+  return std::string(slash == absl::string_view::npos ? path
+                                                      : path.substr(slash + 1));
+}
+
+absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                   fs->Open(path, OpenMode::kRead));
+  ASSIGN_OR_RETURN(const int64_t size, file->Size());
+  std::string content(size, '\0');
+  RETURN_IF_ERROR(file->ReadAt(0, &content[0], size));
+  return content;
+}
+
+absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
+                                 absl::string_view content) {
+  const std::string temporary = absl::StrCat(path, ".tmp");
+  {
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                     fs->Open(temporary, OpenMode::kCreate));
+    RETURN_IF_ERROR(file->WriteAt(0, content.data(), content.size()));
+    RETURN_IF_ERROR(file->Sync());
+  }
+  RETURN_IF_ERROR(fs->Rename(temporary, path));
+  return fs->SyncDirectory(DirectoryOf(path));
+}
+
+}  // namespace protopage

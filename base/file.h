@@ -1,0 +1,109 @@
+// The File seam: all durable state of the project goes through it, so that a
+// test can replace the disk, count calls, inject faults and simulate power
+// loss.
+//
+//   FileSystem* fs = DefaultFileSystem();
+//   ASSIGN_OR_RETURN(auto file, fs->Open("a.log", OpenMode::kCreate));
+//   RETURN_IF_ERROR(file->WriteAt(0, "hello", 5));
+//   RETURN_IF_ERROR(file->Sync());
+//   RETURN_IF_ERROR(fs->SyncDirectory("."));  // The name is durable too.
+#ifndef PROTOPAGE_BASE_FILE_H_
+#define PROTOPAGE_BASE_FILE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace protopage {
+
+// One piece of a batched read or write: `size` bytes at `offset` of the file.
+struct ReadPiece {
+  int64_t offset;
+  void* data;
+  int64_t size;
+};
+struct WritePiece {
+  int64_t offset;
+  const void* data;
+  int64_t size;
+};
+
+// Thread-safe; concurrent calls on overlapping ranges are the caller's matter.
+// Every error names the file, the operation and errno's text.
+class File {
+ public:
+  virtual ~File() = default;  // Closes without syncing.
+
+  // Reads exactly `size` bytes. Errors: OutOfRange (the file ends before).
+  virtual absl::Status ReadAt(int64_t offset, void* data, int64_t size) = 0;
+  virtual absl::Status WriteAt(int64_t offset, const void* data,
+                               int64_t size) = 0;
+  // Pieces must be sorted by offset and disjoint; neighbours that touch are
+  // moved by one system call. On error any prefix may have been moved.
+  virtual absl::Status ReadPieces(absl::Span<const ReadPiece> pieces) = 0;
+  virtual absl::Status WritePieces(absl::Span<const WritePiece> pieces) = 0;
+  virtual absl::StatusOr<int64_t> Size() = 0;
+  virtual absl::Status Truncate(int64_t size) = 0;
+  // Data and size are on the device when this returns (fdatasync).
+  virtual absl::Status Sync() = 0;
+  // An advisory exclusive lock held until the file is closed or the process
+  // dies. Errors: FailedPrecondition when another process holds it.
+  virtual absl::Status Lock() = 0;
+};
+
+enum class OpenMode {
+  kRead,            // Must exist.
+  kReadWrite,       // Must exist.
+  kCreate,          // Created, or truncated when it exists; read and write.
+  kCreateExclusive  // Must not exist (AlreadyExists); read and write.
+};
+
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+
+  // Errors: NotFound, AlreadyExists, PermissionDenied, others Unavailable or
+  // Internal.
+  virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path,
+                                                     OpenMode mode) = 0;
+  virtual absl::Status Rename(const std::string& from,
+                              const std::string& to) = 0;
+  virtual absl::Status Remove(
+      const std::string& path) = 0;  // A file. NotFound when missing.
+  virtual absl::Status CreateDirectories(
+      const std::string& path) = 0;  // Like mkdir -p.
+  virtual absl::Status RemoveDirectory(
+      const std::string& path) = 0;  // An empty one.
+  // Makes creations, renames and removals of names in the directory durable.
+  virtual absl::Status SyncDirectory(const std::string& path) = 0;
+  virtual absl::StatusOr<std::vector<std::string>> List(
+      const std::string& path) = 0;  // Sorted names.
+  virtual bool Exists(const std::string& path) = 0;
+  virtual bool IsDirectory(const std::string& path) = 0;
+};
+
+// The machine's own file system. Never null, never destroyed.
+FileSystem* DefaultFileSystem();
+
+// "dir/name" with exactly one slash; `name` alone when dir is empty.
+std::string JoinPath(absl::string_view dir, absl::string_view name);
+// The part before the last slash ("." when there is none), and the part after
+// it.
+std::string DirectoryOf(absl::string_view path);
+std::string BaseName(absl::string_view path);
+
+absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path);
+// Readers see the old content or the new, never a part: written beside, synced,
+// renamed over `path`, directory synced.
+absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
+                                 absl::string_view content);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_BASE_FILE_H_

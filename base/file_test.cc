@@ -1,0 +1,107 @@
+#include "base/file.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+std::string TempPath(const std::string& name) {
+  return absl::StrCat(testing::TempDir(), "/file_test_", getpid(), "_", name);
+}
+
+TEST(FileTest, PiecesGoWhereTheyBelong) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempPath("pieces");
+  ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(path, OpenMode::kCreate));
+  // Two that touch, one apart.
+  ASSERT_OK(file->WritePieces({{0, "ab", 2}, {2, "cd", 2}, {8, "ef", 2}}));
+  ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
+  EXPECT_EQ(size, 10);
+  std::string a(3, ' '), b(1, ' '), c(2, ' ');
+  ASSERT_OK(file->ReadPieces({{0, &a[0], 3}, {3, &b[0], 1}, {8, &c[0], 2}}));
+  EXPECT_EQ(a + b + c, "abcdef");
+  EXPECT_THAT(file->ReadAt(9, &c[0], 2),
+              StatusIs(absl::StatusCode::kOutOfRange, "1 bytes short"));
+}
+
+TEST(FileTest, MoreTouchingPiecesThanOneSystemCallTakes) {
+  const std::string path = TempPath("many");
+  ASSERT_OK_AND_ASSIGN(const auto file,
+                       DefaultFileSystem()->Open(path, OpenMode::kCreate));
+  std::string data(5000, 'x');
+  for (size_t i = 0; i < data.size(); ++i)
+    data[i] = static_cast<char>('a' + i % 26);
+  std::vector<WritePiece> pieces;
+  for (int64_t i = 0; i < 5000; ++i) pieces.push_back({i, &data[i], 1});
+  ASSERT_OK(file->WritePieces(pieces));
+  ASSERT_OK_AND_ASSIGN(const std::string read,
+                       ReadFile(DefaultFileSystem(), path));
+  EXPECT_EQ(read, data);
+}
+
+TEST(FileTest, ErrorsNameTheFile) {
+  FileSystem* fs = DefaultFileSystem();
+  EXPECT_THAT(
+      fs->Open("/nowhere/x", OpenMode::kRead),
+      StatusIs(absl::StatusCode::kNotFound, "open /nowhere/x: No such file"));
+  const std::string path = TempPath("exclusive");
+  ASSERT_OK_AND_ASSIGN(const auto file,
+                       fs->Open(path, OpenMode::kCreateExclusive));
+  EXPECT_THAT(fs->Open(path, OpenMode::kCreateExclusive),
+              StatusIs(absl::StatusCode::kAlreadyExists, path));
+  EXPECT_THAT(fs->List("/nowhere"),
+              StatusIs(absl::StatusCode::kNotFound, "/nowhere"));
+}
+
+TEST(FileTest, SecondLockIsRefused) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempPath("lock");
+  ASSERT_OK_AND_ASSIGN(auto first, fs->Open(path, OpenMode::kCreate));
+  ASSERT_OK_AND_ASSIGN(const auto second, fs->Open(path, OpenMode::kReadWrite));
+  EXPECT_OK(first->Lock());
+  EXPECT_THAT(second->Lock(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                       "another process"));
+  first.reset();
+  EXPECT_OK(second->Lock());
+}
+
+TEST(FileTest, DirectoriesAndAtomicWrite) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string dir = JoinPath(TempPath("dir"), "a/b");
+  ASSERT_OK(fs->CreateDirectories(dir));
+  ASSERT_OK(fs->CreateDirectories(dir));
+  EXPECT_TRUE(fs->IsDirectory(dir));
+  const std::string path = JoinPath(dir, "f");
+  ASSERT_OK(WriteFileAtomically(fs, path, "one"));
+  ASSERT_OK(WriteFileAtomically(fs, path, "two"));
+  ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs, path));
+  EXPECT_EQ(content, "two");
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(dir));
+  EXPECT_EQ(names, std::vector<std::string>{"f"});
+  EXPECT_THAT(fs->CreateDirectories(JoinPath(path, "below")),
+              StatusIs(absl::StatusCode::kAlreadyExists, "create directory"));
+  EXPECT_OK(fs->Remove(path));
+  EXPECT_OK(fs->RemoveDirectory(dir));
+  EXPECT_FALSE(fs->Exists(dir));
+}
+
+TEST(FileTest, PathParts) {
+  EXPECT_EQ(JoinPath("a", "b"), "a/b");
+  EXPECT_EQ(JoinPath("a/", "b"), "a/b");
+  EXPECT_EQ(JoinPath("", "b"), "b");
+  EXPECT_EQ(DirectoryOf("a/b/c"), "a/b");
+  EXPECT_EQ(DirectoryOf("c"), ".");
+  EXPECT_EQ(DirectoryOf("/c"), "/");
+  EXPECT_EQ(BaseName("a/b/c"), "c");
+}
+
+}  // namespace
+}  // namespace protopage

@@ -1,0 +1,71 @@
+// Random numbers that are a function of what they are for. A stream is keyed
+// by (seed, purpose, a, b), usually (seed, purpose, step, index), and then read
+// in order; no state survives a step, so a resumed run draws the same numbers.
+//
+//   RandomStream random(seed, RandomPurpose::kAugment, step, image);
+//   const bool flip = random.Below(2) == 1;
+//   const float angle = random.Uniform(-10.0f, 10.0f);
+#ifndef PROTOPAGE_BASE_RANDOM_H_
+#define PROTOPAGE_BASE_RANDOM_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "base/philox.h"
+
+namespace protopage {
+
+// What numbers are for. Values are part of what a run means: append, never
+// renumber.
+enum class RandomPurpose : uint32_t {
+  kTest = 0,
+  kParameterInit = 1,  // a = parameter's position in the net
+  kPrototypeInit = 2,  // a = class
+  kClassSampler = 3,   // a = step
+  kClassSelector = 4,  // a = step
+  kImageSampler = 5,   // a = step
+  kAugment = 6,        // a = step, b = image of the batch
+  kDropout = 7,        // a = op's position in the net, b = step
+  kRender = 8,  // a = class, b = image (the fixed images of rendered sources)
+  kSplit = 9,   // a = class or group
+  kSynthetic = 10,
+  kIndex = 11,
+};
+
+// The Philox key of a stream's (seed, purpose).
+uint64_t RandomKey(uint64_t seed, RandomPurpose purpose);
+
+class RandomStream {
+ public:
+  RandomStream(uint64_t seed, RandomPurpose purpose, uint64_t a, uint32_t b = 0)
+      : key_(RandomKey(seed, purpose)), high_(a), low_(uint64_t{b} << 32) {}
+
+  uint32_t Next();
+  uint64_t Next64();
+  // Uniform integer in [0, n), n > 0; Lemire's multiply-shift without the
+  // rejection, whose bias of n / 2^64 is below anything measurable.
+  uint64_t Below(uint64_t n);
+  // Uniform in [0, 1).
+  float Uniform() { return UnitFloat(Next()); }
+  float Uniform(float low, float high) {
+    return low + (high - low) * Uniform();
+  }
+  // Standard normal (Box-Muller on two draws).
+  float Normal();
+
+ private:
+  uint64_t key_;
+  uint64_t high_;
+  uint64_t low_;
+  PhiloxBlock block_{};
+  int used_ = 4;
+};
+
+// `count` distinct integers of [0, n) in random order, count <= n, in O(count)
+// time and memory whatever n is (Floyd's algorithm, then a shuffle).
+std::vector<int64_t> SampleWithoutReplacement(RandomStream& random, int64_t n,
+                                              int64_t count);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_BASE_RANDOM_H_

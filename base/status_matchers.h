@@ -1,0 +1,57 @@
+// GoogleTest matchers for absl::Status and absl::StatusOr:
+//
+//   EXPECT_OK(store->Sync());
+//   ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+//   EXPECT_THAT(store->Gather(ids, rows),
+//   StatusIs(absl::StatusCode::kOutOfRange, "id 912"));
+#ifndef PROTOPAGE_BASE_STATUS_MATCHERS_H_
+#define PROTOPAGE_BASE_STATUS_MATCHERS_H_
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace protopage {
+
+inline const absl::Status& StatusOf(const absl::Status& status) {
+  return status;
+}
+template <typename T>
+const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
+  return result.status();
+}
+
+// The code is `code` and the message contains `substring`.
+MATCHER_P2(StatusIs, code, substring, "") {
+  const absl::Status& status = StatusOf(arg);
+  *result_listener << status.ToString();
+  return status.code() == code &&
+         std::string(status.message()).find(substring) != std::string::npos;
+}
+
+MATCHER(IsOk, "") {
+  *result_listener << StatusOf(arg).ToString();
+  return StatusOf(arg).ok();
+}
+
+}  // namespace protopage
+
+#define EXPECT_OK(expr) EXPECT_THAT((expr), ::protopage::IsOk())
+#define ASSERT_OK(expr) ASSERT_THAT((expr), ::protopage::IsOk())
+
+#define PROTOPAGE_MATCHERS_CONCAT_INNER(a, b) a##b
+#define PROTOPAGE_MATCHERS_CONCAT(a, b) PROTOPAGE_MATCHERS_CONCAT_INNER(a, b)
+#define ASSERT_OK_AND_ASSIGN(lhs, expr) \
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(       \
+      PROTOPAGE_MATCHERS_CONCAT(protopage_result_, __LINE__), lhs, expr)
+#define PROTOPAGE_ASSERT_OK_AND_ASSIGN(result, lhs, expr) \
+  auto result = (expr);                                   \
+  ASSERT_TRUE(result.ok()) << result.status();            \
+  lhs = std::move(result).value()
+
+#endif  // PROTOPAGE_BASE_STATUS_MATCHERS_H_

@@ -1,0 +1,261 @@
+// Backend: the operations a network is made of, on one device.
+//
+// Above this interface nothing follows a device pointer; below it nothing knows
+// of networks. All floats are float32. Letters: B images, H W C of NHWC
+// activations, D embedding size, K active classes (slots), M rows of a matrix.
+// d_x is the gradient of the loss with respect to x. Gradient outputs are
+// overwritten, not added to, unless said.
+//
+// Results do not depend on the number of threads: reductions over the batch run
+// over fixed blocks whose partial sums are added in block order. Outputs must
+// not overlap inputs except where "in place" is allowed. Shapes are the
+// caller's duty (the graph infers them) and are CHECKed; a Status is for what a
+// device can fail at: memory, launches.
+//
+// One conformance suite (model/backend_conformance.h) holds every backend to a
+// plain double-precision loop. Not thread-safe: one thread drives a backend.
+#ifndef PROTOPAGE_MODEL_BACKEND_H_
+#define PROTOPAGE_MODEL_BACKEND_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "model/tensor.h"
+
+namespace protopage {
+
+enum class DeviceType { kCpu, kCuda };
+
+// Convolution and pooling windows. out = floor((in + pad_before + pad_after -
+// kernel) / stride) + 1, with the padding after implied by out_h and out_w.
+struct Window2d {
+  int64_t batch = 0;
+  int64_t in_h = 0, in_w = 0, in_c = 0;
+  int64_t out_h = 0, out_w = 0, out_c = 0;  // Pooling: out_c == in_c.
+  int64_t kernel_h = 1, kernel_w = 1;
+  int64_t stride_h = 1, stride_w = 1;
+  int64_t pad_top = 0, pad_left = 0;
+};
+
+// Which random numbers a dropout op draws: element i of step `step` keeps its
+// value when UnitFloat(Philox4x32(key, step, i / 4).word[i % 4]) >= rate. See
+// base/philox.h.
+struct DropoutKey {
+  uint64_t key = 0;  // RandomKey(seed, kDropout) mixed with the op's position.
+  uint64_t step = 0;
+};
+
+// The margin of a softmax over cosines; see model/margin_loss.h for the
+// formulas.
+enum class MarginKind : int32_t {
+  kAdditiveCosine,  // s (c_y - m): AM-Softmax, CosFace
+  kAdditiveAngle,   // s cos(theta_y + m), ArcFace with its linear tail
+  kCombined,        // s (cos(m1 theta + m2) - m3)
+};
+struct MarginParams {
+  MarginKind kind = MarginKind::kAdditiveCosine;
+  float scale = 24.0f;
+  float margin = 0.2f;         // m, or m3 of kCombined
+  float m1 = 1.0f, m2 = 0.0f;  // kCombined only
+};
+
+struct AdamParams {
+  float learning_rate = 1e-3f;
+  float beta1 = 0.9f, beta2 = 0.999f;
+  float epsilon = 1e-7f;      // Keras' default
+  float weight_decay = 0.0f;  // Decoupled (AdamW): w -= lr * weight_decay * w
+  int64_t t = 1;              // 1 for the first update
+};
+struct SgdParams {
+  float learning_rate = 0.1f;
+  float momentum =
+      0.0f;  // v = mu v + g; w -= lr v  (Nesterov: w -= lr (g + mu v))
+  bool nesterov = false;
+  float weight_decay = 0.0f;  // L2: g += weight_decay * w
+};
+// One parameter of a fused update; all tensors have one shape.
+struct ParamUpdate {
+  Tensor value, gradient;
+  Tensor state1, state2;  // Adam: m and v. SGD: state1 is the velocity (absent
+                          // when momentum is 0).
+  bool decay =
+      true;  // False: weight_decay does not apply (biases, batch norm).
+};
+
+// The update of unit rows by their class's own momentum: the return rule of a
+// row that was away for a[k] steps, then the step, all on the unit sphere. For
+// each row w with velocity v, gradient g:
+//   v <- mu^a v;  v <- v - (v.w) w;  g <- g - (g.w) w
+//   v <- mu v + g;  w <- w - lr v;  w <- w / |w|;  v <- v - (v.w) w
+// A row whose gradient and velocity are zero does not change by a bit.
+struct RowMomentumParams {
+  float learning_rate = 0.02f;
+  float momentum = 0.9f;
+};
+// Row-wise Adagrad: one accumulator h a row: h <- h + mean_d(g^2); w <- w - lr
+// g / (sqrt(h) + epsilon), with g projected and w renormalised as above.
+struct RowAdagradParams {
+  float learning_rate = 0.02f;
+  float epsilon = 1e-7f;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual DeviceType device() const = 0;
+  // For people: "cpu (2 threads, avx2)".
+  virtual std::string Description() const = 0;
+
+  // --- Memory
+  // ---------------------------------------------------------------------------------
+  // Zero-filled. Errors: ResourceExhausted with the bytes asked for.
+  virtual absl::StatusOr<Tensor> Allocate(DType dtype, const Shape& shape) = 0;
+  // Whole tensors: dst.bytes() or src.bytes() bytes. CopyToHost waits for the
+  // work before it.
+  virtual absl::Status CopyToDevice(const void* src, const Tensor& dst) = 0;
+  virtual absl::Status CopyToHost(const Tensor& src, void* dst) = 0;
+  virtual absl::Status Copy(const Tensor& src, const Tensor& dst) = 0;
+  virtual absl::Status Fill(const Tensor& x, float value) = 0;
+  virtual absl::Status Synchronize() = 0;
+
+  // --- Elementwise
+  // ----------------------------------------------------------------------------
+  // y = scale * x + shift, uint8 -> float32.
+  virtual absl::Status ImagesToFloat(const Tensor& x, float scale, float shift,
+                                     const Tensor& y) = 0;
+  virtual absl::Status ReluForward(const Tensor& x,
+                                   const Tensor& y) = 0;  // In place allowed.
+  // d_x = d_y where y > 0. In place (d_x is d_y) allowed.
+  virtual absl::Status ReluBackward(const Tensor& y, const Tensor& d_y,
+                                    const Tensor& d_x) = 0;
+  virtual absl::Status Add(const Tensor& a, const Tensor& b,
+                           const Tensor& y) = 0;  // In place allowed.
+  // y += alpha x.
+  virtual absl::Status Axpy(float alpha, const Tensor& x, const Tensor& y) = 0;
+  virtual absl::Status Scale(float alpha, const Tensor& x) = 0;
+  // y = x / (1 - rate) where kept, else 0. Forward and backward are the same
+  // map. In place allowed.
+  virtual absl::Status Dropout(float rate, const DropoutKey& key,
+                               const Tensor& x, const Tensor& y) = 0;
+
+  // --- Windows
+  // --------------------------------------------------------------------------------
+  // x [B, in_h, in_w, in_c], w [kernel_h, kernel_w, in_c, out_c], bias [out_c]
+  // or absent, y [B, out_h, out_w, out_c]. With `relu`, y = max(0, conv +
+  // bias).
+  virtual absl::Status Conv2dForward(const Window2d& window, const Tensor& x,
+                                     const Tensor& w, const Tensor& bias,
+                                     bool relu, const Tensor& y) = 0;
+  // `y` is the forward output (read only with `relu`). d_y is scratch: with
+  // `relu` it is masked in place. d_x may be absent (first layer); d_bias is
+  // absent when bias was.
+  virtual absl::Status Conv2dBackward(const Window2d& window, const Tensor& x,
+                                      const Tensor& w, const Tensor& y,
+                                      bool relu, const Tensor& d_y,
+                                      const Tensor& d_x, const Tensor& d_w,
+                                      const Tensor& d_bias) = 0;
+  // argmax: int32, same shape as y: the position in the window (kh * kernel_w +
+  // kw), first on ties.
+  virtual absl::Status MaxPool2dForward(const Window2d& window, const Tensor& x,
+                                        const Tensor& y,
+                                        const Tensor& argmax) = 0;
+  virtual absl::Status MaxPool2dBackward(const Window2d& window,
+                                         const Tensor& d_y,
+                                         const Tensor& argmax,
+                                         const Tensor& d_x) = 0;
+  // x [B, H, W, C] -> y [B, C].
+  virtual absl::Status GlobalAveragePoolForward(const Tensor& x,
+                                                const Tensor& y) = 0;
+  virtual absl::Status GlobalAveragePoolBackward(const Tensor& d_y,
+                                                 const Tensor& d_x) = 0;
+
+  // --- Normalisation
+  // --------------------------------------------------------------------------
+  // x, y [M, C] (any leading dimensions); the other tensors [C]. Training:
+  // batch mean and biased variance go to saved_mean and saved_inv_std =
+  // 1/sqrt(var + epsilon), and running <- momentum * running + (1 - momentum) *
+  // batch (Keras; biased variance).
+  virtual absl::Status BatchNormTrain(
+      const Tensor& x, const Tensor& gamma, const Tensor& beta, float epsilon,
+      float momentum, bool relu, const Tensor& running_mean,
+      const Tensor& running_var, const Tensor& saved_mean,
+      const Tensor& saved_inv_std, const Tensor& y) = 0;
+  virtual absl::Status BatchNormInfer(const Tensor& x, const Tensor& gamma,
+                                      const Tensor& beta, float epsilon,
+                                      bool relu, const Tensor& running_mean,
+                                      const Tensor& running_var,
+                                      const Tensor& y) = 0;
+  // Of BatchNormTrain. With `relu`, y is the forward output and d_y is masked
+  // in place.
+  virtual absl::Status BatchNormBackward(const Tensor& x, const Tensor& gamma,
+                                         const Tensor& saved_mean,
+                                         const Tensor& saved_inv_std,
+                                         const Tensor& y, bool relu,
+                                         const Tensor& d_y, const Tensor& d_x,
+                                         const Tensor& d_gamma,
+                                         const Tensor& d_beta) = 0;
+  // y = x / max(|x|, 1e-5) by rows of [M, D] (Keras' l2_normalize with epsilon
+  // 1e-10 on the square); norms [M] = max(|x|, 1e-5).
+  virtual absl::Status L2NormalizeRows(const Tensor& x, const Tensor& y,
+                                       const Tensor& norms) = 0;
+  // d_x = (d_y - (d_y . y) y) / norm.
+  virtual absl::Status L2NormalizeRowsBackward(const Tensor& y,
+                                               const Tensor& norms,
+                                               const Tensor& d_y,
+                                               const Tensor& d_x) = 0;
+
+  // --- Matrices
+  // -------------------------------------------------------------------------------
+  // c [M, N] = alpha op(a) op(b) + beta c; op transposes when its flag says so.
+  virtual absl::Status MatMul(const Tensor& a, bool transpose_a,
+                              const Tensor& b, bool transpose_b, float alpha,
+                              float beta, const Tensor& c) = 0;
+  // y = x + bias by rows [M, N]; in place allowed.
+  virtual absl::Status BiasAdd(const Tensor& x, const Tensor& bias,
+                               const Tensor& y) = 0;
+  // d_bias [N] = column sums of d_y [M, N].
+  virtual absl::Status BiasBackward(const Tensor& d_y,
+                                    const Tensor& d_bias) = 0;
+
+  // --- Loss
+  // -----------------------------------------------------------------------------------
+  // From cosines [B, K] and int32 slots [B]: margin logits z, loss_b = -log
+  // softmax(z)_y, d_cosines = grad_scale * d(sum_b loss_b)/d(cosines),
+  // predicted int32 [B] = argmax of the cosines without margin, lowest slot on
+  // ties.
+  virtual absl::Status MarginSoftmax(const MarginParams& params,
+                                     const Tensor& cosines, const Tensor& slots,
+                                     float grad_scale, const Tensor& losses,
+                                     const Tensor& d_cosines,
+                                     const Tensor& predicted) = 0;
+  // The mean of x in double, blocks in order. Waits.
+  virtual absl::StatusOr<double> Mean(const Tensor& x) = 0;
+  // True when every element of every tensor is finite. Waits.
+  virtual absl::StatusOr<bool> AllFinite(absl::Span<const Tensor> tensors) = 0;
+
+  // --- Optimizers
+  // -----------------------------------------------------------------------------
+  virtual absl::Status AdamUpdate(const AdamParams& params,
+                                  absl::Span<const ParamUpdate> updates) = 0;
+  virtual absl::Status SgdUpdate(const SgdParams& params,
+                                 absl::Span<const ParamUpdate> updates) = 0;
+  // rows, velocity, d_rows [K, D]; away int32 [K], >= 0. d_rows is scratch.
+  virtual absl::Status RowMomentumUpdate(const RowMomentumParams& params,
+                                         const Tensor& rows,
+                                         const Tensor& velocity,
+                                         const Tensor& away,
+                                         const Tensor& d_rows) = 0;
+  // accumulator [K].
+  virtual absl::Status RowAdagradUpdate(const RowAdagradParams& params,
+                                        const Tensor& rows,
+                                        const Tensor& accumulator,
+                                        const Tensor& d_rows) = 0;
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_BACKEND_H_

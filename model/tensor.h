@@ -1,0 +1,99 @@
+// Tensor: an n-dimensional array in the memory of a device.
+//
+// Images and activations are NHWC, convolution kernels [kernel_h, kernel_w,
+// in_c, out_c], matrices row-major. A tensor shares its buffer with its copies,
+// as views do; the buffer goes back to its backend with the last of them.
+//
+//   ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {64, 32, 32,
+//   3})); RETURN_IF_ERROR(backend->CopyToDevice(host.data(), x));
+//
+// data() is a device pointer: only a backend's own code may follow it.
+#ifndef PROTOPAGE_MODEL_TENSOR_H_
+#define PROTOPAGE_MODEL_TENSOR_H_
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <string>
+
+#include "absl/container/inlined_vector.h"
+
+namespace protopage {
+
+enum class DType : uint8_t { kFloat32, kInt32, kUint8 };
+
+int64_t BytesOf(DType dtype);
+
+class Shape {
+ public:
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> dims) : dims_(dims) {}
+
+  int rank() const { return static_cast<int>(dims_.size()); }
+  int64_t operator[](int i) const { return dims_[i]; }
+  int64_t num_elements() const;  // 1 for rank 0.
+  void Append(int64_t dim) { dims_.push_back(dim); }
+  std::string ToString() const;  // "[64, 32, 32, 3]"
+
+  friend bool operator==(const Shape& a, const Shape& b) {
+    return a.dims_ == b.dims_;
+  }
+  friend bool operator!=(const Shape& a, const Shape& b) { return !(a == b); }
+
+ private:
+  absl::InlinedVector<int64_t, 4> dims_;
+};
+
+// Device memory. Backends derive from it and free it in the destructor.
+class Buffer {
+ public:
+  Buffer(void* data, int64_t bytes) : data_(data), bytes_(bytes) {}
+  virtual ~Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  void* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  void* data_;
+  int64_t bytes_;
+};
+
+class Tensor {
+ public:
+  Tensor() =
+      default;  // No buffer: stands for "absent" where an argument is optional.
+  Tensor(std::shared_ptr<Buffer> buffer, DType dtype, Shape shape,
+         int64_t byte_offset = 0);
+
+  explicit operator bool() const { return buffer_ != nullptr; }
+  DType dtype() const { return dtype_; }
+  const Shape& shape() const { return shape_; }
+  int64_t num_elements() const { return shape_.num_elements(); }
+  int64_t bytes() const { return num_elements() * BytesOf(dtype_); }
+
+  // The same elements under another shape of as many; a CHECK holds it.
+  Tensor Reshaped(Shape shape) const;
+  // Rows [first, first + count) of the outermost dimension.
+  Tensor Slice(int64_t first, int64_t count) const;
+
+  template <typename T>
+  T* data() const {
+    return reinterpret_cast<T*>(static_cast<char*>(buffer_->data()) +
+                                byte_offset_);
+  }
+  float* f32() const { return data<float>(); }
+  int32_t* i32() const { return data<int32_t>(); }
+  uint8_t* u8() const { return data<uint8_t>(); }
+
+ private:
+  std::shared_ptr<Buffer> buffer_;
+  DType dtype_ = DType::kFloat32;
+  Shape shape_;
+  int64_t byte_offset_ = 0;
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_TENSOR_H_

@@ -1,0 +1,56 @@
+#!/bin/bash
+# The presubmit: what CI runs, and what to run before a commit.
+#
+#   tools/check.sh             formatting, layering, build, tests, tests/reuse
+#   tools/check.sh --nightly   and then sanitizers, and what is tagged "nightly"
+#
+# Every step runs, also after one has failed; the last lines say which did.
+
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+nightly=0
+case "${1:-}" in
+  "") ;;
+  --nightly) nightly=1 ;;
+  *)
+    echo "usage: tools/check.sh [--nightly]" >&2
+    exit 2
+    ;;
+esac
+
+failed=()
+step() {
+  local name="$1"
+  shift
+  echo "== ${name}"
+  if ! "$@"; then
+    failed+=("${name}")
+  fi
+}
+
+# Packages first, as the steps need clang-format.
+./bazelw version > /dev/null 2>&1
+
+step "formatting" tools/format.sh
+step "layering" tools/layering.sh
+step "build" ./bazelw build --config=ci --keep_going //...
+step "tests" ./bazelw test --config=ci //...
+step "reuse" tools/reuse.sh
+if ((nightly)); then
+  step "nightly tests" ./bazelw test --config=ci --test_tag_filters=nightly \
+    --build_tests_only //...
+  for sanitizer in asan ubsan tsan; do
+    # Own folders, or each would throw away the others' results.
+    step "${sanitizer}" env \
+      ${BAZEL_OUTPUT_BASE:+BAZEL_OUTPUT_BASE="${BAZEL_OUTPUT_BASE}_${sanitizer}"} \
+      ./bazelw test --config=ci "--config=${sanitizer}" --keep_going //...
+  done
+fi
+
+echo
+if ((${#failed[@]})); then
+  printf 'FAILED: %s\n' "${failed[@]}"
+  exit 1
+fi
+echo "all checks passed"

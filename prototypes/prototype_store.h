@@ -1,0 +1,178 @@
+// PrototypeStore: the table of class prototypes, on disk, paged by row.
+//
+// A prototype is one class's weight row in the classifier. The table W has
+// shape [num_classes, dim], float32, row-major, and may be far larger than
+// memory, so a training step copies out only the rows it touches:
+//
+//   ASSIGN_OR_RETURN(auto store, PrototypeStore::Create(
+//       "w.h5", {.num_classes = 1000000, .dim = 512, .seed = 1}, {.cache_bytes = 256 << 20}));
+//   const std::vector<ClassId> ids = {4, 1, 9};
+//   StepRows step_rows;
+//   RETURN_IF_ERROR(store->GatherStep(ids, &step_rows));
+//   ... update step_rows.rows and step_rows.momentum, [3, dim] each ...
+//   RETURN_IF_ERROR(store->ScatterStep(ids, step_rows, /*step=*/17));
+//   RETURN_IF_ERROR(store->Flush());
+//
+// The row of a class that was never written is a unit vector that is a function of
+// (seed, class), so that a store of 100M classes is created at once and takes no room.
+//
+// The file layout is a contract: see prototypes/FORMAT.md.
+#ifndef PROTOPAGE_PROTOTYPES_PROTOTYPE_STORE_H_
+#define PROTOPAGE_PROTOTYPES_PROTOTYPE_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "base/file.h"
+#include "base/types.h"
+
+namespace protopage {
+
+class PagedTable;
+class RowCache;
+
+// What the optimizer keeps for each class.
+enum class RowState {
+  kNone,
+  kMomentum,  // A vector [dim].
+};
+
+// What a store file is, fixed when it is created.
+struct PrototypeStoreSpec {
+  int64_t num_classes = 0;  // N >= 1
+  int64_t capacity = 0;     // Rows the file has room for; 0 means num_classes.
+  int64_t dim = 0;          // D >= 1
+  RowState row_state = RowState::kMomentum;
+  uint64_t seed = 0;  // Of the rows that were never written.
+};
+
+// How it is opened.
+struct PrototypeStoreOptions {
+  // Upper bound on the memory of cached rows and their state, in bytes. At least the rows of two
+  // steps fit, or Gather and Prefetch of that many are ResourceExhausted.
+  int64_t cache_bytes = int64_t{256} << 20;
+  // Takes no lock and refuses everything that writes (FailedPrecondition).
+  bool read_only = false;
+  FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
+};
+
+// The rows of a training step and the optimizer's state of their classes.
+struct StepRows {
+  RowMatrixXf rows;      // [K, D]
+  RowMatrixXf momentum;  // [K, D]; [0, 0] when the store keeps none.
+  // [K]: the step that last scattered the class, -1 for never. As of the gather;
+  // ScatterStep does not read it.
+  std::vector<int64_t> last_step;
+};
+
+struct PrototypeStoreStats {
+  int64_t hits = 0;             // Rows asked for and found in the cache.
+  int64_t misses = 0;           // Rows asked for and read from the file or initialised.
+  int64_t rows_read = 0;        // From the file into the cache.
+  int64_t rows_written = 0;     // From the cache to the file.
+  int64_t bytes_read = 0;       // All of the file's, blocks included.
+  int64_t bytes_written = 0;
+  int64_t cached_rows = 0;      // Now.
+  int64_t dirty_rows = 0;       // Now; cached, or on their way to the file.
+  int64_t cache_bytes = 0;      // Memory in use by the cache now.
+};
+
+// Thread-safe. Each call is atomic with respect to the others, except the block calls
+// ReadRange and WriteRange, which are atomic by row.
+class PrototypeStore {
+ public:
+  // Creates the file at `path`, which must not exist, and opens it.
+  // Errors: InvalidArgument (spec), AlreadyExists, what the file system reports.
+  static absl::StatusOr<std::unique_ptr<PrototypeStore>> Create(
+      const std::string& path, const PrototypeStoreSpec& spec,
+      const PrototypeStoreOptions& options);
+
+  // Opens an existing store.
+  // Errors: NotFound, DataLoss (truncated, or not a file of ours), FailedPrecondition
+  // (newer format version, or another process holds the lock).
+  static absl::StatusOr<std::unique_ptr<PrototypeStore>> Open(const std::string& path,
+                                                              const PrototypeStoreOptions& options);
+
+  // Rows that were not flushed are lost: call Flush first.
+  ~PrototypeStore();
+  PrototypeStore(const PrototypeStore&) = delete;
+  PrototypeStore& operator=(const PrototypeStore&) = delete;
+
+  int64_t num_classes() const { return spec_.num_classes; }
+  int64_t dim() const { return spec_.dim; }
+  const PrototypeStoreSpec& spec() const { return spec_; }
+  const std::string& path() const { return path_; }
+  // False when the file was open for writing and its process died: rows of several steps may be mixed.
+  bool clean_when_opened() const { return clean_when_opened_; }
+
+  // Copies W[ids[i], :] to out.row(i). `out` must be [ids.size(), dim]; repeated ids are
+  // allowed. On error `out` is unspecified.
+  // Errors: InvalidArgument (shape), OutOfRange (the first bad id is named), DataLoss (checksum;
+  // the file and the row are named), ResourceExhausted (more rows than the cache holds).
+  absl::Status Gather(absl::Span<const ClassId> ids, RowMatrixRef out);
+  // W[ids[i], :] = rows.row(i); the classes' state stays. The store is unchanged on error.
+  // Errors: as Gather; InvalidArgument (repeated id).
+  absl::Status Scatter(absl::Span<const ClassId> ids, ConstRowMatrixRef rows);
+
+  // Rows and state for a training step; `out` is resized (no allocation when it has the shape).
+  // Releases what Prefetch pinned of these ids. Errors: as Gather.
+  absl::Status GatherStep(absl::Span<const ClassId> ids, StepRows* out);
+  // Rows and state after step `step` >= 0; last_step of each class becomes `step`.
+  // Errors: as Scatter.
+  absl::Status ScatterStep(absl::Span<const ClassId> ids, const StepRows& rows, int64_t step);
+
+  // Brings the rows into the cache and pins them there until a GatherStep of them, one
+  // pin for each call. A pin keeps no value: later scatters are seen by the gather.
+  // Errors: as Gather; on error nothing is pinned.
+  absl::Status Prefetch(absl::Span<const ClassId> ids);
+
+  // Rows [first, first + out.rows()), past the cache (which is read for newer rows but not
+  // filled): for evaluation, indexing and export of all rows in blocks.
+  // Errors: as Gather.
+  absl::Status ReadRange(ClassId first, RowMatrixRef out);
+  // Writes rows [first, first + rows.rows()) to the file, past the cache (whose copies are
+  // updated): for imprinting. The classes' state stays. Errors: as Scatter.
+  absl::Status WriteRange(ClassId first, ConstRowMatrixRef rows);
+
+  // For a new stage: momentum of every class becomes 0, last_step -1; rows stay.
+  absl::Status ResetState();
+
+  // Writes all dirty rows to the file and syncs it.
+  absl::Status Flush();
+  // Flushes, then copies the file to `path` (replaced when it exists), sparse and synced, so that
+  // reopening the copy gives this very content: a checkpoint. The name is not synced;
+  // the caller syncs the directory.
+  absl::Status SaveCopy(const std::string& path);
+
+  PrototypeStoreStats stats() const;
+
+ private:
+  PrototypeStore(std::string path, PrototypeStoreSpec spec, bool read_only);
+
+  absl::Status CheckIds(absl::Span<const ClassId> ids) const;
+  absl::Status CheckWritable(absl::Span<const ClassId> ids) const;
+
+  const std::string path_;
+  const PrototypeStoreSpec spec_;
+  const bool read_only_;
+  bool clean_when_opened_ = true;
+  std::unique_ptr<PagedTable> table_;
+  std::unique_ptr<RowCache> cache_;
+};
+
+// Copies a checkpoint made by SaveCopy (of a store or of queues) over `to`, by way of a temporary
+// file beside it: the resumed run goes on from exactly the checkpoint's content.
+// `to` must not be open. Errors: what the file system reports.
+absl::Status RestoreCopy(FileSystem* file_system, const std::string& from, const std::string& to);
+
+// The row of a class that was never written: [dim] keyed standard normals over their norm.
+void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_PROTOTYPES_PROTOTYPE_STORE_H_

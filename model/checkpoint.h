@@ -1,0 +1,79 @@
+// Checkpoints of a model in HDF5, by layer name, readable by h5py and h5dump.
+//
+//   const std::vector<CheckpointSection> sections = {
+//       {"net", [&](StateVisitor& v) { net->State(v); }},
+//       {"optimizer", [&](StateVisitor& v) { optimizer->State(v); }},
+//       {"loss", [&](StateVisitor& v) { loss->State(v); }},
+//       {"schedule", [&](StateVisitor& v) { schedule->State(v); }},
+//       {"trainer", [&](StateVisitor& v) { v.Integer("step", &step); }}};
+//   RETURN_IF_ERROR(SaveCheckpoint(fs, "model.h5", sections, backend));
+//   RETURN_IF_ERROR(LoadCheckpoint(fs, "model.h5", sections, backend));  // The
+//   same bits.
+//
+// The file: a group for each section; in it a dataset for each array, in groups
+// by the slashes of its name
+// (/net/conv_1/kernel, float32 little-endian, row-major, shape as in memory);
+// numbers are attributes of the section's group (int64 or double). Root
+// attributes: `format` = "protopage-model", `format_version` = 1. The HDF5
+// image is made in memory and goes to disk through the File seam: written
+// beside, synced, renamed. Not thread-safe: HDF5 is used from one thread at a
+// time.
+#ifndef PROTOPAGE_MODEL_CHECKPOINT_H_
+#define PROTOPAGE_MODEL_CHECKPOINT_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/file.h"
+#include "model/backend.h"
+#include "model/state.h"
+
+namespace protopage {
+
+struct CheckpointSection {
+  std::string name;
+  StateFunction state;
+};
+
+// Readers see the old file or the new. Errors: those of the file system, with
+// the path; AlreadyExists when two pieces of state have one name.
+absl::Status SaveCheckpoint(FileSystem* fs, const std::string& path,
+                            const std::vector<CheckpointSection>& sections,
+                            Backend* backend);
+
+// Fills all state of `sections`, each piece of which must be in the file with
+// its shape and type, and nothing else may be in those sections; other sections
+// of the file are left alone. Errors name the file and the piece: NotFound (no
+// file), DataLoss (damaged), InvalidArgument (not a checkpoint of ours),
+// FailedPrecondition (a newer format; missing, unexpected or mismatching
+// names). After an error the state is unspecified.
+absl::Status LoadCheckpoint(FileSystem* fs, const std::string& path,
+                            const std::vector<CheckpointSection>& sections,
+                            Backend* backend);
+
+// For fine-tuning.
+struct LoadByNameOptions {
+  // Names that need not be found or match, by prefix ("embedding/"); what fits
+  // is still loaded.
+  std::vector<std::string> optional_prefixes;
+};
+struct LoadByNameResult {
+  std::vector<std::string> loaded;
+  std::vector<std::string> skipped;  // Of optional_prefixes: missing in the
+                                     // file, or of another shape.
+  std::vector<std::string> unused;   // In the file only.
+};
+// Fills the state of one section from what the file has under the same names;
+// the file may hold more. Errors: as LoadCheckpoint; all missing and
+// mismatching names are listed in one message, and then nothing is changed.
+absl::StatusOr<LoadByNameResult> LoadByName(FileSystem* fs,
+                                            const std::string& path,
+                                            const CheckpointSection& section,
+                                            const LoadByNameOptions& options,
+                                            Backend* backend);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_CHECKPOINT_H_

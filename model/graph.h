@@ -1,0 +1,122 @@
+// Graph: a network as a DAG of ops (the tape). It is planned once for each
+// batch size: where every activation, gradient and saved tensor lies in one
+// block of device memory, which holds only what is alive at a time. A run then
+// allocates nothing, whatever batch sizes follow.
+//
+//   Graph graph(backend, /*seed=*/1);
+//   int x = graph.Input({8, 8, 1});
+//   x = graph.Add(Conv2d("conv", {.filters = 4, .relu = true}), {x});
+//   x = graph.Add(GlobalAveragePool("pool"), {x});
+//   RETURN_IF_ERROR(graph.Finish(x));  // The first error of building.
+//
+//   Tensor y;  // [B, 4]
+//   RETURN_IF_ERROR(graph.Forward(images, {.training = true, .step = step},
+//   &y)); RETURN_IF_ERROR(graph.Backward(d_y));  // Fills the gradients of
+//   graph.parameters().
+//
+// Not thread-safe. The backend must outlive the graph.
+#ifndef PROTOPAGE_MODEL_GRAPH_H_
+#define PROTOPAGE_MODEL_GRAPH_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "model/backend.h"
+#include "model/op.h"
+#include "model/scratch.h"
+#include "model/state.h"
+#include "model/tensor.h"
+
+namespace protopage {
+
+class Graph {
+ public:
+  // `seed` gives the initial parameters and the random numbers of dropout.
+  Graph(Backend* backend, uint64_t seed);
+  ~Graph();
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  // --- Building: errors are kept and come from Finish()
+  // ----------------------------------------- The one input, of images of
+  // `image_shape`; uint8 values are converted by scale * x + shift.
+  int Input(const Shape& image_shape, float scale = 1.0f, float shift = 0.0f);
+  // Returns the node of the op's output.
+  int Add(std::unique_ptr<Op> op, const std::vector<int>& inputs);
+  // `output` is what Forward returns. Errors: InvalidArgument (shapes, names
+  // used twice).
+  absl::Status Finish(int output);
+
+  // --- Running
+  // ----------------------------------------------------------------------------------
+  // images: uint8 or float32 [B, image_shape], on the device; float32 is taken
+  // as it is, without scale and shift. *output [B, ...] is good until the next
+  // Forward. Errors: InvalidArgument (shape), ResourceExhausted.
+  absl::Status Forward(const Tensor& images, const RunOptions& run,
+                       Tensor* output);
+  // d_output: the gradient of the loss, of the output's shape; it is scratch.
+  // Overwrites the gradients of all parameters. Errors: FailedPrecondition (no
+  // Forward with training before).
+  absl::Status Backward(const Tensor& d_output);
+
+  // --- Looking
+  // ----------------------------------------------------------------------------------
+  // In the order of building; the pointers are good as long as the graph.
+  absl::Span<Parameter* const> parameters() const { return parameters_; }
+  // The gradients of the parameters that are trainable now.
+  std::vector<Tensor> gradients() const;
+  // Values of all parameters, statistics included.
+  void State(StateVisitor& v) const;
+
+  struct NodeInfo {
+    std::string name;
+    std::string type;
+    Shape image_shape;
+    std::vector<int> inputs;
+    int64_t num_parameters = 0;  // Elements, statistics included.
+  };
+  const std::vector<NodeInfo>& nodes() const { return infos_; }
+  // Device bytes of activations, gradients and saved tensors, as far as
+  // planned.
+  int64_t workspace_bytes() const;
+
+ private:
+  class Factory;
+  struct Plan;
+  struct Node {
+    std::unique_ptr<Op> op;  // Null for the input.
+    std::vector<int> inputs;
+    Shape image_shape;
+    bool needs_gradient =
+        false;  // A parameter that can be trained lies at or above it.
+  };
+
+  // The plan for a batch size, made on first use.
+  absl::StatusOr<Plan*> GetPlan(int64_t batch, bool training);
+
+  Backend* const backend_;
+  const uint64_t seed_;
+  float input_scale_ = 1.0f;
+  float input_shift_ = 0.0f;
+  int output_ = -1;
+  absl::Status build_status_;
+  std::vector<Node> nodes_;
+  std::vector<NodeInfo> infos_;
+  std::vector<std::unique_ptr<Parameter>> owned_parameters_;
+  std::vector<Parameter*> parameters_;
+  ScratchBuffer floats_;
+  ScratchBuffer ints_;
+  std::map<std::pair<int64_t, bool>, std::unique_ptr<Plan>> plans_;
+  Plan* last_forward_ = nullptr;  // With training, and not overwritten since.
+  RunOptions last_run_;
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_GRAPH_H_

@@ -1,0 +1,95 @@
+// MarginLoss: a softmax over the cosines between features and prototype rows,
+// with a margin.
+//
+//   LossConfig config;  // am_softmax
+//   ASSIGN_OR_RETURN(auto loss, MarginLoss::Create(config, backend));
+//   ASSIGN_OR_RETURN(LossResult r, loss->Compute({.features = f, .rows = w,
+//   .slots = slots}));
+//   // r.loss, r.accuracy; r.d_features [B, D] to Net::Backward; r.d_rows [K,
+//   D] to RowOptimizer.
+//
+// With c_bk = cos(theta_bk) = (f_b / |f_b|) . (w_k / |w_k|), y = slots[b], s
+// the scale, m the margin:
+//   loss = mean_b -log softmax(z_b)_y,  z_bk = s c_bk for k != y, and z_by =
+//   am_softmax  s (c_y - m)              Wang et al., arXiv 1801.05599; default
+//   s 24, m .2 (the demo; the paper: 30, .35) cosface     s (c_y - m) Wang et
+//   al., arXiv 1801.09414; default s 64, m .4 arcface     s cos(theta_y + m),
+//   and  Deng et al., arXiv 1801.07698; default s 64, m .5
+//               s (c_y - m sin(pi - m)) where c_y <= cos(pi - m)
+//   combined    s (cos(m1 theta_y + m2) - m)   the same paper; default s 64, m1
+//   1, m2 .3, m .2
+//
+// Not thread-safe. The backend must outlive the loss.
+#ifndef PROTOPAGE_MODEL_MARGIN_LOSS_H_
+#define PROTOPAGE_MODEL_MARGIN_LOSS_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "base/config_fields.h"
+#include "model/backend.h"
+#include "model/state.h"
+#include "model/tensor.h"
+
+namespace protopage {
+
+struct LossConfig {
+  std::string name = "am_softmax";
+  double scale = -1.0;   // -1: the default of the loss.
+  double margin = -1.0;  // -1: the default of the loss.
+  double m1 = 1.0;       // combined only.
+  double m2 = 0.3;       // combined only, radians.
+
+  void Fields(ConfigVisitor& v);
+};
+
+// Puts the loss's own defaults where -1 stands, so that a printed config says
+// what ran. Errors: InvalidArgument (an unknown name; a scale or margin that is
+// negative but not -1).
+absl::Status ResolveLossConfig(LossConfig* config);
+
+struct LossInput {
+  Tensor features;  // [B, D], raw: some losses read their norms.
+  Tensor rows;      // [K, D]; normalised here, so unit length is not required.
+  absl::Span<const int32_t> slots;  // [B], each in [0, K); on the host.
+  int64_t step = 0;
+};
+
+// Tensors are on the device and good until the next Compute.
+struct LossResult {
+  double loss = 0.0;      // Mean over the batch.
+  double accuracy = 0.0;  // Share of images whose predicted slot is their own.
+  Tensor losses;          // [B]
+  Tensor d_features;      // [B, D], of the mean loss.
+  Tensor d_rows;          // [K, D], of the mean loss; orthogonal to the rows.
+  Tensor predicted;  // int32 [B]: argmax of the cosines without margin, lowest
+                     // slot on ties.
+  std::vector<int32_t> predicted_slots;  // The same on the host.
+};
+
+class MarginLoss {
+ public:
+  // Errors: as ResolveLossConfig.
+  static absl::StatusOr<std::unique_ptr<MarginLoss>> Create(LossConfig config,
+                                                            Backend* backend);
+  virtual ~MarginLoss() = default;
+
+  // Waits for the device. A loss that is not finite is returned as it is: the
+  // caller decides. Errors: InvalidArgument (shapes, or a slot out of range
+  // with its position), ResourceExhausted.
+  virtual absl::StatusOr<LossResult> Compute(const LossInput& input) = 0;
+  // What the loss learns along the way, for checkpoints. None of the losses
+  // above has any.
+  virtual void State(StateVisitor& v) = 0;
+  // Resolved.
+  virtual const LossConfig& config() const = 0;
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_MARGIN_LOSS_H_

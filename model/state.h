@@ -1,0 +1,36 @@
+// StateVisitor: what a component must keep to go on with the same bits,
+// declared once and used to save, to load and to list it. A component writes
+//
+//   void Optimizer::State(StateVisitor& v) {
+//     v.Integer("updates", &updates_);
+//     v.Array("conv_1/kernel/m", m_);  // A device tensor, saved from or loaded
+//     into.
+//   }
+//
+// and model/checkpoint.h does the rest. Names are unique within a component;
+// slashes make groups. A visitor keeps its first error; what follows one is not
+// visited.
+#ifndef PROTOPAGE_MODEL_STATE_H_
+#define PROTOPAGE_MODEL_STATE_H_
+
+#include <cstdint>
+#include <functional>
+
+#include "absl/strings/string_view.h"
+#include "model/tensor.h"
+
+namespace protopage {
+
+class StateVisitor {
+ public:
+  virtual ~StateVisitor() = default;
+  virtual void Array(absl::string_view name, const Tensor& tensor) = 0;
+  virtual void Integer(absl::string_view name, int64_t* value) = 0;
+  virtual void Number(absl::string_view name, double* value) = 0;
+};
+
+using StateFunction = std::function<void(StateVisitor&)>;
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_STATE_H_

@@ -1,0 +1,51 @@
+// EmbeddingWriter: embeddings [M, D] float32 to a file that other tools read,
+// in blocks of rows, never all in memory. The path's ending decides:
+//
+//   .npy         one array [M, D] (numpy.load); labels and names are left out
+//   .h5, .hdf5   datasets `embeddings` [M, D] float32 and, when given, `labels`
+//                [M] int64 and `names` [M] UTF-8 strings
+//
+//   ASSIGN_OR_RETURN(auto writer, EmbeddingWriter::Create(fs, "faces.h5",
+//   512)); RETURN_IF_ERROR(writer->Append(rows, labels, names));  // rows: [m,
+//   512] RETURN_IF_ERROR(writer->Finish());
+//
+// The file is written as PATH.tmp and renamed by Finish: PATH is never half
+// written. Without a Finish the temporary file is removed. Used by one thread
+// at a time.
+#ifndef PROTOPAGE_TRAINER_EMBEDDING_WRITER_H_
+#define PROTOPAGE_TRAINER_EMBEDDING_WRITER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "base/file.h"
+#include "base/types.h"
+
+namespace protopage {
+
+class EmbeddingWriter {
+ public:
+  virtual ~EmbeddingWriter() = default;
+
+  // Errors: InvalidArgument (an ending that is none of the above, dim < 1),
+  // those of FileSystem::Open.
+  static absl::StatusOr<std::unique_ptr<EmbeddingWriter>> Create(
+      FileSystem* fs, const std::string& path, int64_t dim);
+
+  // Adds rows [m, dim]. `labels` and `names` have m elements or none; the first
+  // call decides whether the file has them. Errors: InvalidArgument (shapes),
+  // those of the disk. After an error the file cannot be finished.
+  virtual absl::Status Append(ConstRowMatrixRef rows,
+                              absl::Span<const int64_t> labels,
+                              absl::Span<const std::string> names) = 0;
+  // Completes the file, makes it durable and gives it its name.
+  virtual absl::Status Finish() = 0;
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_TRAINER_EMBEDDING_WRITER_H_

@@ -1,0 +1,53 @@
+// ClassQueueSource: the paged queues of prototypes/ as a DominantSource.
+//
+//   ClassQueueSource source(queues.get(), SearchPrototypes(store.get(),
+//   index.get(), &pool)); planner_options.dominants = &source;
+#ifndef PROTOPAGE_SAMPLING_CLASS_QUEUE_SOURCE_H_
+#define PROTOPAGE_SAMPLING_CLASS_QUEUE_SOURCE_H_
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "base/thread_pool.h"
+#include "base/types.h"
+#include "prototypes/class_index.h"
+#include "prototypes/class_queues.h"
+#include "prototypes/prototype_store.h"
+#include "sampling/dominant_source.h"
+
+namespace protopage {
+
+// As ClassQueues::NeighborSearch, but owned.
+using NeighborSearchFunction = std::function<absl::Status(
+    absl::Span<const ClassId> ids, int64_t k, absl::Span<ClassId> neighbors)>;
+
+// The k classes nearest to the present rows of `ids`, by the index. Nothing is
+// owned; all three must outlive the function.
+NeighborSearchFunction SearchPrototypes(PrototypeStore* store,
+                                        const ClassIndex* index,
+                                        ThreadPool* pool);
+
+class ClassQueueSource : public DominantSource {
+ public:
+  // `queues` is not owned. `search` builds the queues of classes drawn for the
+  // first time.
+  ClassQueueSource(ClassQueues* queues, NeighborSearchFunction search);
+
+  absl::StatusOr<std::vector<ClassId>> Dominants(
+      int64_t step, absl::Span<const ClassId> classes) override;
+  absl::Status ApplyMistakes(absl::Span<const ClassId> classes,
+                             absl::Span<const int32_t> slots,
+                             absl::Span<const int32_t> predicted) override;
+
+ private:
+  ClassQueues* const queues_;
+  const NeighborSearchFunction search_;
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_SAMPLING_CLASS_QUEUE_SOURCE_H_

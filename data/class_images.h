@@ -1,10 +1,12 @@
 // ClassImages: which records a class has, in ascending order.
 //
 //   ClassImages images(*source);
-//   const int64_t record = images.Record(label, random.Below(images.Count(label)));
-//   ClassImages ids(*source, FindDomain(*source, "id"));  // Of one domain only.
+//   const int64_t record = images.Record(label,
+//   random.Below(images.Count(label))); ClassImages ids(*source,
+//   FindDomain(*source, "id"));  // Of one domain only.
 //
-// Takes 4 bytes a record and 4 bytes a class; a source holds less than 2^32 records.
+// Takes 4 bytes a record and 4 bytes a class; a source holds less than 2^32
+// records.
 #ifndef PROTOPAGE_DATA_CLASS_IMAGES_H_
 #define PROTOPAGE_DATA_CLASS_IMAGES_H_
 
@@ -23,12 +25,18 @@ class ClassImages {
  public:
   explicit ClassImages(const ImageSource& source, int domain = kAnyDomain);
 
-  int64_t num_classes() const { return static_cast<int64_t>(begin_.size()) - 1; }
+  int64_t num_classes() const {
+    return static_cast<int64_t>(begin_.size()) - 1;
+  }
   // All records counted.
   int64_t size() const { return static_cast<int64_t>(records_.size()); }
-  int64_t Count(ClassId label) const { return int64_t{begin_[label + 1]} - begin_[label]; }
+  int64_t Count(ClassId label) const {
+    return int64_t{begin_[label + 1]} - begin_[label];
+  }
   // The i-th record of the class, i in [0, Count(label)).
-  int64_t Record(ClassId label, int64_t i) const { return records_[begin_[label] + i]; }
+  int64_t Record(ClassId label, int64_t i) const {
+    return records_[begin_[label] + i];
+  }
 
  private:
   std::vector<uint32_t> begin_;    // [num_classes + 1]

@@ -1,5 +1,6 @@
 // Image: 8-bit pixels of any size, rows from the top, channels interleaved
-// (HWC): pixel (x, y), channel c lies at pixels[(y * width + x) * channels + c].
+// (HWC): pixel (x, y), channel c lies at pixels[(y * width + x) * channels +
+// c].
 //
 //   Image small;
 //   ResizeImage(photo, 32, 32, &small);
@@ -25,12 +26,14 @@ struct Image {
   void Reset(int new_width, int new_height, int new_channels);
 };
 
-// Scales `in` to width x height, each axis on its own: averages over areas where the axis
-// shrinks, interpolates linearly where it grows. `out` must not be `in`.
+// Scales `in` to width x height, each axis on its own: averages over areas
+// where the axis shrinks, interpolates linearly where it grows. `out` must not
+// be `in`.
 void ResizeImage(const Image& in, int width, int height, Image* out);
 
-// Brings the image to 1 or 3 channels: grey is (77 R + 150 G + 29 B + 128) / 256 (the
-// weights of ITU-R BT.601), RGB of a grey image is the grey three times.
+// Brings the image to 1 or 3 channels: grey is (77 R + 150 G + 29 B + 128) /
+// 256 (the weights of ITU-R BT.601), RGB of a grey image is the grey three
+// times.
 void ConvertChannels(int channels, Image* image);
 
 }  // namespace protopage

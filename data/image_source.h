@@ -1,8 +1,8 @@
 // ImageSource: a fixed set of records (image of any size, label, domain).
 //
-//   ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, OpenSource(config, Split::kTargetTrain));
-//   Image image;
-//   for (int64_t record = 0; record < source->size(); ++record) {
+//   ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, OpenSource(config,
+//   Split::kTargetTrain)); Image image; for (int64_t record = 0; record <
+//   source->size(); ++record) {
 //     RETURN_IF_ERROR(source->Read(record, &image));
 //     Use(image, source->Label(record), source->Domain(record));
 //   }
@@ -28,19 +28,23 @@ class ImageSource {
 
   // Records are numbered [0, size()).
   virtual int64_t size() const = 0;
-  // Labels are in [0, num_classes()). A class may have no record (in a test split).
+  // Labels are in [0, num_classes()). A class may have no record (in a test
+  // split).
   virtual int64_t num_classes() const = 0;
   virtual ClassId Label(int64_t record) const = 0;
-  // An index into domain_names(): where the image comes from, as "id" and "spot".
-  // A source without domains has one, named "image".
+  // An index into domain_names(): where the image comes from, as "id" and
+  // "spot". A source without domains has one, named "image".
   virtual int Domain(int64_t record) const = 0;
   virtual const std::vector<std::string>& domain_names() const = 0;
-  // The class's name for people: "apple", "U+4E00"; the label in decimal when there is none.
+  // The class's name for people: "apple", "U+4E00"; the label in decimal when
+  // there is none.
   virtual std::string ClassName(ClassId label) const = 0;
-  // What the record is for people and error messages: a path, or "train.bin[17]".
+  // What the record is for people and error messages: a path, or
+  // "train.bin[17]".
   virtual std::string RecordName(int64_t record) const = 0;
   // Decodes the image. Errors name the file: NotFound, DataLoss (damaged),
-  // ResourceExhausted (larger than the source's limit). On error `image` is unspecified.
+  // ResourceExhausted (larger than the source's limit). On error `image` is
+  // unspecified.
   virtual absl::Status Read(int64_t record, Image* image) const = 0;
   // One line: "CIFAR-100 train: 50000 images of 100 classes".
   virtual std::string Description() const = 0;

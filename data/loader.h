@@ -1,5 +1,5 @@
-// Loader: reads, decodes, scales and augments batches of images on its own threads, ahead of
-// the step that needs them.
+// Loader: reads, decodes, scales and augments batches of images on its own
+// threads, ahead of the step that needs them.
 //
 //   LoaderOptions options;
 //   options.height = options.width = 32;
@@ -8,12 +8,15 @@
 //   Loader loader(source.get(), options);
 //   loader.Submit(0, {5, 17, 3});                        // Records of step 0.
 //   loader.Submit(1, {8, 2, 4});
-//   ASSIGN_OR_RETURN(ImageBatch batch, loader.Next());   // Step 0: uint8 [3, 32, 32, 3].
+//   ASSIGN_OR_RETURN(ImageBatch batch, loader.Next());   // Step 0: uint8 [3,
+//   32, 32, 3].
 //   ... backend->CopyToDevice(batch.pixels.data(), images) ...
-//   loader.Recycle(std::move(batch));                    // Its memory serves a later batch.
+//   loader.Recycle(std::move(batch));                    // Its memory serves a
+//   later batch.
 //
-// What a batch holds is a function of (source, records, step, options but for threads and
-// max_batches): image i is augmented by RandomStream(seed, kAugment, step, i).
+// What a batch holds is a function of (source, records, step, options but for
+// threads and max_batches): image i is augmented by RandomStream(seed,
+// kAugment, step, i).
 #ifndef PROTOPAGE_DATA_LOADER_H_
 #define PROTOPAGE_DATA_LOADER_H_
 
@@ -40,8 +43,8 @@ struct LoaderOptions {
   AugmentConfig augment = AugmentConfig::None();
   uint64_t seed = 0;
   int threads = 1;
-  // Batches that are being filled or wait for Next(). Submit() may run further ahead; that
-  // costs its record numbers only.
+  // Batches that are being filled or wait for Next(). Submit() may run further
+  // ahead; that costs its record numbers only.
   int max_batches = 4;
 };
 
@@ -51,7 +54,7 @@ struct ImageBatch {
   std::vector<uint8_t> pixels;  // [B, height, width, channels]
 };
 
-// Submit, Next and Recycle may be called from several threads, though one is usual.
+// One thread calls Next(); the other methods may be called from any.
 class Loader {
  public:
   // `source` must outlive the loader.
@@ -63,12 +66,14 @@ class Loader {
 
   const LoaderOptions& options() const { return options_; }
 
-  // Queues the batch of `step`. Never blocks. Record numbers must be in [0, source.size()).
+  // Queues the batch of `step`. Never blocks. Record numbers must be in [0,
+  // source.size()).
   void Submit(int64_t step, std::vector<int64_t> records);
 
-  // The next batch in the order of Submit; waits until it is complete. Errors: the error of
-  // the batch's first image that failed, which names its file, and the loader goes on with
-  // the batches behind it; FailedPrecondition when nothing was submitted.
+  // The next batch in the order of Submit; waits until it is complete. Errors:
+  // the error of the batch's first image that failed, which names its file, and
+  // the loader goes on with the batches behind it; FailedPrecondition when
+  // nothing was submitted.
   absl::StatusOr<ImageBatch> Next();
 
   // Hands a batch's memory back.
@@ -89,7 +94,8 @@ class Loader {
   mutable std::mutex mutex_;  // Guards what follows.
   std::condition_variable work_;
   std::condition_variable done_;
-  std::deque<std::shared_ptr<Job>> jobs_;  // In the order of Submit; front is next.
+  std::deque<std::shared_ptr<Job>>
+      jobs_;  // In the order of Submit; front is next.
   std::vector<std::vector<uint8_t>> spare_;
   double seconds_waited_ = 0;
   bool stopping_ = false;

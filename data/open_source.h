@@ -6,16 +6,17 @@
 //
 // The same six splits exist for every type:
 //
-//   split              glyphs                            cifar             folder, list
-//   source_train       classes with many samples         CIFAR-10 train    paths.source_train
-//   source_test        other draws of the same classes   CIFAR-10 test     paths.source_test
-//   target_train       one id, few spots a class         CIFAR-100 train   paths.target_train
-//   target_test        held-out fonts, same classes      CIFAR-100 test    paths.target_test
-//   unseen             one id, some spots of new classes none              paths.unseen
+//   split              glyphs                            cifar folder, list
+//   source_train       classes with many samples         CIFAR-10 train
+//   paths.source_train source_test        other draws of the same classes
+//   CIFAR-10 test     paths.source_test target_train       one id, few spots a
+//   class         CIFAR-100 train   paths.target_train target_test held-out
+//   fonts, same classes      CIFAR-100 test    paths.target_test unseen one id,
+//   some spots of new classes none              paths.unseen
 //   *_validation       validation_share of *_train
 //
-// Train, test and validation of one role (source, target) have the same labels. Glyphs have
-// the domains "id" and "spot".
+// Train, test and validation of one role (source, target) have the same labels.
+// Glyphs have the domains "id" and "spot".
 #ifndef PROTOPAGE_DATA_OPEN_SOURCE_H_
 #define PROTOPAGE_DATA_OPEN_SOURCE_H_
 
@@ -44,30 +45,36 @@ const char* SplitName(Split split);  // "source_train"
 // Errors: InvalidArgument with the names allowed.
 absl::StatusOr<Split> ParseSplit(absl::string_view name);
 
-// Called from the opening thread while a source is being made: "rendering glyphs", 120, 4000.
-using ProgressFunction = std::function<void(absl::string_view what, int64_t done, int64_t total)>;
+// Called from the opening thread while a source is being made: "rendering
+// glyphs", 120, 4000.
+using ProgressFunction =
+    std::function<void(absl::string_view what, int64_t done, int64_t total)>;
 
 struct OpenOptions {
   int threads = 0;  // For rendering; 0 means one a processor.
   ProgressFunction progress;
 };
 
-// Errors: InvalidArgument (the config's key is named), NotFound (file or folder missing, with
-// the names that are looked for; split not configured), DataLoss (truncated or foreign file).
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenSource(const DataConfig& config, Split split,
-                                                        const OpenOptions& options = {});
-// Whether the config has such a split at all: `unseen` is optional for most types.
+// Errors: InvalidArgument (the config's key is named), NotFound (file or folder
+// missing, with the names that are looked for; split not configured), DataLoss
+// (truncated or foreign file).
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenSource(
+    const DataConfig& config, Split split, const OpenOptions& options = {});
+// Whether the config has such a split at all: `unseen` is optional for most
+// types.
 bool HasSplit(const DataConfig& config, Split split);
 
-// Images without labels, as `embed` reads them: an image file, a folder with images at any
-// depth (sorted paths), or a list file. Label() is 0 for all; RecordName() is the path.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(const std::string& path,
-                                                        const DataConfig& config);
+// Images without labels, as `embed` reads them: an image file, a folder with
+// images at any depth (sorted paths), or a list file. Label() is 0 for all;
+// RecordName() is the path.
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(
+    const std::string& path, const DataConfig& config);
 
 // Channels of the images that the net sees.
 int ChannelsFor(const DataConfig& config);
-// The training augmentation with the fields of -1 replaced by the type's defaults: cifar flips
-// and crops by 4 pixels, folder and list flip and crop by 1/8, glyphs warp a little.
+// The training augmentation with the fields of -1 replaced by the type's
+// defaults: cifar flips and crops by 4 pixels, folder and list flip and crop by
+// 1/8, glyphs warp a little.
 AugmentConfig AugmentFor(const DataConfig& config);
 
 }  // namespace protopage

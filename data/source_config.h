@@ -1,8 +1,10 @@
-// The "data" object of a config: which images there are and how they are brought to the net.
+// The "data" object of a config: which images there are and how they are
+// brought to the net.
 //
 //   { "type": "cifar", "data_dir": "/data/cifar", "image_size": 32 }
 //   { "type": "glyphs", "glyphs": { "target_classes": 8000 } }
-//   { "type": "folder", "paths": { "source_train": "faces/train", "target_train": "mine/train",
+//   { "type": "folder", "paths": { "source_train": "faces/train",
+//   "target_train": "mine/train",
 //                                  "target_test": "mine/test" } }
 #ifndef PROTOPAGE_DATA_SOURCE_CONFIG_H_
 #define PROTOPAGE_DATA_SOURCE_CONFIG_H_
@@ -16,7 +18,8 @@
 
 namespace protopage {
 
-// Where each split of the types "folder" and "list" lies; "" when there is none.
+// Where each split of the types "folder" and "list" lies; "" when there is
+// none.
 struct SplitPaths {
   std::string source_train;
   std::string source_test;
@@ -32,16 +35,19 @@ struct DataConfig {
   int64_t image_size = 32;
   // 0: the type's own (glyphs 1, others 3).
   int64_t channels = 0;
-  // Types cifar10 and cifar100 lie in cifar-10-batches-bin and cifar-100-binary below it.
+  // Types cifar10 and cifar100 lie in cifar-10-batches-bin and cifar-100-binary
+  // below it.
   std::string data_dir;
   std::string source_dataset = "cifar10";
   std::string target_dataset = "cifar100";
   SplitPaths paths;
-  // A share of each class's training images, chosen by a seeded hash, that *_train leaves out
-  // and *_validation holds: 0.1 keeps 5,000 of CIFAR's 50,000 aside.
+  // A share of each class's training images, chosen by a seeded hash, that
+  // *_train leaves out and *_validation holds: 0.1 keeps 5,000 of CIFAR's
+  // 50,000 aside.
   double validation_share = 0;
   int64_t split_seed = 1;
-  // A compressed image that decodes to more pixels than this is an error, not an allocation.
+  // A compressed image that decodes to more pixels than this is an error, not
+  // an allocation.
   int64_t max_image_pixels = 100'000'000;
   GlyphConfig glyphs;
   AugmentConfig augment;

@@ -29,7 +29,10 @@ namespace protopage {
 
 class EmbeddingWriter {
  public:
-  virtual ~EmbeddingWriter() = default;
+  // Removes the temporary file when there was no Finish.
+  virtual ~EmbeddingWriter();
+  EmbeddingWriter(const EmbeddingWriter&) = delete;
+  EmbeddingWriter& operator=(const EmbeddingWriter&) = delete;
 
   // Errors: InvalidArgument (an ending that is none of the above, dim < 1),
   // those of FileSystem::Open.
@@ -37,13 +40,50 @@ class EmbeddingWriter {
       FileSystem* fs, const std::string& path, int64_t dim);
 
   // Adds rows [m, dim]. `labels` and `names` have m elements or none; the first
-  // call decides whether the file has them. Errors: InvalidArgument (shapes),
-  // those of the disk. After an error the file cannot be finished.
-  virtual absl::Status Append(ConstRowMatrixRef rows,
-                              absl::Span<const int64_t> labels,
-                              absl::Span<const std::string> names) = 0;
-  // Completes the file, makes it durable and gives it its name.
-  virtual absl::Status Finish() = 0;
+  // rows decide whether the file has them. Errors: InvalidArgument (shapes),
+  // those of the disk, FailedPrecondition after any error or a Finish.
+  absl::Status Append(ConstRowMatrixRef rows, absl::Span<const int64_t> labels,
+                      absl::Span<const std::string> names);
+  // Completes the file, makes it durable and gives it its name. Errors: as
+  // Append.
+  absl::Status Finish();
+
+  // Rows so far.
+  int64_t count() const { return count_; }
+
+ protected:
+  EmbeddingWriter(FileSystem* fs, std::string path, int64_t dim);
+
+  // Creates temporary_path().
+  virtual absl::Status Open() = 0;
+  // Writes rows [count(), count() + m), whose shapes are right; m > 0.
+  virtual absl::Status Write(ConstRowMatrixRef rows,
+                             absl::Span<const int64_t> labels,
+                             absl::Span<const std::string> names) = 0;
+  // Completes and syncs the temporary file.
+  virtual absl::Status Close() = 0;
+
+  FileSystem* fs() const { return fs_; }
+  const std::string& path() const { return path_; }
+  const std::string& temporary_path() const { return temporary_path_; }
+  int64_t dim() const { return dim_; }
+
+ private:
+  absl::Status CheckRows(ConstRowMatrixRef rows,
+                         absl::Span<const int64_t> labels,
+                         absl::Span<const std::string> names) const;
+  absl::Status CheckUsable() const;
+
+  enum class State { kOpen, kFailed, kFinished };
+
+  FileSystem* const fs_;
+  const std::string path_;
+  const std::string temporary_path_;
+  const int64_t dim_;
+  int64_t count_ = 0;
+  bool has_labels_ = false;
+  bool has_names_ = false;
+  State state_ = State::kOpen;
 };
 
 }  // namespace protopage

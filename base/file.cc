@@ -102,6 +102,26 @@ class PosixFile : public File {
     return ErrnoStatus(errno, "lock", path_);
   }
 
+  absl::StatusOr<ByteRange> NextData(int64_t offset) override {
+    ASSIGN_OR_RETURN(const int64_t size, Size());
+    if (offset >= size) return ByteRange{size, size};
+    const off_t begin = lseek(fd_, offset, SEEK_DATA);
+    if (begin < 0) {
+      if (errno == ENXIO)
+        return ByteRange{size, size};  // A hole up to the end.
+      if (errno == EINVAL)
+        return ByteRange{offset, size};  // No such call here.
+      return ErrnoStatus(errno, "seek", path_);
+    }
+    const off_t end = lseek(fd_, begin, SEEK_HOLE);
+    if (end < 0) return ErrnoStatus(errno, "seek", path_);
+    return ByteRange{begin, end};
+  }
+
+  void ExpectScatteredReads() override {
+    posix_fadvise(fd_, 0, 0, POSIX_FADV_RANDOM);
+  }
+
  private:
   // Moves runs of touching pieces by `move`, which reads or writes a vector of
   // buffers at an offset and returns the bytes moved, as preadv does.
@@ -263,6 +283,11 @@ class PosixFileSystem : public FileSystem {
 
 }  // namespace
 
+absl::StatusOr<ByteRange> File::NextData(int64_t offset) {
+  ASSIGN_OR_RETURN(const int64_t size, Size());
+  return ByteRange{std::min(offset, size), size};
+}
+
 FileSystem* DefaultFileSystem() {
   static FileSystem* file_system = new PosixFileSystem;
   return file_system;
@@ -305,6 +330,43 @@ absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
   }
   RETURN_IF_ERROR(fs->Rename(temporary, path));
   return fs->SyncDirectory(DirectoryOf(path));
+}
+
+absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from,
+                                const std::string& to) {
+  const std::string temporary = absl::StrCat(to, ".tmp");
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> source,
+                   fs->Open(from, OpenMode::kRead));
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> target,
+                   fs->Open(temporary, OpenMode::kCreate));
+  const auto copy = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const int64_t size, source->Size());
+    RETURN_IF_ERROR(target->Truncate(size));
+    // Written in small pieces, so that the page cache takes small folios, see
+    // ExpectScatteredReads.
+    constexpr int64_t kRead = int64_t{1} << 20, kWrite = int64_t{16} << 10;
+    std::vector<char> block(kRead);
+    for (int64_t at = 0; at < size;) {
+      ASSIGN_OR_RETURN(const ByteRange data, source->NextData(at));
+      for (at = data.begin; at < data.end;) {
+        const int64_t count = std::min(data.end - at, kRead);
+        RETURN_IF_ERROR(source->ReadAt(at, block.data(), count));
+        for (int64_t i = 0; i < count; i += kWrite) {
+          RETURN_IF_ERROR(target->WriteAt(at + i, block.data() + i,
+                                          std::min(kWrite, count - i)));
+        }
+        at += count;
+      }
+    }
+    return target->Sync();
+  };
+  absl::Status status = copy();
+  if (status.ok()) status = fs->Rename(temporary, to);
+  if (!status.ok()) {
+    fs->Remove(temporary).IgnoreError();
+    return status;
+  }
+  return fs->SyncDirectory(DirectoryOf(to));
 }
 
 }  // namespace protopage

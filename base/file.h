@@ -34,6 +34,12 @@ struct WritePiece {
   int64_t size;
 };
 
+// Bytes [begin, end) of a file.
+struct ByteRange {
+  int64_t begin;
+  int64_t end;
+};
+
 // Thread-safe; concurrent calls on overlapping ranges are the caller's matter.
 // Every error names the file, the operation and errno's text.
 class File {
@@ -55,6 +61,15 @@ class File {
   // An advisory exclusive lock held until the file is closed or the process
   // dies. Errors: FailedPrecondition when another process holds it.
   virtual absl::Status Lock() = 0;
+
+  // The first range at or after `offset` that may hold data: the bytes before it
+  // are a hole, which reads as zeros. Empty, at the file's end, when there is none.
+  // Where holes are not known, [offset, size).
+  virtual absl::StatusOr<ByteRange> NextData(int64_t offset);
+  // A hint: reads will be small and scattered, so nothing is read ahead and the page
+  // cache takes single pages. (A small write into a large cached folio costs time
+  // in proportion to the folio: ext4 walks its buffers.)
+  virtual void ExpectScatteredReads() {}
 };
 
 enum class OpenMode {
@@ -103,6 +118,10 @@ absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path);
 // renamed over `path`, directory synced.
 absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
                                  absl::string_view content);
+
+// Copies the file `from` over `to` in the same way, holes staying holes.
+absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from,
+                                const std::string& to);
 
 }  // namespace protopage
 

@@ -32,6 +32,41 @@ TEST(FileTest, PiecesGoWhereTheyBelong) {
               StatusIs(absl::StatusCode::kOutOfRange, "1 bytes short"));
 }
 
+TEST(FileTest, FindsDataBetweenHoles) {
+  ASSERT_OK_AND_ASSIGN(
+      const auto file,
+      DefaultFileSystem()->Open(TempPath("holes"), OpenMode::kCreate));
+  constexpr int64_t kSize = int64_t{64} << 20, kAt = int64_t{16} << 20;
+  ASSERT_OK(file->Truncate(kSize));
+  ASSERT_OK(file->WriteAt(kAt, "data", 4));
+  file->ExpectScatteredReads();
+  // File systems differ in where a hole begins, none may lose the data.
+  ASSERT_OK_AND_ASSIGN(const ByteRange data, file->NextData(0));
+  EXPECT_LE(data.begin, kAt);
+  EXPECT_GE(data.end, kAt + 4);
+  ASSERT_OK_AND_ASSIGN(const ByteRange none, file->NextData(kSize));
+  EXPECT_EQ(none.begin, kSize);
+  EXPECT_EQ(none.end, kSize);
+}
+
+TEST(FileTest, CopiesWithHoles) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string from = TempPath("copy_from"), to = TempPath("copy_to");
+  ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(from, OpenMode::kCreate));
+  ASSERT_OK(file->Truncate(40000000));
+  ASSERT_OK(file->WriteAt(20000000, "data", 4));
+  ASSERT_OK(WriteFileAtomically(fs, to, "old content"));
+  ASSERT_OK(CopyFileAtomically(fs, from, to));
+  ASSERT_OK_AND_ASSIGN(const std::string a, ReadFile(fs, from));
+  ASSERT_OK_AND_ASSIGN(const std::string b, ReadFile(fs, to));
+  EXPECT_TRUE(a == b);
+  struct stat info;
+  ASSERT_EQ(stat(to.c_str(), &info), 0);
+  EXPECT_LT(info.st_blocks * 512, 20000000);
+  EXPECT_THAT(CopyFileAtomically(fs, from + ".missing", to),
+              StatusIs(absl::StatusCode::kNotFound, ".missing"));
+}
+
 TEST(FileTest, MoreTouchingPiecesThanOneSystemCallTakes) {
   const std::string path = TempPath("many");
   ASSERT_OK_AND_ASSIGN(const auto file,

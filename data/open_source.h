@@ -4,7 +4,7 @@
 //   ASSIGN_OR_RETURN(auto train, OpenSource(config, Split::kTargetTrain));
 //   ASSIGN_OR_RETURN(auto test, OpenSource(config, Split::kTargetTest));
 //
-// The same six splits exist for every type:
+// The same splits exist for every type:
 //
 //   split              glyphs                            cifar folder, list
 //   source_train       classes with many samples         CIFAR-10 train

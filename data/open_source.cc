@@ -1,0 +1,214 @@
+#include "data/open_source.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/file.h"
+#include "base/status_macros.h"
+#include "data/cifar_source.h"
+#include "data/file_source.h"
+#include "data/subset_source.h"
+
+namespace protopage {
+namespace {
+
+constexpr struct {
+  Split split;
+  const char* name;
+} kSplits[] = {
+    {Split::kSourceTrain, "source_train"},
+    {Split::kSourceValidation, "source_validation"},
+    {Split::kSourceTest, "source_test"},
+    {Split::kTargetTrain, "target_train"},
+    {Split::kTargetValidation, "target_validation"},
+    {Split::kTargetTest, "target_test"},
+    {Split::kUnseen, "unseen"},
+};
+
+bool IsSource(Split split) {
+  return split == Split::kSourceTrain || split == Split::kSourceValidation ||
+         split == Split::kSourceTest;
+}
+bool IsValidation(Split split) {
+  return split == Split::kSourceValidation || split == Split::kTargetValidation;
+}
+bool IsTrain(Split split) {
+  return split == Split::kSourceTrain || split == Split::kTargetTrain;
+}
+
+// The split whose images hold those of `split`, and whose classes are its classes.
+Split TrainingOf(Split split) {
+  if (split == Split::kUnseen) return split;
+  return IsSource(split) ? Split::kSourceTrain : Split::kTargetTrain;
+}
+
+const std::string& PathOf(const DataConfig& config, Split split) {
+  switch (split) {
+    case Split::kSourceTrain:
+    case Split::kSourceValidation:
+      return config.paths.source_train;
+    case Split::kSourceTest:
+      return config.paths.source_test;
+    case Split::kTargetTrain:
+    case Split::kTargetValidation:
+      return config.paths.target_train;
+    case Split::kTargetTest:
+      return config.paths.target_test;
+    case Split::kUnseen:
+      break;
+  }
+  return config.paths.unseen;
+}
+
+FileSourceOptions FileOptions(const DataConfig& config) {
+  FileSourceOptions options;
+  options.decode.max_pixels = config.max_image_pixels;
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenPath(
+    const DataConfig& config, Split split, const ImageSource* classes_of) {
+  FileSourceOptions options = FileOptions(config);
+  options.classes_of = classes_of;
+  const std::string& path = PathOf(config, split);
+  FileSystem* fs = DefaultFileSystem();
+  auto source = config.type == "folder" ? OpenImageFolder(fs, path, options)
+                                        : OpenImageList(fs, path, options);
+  if (!source.ok()) {
+    return WithContext(source.status(),
+                       absl::StrCat("data.paths.", SplitName(split)));
+  }
+  return source;
+}
+
+// The images of a split before any are held out.
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenWhole(
+    const DataConfig& config, Split split, const OpenOptions& options) {
+  (void)options;
+  if (config.type == "cifar") {
+    if (config.data_dir.empty()) {
+      return absl::InvalidArgumentError(
+          "data.data_dir is not set: the folder with cifar-10-batches-bin and "
+          "cifar-100-binary");
+    }
+    return OpenCifar(
+        DefaultFileSystem(), config.data_dir,
+        IsSource(split) ? config.source_dataset : config.target_dataset,
+        split == TrainingOf(split));
+  }
+  if (config.type == "folder" || config.type == "list") {
+    const Split training = TrainingOf(split);
+    if (split == training) return OpenPath(config, split, nullptr);
+    if (PathOf(config, training).empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "data.paths.", SplitName(split), " needs data.paths.",
+          SplitName(training), " beside it, which numbers the classes"));
+    }
+    ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> classes,
+                     OpenPath(config, training, nullptr));
+    return OpenPath(config, split, classes.get());
+  }
+  return absl::UnimplementedError(
+      absl::StrCat("data.type \"", config.type, "\""));
+}
+
+}  // namespace
+
+const char* SplitName(Split split) {
+  for (const auto& entry : kSplits) {
+    if (entry.split == split) return entry.name;
+  }
+  return "?";
+}
+
+absl::StatusOr<Split> ParseSplit(absl::string_view name) {
+  std::vector<std::string> names;
+  for (const auto& entry : kSplits) {
+    if (name == entry.name) return entry.split;
+    names.push_back(entry.name);
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "split \"", name, "\": allowed are ", absl::StrJoin(names, ", ")));
+}
+
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenSource(
+    const DataConfig& config, Split split, const OpenOptions& options) {
+  if (!HasSplit(config, split)) {
+    if (IsValidation(split) && config.validation_share == 0) {
+      return absl::NotFoundError(absl::StrCat(
+          "split ", SplitName(split), " needs data.validation_share above 0"));
+    }
+    if (config.type == "cifar")
+      return absl::NotFoundError("data.type cifar has no unseen classes");
+    return absl::NotFoundError(absl::StrCat(
+        "split ", SplitName(split), " needs data.paths.",
+        SplitName(IsValidation(split) ? TrainingOf(split) : split)));
+  }
+  const bool holds_out =
+      config.validation_share > 0 && (IsTrain(split) || IsValidation(split));
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<ImageSource> whole,
+      OpenWhole(config, holds_out ? TrainingOf(split) : split, options));
+  if (!holds_out) return whole;
+  std::vector<uint32_t> records =
+      ChooseHeldOut(*whole, config.validation_share,
+                    static_cast<uint64_t>(config.split_seed));
+  if (IsTrain(split)) {
+    records = Complement(whole->size(), records);
+    return MakeSubset(std::move(whole), std::move(records),
+                      "without those held out");
+  }
+  return MakeSubset(std::move(whole), std::move(records), "held out");
+}
+
+bool HasSplit(const DataConfig& config, Split split) {
+  if (IsValidation(split) && config.validation_share <= 0) return false;
+  if (config.type == "cifar") return split != Split::kUnseen;
+  if (config.type == "folder" || config.type == "list")
+    return !PathOf(config, split).empty();
+  return true;
+}
+
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(
+    const std::string& path, const DataConfig& config) {
+  return OpenImageFiles(DefaultFileSystem(), path, FileOptions(config));
+}
+
+int ChannelsFor(const DataConfig& config) {
+  if (config.channels == 1) return 1;
+  return config.channels == 0 && config.type == "glyphs" ? 1 : 3;
+}
+
+AugmentConfig AugmentFor(const DataConfig& config) {
+  AugmentConfig defaults = AugmentConfig::None();
+  if (config.type == "glyphs") {
+    defaults.rotate = 5;
+    defaults.scale = 0.1;
+    defaults.shear = 0.1;
+    defaults.shift = 0.06;
+    defaults.brightness = 0.1;
+    defaults.contrast = 0.2;
+    defaults.noise = 0.05;
+  } else {
+    defaults.flip = 0.5;
+    defaults.pad_crop = config.image_size / 8;
+  }
+  AugmentConfig augment = config.augment;
+  auto fill = [](auto& value, auto fallback) {
+    if (value < 0) value = fallback;
+  };
+  fill(augment.flip, defaults.flip);
+  fill(augment.pad_crop, defaults.pad_crop);
+  fill(augment.rotate, defaults.rotate);
+  fill(augment.scale, defaults.scale);
+  fill(augment.shear, defaults.shear);
+  fill(augment.shift, defaults.shift);
+  fill(augment.brightness, defaults.brightness);
+  fill(augment.contrast, defaults.contrast);
+  fill(augment.noise, defaults.noise);
+  return augment;
+}
+
+}  // namespace protopage

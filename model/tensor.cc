@@ -20,13 +20,24 @@ int64_t BytesOf(DType dtype) {
   return 0;
 }
 
+Shape::Shape(std::initializer_list<int64_t> dims) {
+  for (const int64_t dim : dims) Append(dim);
+}
+
 int64_t Shape::num_elements() const {
   int64_t n = 1;
-  for (const int64_t dim : dims_) n *= dim;
+  for (int i = 0; i < rank_; ++i) n *= dims_[i];
   return n;
 }
 
-std::string Shape::ToString() const { return absl::StrCat("[", absl::StrJoin(dims_, ", "), "]"); }
+void Shape::Append(int64_t dim) {
+  PROTOPAGE_CHECK(rank_ < kMaxRank);
+  dims_[rank_++] = dim;
+}
+
+std::string Shape::ToString() const {
+  return absl::StrCat("[", absl::StrJoin(dims_.begin(), dims_.begin() + rank_, ", "), "]");
+}
 
 Tensor::Tensor(std::shared_ptr<Buffer> buffer, DType dtype, Shape shape, int64_t byte_offset)
     : buffer_(std::move(buffer)),

@@ -11,12 +11,11 @@
 #ifndef PROTOPAGE_MODEL_TENSOR_H_
 #define PROTOPAGE_MODEL_TENSOR_H_
 
+#include <array>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <string>
-
-#include "absl/container/inlined_vector.h"
 
 namespace protopage {
 
@@ -26,22 +25,25 @@ int64_t BytesOf(DType dtype);
 
 class Shape {
  public:
-  Shape() = default;
-  Shape(std::initializer_list<int64_t> dims) : dims_(dims) {}
+  static constexpr int kMaxRank = 6;
 
-  int rank() const { return static_cast<int>(dims_.size()); }
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> dims);
+
+  int rank() const { return rank_; }
   int64_t operator[](int i) const { return dims_[i]; }
   int64_t num_elements() const;  // 1 for rank 0.
-  void Append(int64_t dim) { dims_.push_back(dim); }
+  void Append(int64_t dim);
   std::string ToString() const;  // "[64, 32, 32, 3]"
 
   friend bool operator==(const Shape& a, const Shape& b) {
-    return a.dims_ == b.dims_;
+    return a.rank_ == b.rank_ && a.dims_ == b.dims_;
   }
   friend bool operator!=(const Shape& a, const Shape& b) { return !(a == b); }
 
  private:
-  absl::InlinedVector<int64_t, 4> dims_;
+  int rank_ = 0;
+  std::array<int64_t, kMaxRank> dims_ = {};  // Zero from rank_ on.
 };
 
 // Device memory. Backends derive from it and free it in the destructor.
@@ -62,10 +64,8 @@ class Buffer {
 
 class Tensor {
  public:
-  Tensor() =
-      default;  // No buffer: stands for "absent" where an argument is optional.
-  Tensor(std::shared_ptr<Buffer> buffer, DType dtype, Shape shape,
-         int64_t byte_offset = 0);
+  Tensor() = default;  // No buffer: stands for "absent" where an argument is optional.
+  Tensor(std::shared_ptr<Buffer> buffer, DType dtype, Shape shape, int64_t byte_offset = 0);
 
   explicit operator bool() const { return buffer_ != nullptr; }
   DType dtype() const { return dtype_; }
@@ -80,8 +80,7 @@ class Tensor {
 
   template <typename T>
   T* data() const {
-    return reinterpret_cast<T*>(static_cast<char*>(buffer_->data()) +
-                                byte_offset_);
+    return reinterpret_cast<T*>(static_cast<char*>(buffer_->data()) + byte_offset_);
   }
   float* f32() const { return data<float>(); }
   int32_t* i32() const { return data<int32_t>(); }

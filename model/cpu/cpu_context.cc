@@ -1,0 +1,33 @@
+#include "model/cpu/cpu_context.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace protopage {
+
+void* AlignedMemory::Reserve(int64_t bytes) {
+  if (bytes > bytes_ || data_ == nullptr) {
+    // A multiple of the alignment, and room for kernels that read whole vectors.
+    const int64_t rounded = (bytes / 64 + 2) * 64;
+    data_.reset();  // Before the new block: both at once may not fit.
+    data_.reset(std::aligned_alloc(64, static_cast<size_t>(rounded)));
+    PROTOPAGE_CHECK(data_ != nullptr);
+    bytes_ = rounded;
+  }
+  return data_.get();
+}
+
+CpuContext::CpuContext(ThreadPool* pool, const MatrixKernels& matrix, const VectorKernels& vector)
+    : pool_(pool), matrix_(matrix), vector_(vector), threads_(pool->num_threads()) {}
+
+void CpuContext::ForChunks(int64_t n, int64_t chunk,
+                           absl::FunctionRef<void(int64_t, int64_t)> body) const {
+  if (n <= 0) return;
+  pool_->ParallelFor((n + chunk - 1) / chunk, [&](int64_t task) {
+    const int64_t first = task * chunk;
+    body(first, std::min(chunk, n - first));
+  });
+}
+
+}  // namespace protopage

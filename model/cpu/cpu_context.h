@@ -1,0 +1,73 @@
+// CpuContext: what the operations of the CPU backend share: threads, the kernels of one
+// instruction set, and scratch memory that grows to the largest need and is then reused, so
+// that a training step in its steady state allocates nothing.
+#ifndef PROTOPAGE_MODEL_CPU_CPU_CONTEXT_H_
+#define PROTOPAGE_MODEL_CPU_CPU_CONTEXT_H_
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "base/thread_pool.h"
+#include "model/cpu/matrix_kernels.h"
+#include "model/cpu/vector_kernels.h"
+
+namespace protopage {
+
+// Memory at a cache line's boundary.
+class AlignedMemory {
+ public:
+  // At least `bytes`; what it held before is lost when it grows.
+  void* Reserve(int64_t bytes);
+
+ private:
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  std::unique_ptr<void, Free> data_;
+  int64_t bytes_ = 0;
+};
+
+class CpuContext {
+ public:
+  CpuContext(ThreadPool* pool, const MatrixKernels& matrix, const VectorKernels& vector);
+
+  ThreadPool& pool() const { return *pool_; }
+  const MatrixKernels& matrix() const { return matrix_; }
+  const VectorKernels& vector() const { return vector_; }
+
+  // Scratch arrays of one operation, distinguished by `slot`; their contents are unspecified.
+  enum SharedSlot { kPacked, kPackedBackward, kPartials, kOffsetsA, kOffsetsC, kImages, kSums };
+  enum ThreadSlot { kThreadImages, kThreadGradient, kThreadPanels, kThreadSums };
+  template <typename T = float>
+  T* Shared(SharedSlot slot, int64_t count) {
+    return static_cast<T*>(shared_[slot].Reserve(count * static_cast<int64_t>(sizeof(T))));
+  }
+  // Of the running thread: called from inside a task with the thread's number.
+  template <typename T = float>
+  T* ForThread(int thread, ThreadSlot slot, int64_t count) {
+    return static_cast<T*>(
+        threads_[thread].memory[slot].Reserve(count * static_cast<int64_t>(sizeof(T))));
+  }
+
+  // Calls body(first, count) for fixed chunks of [0, n), in parallel when there is more than one.
+  void ForChunks(int64_t n, int64_t chunk,
+                 absl::FunctionRef<void(int64_t first, int64_t count)> body) const;
+
+ private:
+  struct PerThread {
+    AlignedMemory memory[kThreadSums + 1];
+  };
+
+  ThreadPool* const pool_;
+  const MatrixKernels& matrix_;
+  const VectorKernels& vector_;
+  AlignedMemory shared_[kSums + 1];
+  std::vector<PerThread> threads_;
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_CPU_CPU_CONTEXT_H_

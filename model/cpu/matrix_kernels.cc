@@ -1,0 +1,243 @@
+#include "model/cpu/matrix_kernels.h"
+
+#include <immintrin.h>
+
+namespace protopage {
+namespace PROTOPAGE_ISA {
+namespace {
+
+// The only lines that know the instruction set: the width of a vector, and how many rows of
+// a tile fit in the registers beside two vectors of b and one broadcast of a.
+#ifdef __AVX512F__
+using Vec = __m512;
+constexpr int kWidth = 16;
+constexpr int kTileRows = 12;  // 24 of 32 registers hold sums.
+inline Vec Zero() { return _mm512_setzero_ps(); }
+inline Vec Load(const float* p) { return _mm512_loadu_ps(p); }
+inline Vec Broadcast(const float* p) { return _mm512_set1_ps(*p); }
+inline void Store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
+inline Vec MulAdd(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+// The second operand when either is NaN, so that a NaN stays one.
+inline Vec Max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+#else
+using Vec = __m256;
+constexpr int kWidth = 8;
+constexpr int kTileRows = 6;  // 12 of 16 registers hold sums.
+inline Vec Zero() { return _mm256_setzero_ps(); }
+inline Vec Load(const float* p) { return _mm256_loadu_ps(p); }
+inline Vec Broadcast(const float* p) { return _mm256_broadcast_ss(p); }
+inline void Store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
+inline Vec MulAdd(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+inline Vec Max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+#endif
+
+constexpr int kPanel = 2 * kWidth;
+
+#define PROTOPAGE_UNROLL _Pragma("GCC unroll 16")
+
+struct Tile {
+  Vec sum[kTileRows][2];
+};
+
+void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t column_stride,
+          float alpha, float* packed) {
+  for (int64_t first = 0; first < n; first += kPanel) {
+    const int64_t columns = n - first < kPanel ? n - first : kPanel;
+    const float* source = b + first * column_stride;
+    if (column_stride == 1 && columns == kPanel) {
+      for (int64_t i = 0; i < k; ++i) {
+        const float* row = source + i * row_stride;
+        for (int j = 0; j < kPanel; ++j) packed[i * kPanel + j] = alpha * row[j];
+      }
+    } else {
+      // Column by column, in blocks of rows that leave the packed lines in the cache.
+      for (int64_t i0 = 0; i0 < k; i0 += 64) {
+        const int64_t i1 = k - i0 < 64 ? k : i0 + 64;
+        for (int64_t j = 0; j < columns; ++j) {
+          for (int64_t i = i0; i < i1; ++i) {
+            packed[i * kPanel + j] = alpha * source[i * row_stride + j * column_stride];
+          }
+        }
+        for (int64_t i = i0; i < i1; ++i) {
+          for (int64_t j = columns; j < kPanel; ++j) packed[i * kPanel + j] = 0.0f;
+        }
+      }
+    }
+    packed += k * kPanel;
+  }
+}
+
+// One tile: kTileRows rows of c by one panel.
+inline void MultiplyTile(const RowProduct& product, const float* const* a_rows, const float* b,
+                         Tile& tile) {
+  const float* a[kTileRows];
+  PROTOPAGE_UNROLL
+  for (int r = 0; r < kTileRows; ++r) a[r] = a_rows[r];
+  Vec sum[kTileRows][2];
+  PROTOPAGE_UNROLL
+  for (int r = 0; r < kTileRows; ++r) {
+    sum[r][0] = tile.sum[r][0];
+    sum[r][1] = tile.sum[r][1];
+  }
+  for (int64_t run = 0; run < product.runs; ++run) {
+    for (int64_t k = 0; k < product.run_length; ++k) {
+      const Vec b0 = Load(b);
+      const Vec b1 = Load(b + kWidth);
+      b += kPanel;
+      PROTOPAGE_UNROLL
+      for (int r = 0; r < kTileRows; ++r) {
+        const Vec x = Broadcast(a[r] + k);
+        sum[r][0] = MulAdd(x, b0, sum[r][0]);
+        sum[r][1] = MulAdd(x, b1, sum[r][1]);
+      }
+    }
+    PROTOPAGE_UNROLL
+    for (int r = 0; r < kTileRows; ++r) a[r] += product.run_stride;
+  }
+  PROTOPAGE_UNROLL
+  for (int r = 0; r < kTileRows; ++r) {
+    tile.sum[r][0] = sum[r][0];
+    tile.sum[r][1] = sum[r][1];
+  }
+}
+
+void MultiplyRows(const RowProduct& product) {
+  float edge[kPanel] = {};
+  Tile tile;
+  for (int64_t column = 0; column < product.n; column += kPanel) {
+    const float* b = product.b + column / kPanel * product.b_panel_stride;
+    const int64_t columns = product.n - column < kPanel ? product.n - column : kPanel;
+    Vec bias0 = Zero(), bias1 = Zero();
+    if (product.bias != nullptr) {
+      for (int64_t j = 0; j < columns; ++j) edge[j] = product.bias[column + j];
+      bias0 = Load(edge);
+      bias1 = Load(edge + kWidth);
+    }
+    for (int64_t row = 0; row < product.rows; row += kTileRows) {
+      // Past the last row the last one is computed again: the same value to the same place, as
+      // all of c is read before any of it is written.
+      const float* a[kTileRows];
+      float* c[kTileRows];
+      for (int r = 0; r < kTileRows; ++r) {
+        const int64_t i = row + r < product.rows ? row + r : product.rows - 1;
+        a[r] = product.a + product.a_offsets[i];
+        c[r] = product.c + product.c_offsets[i] + column;
+      }
+      if (!product.accumulate) {
+        PROTOPAGE_UNROLL
+        for (int r = 0; r < kTileRows; ++r) {
+          tile.sum[r][0] = bias0;
+          tile.sum[r][1] = bias1;
+        }
+      } else if (columns == kPanel) {
+        PROTOPAGE_UNROLL
+        for (int r = 0; r < kTileRows; ++r) {
+          tile.sum[r][0] = Load(c[r]);
+          tile.sum[r][1] = Load(c[r] + kWidth);
+        }
+      } else {
+        for (int r = 0; r < kTileRows; ++r) {
+          for (int64_t j = 0; j < columns; ++j) edge[j] = c[r][j];
+          tile.sum[r][0] = Load(edge);
+          tile.sum[r][1] = Load(edge + kWidth);
+        }
+      }
+      MultiplyTile(product, a, b, tile);
+      if (product.relu) {
+        PROTOPAGE_UNROLL
+        for (int r = 0; r < kTileRows; ++r) {
+          tile.sum[r][0] = Max(Zero(), tile.sum[r][0]);
+          tile.sum[r][1] = Max(Zero(), tile.sum[r][1]);
+        }
+      }
+      if (columns == kPanel) {
+        PROTOPAGE_UNROLL
+        for (int r = 0; r < kTileRows; ++r) {
+          Store(c[r], tile.sum[r][0]);
+          Store(c[r] + kWidth, tile.sum[r][1]);
+        }
+      } else {
+        for (int r = 0; r < kTileRows; ++r) {
+          Store(edge, tile.sum[r][0]);
+          Store(edge + kWidth, tile.sum[r][1]);
+          for (int64_t j = 0; j < columns; ++j) c[r][j] = edge[j];
+        }
+      }
+    }
+  }
+}
+
+template <int kRows>
+void AddOuterTile(const OuterProduct& product, int64_t i) {
+  float* c = product.c + i * product.c_stride;
+  Vec sum[kRows][2];
+  PROTOPAGE_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    sum[r][0] = Load(c + r * product.c_stride);
+    sum[r][1] = Load(c + r * product.c_stride + kWidth);
+  }
+  const float* b = product.b;
+  for (int64_t image = 0; image < product.a_images; ++image) {
+    for (int64_t y = 0; y < product.a_rows; ++y) {
+      const float* a = product.a + i + image * product.a_image_stride + y * product.a_row_stride;
+      for (int64_t x = 0; x < product.a_cols; ++x) {
+        const Vec b0 = Load(b);
+        const Vec b1 = Load(b + kWidth);
+        b += kPanel;
+        PROTOPAGE_UNROLL
+        for (int r = 0; r < kRows; ++r) {
+          const Vec v = Broadcast(a + r);
+          sum[r][0] = MulAdd(v, b0, sum[r][0]);
+          sum[r][1] = MulAdd(v, b1, sum[r][1]);
+        }
+        a += product.a_col_stride;
+      }
+    }
+  }
+  PROTOPAGE_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    Store(c + r * product.c_stride, sum[r][0]);
+    Store(c + r * product.c_stride + kWidth, sum[r][1]);
+  }
+}
+
+void AddOuter(const OuterProduct& product) {
+  int64_t i = 0;
+  for (; i + kTileRows <= product.m; i += kTileRows) AddOuterTile<kTileRows>(product, i);
+  if (i + 6 <= product.m) {
+    AddOuterTile<6>(product, i);
+    i += 6;
+  }
+  for (; i + 3 <= product.m; i += 3) AddOuterTile<3>(product, i);
+  for (; i < product.m; ++i) AddOuterTile<1>(product, i);
+}
+
+int64_t PeakFlops(int64_t iterations, float* sink) {
+  Vec sum[2 * kTileRows];
+  const Vec x = Broadcast(sink);
+  PROTOPAGE_UNROLL
+  for (int r = 0; r < 12; ++r) sum[r] = Zero();
+  for (int64_t i = 0; i < iterations; ++i) {
+    PROTOPAGE_UNROLL
+    for (int r = 0; r < 12; ++r) sum[r] = MulAdd(x, x, sum[r]);
+    // Keeps the sums in registers and the loop as it is written.
+    asm volatile(""
+                 : "+v"(sum[0]), "+v"(sum[1]), "+v"(sum[2]), "+v"(sum[3]), "+v"(sum[4]),
+                   "+v"(sum[5]));
+    asm volatile(""
+                 : "+v"(sum[6]), "+v"(sum[7]), "+v"(sum[8]), "+v"(sum[9]), "+v"(sum[10]),
+                   "+v"(sum[11]));
+  }
+  for (int r = 0; r < 12; ++r) Store(sink, sum[r]);
+  return iterations * 12 * kWidth * 2;
+}
+
+}  // namespace
+
+const MatrixKernels& GetMatrixKernels() {
+  static constexpr MatrixKernels kernels = {kPanel, Pack, MultiplyRows, AddOuter, PeakFlops};
+  return kernels;
+}
+
+}  // namespace PROTOPAGE_ISA
+}  // namespace protopage

@@ -40,8 +40,7 @@ struct CheckpointSection {
 // Readers see the old file or the new. Errors: those of the file system, with
 // the path; AlreadyExists when two pieces of state have one name.
 absl::Status SaveCheckpoint(FileSystem* fs, const std::string& path,
-                            const std::vector<CheckpointSection>& sections,
-                            Backend* backend);
+                            const std::vector<CheckpointSection>& sections, Backend* backend);
 
 // Fills all state of `sections`, each piece of which must be in the file with
 // its shape and type, and nothing else may be in those sections; other sections
@@ -50,8 +49,7 @@ absl::Status SaveCheckpoint(FileSystem* fs, const std::string& path,
 // FailedPrecondition (a newer format; missing, unexpected or mismatching
 // names). After an error the state is unspecified.
 absl::Status LoadCheckpoint(FileSystem* fs, const std::string& path,
-                            const std::vector<CheckpointSection>& sections,
-                            Backend* backend);
+                            const std::vector<CheckpointSection>& sections, Backend* backend);
 
 // For fine-tuning.
 struct LoadByNameOptions {
@@ -68,11 +66,9 @@ struct LoadByNameResult {
 // Fills the state of one section from what the file has under the same names;
 // the file may hold more. Errors: as LoadCheckpoint; all missing and
 // mismatching names are listed in one message, and then nothing is changed.
-absl::StatusOr<LoadByNameResult> LoadByName(FileSystem* fs,
-                                            const std::string& path,
+absl::StatusOr<LoadByNameResult> LoadByName(FileSystem* fs, const std::string& path,
                                             const CheckpointSection& section,
-                                            const LoadByNameOptions& options,
-                                            Backend* backend);
+                                            const LoadByNameOptions& options, Backend* backend);
 
 }  // namespace protopage
 

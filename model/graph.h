@@ -58,8 +58,7 @@ class Graph {
   // images: uint8 or float32 [B, image_shape], on the device; float32 is taken
   // as it is, without scale and shift. *output [B, ...] is good until the next
   // Forward. Errors: InvalidArgument (shape), ResourceExhausted.
-  absl::Status Forward(const Tensor& images, const RunOptions& run,
-                       Tensor* output);
+  absl::Status Forward(const Tensor& images, const RunOptions& run, Tensor* output);
   // d_output: the gradient of the loss, of the output's shape; it is scratch.
   // Overwrites the gradients of all parameters. Errors: FailedPrecondition (no
   // Forward with training before).
@@ -93,8 +92,7 @@ class Graph {
     std::unique_ptr<Op> op;  // Null for the input.
     std::vector<int> inputs;
     Shape image_shape;
-    bool needs_gradient =
-        false;  // A parameter that can be trained lies at or above it.
+    bool needs_gradient = false;  // A parameter that can be trained lies at or above it.
   };
 
   // The plan for a batch size, made on first use.

@@ -54,29 +54,28 @@ struct LossConfig {
 absl::Status ResolveLossConfig(LossConfig* config);
 
 struct LossInput {
-  Tensor features;  // [B, D], raw: some losses read their norms.
-  Tensor rows;      // [K, D]; normalised here, so unit length is not required.
+  Tensor features;                  // [B, D], raw: some losses read their norms.
+  Tensor rows;                      // [K, D]; normalised here, so unit length is not required.
   absl::Span<const int32_t> slots;  // [B], each in [0, K); on the host.
   int64_t step = 0;
 };
 
 // Tensors are on the device and good until the next Compute.
 struct LossResult {
-  double loss = 0.0;      // Mean over the batch.
-  double accuracy = 0.0;  // Share of images whose predicted slot is their own.
-  Tensor losses;          // [B]
-  Tensor d_features;      // [B, D], of the mean loss.
-  Tensor d_rows;          // [K, D], of the mean loss; orthogonal to the rows.
-  Tensor predicted;  // int32 [B]: argmax of the cosines without margin, lowest
-                     // slot on ties.
+  double loss = 0.0;                     // Mean over the batch.
+  double accuracy = 0.0;                 // Share of images whose predicted slot is their own.
+  Tensor losses;                         // [B]
+  Tensor d_features;                     // [B, D], of the mean loss.
+  Tensor d_rows;                         // [K, D], of the mean loss; orthogonal to the rows.
+  Tensor predicted;                      // int32 [B]: argmax of the cosines without margin, lowest
+                                         // slot on ties.
   std::vector<int32_t> predicted_slots;  // The same on the host.
 };
 
 class MarginLoss {
  public:
   // Errors: as ResolveLossConfig.
-  static absl::StatusOr<std::unique_ptr<MarginLoss>> Create(LossConfig config,
-                                                            Backend* backend);
+  static absl::StatusOr<std::unique_ptr<MarginLoss>> Create(LossConfig config, Backend* backend);
   virtual ~MarginLoss() = default;
 
   // Waits for the device. A loss that is not finite is returned as it is: the

@@ -63,24 +63,18 @@ class Net {
   // Errors: InvalidArgument: an unknown net (the known ones are listed), an
   // image shape or an embedding size that it does not take.
   static absl::StatusOr<std::unique_ptr<Net>> Create(const NetOptions& options,
-                                                     const ImageShape& image,
-                                                     uint64_t seed,
+                                                     const ImageShape& image, uint64_t seed,
                                                      Backend* backend);
 
   // As of Graph: images uint8 or float32 [B, H, W, C] on the device; *features
   // [B, D] float32, good until the next Forward; d_features is scratch. Batch
   // sizes may change from call to call.
-  absl::Status Forward(const Tensor& images, const RunOptions& run,
-                       Tensor* features) {
+  absl::Status Forward(const Tensor& images, const RunOptions& run, Tensor* features) {
     return graph_->Forward(images, run, features);
   }
-  absl::Status Backward(const Tensor& d_features) {
-    return graph_->Backward(d_features);
-  }
+  absl::Status Backward(const Tensor& d_features) { return graph_->Backward(d_features); }
 
-  absl::Span<Parameter* const> parameters() const {
-    return graph_->parameters();
-  }
+  absl::Span<Parameter* const> parameters() const { return graph_->parameters(); }
   std::vector<Tensor> gradients() const { return graph_->gradients(); }
   void State(StateVisitor& v) const { graph_->State(v); }
 
@@ -97,8 +91,7 @@ class Net {
   std::string Summary(int64_t num_classes = 0) const;
 
  private:
-  Net(const NetOptions& options, const ImageShape& image,
-      std::unique_ptr<Graph> graph);
+  Net(const NetOptions& options, const ImageShape& image, std::unique_ptr<Graph> graph);
 
   NetOptions options_;
   ImageShape image_;

@@ -27,11 +27,10 @@ namespace protopage {
 struct Parameter {
   std::string name;
   Tensor value;
-  Tensor gradient;  // Of the value's shape; absent in statistics, which are
-                    // never trained.
+  Tensor gradient;        // Of the value's shape; absent in statistics, which are
+                          // never trained.
   bool trainable = true;  // False: an optimizer leaves it alone.
-  bool decay =
-      true;  // False: weight decay does not apply (biases, batch norm).
+  bool decay = true;      // False: weight decay does not apply (biases, batch norm).
 };
 
 enum class Initializer {
@@ -48,9 +47,9 @@ class ParameterFactory {
   virtual ~ParameterFactory() = default;
   // `name` without the op's: "kernel". The fans are of kGlorotUniform. The
   // pointer is good as long as the graph.
-  virtual absl::StatusOr<Parameter*> Make(
-      absl::string_view name, const Shape& shape, Initializer initializer,
-      bool trainable, bool decay, int64_t fan_in = 0, int64_t fan_out = 0) = 0;
+  virtual absl::StatusOr<Parameter*> Make(absl::string_view name, const Shape& shape,
+                                          Initializer initializer, bool trainable, bool decay,
+                                          int64_t fan_in = 0, int64_t fan_out = 0) = 0;
   virtual Backend* backend() = 0;
   // A number of the op for keyed random numbers: its position in the graph, and
   // the graph's seed.
@@ -68,16 +67,14 @@ struct SavedSpec {
 struct OpTensors {
   std::vector<Tensor> inputs;
   Tensor output;
-  std::vector<Tensor> saved;  // As the op's Saved() says.
-  Tensor d_output;            // Backward only; scratch.
-  std::vector<Tensor>
-      d_inputs;  // Backward only; absent where not wanted; overwritten.
+  std::vector<Tensor> saved;     // As the op's Saved() says.
+  Tensor d_output;               // Backward only; scratch.
+  std::vector<Tensor> d_inputs;  // Backward only; absent where not wanted; overwritten.
 };
 
 struct RunOptions {
-  bool training =
-      false;          // Batch statistics, dropout, and a Backward may follow.
-  uint64_t step = 0;  // Keys the random numbers of dropout.
+  bool training = false;  // Batch statistics, dropout, and a Backward may follow.
+  uint64_t step = 0;      // Keys the random numbers of dropout.
 };
 
 class Op {
@@ -98,12 +95,10 @@ class Op {
   virtual bool backward_reads_inputs() const { return false; }
   virtual bool backward_reads_output() const { return false; }
 
-  virtual absl::Status Forward(Backend* backend, const RunOptions& run,
-                               const OpTensors& t) = 0;
+  virtual absl::Status Forward(Backend* backend, const RunOptions& run, const OpTensors& t) = 0;
   // Of a Forward with run.training. Overwrites d_inputs and the gradients of
   // the parameters.
-  virtual absl::Status Backward(Backend* backend, const RunOptions& run,
-                                const OpTensors& t) = 0;
+  virtual absl::Status Backward(Backend* backend, const RunOptions& run, const OpTensors& t) = 0;
 
  private:
   std::string name_;

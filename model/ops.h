@@ -40,8 +40,7 @@ struct BatchNormOptions {
 };
 // Any shape; statistics of the last dimension. Parameters: gamma, beta,
 // moving_mean, moving_variance, all [C].
-std::unique_ptr<Op> BatchNorm(std::string name,
-                              const BatchNormOptions& options);
+std::unique_ptr<Op> BatchNorm(std::string name, const BatchNormOptions& options);
 
 std::unique_ptr<Op> Relu(std::string name);
 
@@ -50,16 +49,15 @@ struct MaxPool2dOptions {
   int64_t stride = 0;  // 0: as size.
   Padding padding = Padding::kValid;
 };
-std::unique_ptr<Op> MaxPool2d(std::string name,
-                              const MaxPool2dOptions& options);
+std::unique_ptr<Op> MaxPool2d(std::string name, const MaxPool2dOptions& options);
 
 // rate in [0, 1). Outside training the identity.
 std::unique_ptr<Op> Dropout(std::string name, float rate);
 
 std::unique_ptr<Op> GlobalAveragePool(std::string name);  // [H, W, C] -> [C]
 std::unique_ptr<Op> Flatten(std::string name);            // any -> [elements]
-std::unique_ptr<Op> Add(std::string name);  // Two or more inputs of one shape.
-std::unique_ptr<Op> L2Normalize(std::string name);  // [D] -> [D]
+std::unique_ptr<Op> Add(std::string name);                // Two or more inputs of one shape.
+std::unique_ptr<Op> L2Normalize(std::string name);        // [D] -> [D]
 
 struct LinearOptions {
   int64_t units = 0;

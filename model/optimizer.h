@@ -54,9 +54,9 @@ class Optimizer {
   // Covers all parameters that have a gradient; Update skips those whose
   // `trainable` is false at the time. Errors: InvalidArgument (config),
   // ResourceExhausted.
-  static absl::StatusOr<std::unique_ptr<Optimizer>> Create(
-      const OptimizerConfig& config, absl::Span<Parameter* const> parameters,
-      Backend* backend);
+  static absl::StatusOr<std::unique_ptr<Optimizer>> Create(const OptimizerConfig& config,
+                                                           absl::Span<Parameter* const> parameters,
+                                                           Backend* backend);
 
   // One update of all trainable parameters. Gradients are scaled in place when
   // clipped.
@@ -74,15 +74,13 @@ class Optimizer {
     Parameter* parameter;
     Tensor state1, state2;
   };
-  Optimizer(const OptimizerConfig& config, Backend* backend)
-      : config_(config), backend_(backend) {}
+  Optimizer(const OptimizerConfig& config, Backend* backend) : config_(config), backend_(backend) {}
 
   OptimizerConfig config_;
   Backend* backend_;
   std::vector<Slot> slots_;
-  std::vector<ParamUpdate>
-      batch_;           // Kept, so that an update allocates nothing.
-  Tensor square_sums_;  // [slots]
+  std::vector<ParamUpdate> batch_;  // Kept, so that an update allocates nothing.
+  Tensor square_sums_;              // [slots]
   std::vector<float> host_sums_;
   int64_t updates_ = 0;
 };

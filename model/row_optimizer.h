@@ -45,8 +45,8 @@ struct RowOptimizerConfig {
 class RowOptimizer {
  public:
   // Errors: InvalidArgument (config).
-  static absl::StatusOr<std::unique_ptr<RowOptimizer>> Create(
-      const RowOptimizerConfig& config, Backend* backend);
+  static absl::StatusOr<std::unique_ptr<RowOptimizer>> Create(const RowOptimizerConfig& config,
+                                                              Backend* backend);
 
   // Floats of state a class has: dim for momentum, 1 for adagrad.
   int64_t StateFloats(int64_t dim) const;
@@ -57,9 +57,8 @@ class RowOptimizer {
   // not updated: step - last_step - 1, and 0 for a row that never was. A row
   // whose gradient and state are zero keeps its bits. Errors: InvalidArgument
   // (shapes, or a negative away with its position).
-  absl::Status Update(double learning_rate, const Tensor& rows,
-                      const Tensor& state, absl::Span<const int32_t> away,
-                      const Tensor& d_rows);
+  absl::Status Update(double learning_rate, const Tensor& rows, const Tensor& state,
+                      absl::Span<const int32_t> away, const Tensor& d_rows);
 
   const RowOptimizerConfig& config() const { return config_; }
 

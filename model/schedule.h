@@ -55,8 +55,8 @@ struct ScheduleConfig {
 class Schedule {
  public:
   // `total_steps` is read by cosine. Errors: InvalidArgument (config).
-  static absl::StatusOr<std::unique_ptr<Schedule>> Create(
-      const ScheduleConfig& config, int64_t total_steps);
+  static absl::StatusOr<std::unique_ptr<Schedule>> Create(const ScheduleConfig& config,
+                                                          int64_t total_steps);
 
   // step counts from 0.
   double Factor(int64_t step) const;

@@ -1,0 +1,564 @@
+#include "model/checkpoint.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/status_macros.h"
+#include "hdf5.h"
+
+namespace protopage {
+namespace {
+
+constexpr char kFormat[] = "protopage-model";
+constexpr int64_t kFormatVersion = 1;
+// HDF5's checksums (Fletcher32) are of chunks. A chunk must stay below 4 GiB.
+constexpr int64_t kMaxChunkBytes = int64_t{64} << 20;
+
+// An HDF5 handle that is closed by the function of its kind.
+class Handle {
+ public:
+  using Close = herr_t (*)(hid_t);
+  Handle() = default;
+  Handle(hid_t id, Close close) : id_(id), close_(close) {}
+  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
+  Handle& operator=(Handle&& other) noexcept {
+    std::swap(id_, other.id_);
+    std::swap(close_, other.close_);
+    return *this;
+  }
+  ~Handle() {
+    if (id_ >= 0) close_(id_);
+  }
+  explicit operator bool() const { return id_ >= 0; }
+  hid_t get() const { return id_; }
+
+ private:
+  hid_t id_ = -1;
+  Close close_ = nullptr;
+};
+
+// While alive, HDF5 does not print its errors to stderr.
+class QuietHdf5 {
+ public:
+  QuietHdf5() {
+    H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  }
+  ~QuietHdf5() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
+  QuietHdf5(const QuietHdf5&) = delete;
+  QuietHdf5& operator=(const QuietHdf5&) = delete;
+
+ private:
+  H5E_auto2_t function_ = nullptr;
+  void* data_ = nullptr;
+};
+
+// The innermost description on HDF5's error stack: what really failed.
+std::string Hdf5Message() {
+  std::string message;
+  H5Ewalk2(
+      H5E_DEFAULT, H5E_WALK_UPWARD,
+      [](unsigned, const H5E_error2_t* error, void* data) -> herr_t {
+        std::string& text = *static_cast<std::string*>(data);
+        if (text.empty() && error->desc) text = error->desc;
+        return 0;
+      },
+      &message);
+  return message.empty() ? "unknown HDF5 error" : message;
+}
+
+hid_t MemoryType(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return H5T_NATIVE_FLOAT;
+    case DType::kInt32:
+      return H5T_NATIVE_INT32;
+    case DType::kUint8:
+      return H5T_NATIVE_UINT8;
+  }
+  return -1;
+}
+
+hid_t FileType(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return H5T_IEEE_F32LE;
+    case DType::kInt32:
+      return H5T_STD_I32LE;
+    case DType::kUint8:
+      return H5T_STD_U8LE;
+  }
+  return -1;
+}
+
+const char* NameOf(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return "float32";
+    case DType::kInt32:
+      return "int32";
+    case DType::kUint8:
+      return "uint8";
+  }
+  return "?";
+}
+
+// File access in memory, never touching the disk.
+Handle MemoryAccess() {
+  Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_fapl_core(access.get(), size_t{1} << 20, /*backing_store=*/false);
+  // Object headers with checksums.
+  H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V110);
+  return access;
+}
+
+// --- Saving -------------------------------------------------------------------------------------
+
+class Writer : public StateVisitor {
+ public:
+  Writer(std::string path, hid_t group, Backend* backend)
+      : path_(std::move(path)), group_(group), backend_(backend) {}
+
+  void Array(absl::string_view name, const Tensor& tensor) override {
+    if (!status_.ok() || !Claim(name)) return;
+    host_.resize(tensor.bytes());
+    status_ = backend_->CopyToHost(tensor, host_.data());
+    if (!status_.ok()) return;
+    Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+    H5Pset_create_intermediate_group(links.get(), 1);
+    Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+    // Equal states make equal files.
+    H5Pset_obj_track_times(creation.get(), false);
+    const int rank = tensor.shape().rank();
+    std::vector<hsize_t> dims(rank);
+    for (int i = 0; i < rank; ++i) dims[i] = tensor.shape()[i];
+    if (rank > 0 && tensor.num_elements() > 0) {
+      std::vector<hsize_t> chunk = dims;
+      int64_t bytes = tensor.bytes();
+      for (int i = 0; i < rank; ++i) {
+        while (bytes > kMaxChunkBytes && chunk[i] > 1) {
+          bytes = bytes / static_cast<int64_t>(chunk[i]) * static_cast<int64_t>((chunk[i] + 1) / 2);
+          chunk[i] = (chunk[i] + 1) / 2;
+        }
+      }
+      H5Pset_chunk(creation.get(), rank, chunk.data());
+      H5Pset_fletcher32(creation.get());
+    }
+    Handle space(rank > 0 ? H5Screate_simple(rank, dims.data(), nullptr) : H5Screate(H5S_SCALAR),
+                 H5Sclose);
+    Handle dataset(H5Dcreate2(group_, std::string(name).c_str(), FileType(tensor.dtype()),
+                              space.get(), links.get(), creation.get(), H5P_DEFAULT),
+                   H5Dclose);
+    if (!dataset ||
+        (tensor.num_elements() > 0 && H5Dwrite(dataset.get(), MemoryType(tensor.dtype()), H5S_ALL,
+                                               H5S_ALL, H5P_DEFAULT, host_.data()) < 0)) {
+      Fail(name);
+    }
+  }
+  void Integer(absl::string_view name, int64_t* value) override {
+    WriteAttribute(name, H5T_STD_I64LE, H5T_NATIVE_INT64, value);
+  }
+  void Number(absl::string_view name, double* value) override {
+    WriteAttribute(name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, value);
+  }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  bool Claim(absl::string_view name) {
+    if (names_.insert(std::string(name)).second) return true;
+    status_ =
+        absl::AlreadyExistsError(absl::StrCat(path_, ": two pieces of state are named ", name));
+    return false;
+  }
+  void WriteAttribute(absl::string_view name, hid_t file_type, hid_t memory_type,
+                      const void* value) {
+    if (!status_.ok() || !Claim(name)) return;
+    Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+    Handle attribute(H5Acreate2(group_, std::string(name).c_str(), file_type, space.get(),
+                                H5P_DEFAULT, H5P_DEFAULT),
+                     H5Aclose);
+    if (!attribute || H5Awrite(attribute.get(), memory_type, value) < 0) Fail(name);
+  }
+  void Fail(absl::string_view name) {
+    status_ = absl::InternalError(
+        absl::StrCat(path_, ": cannot make ", name, " in HDF5: ", Hdf5Message()));
+  }
+
+  std::string path_;
+  hid_t group_;
+  Backend* backend_;
+  std::set<std::string> names_;
+  std::vector<char> host_;
+  absl::Status status_;
+};
+
+absl::Status WriteRootAttributes(hid_t file) {
+  Handle scalar(H5Screate(H5S_SCALAR), H5Sclose);
+  Handle text(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(text.get(), sizeof(kFormat));
+  Handle format(H5Acreate2(file, "format", text.get(), scalar.get(), H5P_DEFAULT, H5P_DEFAULT),
+                H5Aclose);
+  Handle version(
+      H5Acreate2(file, "format_version", H5T_STD_I64LE, scalar.get(), H5P_DEFAULT, H5P_DEFAULT),
+      H5Aclose);
+  if (!format || !version || H5Awrite(format.get(), text.get(), kFormat) < 0 ||
+      H5Awrite(version.get(), H5T_NATIVE_INT64, &kFormatVersion) < 0) {
+    return absl::InternalError(Hdf5Message());
+  }
+  return absl::OkStatus();
+}
+
+// --- Loading ------------------------------------------------------------------------------------
+
+// An HDF5 file in memory. HDF5 copies the image it is given.
+absl::StatusOr<Handle> OpenImage(const std::string& path, std::string image) {
+  Handle access = MemoryAccess();
+  if (H5Pset_file_image(access.get(), image.data(), image.size()) < 0) {
+    return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
+  }
+  Handle file(H5Fopen("checkpoint in memory", H5F_ACC_RDONLY, access.get()), H5Fclose);
+  if (!file) {
+    return absl::DataLossError(
+        absl::StrCat(path, " is not an HDF5 file, or a damaged one: ", Hdf5Message()));
+  }
+  char format[sizeof(kFormat)] = {};
+  Handle attribute(H5Aopen(file.get(), "format", H5P_DEFAULT), H5Aclose);
+  Handle text(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(text.get(), sizeof(kFormat));
+  if (!attribute || H5Aread(attribute.get(), text.get(), format) < 0 ||
+      std::string(format, sizeof(kFormat) - 1) != kFormat) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path,
+                     " is an HDF5 file, but no model checkpoint: its attribute "
+                     "\"format\" is "
+                     "not \"",
+                     kFormat, "\""));
+  }
+  int64_t version = 0;
+  Handle version_attribute(H5Aopen(file.get(), "format_version", H5P_DEFAULT), H5Aclose);
+  if (!version_attribute || H5Aread(version_attribute.get(), H5T_NATIVE_INT64, &version) < 0) {
+    return absl::DataLossError(absl::StrCat(path, ": cannot read format_version: ", Hdf5Message()));
+  }
+  if (version < 1 || version > kFormatVersion) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, " has format version ", version, ", this program reads up to ", kFormatVersion));
+  }
+  return file;
+}
+
+enum class Kind { kArray, kInteger, kNumber };
+
+// A piece of state in a file.
+struct Stored {
+  Kind kind = Kind::kArray;
+  DType dtype = DType::kFloat32;
+  Shape shape;
+
+  std::string ToString() const {
+    if (kind == Kind::kInteger) return "an integer";
+    if (kind == Kind::kNumber) return "a number";
+    return absl::StrCat(NameOf(dtype), " ", shape.ToString());
+  }
+};
+
+bool operator==(const Stored& a, const Stored& b) {
+  return a.kind == b.kind && (a.kind != Kind::kArray || (a.dtype == b.dtype && a.shape == b.shape));
+}
+
+// What a section of a file holds, by name. Foreign things make DataLoss.
+absl::StatusOr<std::map<std::string, Stored>> ListSection(const std::string& path, hid_t group) {
+  std::vector<std::string> names;
+  const auto collect_link = [](hid_t, const char* name, const H5L_info_t*, void* data) -> herr_t {
+    static_cast<std::vector<std::string>*>(data)->push_back(name);
+    return 0;
+  };
+  if (H5Lvisit(group, H5_INDEX_NAME, H5_ITER_INC, collect_link, &names) < 0) {
+    return absl::DataLossError(absl::StrCat(path, ": cannot list it: ", Hdf5Message()));
+  }
+  std::map<std::string, Stored> result;
+  for (const std::string& name : names) {
+    Handle object(H5Oopen(group, name.c_str(), H5P_DEFAULT), H5Oclose);
+    if (!object) {
+      return absl::DataLossError(absl::StrCat(path, ": cannot open ", name, ": ", Hdf5Message()));
+    }
+    if (H5Iget_type(object.get()) == H5I_GROUP) continue;
+    Stored stored;
+    if (H5Iget_type(object.get()) == H5I_DATASET) {
+      Handle type(H5Dget_type(object.get()), H5Tclose);
+      Handle space(H5Dget_space(object.get()), H5Sclose);
+      bool known = false;
+      for (const DType dtype : {DType::kFloat32, DType::kInt32, DType::kUint8}) {
+        if (H5Tequal(type.get(), FileType(dtype)) > 0) {
+          stored.dtype = dtype;
+          known = true;
+        }
+      }
+      const int rank = H5Sget_simple_extent_ndims(space.get());
+      if (known && rank >= 0) {
+        std::vector<hsize_t> dims(rank);
+        H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
+        for (const hsize_t dim : dims) stored.shape.Append(static_cast<int64_t>(dim));
+        result.emplace(name, stored);
+        continue;
+      }
+    }
+    return absl::DataLossError(
+        absl::StrCat(path, ": ", name, " is no array of float32, int32 or uint8"));
+  }
+  std::vector<std::string> attributes;
+  const auto collect_attribute = [](hid_t, const char* name, const H5A_info_t*,
+                                    void* data) -> herr_t {
+    static_cast<std::vector<std::string>*>(data)->push_back(name);
+    return 0;
+  };
+  if (H5Aiterate2(group, H5_INDEX_NAME, H5_ITER_INC, nullptr, collect_attribute, &attributes) < 0) {
+    return absl::DataLossError(absl::StrCat(path, ": cannot list attributes: ", Hdf5Message()));
+  }
+  for (const std::string& name : attributes) {
+    Handle attribute(H5Aopen(group, name.c_str(), H5P_DEFAULT), H5Aclose);
+    Handle type(attribute ? H5Aget_type(attribute.get()) : -1, H5Tclose);
+    Stored stored;
+    stored.kind = type && H5Tget_class(type.get()) == H5T_INTEGER ? Kind::kInteger : Kind::kNumber;
+    result.emplace(name, stored);
+  }
+  return result;
+}
+
+// Notes the names that state has here.
+class Lister : public StateVisitor {
+ public:
+  void Array(absl::string_view name, const Tensor& tensor) override {
+    pieces_.emplace_back(std::string(name), Stored{Kind::kArray, tensor.dtype(), tensor.shape()});
+  }
+  void Integer(absl::string_view name, int64_t*) override {
+    pieces_.emplace_back(std::string(name), Stored{Kind::kInteger, {}, {}});
+  }
+  void Number(absl::string_view name, double*) override {
+    pieces_.emplace_back(std::string(name), Stored{Kind::kNumber, {}, {}});
+  }
+  const std::vector<std::pair<std::string, Stored>>& pieces() const { return pieces_; }
+
+ private:
+  std::vector<std::pair<std::string, Stored>> pieces_;
+};
+
+// Reads what `wanted` names.
+class Reader : public StateVisitor {
+ public:
+  Reader(std::string path, hid_t group, const std::set<std::string>* wanted, Backend* backend)
+      : path_(std::move(path)), group_(group), wanted_(wanted), backend_(backend) {}
+
+  void Array(absl::string_view name, const Tensor& tensor) override {
+    if (!status_.ok() || wanted_->count(std::string(name)) == 0) return;
+    host_.resize(tensor.bytes());
+    Handle dataset(H5Dopen2(group_, std::string(name).c_str(), H5P_DEFAULT), H5Dclose);
+    if (!dataset ||
+        (tensor.num_elements() > 0 && H5Dread(dataset.get(), MemoryType(tensor.dtype()), H5S_ALL,
+                                              H5S_ALL, H5P_DEFAULT, host_.data()) < 0)) {
+      Fail(name);
+      return;
+    }
+    status_ = backend_->CopyToDevice(host_.data(), tensor);
+  }
+  void Integer(absl::string_view name, int64_t* value) override {
+    ReadAttribute(name, H5T_NATIVE_INT64, value);
+  }
+  void Number(absl::string_view name, double* value) override {
+    ReadAttribute(name, H5T_NATIVE_DOUBLE, value);
+  }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  void ReadAttribute(absl::string_view name, hid_t memory_type, void* value) {
+    if (!status_.ok() || wanted_->count(std::string(name)) == 0) return;
+    Handle attribute(H5Aopen(group_, std::string(name).c_str(), H5P_DEFAULT), H5Aclose);
+    if (!attribute || H5Aread(attribute.get(), memory_type, value) < 0) Fail(name);
+  }
+  void Fail(absl::string_view name) {
+    status_ = absl::DataLossError(absl::StrCat(path_, ": cannot read ", name, ": ", Hdf5Message()));
+  }
+
+  std::string path_;
+  hid_t group_;
+  const std::set<std::string>* wanted_;
+  Backend* backend_;
+  std::vector<char> host_;
+  absl::Status status_;
+};
+
+// How the names of a section here and in the file go together.
+struct Match {
+  std::set<std::string> fitting;
+  std::vector<std::string> missing;               // Here only.
+  std::vector<std::string> mismatching;           // Both, of another shape or type.
+  std::vector<std::string> unexpected;            // In the file only.
+  std::map<std::string, std::string> mismatches;  // Name to what differs.
+};
+
+Match MatchNames(const Lister& here, const std::map<std::string, Stored>& file) {
+  Match match;
+  std::set<std::string> names;
+  for (const auto& [name, piece] : here.pieces()) {
+    names.insert(name);
+    const auto found = file.find(name);
+    if (found == file.end()) {
+      match.missing.push_back(name);
+    } else if (!(found->second == piece)) {
+      match.mismatching.push_back(name);
+      match.mismatches[name] =
+          absl::StrCat(name, " is ", found->second.ToString(), ", must be ", piece.ToString());
+    } else {
+      match.fitting.insert(name);
+    }
+  }
+  for (const auto& [name, piece] : file) {
+    if (names.count(name) == 0) match.unexpected.push_back(name);
+  }
+  return match;
+}
+
+// "a, b, c and 12 more".
+std::string Enumerate(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 6;
+  const size_t shown = std::min(names.size(), kShown);
+  std::string text = absl::StrJoin(names.begin(), names.begin() + shown, ", ");
+  if (shown < names.size()) absl::StrAppend(&text, " and ", names.size() - shown, " more");
+  return text;
+}
+
+absl::Status MatchError(const std::string& path, const std::string& section, const Match& match,
+                        bool exact) {
+  std::vector<std::string> parts;
+  if (!match.missing.empty()) {
+    parts.push_back(absl::StrCat("missing: ", Enumerate(match.missing)));
+  }
+  if (!match.mismatching.empty()) {
+    std::vector<std::string> texts;
+    for (const std::string& name : match.mismatching) texts.push_back(match.mismatches.at(name));
+    parts.push_back(absl::StrCat("other shape or type: ", Enumerate(texts)));
+  }
+  if (exact && !match.unexpected.empty()) {
+    parts.push_back(absl::StrCat("not expected: ", Enumerate(match.unexpected)));
+  }
+  if (parts.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, ": section ", section, ": ", absl::StrJoin(parts, "; ")));
+}
+
+absl::StatusOr<Handle> OpenSection(const std::string& path, hid_t file,
+                                   const std::string& section) {
+  if (H5Lexists(file, section.c_str(), H5P_DEFAULT) <= 0) {
+    return absl::FailedPreconditionError(absl::StrCat(path, ": section ", section, " is missing"));
+  }
+  Handle group(H5Gopen2(file, section.c_str(), H5P_DEFAULT), H5Gclose);
+  if (!group) {
+    return absl::DataLossError(
+        absl::StrCat(path, ": cannot open section ", section, ": ", Hdf5Message()));
+  }
+  return group;
+}
+
+}  // namespace
+
+absl::Status SaveCheckpoint(FileSystem* fs, const std::string& path,
+                            const std::vector<CheckpointSection>& sections, Backend* backend) {
+  const QuietHdf5 quiet;
+  Handle access = MemoryAccess();
+  Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+  H5Pset_obj_track_times(creation.get(), false);
+  Handle file(H5Fcreate("checkpoint in memory", H5F_ACC_TRUNC, creation.get(), access.get()),
+              H5Fclose);
+  if (!file) return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
+  RETURN_IF_ERROR(WithContext(WriteRootAttributes(file.get()), path));
+  for (const CheckpointSection& section : sections) {
+    if (H5Lexists(file.get(), section.name.c_str(), H5P_DEFAULT) > 0) {
+      return absl::AlreadyExistsError(
+          absl::StrCat(path, ": two sections are named ", section.name));
+    }
+    Handle group(
+        H5Gcreate2(file.get(), section.name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+        H5Gclose);
+    if (!group) return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
+    Writer writer(path, group.get(), backend);
+    section.state(writer);
+    RETURN_IF_ERROR(writer.status());
+  }
+  if (H5Fflush(file.get(), H5F_SCOPE_GLOBAL) < 0) {
+    return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
+  }
+  const ssize_t size = H5Fget_file_image(file.get(), nullptr, 0);
+  std::string image(std::max<ssize_t>(size, 0), '\0');
+  if (size <= 0 || H5Fget_file_image(file.get(), image.data(), image.size()) != size) {
+    return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
+  }
+  return WriteFileAtomically(fs, path, image);
+}
+
+absl::Status LoadCheckpoint(FileSystem* fs, const std::string& path,
+                            const std::vector<CheckpointSection>& sections, Backend* backend) {
+  const QuietHdf5 quiet;
+  ASSIGN_OR_RETURN(std::string image, ReadFile(fs, path));
+  ASSIGN_OR_RETURN(Handle file, OpenImage(path, std::move(image)));
+  // All is compared before anything is changed.
+  std::vector<Handle> groups;
+  std::vector<std::set<std::string>> names;
+  for (const CheckpointSection& section : sections) {
+    ASSIGN_OR_RETURN(Handle group, OpenSection(path, file.get(), section.name));
+    ASSIGN_OR_RETURN(const auto stored, ListSection(path, group.get()));
+    Lister lister;
+    section.state(lister);
+    Match match = MatchNames(lister, stored);
+    RETURN_IF_ERROR(MatchError(path, section.name, match, /*exact=*/true));
+    groups.push_back(std::move(group));
+    names.push_back(std::move(match.fitting));
+  }
+  for (size_t i = 0; i < sections.size(); ++i) {
+    Reader reader(path, groups[i].get(), &names[i], backend);
+    sections[i].state(reader);
+    RETURN_IF_ERROR(reader.status());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LoadByNameResult> LoadByName(FileSystem* fs, const std::string& path,
+                                            const CheckpointSection& section,
+                                            const LoadByNameOptions& options, Backend* backend) {
+  const QuietHdf5 quiet;
+  ASSIGN_OR_RETURN(std::string image, ReadFile(fs, path));
+  ASSIGN_OR_RETURN(Handle file, OpenImage(path, std::move(image)));
+  ASSIGN_OR_RETURN(Handle group, OpenSection(path, file.get(), section.name));
+  ASSIGN_OR_RETURN(const auto stored, ListSection(path, group.get()));
+  Lister lister;
+  section.state(lister);
+  Match match = MatchNames(lister, stored);
+
+  LoadByNameResult result;
+  const auto take_optional = [&](std::vector<std::string>& names) {
+    const auto optional = [&](const std::string& name) {
+      return std::any_of(options.optional_prefixes.begin(), options.optional_prefixes.end(),
+                         [&](const std::string& prefix) { return absl::StartsWith(name, prefix); });
+    };
+    const auto middle = std::stable_partition(
+        names.begin(), names.end(), [&](const std::string& name) { return !optional(name); });
+    result.skipped.insert(result.skipped.end(), middle, names.end());
+    names.erase(middle, names.end());
+  };
+  take_optional(match.missing);
+  take_optional(match.mismatching);
+  RETURN_IF_ERROR(MatchError(path, section.name, match, /*exact=*/false));
+
+  Reader reader(path, group.get(), &match.fitting, backend);
+  section.state(reader);
+  RETURN_IF_ERROR(reader.status());
+  result.loaded.assign(match.fitting.begin(), match.fitting.end());
+  result.unused = std::move(match.unexpected);
+  return result;
+}
+
+}  // namespace protopage

@@ -1,0 +1,18 @@
+#include "model/scratch.h"
+
+#include "base/check.h"
+#include "base/status_macros.h"
+
+namespace protopage {
+
+absl::StatusOr<Tensor> ScratchBuffer::Get(Backend* backend, DType dtype, const Shape& shape) {
+  PROTOPAGE_CHECK(!buffer_ || buffer_.dtype() == dtype);
+  const int64_t count = shape.num_elements();
+  if (!buffer_ || buffer_.num_elements() < count) {
+    buffer_ = Tensor();  // The old memory goes back before the new is asked for.
+    ASSIGN_OR_RETURN(buffer_, backend->Allocate(dtype, {count}));
+  }
+  return buffer_.Slice(0, count).Reshaped(shape);
+}
+
+}  // namespace protopage

@@ -40,9 +40,15 @@ step "reuse" tools/reuse.sh
 if ((nightly)); then
   step "nightly tests" ./bazelw test --config=ci --test_tag_filters=nightly \
     --build_tests_only //...
+  # Status 4 is "no test has the tag".
+  sanitized() {
+    local status=0
+    "$@" || status=$?
+    ((status == 0 || status == 4))
+  }
   for sanitizer in asan ubsan tsan; do
     # Own folders, or each would throw away the others' results.
-    step "${sanitizer}" env \
+    step "${sanitizer}" sanitized env \
       ${BAZEL_OUTPUT_BASE:+BAZEL_OUTPUT_BASE="${BAZEL_OUTPUT_BASE}_${sanitizer}"} \
       ./bazelw test --config=ci "--config=${sanitizer}" --keep_going //...
   done

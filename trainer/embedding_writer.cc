@@ -106,9 +106,24 @@ class QuietHdf5 {
   void* data_ = nullptr;
 };
 
+// What HDF5 says of the deepest call that failed ("unable to write ... No space
+// left on device").
+std::string InnermostHdf5Error() {
+  std::string description;
+  const H5E_walk2_t first = [](unsigned, const H5E_error2_t* error,
+                               void* result) -> herr_t {
+    if (error->desc != nullptr) {
+      *static_cast<std::string*>(result) = error->desc;
+    }
+    return 1;  // Stops the walk.
+  };
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first, &description);
+  return description.empty() ? "no reason given" : description;
+}
+
 // Chunks of about this many bytes: few enough for one index, small enough to
 // read a part.
-constexpr int64_t kChunkBytes = 1 << 20;
+constexpr int64_t kChunkBytes = 128 << 10;
 
 class Hdf5Writer : public EmbeddingWriter {
  public:
@@ -184,8 +199,8 @@ class Hdf5Writer : public EmbeddingWriter {
   }
 
   absl::Status Failed(absl::string_view what) const {
-    return absl::UnavailableError(absl::StrCat(path(), ": HDF5 could not ",
-                                               what, " (is the disk full?)"));
+    return absl::UnavailableError(absl::StrCat(
+        path(), ": HDF5 could not ", what, ": ", InnermostHdf5Error()));
   }
 
   // An empty dataset [0, width], or [0] when width is 0, that grows by rows.

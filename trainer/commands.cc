@@ -1,0 +1,274 @@
+#include "trainer/commands.h"
+
+#include <iostream>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/logging.h"
+#include "base/status_macros.h"
+#include "data/open_source.h"
+#include "eval/report.h"
+#include "third_party/versions.h"
+#include "trainer/embedding_writer.h"
+#include "trainer/evaluator.h"
+
+namespace protopage {
+namespace {
+
+CommandFlag SetFlag(std::vector<std::string>* set) {
+  return {.name = "set",
+          .value = set,
+          .help = "replaces a value of the config, as --set stages[0].epochs=2; may be repeated",
+          .value_name = "KEY=VALUE"};
+}
+
+CommandFlag RunFlag(std::string* run) {
+  return {.name = "run",
+          .value = run,
+          .help = "the directory of a run",
+          .value_name = "DIR",
+          .required = true,
+          .is_path = true};
+}
+
+CommandFlag JsonFlag(bool* json) {
+  return {.name = "json", .value = json, .help = "prints results as JSON"};
+}
+
+void Append(std::vector<CommandFlag>& flags, std::vector<CommandFlag> more) {
+  for (CommandFlag& flag : more) flags.push_back(std::move(flag));
+}
+
+// The file's name without its folder and ending.
+std::string Stem(const std::string& path) {
+  const std::string name = BaseName(path);
+  return name.substr(0, name.find('.'));
+}
+
+}  // namespace
+
+std::vector<CommandFlag> TrainFlags::Flags() {
+  return {SetFlag(&set),
+          {.name = "out",
+           .value = &out,
+           .help = "where the run goes; by default the first free of runs/NAME-1, runs/NAME-2, ...",
+           .value_name = "DIR",
+           .is_path = true},
+          {.name = "resume",
+           .value = &resume,
+           .help = "goes on with the run in --out from its last checkpoint"},
+          JsonFlag(&json)};
+}
+
+std::string FormatTrainResult(const TrainResult& result) {
+  return FormatComparison(result.reports);
+}
+
+std::string VersionText() {
+  std::string text;
+  for (const ComponentVersion& component : ComponentVersions()) {
+    absl::StrAppend(&text, component.name, " ", component.version, "\n");
+  }
+  return text;
+}
+
+absl::Status RunTrain(const std::string& text, absl::string_view source, const std::string& name,
+                      const TrainFlags& flags,
+                      const std::function<std::string(const TrainResult&)>& print) {
+  ASSIGN_OR_RETURN(nlohmann::json json, ParseJson(text, source));
+  for (const std::string& assignment : flags.set) {
+    RETURN_IF_ERROR(SetJsonValue(assignment, json));
+  }
+  TrainConfig config;
+  RETURN_IF_ERROR(WithContext(ReadConfig(json, "", config), source));
+  RETURN_IF_ERROR(WithContext(ValidateConfig(&config), source));
+  // Paths of a config are the user's too.
+  config.data.data_dir = ResolveUserPath(config.data.data_dir);
+  for (std::string* path :
+       {&config.data.paths.source_train, &config.data.paths.source_test,
+        &config.data.paths.target_train, &config.data.paths.target_test,
+        &config.data.paths.unseen}) {
+    *path = ResolveUserPath(*path);
+  }
+  TrainOptions options;
+  options.directory = flags.out;
+  options.resume = flags.resume;
+  options.title = name;
+  if (options.directory.empty()) {
+    if (flags.resume) {
+      return absl::InvalidArgumentError("--resume needs --out=DIR, the run to go on with");
+    }
+    options.directory =
+        FirstFreePath(DefaultFileSystem(), ResolveUserPath(absl::StrCat("runs/", name)));
+  }
+  ASSIGN_OR_RETURN(const TrainResult result, protopage::Train(config, options));
+  if (flags.json) {
+    std::cout << result.all_reports.dump(2) << std::endl;
+  } else {
+    std::cout << print(result) << std::flush;
+  }
+  return absl::OkStatus();
+}
+
+CommandProgram ProtopageCommands::Program() {
+  CommandProgram program;
+  program.name = "protopage";
+  program.summary = "Trains embedding networks with more classes than memory holds.";
+  program.version = VersionText();
+
+  TrainConfig defaults;
+  CommandVerb train;
+  train.name = "train";
+  train.summary = "Trains as a config says.";
+  train.flags = {{.name = "config",
+                  .value = &config_,
+                  .help = "the config, JSON with comments",
+                  .value_name = "FILE",
+                  .required = true,
+                  .is_path = true}};
+  Append(train.flags, train_.Flags());
+  train.run = [this] { return Train(); };
+  train.details = absl::StrCat("The keys of a config:\n", ConfigHelp(defaults));
+
+  CommandVerb eval;
+  eval.name = "eval";
+  eval.summary = "Evaluates the model of a run: closed set, identification, verification.";
+  eval.flags = {RunFlag(&run_),
+                {.name = "split",
+                 .value = &split_,
+                 .help = "the images of the closed set: target_test, target_validation, "
+                         "source_test, ...; by default target_test, or source_test for a run "
+                         "without prototypes",
+                 .value_name = "SPLIT"},
+                SetFlag(&set_),
+                JsonFlag(&json_)};
+  eval.run = [this] { return Eval(); };
+
+  CommandVerb embed;
+  embed.name = "embed";
+  embed.summary = "Writes the embeddings of images.";
+  embed.flags = {RunFlag(&run_),
+                 {.name = "input",
+                  .value = &input_,
+                  .help = "an image, a folder of images at any depth, or a list file "
+                          "(path<TAB>label a line)",
+                  .value_name = "PATH",
+                  .required = true,
+                  .is_path = true},
+                 {.name = "output",
+                  .value = &output_,
+                  .help = "FILE.npy, or FILE.h5 with the images' names beside the embeddings",
+                  .value_name = "FILE",
+                  .required = true,
+                  .is_path = true},
+                 SetFlag(&set_)};
+  embed.run = [this] { return Embed(); };
+
+  program.verbs = {train, eval, embed};
+  return program;
+}
+
+absl::Status ProtopageCommands::Train() {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(DefaultFileSystem(), config_));
+  return RunTrain(text, config_, Stem(config_), train_, FormatTrainResult);
+}
+
+absl::Status ProtopageCommands::Eval() {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
+                   LoadRun(DefaultFileSystem(), run_, set_));
+  Split split = session->prototypes() != nullptr ? Split::kTargetTest : Split::kSourceTest;
+  if (!split_.empty()) {
+    ASSIGN_OR_RETURN(split, ParseSplit(split_));
+  }
+  const bool source = split == Split::kSourceTrain || split == Split::kSourceValidation ||
+                      split == Split::kSourceTest;
+  ASSIGN_OR_RETURN(const EvalReport report,
+                   source ? EvaluateSource(*session, split, SplitName(split))
+                          : EvaluateTarget(*session, split, SplitName(split)));
+  if (json_) {
+    std::cout << ToJson(report).dump(2) << std::endl;
+  } else {
+    std::cout << FormatReport(report) << std::flush;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ProtopageCommands::Embed() {
+  FileSystem* fs = DefaultFileSystem();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, LoadRun(fs, run_, set_));
+  ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> source,
+                   OpenImages(input_, session->config().data));
+  ASSIGN_OR_RETURN(const std::unique_ptr<EmbeddingWriter> writer,
+                   EmbeddingWriter::Create(fs, output_, session->net()->embedding_dim()));
+  Embedder embedder = session->MakeEmbedder();
+  int64_t done = 0;
+  RETURN_IF_ERROR(embedder.Run(
+      *source, AllRecords(*source),
+      [&](absl::Span<const int64_t> records, ConstRowMatrixRef features) {
+        std::vector<int64_t> labels;
+        std::vector<std::string> names;
+        for (const int64_t record : records) {
+          labels.push_back(source->Label(record));
+          names.push_back(source->RecordName(record));
+        }
+        done += static_cast<int64_t>(records.size());
+        if (StderrIsTerminal()) DrawProgress(absl::StrCat("embed ", done, "/", source->size()));
+        // Cosines are what prototypes are compared by, so embeddings are unit vectors.
+        const RowMatrixXf unit = features.rowwise().normalized();
+        return writer->Append(unit, labels, names);
+      }));
+  RETURN_IF_ERROR(writer->Finish());
+  if (StderrIsTerminal()) DrawProgress("");
+  LogInfo(absl::StrCat("wrote ", done, " embeddings of ", session->net()->embedding_dim(),
+                       " floats to ", output_));
+  return absl::OkStatus();
+}
+
+int RunJob(const Job& job, const std::vector<std::string>& arguments) {
+  TrainFlags flags;
+  std::string preset = "default";
+  std::string data_dir;
+  std::vector<std::string> preset_names;
+  for (const auto& named : job.presets) preset_names.push_back(named.first);
+
+  CommandProgram program;
+  program.name = job.name;
+  program.summary = job.summary;
+  program.version = VersionText();
+  CommandVerb verb;
+  verb.flags = {{.name = "preset",
+                 .value = &preset,
+                 .help = "the config to start from",
+                 .value_name = "NAME",
+                 .choices = preset_names}};
+  if (job.needs_data_dir) {
+    verb.flags.push_back({.name = "data_dir",
+                          .value = &data_dir,
+                          .help = "the folder that holds the data's official files",
+                          .value_name = "DIR",
+                          .required = true,
+                          .is_path = true});
+  }
+  Append(verb.flags, flags.Flags());
+  verb.run = [&] {
+    absl::string_view text;
+    for (const auto& named : job.presets) {
+      if (named.first == preset) text = named.second;
+    }
+    if (!data_dir.empty()) {
+      // First, so that the user's own --set wins.
+      flags.set.insert(flags.set.begin(), absl::StrCat("data.data_dir=", data_dir));
+    }
+    return RunTrain(std::string(text), absl::StrCat("preset ", preset), job.name, flags,
+                    [&](const TrainResult& result) {
+                      return absl::StrCat(FormatTrainResult(result),
+                                          job.print ? job.print(result) : "");
+                    });
+  };
+  program.verbs = {verb};
+  return RunCommandLine(program, arguments);
+}
+
+}  // namespace protopage

@@ -1,0 +1,111 @@
+#include "trainer/config.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "data/open_source.h"
+
+namespace protopage {
+
+void PrototypesConfig::Fields(ConfigVisitor& v) {
+  v.Integer("cache_bytes", &cache_bytes,
+            {.help = "Memory for cached rows and their state, in bytes.", .min = 1 << 20});
+  v.Integer("index_bytes", &index_bytes,
+            {.help = "Memory for the class index, in bytes.", .min = 1 << 20});
+  v.Text("dtype", &dtype, {.help = "How rows are stored.", .choices = {"float32"}});
+  v.Text("row_state", &row_state,
+         {.help = "What the row optimizer keeps for each class.", .choices = {"momentum"}});
+  v.Integer("index_update_steps", &index_update_steps,
+            {.help = "The index learns of trained rows every so many steps, and when an epoch ends.",
+             .min = 1});
+  v.Number("reencode_below", &reencode_below,
+           {.help = "A row whose cosine to its copy in the index is below this is copied anew.",
+            .min = -1,
+            .max = 1.1});
+}
+
+void StageConfig::Fields(ConfigVisitor& v) {
+  v.Text("name", &name,
+         {.help = "What the stage does.", .choices = {"source", "imprint", "dominant", "evaluate"}});
+  v.Text("split", &split,
+         {.help = "The images: source_train, target_train, target_validation, ...; \"\" is the "
+                  "stage's own."});
+  v.Number("epochs", &epochs, {.help = "Length of a training stage in epochs.", .min = 0});
+  v.Integer("steps", &steps, {.help = "Length of a training stage in steps.", .min = 0});
+  v.Integer("batch_size", &batch_size, {.help = "Images a step.", .min = 1, .max = 65536});
+  v.Text("domain", &domain,
+         {.help = "Imprint from images of this domain only (\"id\"); \"\" takes all."});
+  v.Flag("augment", &augment, {.help = "Change training images at random, as data.augment says."});
+  v.Flag("train_net", &train_net, {.help = "False trains the prototypes only."});
+  v.Number("dropout", &dropout,
+           {.help = "Dropout of the stage; -1 is model.dropout.", .min = -1, .max = 0.99});
+  v.Number("margin", &margin,
+           {.help = "Margin of the stage; -1 is loss.margin.", .min = -1, .max = 2});
+  v.Object("optimizer", &optimizer, "the optimizer of the net (and of a source stage's head)");
+  v.Object("rows", &rows, "the optimizer of the prototypes");
+  v.Object("schedule", &schedule, "what both learning rates are multiplied with");
+}
+
+void TrainConfig::Fields(ConfigVisitor& v) {
+  v.Integer("seed", &seed, {.help = "All random numbers of the run follow from it.", .min = 0});
+  v.Text("device", &device,
+         {.help = "Where the net runs; auto takes the best there is.", .choices = {"auto", "cpu"}});
+  v.Integer("threads", &threads,
+            {.help = "Compute threads; 0 is one a processor. Never changes a result.",
+             .min = 0,
+             .max = 1024,
+             .safe_to_change = true});
+  v.Integer("loader_threads", &loader_threads,
+            {.help = "Threads that read, decode and augment images.",
+             .min = 1,
+             .max = 1024,
+             .safe_to_change = true});
+  v.Integer("log_every_steps", &log_every_steps,
+            {.help = "Steps between lines of metrics.jsonl.", .min = 1, .safe_to_change = true});
+  v.Integer("keep_checkpoints", &keep_checkpoints,
+            {.help = "The newest checkpoints that are kept.", .min = 1, .safe_to_change = true});
+  v.Integer("max_bad_steps", &max_bad_steps,
+            {.help = "Steps in a row whose loss or gradients are not finite before the run stops.",
+             .min = 1});
+  v.Object("data", &data, "the images");
+  v.Object("model", &model, "the network");
+  v.Object("loss", &loss, "the margin softmax");
+  v.Object("prototypes", &prototypes, "the table of class prototypes");
+  v.Object("selection", &selection, "which classes take part in a step of a dominant stage");
+  v.ObjectList("stages", &stages, "what the run does, in order");
+}
+
+absl::Status ValidateConfig(TrainConfig* config) {
+  RETURN_IF_ERROR(WithContext(ResolveLossConfig(&config->loss), "loss"));
+  if (config->stages.empty()) {
+    return absl::InvalidArgumentError(
+        "stages: found none, expected at least one of source, imprint, dominant, evaluate");
+  }
+  bool has_net = false, has_prototypes = false;
+  for (size_t i = 0; i < config->stages.size(); ++i) {
+    StageConfig& stage = config->stages[i];
+    const std::string path = absl::StrCat("stages[", i, "]");
+    if (stage.trains() && (stage.epochs > 0) == (stage.steps > 0)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, " (", stage.name, "): found epochs ", stage.epochs, " and steps ", stage.steps,
+          ", expected one of them above 0"));
+    }
+    if (!stage.split.empty()) {
+      RETURN_IF_ERROR(WithContext(ParseSplit(stage.split).status(), absl::StrCat(path, ".split")));
+    }
+    if (stage.name == "source" || stage.name == "dominant") has_net = true;
+    if (stage.name == "dominant" && stage.rows.name != config->prototypes.row_state) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ".rows.name: found \"", stage.rows.name,
+                       "\", expected the prototypes.row_state \"", config->prototypes.row_state,
+                       "\""));
+    }
+    if (stage.name == "imprint" || stage.name == "dominant") has_prototypes = true;
+    if (stage.name == "evaluate" && !has_net && !has_prototypes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": there is nothing to evaluate before a stage that trains or imprints"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace protopage

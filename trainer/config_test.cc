@@ -1,0 +1,57 @@
+#include "trainer/config.h"
+
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "base/config_fields.h"
+#include "base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+absl::Status Check(const std::string& text) {
+  const absl::StatusOr<nlohmann::json> json = ParseJson(text, "test");
+  if (!json.ok()) return json.status();
+  TrainConfig config;
+  const absl::Status status = ReadConfig(*json, "", config);
+  return status.ok() ? ValidateConfig(&config) : status;
+}
+
+constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
+
+TEST(TrainConfigTest, StagesNeedOneLength) {
+  EXPECT_OK(Check(R"({"stages": [{"name": "source", "epochs": 1}]})"));
+  EXPECT_OK(Check(R"({"stages": [{"name": "dominant", "steps": 5}]})"));
+  EXPECT_THAT(Check(R"({"stages": [{"name": "dominant"}]})"),
+              StatusIs(kInvalid, "stages[0] (dominant): found epochs 0 and steps 0"));
+  EXPECT_THAT(Check(R"({"stages": [{"name": "source", "epochs": 1, "steps": 1}]})"),
+              StatusIs(kInvalid, "one of them above 0"));
+  EXPECT_THAT(Check("{}"), StatusIs(kInvalid, "stages: found none"));
+}
+
+TEST(TrainConfigTest, MistakesAreNamed) {
+  EXPECT_THAT(Check(R"({"stages": [{"name": "tune"}]})"),
+              StatusIs(kInvalid, R"(stages[0].name: found "tune", expected one of "source")"));
+  EXPECT_THAT(Check(R"({"stages": [{"name": "source", "epochs": 1, "split": "nowhere"}]})"),
+              StatusIs(kInvalid, "stages[0].split"));
+  EXPECT_THAT(Check(R"({"stagse": []})"), StatusIs(kInvalid, "did you mean stages?"));
+  EXPECT_THAT(Check(R"({"loss": {"name": "softmax"}})"), StatusIs(kInvalid, "loss.name"));
+  EXPECT_THAT(Check(R"({"stages": [{"name": "evaluate"}]})"),
+              StatusIs(kInvalid, "nothing to evaluate"));
+  EXPECT_THAT(Check(R"({"stages": [{"name": "dominant", "steps": 1,
+                                     "rows": {"name": "adagrad"}}]})"),
+              StatusIs(kInvalid, "stages[0].rows.name: found \"adagrad\""));
+}
+
+TEST(TrainConfigTest, DefaultsOfTheLossAreWrittenOut) {
+  TrainConfig config;
+  config.stages.resize(1);
+  config.stages[0].steps = 1;
+  ASSERT_OK(ValidateConfig(&config));
+  EXPECT_EQ(config.loss.scale, 24);
+  EXPECT_EQ(config.loss.margin, 0.2);
+}
+
+}  // namespace
+}  // namespace protopage

@@ -1,0 +1,118 @@
+#include "trainer/evaluator.h"
+
+#include <memory>
+#include <set>
+
+#include "absl/strings/str_format.h"
+#include "base/status_macros.h"
+#include "eval/closed_set.h"
+#include "eval/identification.h"
+#include "eval/verification.h"
+
+namespace protopage {
+namespace {
+
+absl::StatusOr<ClosedSetResult> ClosedSet(Session& session, const ImageSource& source,
+                                          const RowSource& prototypes, EvalReport& report) {
+  Embedder embedder = session.MakeEmbedder();
+  ASSIGN_OR_RETURN(const EmbeddedImages images, embedder.RunAll(source, AllRecords(source)));
+  // One domain is no breakdown.
+  const bool by_domain = source.domain_names().size() > 1;
+  for (size_t i = 0; by_domain && i < source.domain_names().size(); ++i) {
+    report.domain_names[static_cast<int32_t>(i)] = source.domain_names()[i];
+  }
+  return EvaluateClosedSet(images.features, images.labels,
+                           by_domain ? absl::MakeConstSpan(images.domains)
+                                     : absl::Span<const int32_t>(),
+                           prototypes, {}, session.pool());
+}
+
+// Splits the records of `source`: the first id image of each class, and all spots.
+void GalleryAndProbes(const ImageSource& source, int id_domain, int spot_domain,
+                      std::vector<int64_t>* gallery, std::vector<int64_t>* probes) {
+  std::set<ClassId> seen;
+  for (int64_t record = 0; record < source.size(); ++record) {
+    if (source.Domain(record) == id_domain && seen.insert(source.Label(record)).second) {
+      gallery->push_back(record);
+    } else if (source.Domain(record) == spot_domain) {
+      probes->push_back(record);
+    }
+  }
+}
+
+absl::Status EvaluateUnseen(Session& session, EvalReport& report) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> source, session.Open(Split::kUnseen));
+  const int id_domain = FindDomain(*source, "id");
+  const int spot_domain = FindDomain(*source, "spot");
+  if (id_domain < 0 || spot_domain < 0) return absl::OkStatus();
+  std::vector<int64_t> gallery, probes;
+  GalleryAndProbes(*source, id_domain, spot_domain, &gallery, &probes);
+  Embedder embedder = session.MakeEmbedder();
+  ASSIGN_OR_RETURN(const EmbeddedImages ids, embedder.RunAll(*source, gallery));
+  ASSIGN_OR_RETURN(const EmbeddedImages spots, embedder.RunAll(*source, probes));
+  ASSIGN_OR_RETURN(report.identification,
+                   EvaluateIdentification(ids.features, ids.labels, spots.features, spots.labels,
+                                          /*distractors=*/{}, {}, session.pool()));
+  ASSIGN_OR_RETURN(report.verification,
+                   EvaluateVerification({ids.features, ids.labels}, {spots.features, spots.labels},
+                                        {}, session.pool()));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<EvalReport> EvaluateSource(Session& session, Split split, const std::string& name) {
+  if (session.head() == nullptr) {
+    return absl::FailedPreconditionError("no source stage has trained a head to evaluate");
+  }
+  EvalReport report;
+  report.name = name;
+  ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> source, session.Open(split));
+  ASSIGN_OR_RETURN(const RowMatrixXf rows, session.head()->Rows(session.backend()));
+  ASSIGN_OR_RETURN(report.closed_set, ClosedSet(session, *source, MatrixRows(rows), report));
+  return report;
+}
+
+absl::StatusOr<EvalReport> EvaluateTarget(Session& session, Split split, const std::string& name) {
+  if (session.prototypes() == nullptr) {
+    return absl::FailedPreconditionError("no imprint or dominant stage has made prototypes");
+  }
+  EvalReport report;
+  report.name = name;
+  ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> source, session.Open(split));
+  PrototypeStore& store = session.prototypes()->store();
+  RowSource prototypes;
+  prototypes.rows = store.num_classes();
+  prototypes.dim = store.dim();
+  prototypes.read = [&store](int64_t first, RowMatrixRef out) {
+    return store.ReadRange(first, out);
+  };
+  ASSIGN_OR_RETURN(report.closed_set, ClosedSet(session, *source, prototypes, report));
+  if (HasSplit(session.config().data, Split::kUnseen)) {
+    RETURN_IF_ERROR(EvaluateUnseen(session, report));
+  }
+  return report;
+}
+
+std::vector<std::pair<std::string, double>> ReportScalars(const EvalReport& report) {
+  std::vector<std::pair<std::string, double>> scalars;
+  if (report.closed_set.has_value()) {
+    scalars.emplace_back("closed_set/top1", report.closed_set->all.Top1());
+    scalars.emplace_back("closed_set/top5", report.closed_set->all.Top5());
+  }
+  if (report.identification.has_value()) {
+    const IdentificationResult& result = *report.identification;
+    for (const int64_t rank : result.ranks) {
+      scalars.emplace_back(absl::StrFormat("identification/rank%d", rank), result.Rate(rank));
+    }
+  }
+  if (report.verification.has_value()) {
+    for (const TarAtFar& point : report.verification->at_far) {
+      scalars.emplace_back(absl::StrFormat("verification/tar_at_far_%.0e", point.target_far),
+                           point.tar);
+    }
+  }
+  return scalars;
+}
+
+}  // namespace protopage

@@ -1,0 +1,7 @@
+// protopage: see `protopage --help`.
+#include "trainer/commands.h"
+
+int main(int argc, char** argv) {
+  protopage::ProtopageCommands commands;
+  return protopage::RunCommandLine(commands.Program(), {argv + 1, argv + argc});
+}

@@ -1,0 +1,105 @@
+#include "trainer/prototype_set.h"
+
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_matchers.h"
+#include "base/thread_pool.h"
+
+namespace protopage {
+namespace {
+
+std::string NewDirectory(const std::string& name) {
+  const std::string path =
+      absl::StrCat(testing::TempDir(), "/prototype_set_test_", getpid(), "_", name);
+  EXPECT_OK(DefaultFileSystem()->CreateDirectories(path));
+  return path;
+}
+
+PrototypeSetOptions Options() {
+  PrototypeSetOptions options;
+  options.selection.dominant_queue = 3;
+  options.selection.candidate_queue = 6;
+  options.prototypes.index_update_steps = 2;
+  options.prototypes.reencode_below = 1.1;  // Always.
+  options.seed = 9;
+  return options;
+}
+
+// Moves the row of class 0 onto that of `target`.
+void MoveOnto(PrototypeSet& set, ClassId target, int64_t step) {
+  StepRows rows;
+  ASSERT_OK(set.store().GatherStep({0, target}, &rows));
+  rows.rows.row(0) = rows.rows.row(1);
+  ASSERT_OK(set.store().ScatterStep({0, target}, rows, step));
+}
+
+TEST(PrototypeSetTest, TheIndexLearnsOfTrainedRowsAtFixedSteps) {
+  ThreadPool pool(1);
+  ASSERT_OK_AND_ASSIGN(const auto set,
+                       PrototypeSet::Create(NewDirectory("index"), 40, 16, Options(), &pool));
+  EXPECT_EQ(set->dominants(), nullptr);
+  ASSERT_OK(set->BeginStage());
+  MoveOnto(*set, 7, 0);
+  ASSERT_OK(set->NoteTrained(0, {0, 7}));
+  EXPECT_EQ(set->unindexed().size(), 2u);
+  ASSERT_OK(set->NoteTrained(1, {0}));  // The second step: time for an update.
+  EXPECT_TRUE(set->unindexed().empty());
+  // Queues are built now, from the moved row: 7 is the nearest to 0 and the other way round.
+  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants, set->dominants()->Dominants(2, {0, 7}));
+  ASSERT_EQ(dominants.size(), 6u);
+  EXPECT_EQ(dominants[0], 7);
+  EXPECT_EQ(dominants[3], 0);
+}
+
+TEST(PrototypeSetTest, ACheckpointBringsBackRowsQueuesAndIndex) {
+  ThreadPool pool(1);
+  const std::string directory = NewDirectory("live"), folder = NewDirectory("checkpoint");
+  std::vector<ClassId> expected;
+  {
+    ASSERT_OK_AND_ASSIGN(const auto set,
+                         PrototypeSet::Create(directory, 40, 16, Options(), &pool));
+    ASSERT_OK(set->BeginStage());
+    ASSERT_OK(set->dominants()->Dominants(0, {1}));
+    MoveOnto(*set, 7, 0);
+    ASSERT_OK(set->NoteTrained(0, {0, 7}));
+    ASSERT_OK(set->SaveCheckpoint(folder));
+    // What follows the checkpoint is forgotten.
+    MoveOnto(*set, 8, 1);
+    ASSERT_OK(set->UpdateIndex());
+    ASSERT_OK(set->Flush());
+  }
+  ASSERT_OK_AND_ASSIGN(const auto set,
+                       PrototypeSet::Restore(directory, folder, Options(), &pool));
+  set->set_unindexed({0, 7});
+  RowMatrixXf rows(2, 16);
+  ASSERT_OK(set->store().Gather({0, 7}, rows));
+  EXPECT_EQ(rows.row(0), rows.row(1));
+  ASSERT_OK(set->UpdateIndex());
+  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants, set->dominants()->Dominants(1, {0}));
+  EXPECT_EQ(dominants[0], 7);
+  EXPECT_EQ(set->queue_stats().built, 1);  // Class 1's queue came back with the checkpoint.
+}
+
+TEST(PrototypeSetTest, ReadOnlyOpensTheCheckpointItself) {
+  ThreadPool pool(1);
+  const std::string folder = NewDirectory("read_only");
+  {
+    ASSERT_OK_AND_ASSIGN(const auto set,
+                         PrototypeSet::Create(NewDirectory("origin"), 5, 4, Options(), &pool));
+    ASSERT_OK(set->SaveCheckpoint(folder));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::OpenReadOnly(folder, Options(), &pool));
+  const RowMatrixXf rows = RowMatrixXf::Ones(1, 4);
+  EXPECT_THAT(set->store().Scatter({0}, rows),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
+}
+
+}  // namespace
+}  // namespace protopage

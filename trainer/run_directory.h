@@ -1,0 +1,65 @@
+// RunDirectory: where a run keeps all that it writes.
+//
+//   config.json       the resolved config
+//   metrics.jsonl     one object a logged step, evaluation, ...
+//   prototypes.h5     the live prototype table, queues.h5 the live queues
+//   checkpoints/      one folder a checkpoint, named by its step; complete when it holds DONE
+//   results.json      the evaluations so far
+//   report.html
+//
+//   ASSIGN_OR_RETURN(RunDirectory run, RunDirectory::Create(fs, "runs/a", config_json));
+//   const std::string dir = run.BeginCheckpoint(120) ... write files below it ...
+//   RETURN_IF_ERROR(run.CommitCheckpoint(120, state, /*keep=*/2));
+#ifndef PROTOPAGE_TRAINER_RUN_DIRECTORY_H_
+#define PROTOPAGE_TRAINER_RUN_DIRECTORY_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/file.h"
+
+namespace protopage {
+
+class RunDirectory {
+ public:
+  // Makes the directory and writes config.json. Errors: AlreadyExists when a run lies there
+  // already (the message names --resume), what the file system reports.
+  static absl::StatusOr<RunDirectory> Create(FileSystem* fs, const std::string& path,
+                                             const nlohmann::ordered_json& config);
+  // Errors: NotFound when no run lies there.
+  static absl::StatusOr<RunDirectory> Open(FileSystem* fs, const std::string& path);
+
+  const std::string& path() const { return path_; }
+  std::string File(absl::string_view name) const { return JoinPath(path_, name); }
+  absl::StatusOr<nlohmann::json> ReadConfigJson() const;
+
+  // An empty folder for the files of the checkpoint of `step`; what an earlier attempt left is removed.
+  absl::StatusOr<std::string> BeginCheckpoint(int64_t step);
+  // Writes state.json, makes the folder durable and marks it DONE; then removes all but the newest `keep`.
+  absl::Status CommitCheckpoint(int64_t step, const nlohmann::ordered_json& state, int64_t keep);
+
+  // The folder of the newest complete checkpoint. Errors: NotFound when there is none.
+  absl::StatusOr<std::string> LatestCheckpoint() const;
+  // state.json of a checkpoint's folder.
+  absl::StatusOr<nlohmann::json> ReadCheckpointState(const std::string& checkpoint) const;
+
+ private:
+  RunDirectory(FileSystem* fs, std::string path) : fs_(fs), path_(std::move(path)) {}
+  std::string CheckpointPath(int64_t step) const;
+  absl::Status RemoveFolder(const std::string& folder);
+
+  FileSystem* fs_;
+  std::string path_;
+};
+
+// The first of "base-1", "base-2", ... that does not exist.
+std::string FirstFreePath(FileSystem* fs, const std::string& base);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_TRAINER_RUN_DIRECTORY_H_

@@ -1,0 +1,73 @@
+#include "trainer/run_directory.h"
+
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+std::string TempRun(const std::string& name) {
+  return absl::StrCat(testing::TempDir(), "/run_directory_test_", getpid(), "_", name);
+}
+
+TEST(RunDirectoryTest, ARunIsNotOverwritten) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempRun("twice");
+  ASSERT_OK(RunDirectory::Create(fs, path, {{"seed", 1}}));
+  EXPECT_THAT(RunDirectory::Create(fs, path, {}),
+              StatusIs(absl::StatusCode::kAlreadyExists, "--resume"));
+  ASSERT_OK_AND_ASSIGN(const RunDirectory run, RunDirectory::Open(fs, path));
+  ASSERT_OK_AND_ASSIGN(const nlohmann::json config, run.ReadConfigJson());
+  EXPECT_EQ(config, nlohmann::json({{"seed", 1}}));
+}
+
+TEST(RunDirectoryTest, AFolderOfSomebodyElseIsLeftAlone) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempRun("foreign");
+  ASSERT_OK(fs->CreateDirectories(path));
+  ASSERT_OK(WriteFileAtomically(fs, JoinPath(path, "thesis.tex"), "x"));
+  EXPECT_THAT(RunDirectory::Create(fs, path, {}),
+              StatusIs(absl::StatusCode::kAlreadyExists, "not empty"));
+  EXPECT_THAT(RunDirectory::Open(fs, path),
+              StatusIs(absl::StatusCode::kNotFound, "holds no run"));
+}
+
+TEST(RunDirectoryTest, OnlyCompleteCheckpointsCountAndOldOnesGo) {
+  FileSystem* fs = DefaultFileSystem();
+  ASSERT_OK_AND_ASSIGN(RunDirectory run, RunDirectory::Create(fs, TempRun("checkpoints"), {}));
+  EXPECT_THAT(run.LatestCheckpoint(), StatusIs(absl::StatusCode::kNotFound, "no complete"));
+  for (const int64_t step : {5, 10, 15}) {
+    ASSERT_OK_AND_ASSIGN(const std::string folder, run.BeginCheckpoint(step));
+    ASSERT_OK(WriteFileAtomically(fs, JoinPath(folder, "net"), "weights"));
+    ASSERT_OK(run.CommitCheckpoint(step, {{"step", step}}, /*keep=*/2));
+  }
+  ASSERT_OK_AND_ASSIGN(const std::string unfinished, run.BeginCheckpoint(20));
+  ASSERT_OK_AND_ASSIGN(const std::string latest, run.LatestCheckpoint());
+  EXPECT_EQ(BaseName(latest), "0000000015");
+  ASSERT_OK_AND_ASSIGN(const nlohmann::json state, run.ReadCheckpointState(latest));
+  EXPECT_EQ(state.at("step"), 15);
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(run.File("checkpoints")));
+  EXPECT_EQ(names, (std::vector<std::string>{"0000000010", "0000000015", "0000000020"}));
+  // A second attempt at the unfinished one starts empty.
+  ASSERT_OK(WriteFileAtomically(fs, JoinPath(unfinished, "half"), "x"));
+  ASSERT_OK(run.BeginCheckpoint(20));
+  EXPECT_FALSE(fs->Exists(JoinPath(unfinished, "half")));
+}
+
+TEST(RunDirectoryTest, FirstFreePathCountsUp) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string base = TempRun("free");
+  EXPECT_EQ(FirstFreePath(fs, base), base + "-1");
+  ASSERT_OK(fs->CreateDirectories(base + "-1"));
+  EXPECT_EQ(FirstFreePath(fs, base), base + "-2");
+}
+
+}  // namespace
+}  // namespace protopage

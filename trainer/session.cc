@@ -1,0 +1,80 @@
+#include "trainer/session.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/logging.h"
+#include "base/status_macros.h"
+#include "model/cpu/cpu_backend.h"
+
+namespace protopage {
+namespace {
+
+ImageShape ShapeOf(const DataConfig& data) {
+  return {data.image_size, data.image_size, ChannelsFor(data)};
+}
+
+}  // namespace
+
+Session::Session(const TrainConfig& config)
+    : config_(config), pool_(static_cast<int>(config.threads)) {}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Create(const TrainConfig& config) {
+  std::unique_ptr<Session> session(new Session(config));
+  ASSIGN_OR_RETURN(session->backend_, NewCpuBackend(&session->pool_));
+  ASSIGN_OR_RETURN(session->net_, Net::Create(config.model, ShapeOf(config.data), config.seed,
+                                              session->backend_.get()));
+  return session;
+}
+
+PrototypeSetOptions Session::prototype_options() const {
+  PrototypeSetOptions options;
+  options.prototypes = config_.prototypes;
+  options.selection = config_.selection;
+  options.seed = config_.seed;
+  return options;
+}
+
+absl::Status Session::SetDropout(double dropout) {
+  if (net_->options().dropout == dropout) return absl::OkStatus();
+  NetOptions options = net_->options();
+  options.dropout = dropout;
+  ASSIGN_OR_RETURN(std::unique_ptr<Net> net,
+                   Net::Create(options, net_->image(), config_.seed, backend_.get()));
+  PROTOPAGE_CHECK(net->parameters().size() == net_->parameters().size());
+  for (size_t i = 0; i < net->parameters().size(); ++i) {
+    RETURN_IF_ERROR(
+        backend_->Copy(net_->parameters()[i]->value, net->parameters()[i]->value));
+  }
+  net_ = std::move(net);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<ImageSource>> Session::Open(Split split) {
+  OpenOptions options;
+  options.threads = pool_.num_threads();
+  options.progress = [](absl::string_view what, int64_t done, int64_t total) {
+    if (StderrIsTerminal()) {
+      DrawProgress(done < total ? absl::StrCat(what, " ", done, "/", total) : "");
+    } else if (done == 0) {
+      LogInfo(absl::StrCat(what, ", ", total, " in all"));
+    }
+  };
+  return OpenSource(config_.data, split, options);
+}
+
+Embedder Session::MakeEmbedder() {
+  EmbedderOptions options;
+  options.loader_threads = static_cast<int>(config_.loader_threads);
+  return Embedder(net_.get(), backend_.get(), options);
+}
+
+std::vector<CheckpointSection> Session::Sections() {
+  std::vector<CheckpointSection> sections;
+  sections.push_back({"net", [this](StateVisitor& v) { net_->State(v); }});
+  if (head_ != nullptr) {
+    sections.push_back({"head", [this](StateVisitor& v) { head_->State(v); }});
+  }
+  return sections;
+}
+
+}  // namespace protopage

@@ -1,0 +1,68 @@
+// Session: what the stages of a run work on: threads, the device, the net, and the classifiers that
+// the stages have made so far.
+//
+//   ASSIGN_OR_RETURN(auto session, Session::Create(config));
+//   session->net()->Forward(...)
+#ifndef PROTOPAGE_TRAINER_SESSION_H_
+#define PROTOPAGE_TRAINER_SESSION_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/thread_pool.h"
+#include "data/image_source.h"
+#include "data/open_source.h"
+#include "model/backend.h"
+#include "model/checkpoint.h"
+#include "model/nets.h"
+#include "trainer/config.h"
+#include "trainer/dense_head.h"
+#include "trainer/embedder.h"
+#include "trainer/prototype_set.h"
+
+namespace protopage {
+
+class Session {
+ public:
+  // The config must have been validated. Errors: InvalidArgument (model), ResourceExhausted.
+  static absl::StatusOr<std::unique_ptr<Session>> Create(const TrainConfig& config);
+
+  const TrainConfig& config() const { return config_; }
+  ThreadPool& pool() { return pool_; }
+  Backend* backend() { return backend_.get(); }
+  Net* net() { return net_.get(); }
+  // Of the latest source stage; null before.
+  DenseHead* head() { return head_.get(); }
+  void set_head(std::unique_ptr<DenseHead> head) { head_ = std::move(head); }
+  // Null before the first imprint or dominant stage.
+  PrototypeSet* prototypes() { return prototypes_.get(); }
+  void set_prototypes(std::unique_ptr<PrototypeSet> set) { prototypes_ = std::move(set); }
+  PrototypeSetOptions prototype_options() const;
+
+  // Dropout is part of the graph: another rate makes another net with the same parameters.
+  absl::Status SetDropout(double dropout);
+
+  // The images of a split, with progress of slow ones on the console. Errors: those of OpenSource.
+  absl::StatusOr<std::unique_ptr<ImageSource>> Open(Split split);
+  Embedder MakeEmbedder();
+  // The parts of a model checkpoint that live here: net, and head when there is one.
+  std::vector<CheckpointSection> Sections();
+
+ private:
+  explicit Session(const TrainConfig& config);
+
+  TrainConfig config_;
+  ThreadPool pool_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Net> net_;
+  std::unique_ptr<DenseHead> head_;
+  std::unique_ptr<PrototypeSet> prototypes_;
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_TRAINER_SESSION_H_

@@ -1,0 +1,78 @@
+// StageTrainer: what a training stage does in one step. The loop around it (epochs, schedules,
+// reports, checkpoints) is trainer/trainer.cc's.
+#ifndef PROTOPAGE_TRAINER_STAGE_TRAINER_H_
+#define PROTOPAGE_TRAINER_STAGE_TRAINER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "model/checkpoint.h"
+#include "trainer/config.h"
+#include "trainer/session.h"
+
+namespace protopage {
+
+// Where a step stands: `run_step` counts the steps of the run over all stages and keys the random
+// numbers, `stage_step` those of the stage; both from 0. `end` is the stage_step at which the stage ends.
+struct StepPosition {
+  int64_t run_step = 0;
+  int64_t stage_step = 0;
+  int64_t end = 0;
+};
+
+struct StepOutcome {
+  double loss = 0;
+  double accuracy = 0;
+  // Loss or gradients were not finite: nothing was applied.
+  bool skipped = false;
+};
+
+// Totals since the stage trainer was made.
+struct StageTotals {
+  double wait_images_seconds = 0;
+  double wait_rows_seconds = 0;
+  int64_t rows_paged = 0;
+  int64_t row_hits = 0;
+  int64_t row_lookups = 0;
+};
+
+class StageTrainer {
+ public:
+  virtual ~StageTrainer() = default;
+
+  virtual int64_t steps_per_epoch() const = 0;
+  // One line for the log: what is trained on what.
+  virtual std::string Description() const = 0;
+  // Trains one step with the configured learning rates times `factor`. Positions come in order.
+  virtual absl::StatusOr<StepOutcome> Step(const StepPosition& position, double factor) = 0;
+  // Before an epoch's checkpoint, and whether or not there is one.
+  virtual absl::Status EndEpoch() { return absl::OkStatus(); }
+  virtual StageTotals totals() const = 0;
+
+  // Beside the session's: optimizer, loss.
+  virtual std::vector<CheckpointSection> Sections() = 0;
+  virtual nlohmann::json SaveState() const { return nullptr; }
+  virtual absl::Status RestoreState(const nlohmann::json&) { return absl::OkStatus(); }
+};
+
+// `first_run_step`: the run_step of the stage's stage_step 0. `resumed`: the session holds what a
+// checkpoint in the middle of this stage saved. Errors: InvalidArgument (config), those of the data.
+absl::StatusOr<std::unique_ptr<StageTrainer>> NewSourceTrainer(Session* session,
+                                                               const StageConfig& stage,
+                                                               int64_t first_run_step,
+                                                               bool resumed);
+absl::StatusOr<std::unique_ptr<StageTrainer>> NewDominantTrainer(Session* session,
+                                                                 const StageConfig& stage,
+                                                                 int64_t first_run_step,
+                                                                 const std::string& directory,
+                                                                 bool resumed);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_TRAINER_STAGE_TRAINER_H_

@@ -1,0 +1,51 @@
+// Trainer: runs the stages of a config in a run directory, with checkpoints to go on from.
+//
+//   TrainOptions options;
+//   options.directory = "runs/a";
+//   ASSIGN_OR_RETURN(std::vector<EvalReport> reports, Train(config, options));
+//   std::cout << FormatComparison(reports);
+#ifndef PROTOPAGE_TRAINER_TRAINER_H_
+#define PROTOPAGE_TRAINER_TRAINER_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/status/statusor.h"
+#include "base/file.h"
+#include "eval/report.h"
+#include "trainer/config.h"
+#include "trainer/run_directory.h"
+#include "trainer/session.h"
+
+namespace protopage {
+
+struct TrainOptions {
+  std::string directory;
+  bool resume = false;
+  std::string title = "protopage";  // Of report.html.
+  FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
+};
+
+// The reports of all evaluate stages, those of before a resume with their figures as JSON only.
+struct TrainResult {
+  std::vector<EvalReport> reports;         // Of this process.
+  nlohmann::ordered_json all_reports;      // A list: of the whole run.
+};
+
+// Trains. SIGINT or SIGTERM ends the running step, saves a checkpoint and returns Cancelled; a second
+// one ends the process at once. Errors: InvalidArgument (config, or a resume with a changed
+// one: the keys are named), AlreadyExists (a run lies in the directory), Aborted (losses that are
+// not finite), those of data, device and disk.
+absl::StatusOr<TrainResult> Train(const TrainConfig& config, const TrainOptions& options);
+
+// The model of a run's newest checkpoint, for eval and embed. The prototypes are opened from the
+// checkpoint itself, read-only. `set` holds "key=value" changes of the run's config, for its data.
+absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::string& directory,
+                                                 const std::vector<std::string>& set);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_TRAINER_TRAINER_H_

@@ -1,0 +1,212 @@
+#include "trainer/trainer.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_matchers.h"
+#include "trainer/evaluator.h"
+#include "trainer/metrics_writer.h"
+#include "trainer/test_images.h"
+
+namespace protopage {
+namespace {
+
+// A run that goes through every kind of stage in a second or two.
+constexpr char kConfig[] = R"({
+  "data": {"type": "cifar", "augment": {"flip": 0.5, "pad_crop": 2}},
+  "model": {"dropout": 0.1},
+  "log_every_steps": 2,
+  "threads": 2,
+  "selection": {"mode": "dominant", "classes_per_step": 12, "positive_classes": 4,
+                "dominant_queue": 6, "candidate_queue": 10, "look_ahead": 2,
+                "candidate_refresh_steps": 5},
+  "prototypes": {"index_update_steps": 3},
+  "stages": [
+    {"name": "source", "epochs": 2, "batch_size": 10},
+    {"name": "evaluate"},
+    {"name": "imprint"},
+    {"name": "evaluate"},
+    {"name": "dominant", "steps": 14, "batch_size": 16,
+     "schedule": {"name": "cosine", "warmup_steps": 3}},
+    {"name": "evaluate"}
+  ]
+})";
+
+class TrainerTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    data_dir_ = new std::string(absl::StrCat(testing::TempDir(), "/trainer_test_", getpid()));
+    ASSERT_OK(WriteTinyCifar(*data_dir_, 1));
+  }
+
+  static std::string RunPath(const std::string& name) {
+    return absl::StrCat(*data_dir_, "/", name);
+  }
+
+  static TrainConfig Config(const std::vector<std::string>& set = {}) {
+    nlohmann::json json = ParseJson(kConfig, "test").value();
+    EXPECT_OK(SetJsonValue(absl::StrCat("data.data_dir=", *data_dir_), json));
+    for (const std::string& assignment : set) EXPECT_OK(SetJsonValue(assignment, json));
+    TrainConfig config;
+    EXPECT_OK(ReadConfig(json, "", config));
+    EXPECT_OK(ValidateConfig(&config));
+    return config;
+  }
+
+  static absl::StatusOr<TrainResult> TrainIn(const std::string& name, const TrainConfig& config,
+                                             bool resume = false) {
+    TrainOptions options;
+    options.directory = RunPath(name);
+    options.resume = resume;
+    return Train(config, options);
+  }
+
+  // All that a finished run has learned: every parameter and every prototype.
+  struct Model {
+    std::vector<std::vector<float>> parameters;
+    RowMatrixXf prototypes;
+    friend bool operator==(const Model& a, const Model& b) {
+      return a.parameters == b.parameters && a.prototypes == b.prototypes;
+    }
+  };
+  static Model Load(const std::string& name) {
+    Model model;
+    absl::StatusOr<std::unique_ptr<Session>> session =
+        LoadRun(DefaultFileSystem(), RunPath(name), {});
+    EXPECT_OK(session);
+    for (const Parameter* parameter : (*session)->net()->parameters()) {
+      model.parameters.emplace_back(parameter->value.num_elements());
+      EXPECT_OK((*session)->backend()->CopyToHost(parameter->value,
+                                                  model.parameters.back().data()));
+    }
+    PrototypeStore& store = (*session)->prototypes()->store();
+    model.prototypes.resize(store.num_classes(), store.dim());
+    EXPECT_OK(store.ReadRange(0, model.prototypes));
+    return model;
+  }
+
+  static std::string* data_dir_;
+};
+
+std::string* TrainerTest::data_dir_ = nullptr;
+
+TEST_F(TrainerTest, AllStagesAndWhatTheyLeave) {
+  ASSERT_OK_AND_ASSIGN(const TrainResult result, TrainIn("whole", Config()));
+  ASSERT_EQ(result.reports.size(), 3u);
+  EXPECT_EQ(result.reports[0].name, "source");
+  EXPECT_EQ(result.reports[1].name, "imprinted");
+  EXPECT_EQ(result.reports[2].name, "dominant");
+  EXPECT_EQ(result.reports[0].closed_set->num_classes, 10);
+  EXPECT_EQ(result.reports[1].closed_set->num_classes, 100);
+  EXPECT_EQ(result.reports[1].closed_set->all.samples, 100);
+  // Chance is 1 %; the images' colours tell the classes apart even to a net that hardly learned.
+  EXPECT_GT(result.reports[1].closed_set->all.Top1(), 0.2);
+  EXPECT_EQ(result.all_reports.size(), 3u);
+
+  FileSystem* fs = DefaultFileSystem();
+  for (const char* file : {"config.json", "metrics.jsonl", "results.json", "prototypes.h5",
+                           "queues.h5", "report.html"}) {
+    EXPECT_TRUE(fs->Exists(JoinPath(RunPath("whole"), file))) << file;
+  }
+  ASSERT_OK_AND_ASSIGN(const auto lines,
+                       ReadMetrics(fs, JoinPath(RunPath("whole"), "metrics.jsonl")));
+  int64_t steps = 0;
+  for (const auto& line : lines) steps = std::max(steps, line.value("step", int64_t{0}));
+  // Two epochs of 50 / 10 steps, and 14.
+  EXPECT_EQ(steps, 24);
+}
+
+TEST_F(TrainerTest, BitsDoNotDependOnThreads) {
+  ASSERT_OK(TrainIn("threads1", Config({"threads=1"})));
+  ASSERT_OK(TrainIn("threads3", Config({"threads=3", "loader_threads=2"})));
+  EXPECT_TRUE(Load("threads1") == Load("threads3"));
+}
+
+TEST_F(TrainerTest, ResumeAfterAnInterruptGivesTheSameBits) {
+  ASSERT_OK(TrainIn("straight", Config()));
+  // Interrupted again and again: by each SIGINT after the step that is running.
+  absl::StatusOr<TrainResult> result = absl::CancelledError("");
+  int interrupts = 0;
+  for (bool resume = false; absl::IsCancelled(result.status()); resume = true) {
+    ASSERT_LT(interrupts, 60);
+    // Raised by a timer in the middle of the run; when it comes does not matter.
+    const pid_t self = getpid();
+    std::thread timer([self] {
+      usleep(250'000);
+      kill(self, SIGINT);
+    });
+    // A signal that comes when no run catches it must not end the test.
+    signal(SIGINT, SIG_IGN);
+    result = TrainIn("interrupted", Config(), resume);
+    timer.join();
+    if (absl::IsCancelled(result.status())) {
+      ++interrupts;
+      EXPECT_THAT(result, StatusIs(absl::StatusCode::kCancelled, "--resume"));
+    }
+  }
+  signal(SIGINT, SIG_DFL);
+  ASSERT_OK(result);
+  EXPECT_GT(interrupts, 0);
+  EXPECT_EQ(result->all_reports.size(), 3u);
+  EXPECT_TRUE(Load("straight") == Load("interrupted"));
+}
+
+TEST_F(TrainerTest, ResumeFromAnEpochsCheckpoint) {
+  ASSERT_OK(TrainIn("base", Config({"stages[4].steps=0", "stages[4].epochs=2"})));
+  // The same run, thrown back to a checkpoint in the middle of the dominant stage.
+  ASSERT_OK(TrainIn("thrown_back", Config({"stages[4].steps=0", "stages[4].epochs=2",
+                                           "keep_checkpoints=10"})));
+  FileSystem* fs = DefaultFileSystem();
+  const std::string folder = JoinPath(RunPath("thrown_back"), "checkpoints");
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(folder));
+  ASSERT_GE(names.size(), 3u);
+  for (size_t i = names.size() - 2; i < names.size(); ++i) {
+    ASSERT_OK(fs->Remove(JoinPath(folder, names[i] + "/DONE")));
+  }
+  ASSERT_OK(TrainIn("thrown_back", Config({"stages[4].steps=0", "stages[4].epochs=2"}), true));
+  EXPECT_TRUE(Load("base") == Load("thrown_back"));
+}
+
+TEST_F(TrainerTest, ResumeRefusesAChangedConfig) {
+  const TrainConfig config = Config({"stages[0].epochs=1"});
+  ASSERT_OK(TrainIn("changed", config));
+  EXPECT_THAT(TrainIn("changed", config),
+              StatusIs(absl::StatusCode::kAlreadyExists, "--resume"));
+  EXPECT_THAT(TrainIn("changed", Config({"stages[0].epochs=2", "seed=5"}), true),
+              StatusIs(absl::StatusCode::kInvalidArgument, "seed, stages[0].epochs"));
+  EXPECT_THAT(TrainIn("nowhere", config, true),
+              StatusIs(absl::StatusCode::kNotFound, "holds no run"));
+  // A finished run has nothing left to do; threads may change.
+  ASSERT_OK_AND_ASSIGN(const TrainResult result,
+                       TrainIn("changed", Config({"stages[0].epochs=1", "threads=1"}), true));
+  EXPECT_TRUE(result.reports.empty());
+  EXPECT_EQ(result.all_reports.size(), 3u);
+}
+
+TEST_F(TrainerTest, LossesThatAreNotFiniteStopTheRun) {
+  const absl::StatusOr<TrainResult> result = TrainIn(
+      "diverged", Config({"model.input_scale=1e38", "max_bad_steps=3", "stages[0].epochs=1"}));
+  EXPECT_THAT(result, StatusIs(absl::StatusCode::kAborted, "3 steps in a row"));
+}
+
+TEST_F(TrainerTest, EverySelectionModeTrains) {
+  for (const std::string mode : {"full", "random"}) {
+    ASSERT_OK_AND_ASSIGN(
+        const TrainResult result,
+        TrainIn("mode_" + mode, Config({"selection.mode=" + mode, "stages[0].epochs=1",
+                                        "selection.images_for=positives", "stages[4].steps=3"})));
+    EXPECT_EQ(result.reports.size(), 3u) << mode;
+  }
+}
+
+}  // namespace
+}  // namespace protopage

@@ -22,13 +22,12 @@
 namespace protopage {
 
 // As ClassQueues::NeighborSearch, but owned.
-using NeighborSearchFunction = std::function<absl::Status(
-    absl::Span<const ClassId> ids, int64_t k, absl::Span<ClassId> neighbors)>;
+using NeighborSearchFunction = std::function<absl::Status(absl::Span<const ClassId> ids, int64_t k,
+                                                          absl::Span<ClassId> neighbors)>;
 
 // The k classes nearest to the present rows of `ids`, by the index. Nothing is
 // owned; all three must outlive the function.
-NeighborSearchFunction SearchPrototypes(PrototypeStore* store,
-                                        const ClassIndex* index,
+NeighborSearchFunction SearchPrototypes(PrototypeStore* store, const ClassIndex* index,
                                         ThreadPool* pool);
 
 class ClassQueueSource : public DominantSource {
@@ -37,10 +36,9 @@ class ClassQueueSource : public DominantSource {
   // first time.
   ClassQueueSource(ClassQueues* queues, NeighborSearchFunction search);
 
-  absl::StatusOr<std::vector<ClassId>> Dominants(
-      int64_t step, absl::Span<const ClassId> classes) override;
-  absl::Status ApplyMistakes(absl::Span<const ClassId> classes,
-                             absl::Span<const int32_t> slots,
+  absl::StatusOr<std::vector<ClassId>> Dominants(int64_t step,
+                                                 absl::Span<const ClassId> classes) override;
+  absl::Status ApplyMistakes(absl::Span<const ClassId> classes, absl::Span<const int32_t> slots,
                              absl::Span<const int32_t> predicted) override;
 
  private:

@@ -1,9 +1,7 @@
-// ClassSampler: the positive classes of a step, the ones that its images are
-// about.
+// ClassSampler: the positive classes of a step, the ones that its images are about.
 //
 //   UniformClassSampler sampler(seed, &with_images, /*positive_classes=*/10);
-//   const std::vector<ClassId> positives = sampler.Draw(step);  // 10 distinct
-//   classes
+//   const std::vector<ClassId> positives = sampler.Draw(step);  // 10 distinct classes
 //
 // A draw is a function of (seed, step): a resumed run draws the same classes.
 #ifndef PROTOPAGE_SAMPLING_CLASS_SAMPLER_H_
@@ -25,14 +23,11 @@ class ClassSampler {
   virtual std::vector<ClassId> Draw(int64_t step) const = 0;
 };
 
-// Every member of `classes` is equally likely at every step, independently of
-// other steps.
+// Every member of `classes` is equally likely at every step, independently of other steps.
 class UniformClassSampler : public ClassSampler {
  public:
-  // `classes` must outlive the sampler and have at least `positive_classes`
-  // members (CHECKed).
-  UniformClassSampler(uint64_t seed, const ClassSet* classes,
-                      int64_t positive_classes);
+  // `classes` must outlive the sampler and have at least `positive_classes` members (CHECKed).
+  UniformClassSampler(uint64_t seed, const ClassSet* classes, int64_t positive_classes);
   std::vector<ClassId> Draw(int64_t step) const override;
 
  private:

@@ -1,25 +1,20 @@
-// ClassSelector: from the positive classes of a step to all K classes that take
-// part in it.
+// ClassSelector: from the positive classes of a step to all K classes that take part in it.
 //
 //   ASSIGN_OR_RETURN(auto selector,
-//                    MakeClassSelector("dominant", {.seed = 1,
-//                    .classes_per_step = 30,
-//                                                   .classes = &classes,
-//                                                   .dominants = &queues}));
-//   ASSIGN_OR_RETURN(ClassSelection selection, selector->Select(step,
-//   positives));
-//   // selection.classes: 30 ascending class ids; slot k of the step's softmax
-//   is classes[k].
+//                    MakeClassSelector("dominant", {.seed = 1, .classes_per_step = 30,
+//                                                   .classes = &classes, .dominants = &queues}));
+//   ASSIGN_OR_RETURN(ClassSelection selection, selector->Select(step, positives));
+//   // selection.classes: 30 ascending class ids; slot k of the step's softmax is classes[k].
 //
 // Modes:
 //   full      all classes; K is their number
 //   random    the positives, and random classes up to K
-//   dominant  the positives, and classes drawn from the union of their dominant
-//   queues (the two-level sampling of
-//             "Large-scale Bisample Learning on ID vs. Spot Face Recognition",
-//             arXiv 1806.03018); random classes fill up when the union is short
-// A selection is a function of (seed, step, positives, queues) and costs O(K)
-// and the queues read, not O(N) (but for full).
+//   dominant  the positives, and classes drawn from the union of their dominant queues (the
+//   two-level sampling of
+//             "Large-scale Bisample Learning on ID vs. Spot Face Recognition", arXiv 1806.03018);
+//             random classes fill up when the union is short
+// A selection is a function of (seed, step, positives, queues) and costs O(K) and the queues read,
+// not O(N) (but for full).
 #ifndef PROTOPAGE_SAMPLING_CLASS_SELECTOR_H_
 #define PROTOPAGE_SAMPLING_CLASS_SELECTOR_H_
 
@@ -39,19 +34,17 @@ namespace protopage {
 
 struct ClassSelection {
   std::vector<ClassId> classes;         // [K], distinct, ascending
-  std::vector<int32_t> positive_slots;  // The positions in `classes` of the
-                                        // positives, ascending.
+  std::vector<int32_t> positive_slots;  // The positions in `classes` of the positives, ascending.
 };
 
 // Not thread-safe.
 class ClassSelector {
  public:
   virtual ~ClassSelector() = default;
-  // `positives`: distinct members of the selector's classes, in any order; no
-  // more than K. Errors: InvalidArgument (they are not), and those of the
-  // DominantSource.
-  virtual absl::StatusOr<ClassSelection> Select(
-      int64_t step, absl::Span<const ClassId> positives) = 0;
+  // `positives`: distinct members of the selector's classes, in any order; no more than K.
+  // Errors: InvalidArgument (they are not), and those of the DominantSource.
+  virtual absl::StatusOr<ClassSelection> Select(int64_t step,
+                                                absl::Span<const ClassId> positives) = 0;
 };
 
 struct ClassSelectorOptions {
@@ -61,8 +54,8 @@ struct ClassSelectorOptions {
   DominantSource* dominants = nullptr;  // Mode dominant only. Not owned.
 };
 
-// Errors: InvalidArgument (unknown mode: the known ones are listed; K larger
-// than the number of classes; mode dominant without a source).
+// Errors: InvalidArgument (unknown mode: the known ones are listed; K larger than the
+// number of classes; mode dominant without a source).
 absl::StatusOr<std::unique_ptr<ClassSelector>> MakeClassSelector(
     absl::string_view mode, const ClassSelectorOptions& options);
 

@@ -23,8 +23,8 @@ class DominantSource {
   // The dominant queues of `classes`, one after the other, each from its head;
   // a class may occur more than once. A queue that was never built, or that is
   // too old at `step`, is built first.
-  virtual absl::StatusOr<std::vector<ClassId>> Dominants(
-      int64_t step, absl::Span<const ClassId> classes) = 0;
+  virtual absl::StatusOr<std::vector<ClassId>> Dominants(int64_t step,
+                                                         absl::Span<const ClassId> classes) = 0;
 
   // Sample i, of class y = classes[slots[i]], had its largest cosine without
   // margin at slot predicted[i]: the queue update rule of

@@ -1,5 +1,4 @@
-// SelectionConfig: the "selection" object of a config, how a step's K classes
-// are chosen.
+// SelectionConfig: the "selection" object of a config, how a step's K classes are chosen.
 //
 //   SelectionConfig config;
 //   RETURN_IF_ERROR(ReadConfig(json, "selection", config));
@@ -17,23 +16,21 @@ namespace protopage {
 
 struct SelectionConfig {
   std::string mode = "dominant";
-  int64_t classes_per_step =
-      30;  // K; not used by mode "full", whose K is the number of classes.
+  int64_t classes_per_step = 30;  // K; not used by mode "full", whose K is the number of classes.
   int64_t positive_classes = 10;
   int64_t dominant_queue = 20;
   int64_t candidate_queue = 50;
   std::string images_for = "all";
-  int64_t look_ahead = 4;  // L
-  int64_t candidate_refresh_steps = 10000;
+  int64_t look_ahead = 4;                  // L
+  int64_t candidate_refresh_steps = 1000;  // 0 means never.
 
   void Fields(ConfigVisitor& v);
 };
 
-// Checks the values against each other, `num_classes` (the classes that may be
-// drawn, N) and `batch_size` (B). Errors: InvalidArgument that names the keys,
-// the values and what is allowed.
-absl::Status ValidateSelection(const SelectionConfig& config,
-                               int64_t num_classes, int64_t batch_size);
+// Checks the values against each other, `num_classes` (the classes that may be drawn, N) and
+// `batch_size` (B). Errors: InvalidArgument that names the keys, the values and what is allowed.
+absl::Status ValidateSelection(const SelectionConfig& config, int64_t num_classes,
+                               int64_t batch_size);
 
 // K: classes_per_step, or `num_classes` in mode "full".
 int64_t ActiveClasses(const SelectionConfig& config, int64_t num_classes);

@@ -1,24 +1,21 @@
 // StepPlanner: what every training step works on, L steps ahead.
 //
-// A plan names the K classes of a step and its B images. The mistakes of step s
-// reach the dominant queues before step s + 1 + L is planned and after step s +
-// L was: one fixed sequence,
+// A plan names the K classes of a step and its B images. The mistakes of step s reach the
+// dominant queues before step s + 1 + L is planned and after step s + L was: one fixed sequence,
 //
 //   plan(0) .. plan(L), apply(0), plan(L + 1), apply(1), plan(L + 2), ...
 //
-// whatever threads do in between, so that a run is a function of (config,
-// seed). The planner refuses any other order.
+// whatever threads do in between, so that a run is a function of (config, seed). The planner
+// refuses any other order.
 //
 //   ASSIGN_OR_RETURN(auto planner, StepPlanner::Create(config, options));
 //   for (int64_t step = 0; step < num_steps; ++step) {
 //     while (planner->next_plan() <= step + planner->look_ahead()) {
-//       RETURN_IF_ERROR(planner->Plan().status());  // Start loading its images
-//       and rows.
+//       RETURN_IF_ERROR(planner->Plan().status());  // Start loading its images and rows.
 //     }
 //     const StepPlan& plan = planner->pending().front();
 //     ... train on plan.classes and plan.samples ...
-//     RETURN_IF_ERROR(planner->Apply(step, predicted_slots));  // Pops the
-//     plan.
+//     RETURN_IF_ERROR(planner->Apply(step, predicted_slots));  // Pops the plan.
 //   }
 #ifndef PROTOPAGE_SAMPLING_STEP_PLANNER_H_
 #define PROTOPAGE_SAMPLING_STEP_PLANNER_H_
@@ -58,15 +55,14 @@ struct StepPlannerOptions {
   uint64_t seed = 0;
   int64_t num_classes = 0;  // N
   int64_t batch_size = 0;   // B
-  // The first step to plan; the steps of a run's stages go on counting, so that
-  // no two stages draw the same numbers.
+  // The first step to plan; the steps of a run's stages go on counting, so that no two
+  // stages draw the same numbers.
   int64_t first_step = 0;
-  // The number of images of a class; must not change during the planner's life.
-  // Classes with 0 are never drawn as positives, nor at all when images_for is
-  // "all". Asked once a class by Create.
+  // The number of images of a class; must not change during the planner's life. Classes with 0 are
+  // never drawn as positives, nor at all when images_for is "all".
   std::function<int64_t(ClassId)> num_images;
-  // True for classes that exist no more (tombstones): never drawn at all.
-  // Empty: none are.
+  // True for classes that exist no more (tombstones): never drawn at all. Empty: none are. Asked
+  // by Create only.
   std::function<bool(ClassId)> is_dropped = {};
   // Needed by mode "dominant". Not owned.
   DominantSource* dominants = nullptr;
@@ -75,57 +71,50 @@ struct StepPlannerOptions {
 // Not thread-safe: one thread owns the sequence.
 class StepPlanner {
  public:
-  // Errors: InvalidArgument as ValidateSelection, and when too few classes have
-  // images.
-  static absl::StatusOr<std::unique_ptr<StepPlanner>> Create(
-      const SelectionConfig& config, const StepPlannerOptions& options);
+  // Errors: InvalidArgument as ValidateSelection, and when too few classes have images.
+  static absl::StatusOr<std::unique_ptr<StepPlanner>> Create(const SelectionConfig& config,
+                                                             const StepPlannerOptions& options);
 
-  // Plans step next_plan() and appends it to pending(). The pointer is good
-  // until the step is applied. Errors: FailedPrecondition when next_plan() - 1
-  // - L is not the newest applied step; those of the DominantSource. On error
-  // nothing was planned.
+  // Plans step next_plan() and appends it to pending(). The pointer is good until the
+  // step is applied. Errors: FailedPrecondition when next_plan() - 1 - L is not the newest applied
+  // step; those of the DominantSource. On error nothing was planned.
   absl::StatusOr<const StepPlan*> Plan();
 
-  // Brings the mistakes of the oldest pending plan, which must be of `step`, to
-  // the queues, and drops it. predicted[b] is the slot with the largest cosine
-  // of sample b, [B]; empty for a step that was skipped, which teaches nothing.
-  // Once a step is applied before the plan of step + L was made (at the end of
-  // a stage), Plan() refuses for good. Errors: FailedPrecondition (`step` is
-  // not the oldest pending one), InvalidArgument (length, slots out of range),
-  // those of the source.
+  // Brings the mistakes of the oldest pending plan, which must be of `step`, to the queues, and
+  // drops it. predicted[b] is the slot with the largest cosine of sample b, [B]; empty for a step
+  // that was skipped, which teaches nothing. Once a step is applied before the plan of step + L was
+  // made (at the end of a stage), Plan() refuses for good. Errors: FailedPrecondition (`step` is
+  // not the oldest pending one), InvalidArgument (length, slots out of range), those of the source.
   absl::Status Apply(int64_t step, absl::Span<const int32_t> predicted);
 
   // Planned and not yet applied, oldest first; at most L + 1.
   const std::deque<StepPlan>& pending() const { return pending_; }
-  int64_t next_plan() const {
-    return next_plan_;
-  }  // The step that Plan() plans.
-  int64_t next_apply() const {
-    return next_apply_;
-  }  // The step that Apply() takes.
+  int64_t next_plan() const { return next_plan_; }            // The step that Plan() plans.
+  int64_t next_apply() const { return next_apply_; }          // The step that Apply() takes.
   int64_t look_ahead() const { return look_ahead_; }          // L
   int64_t active_classes() const { return active_classes_; }  // K
 
-  // The position and the pending plans, for a checkpoint. The queues are saved
-  // by their owner.
+  // The position and the pending plans, for a checkpoint. The queues are saved by their owner.
   nlohmann::json SaveState() const;
-  // Of a planner made with the same config and options. Errors: DataLoss (not a
-  // state of such a planner); the planner is unchanged then.
+  // Of a planner made with the same config and options. Errors: DataLoss (not a state of such a
+  // planner); the planner is unchanged then.
   absl::Status RestoreState(const nlohmann::json& state);
 
  private:
-  StepPlanner(const SelectionConfig& config, const StepPlannerOptions& options,
-              ClassSet live, ClassSet with_images);
+  StepPlanner(const SelectionConfig& config, const StepPlannerOptions& options, ClassSet selectable,
+              ClassSet with_images);
   absl::StatusOr<StepPlan> MakePlan(int64_t step);
+  absl::Status CheckRestoredPlan(const StepPlan& plan, int64_t step) const;
 
   const StepPlannerOptions options_;
   const bool images_for_all_;
   const int64_t look_ahead_;
-  const ClassSet live_;         // Not dropped.
-  const ClassSet with_images_;  // Not dropped, and with at least one image.
-  int64_t active_classes_ = 0;
-  std::unique_ptr<ClassSampler> sampler_;
+  const ClassSet selectable_;   // May take part: not dropped, and has images when all need them.
+  const ClassSet with_images_;  // May be positive: not dropped, and has images.
+  const int64_t active_classes_;
+  const std::unique_ptr<ClassSampler> sampler_;
   std::unique_ptr<ClassSelector> selector_;
+  int64_t first_step_;
   int64_t next_plan_;
   int64_t next_apply_;
   std::deque<StepPlan> pending_;

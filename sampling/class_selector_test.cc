@@ -1,0 +1,212 @@
+#include "sampling/class_selector.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+using ::testing::ElementsAre;
+
+constexpr absl::StatusCode kInvalidArgument = absl::StatusCode::kInvalidArgument;
+
+// Queues in a map. A class without one has an empty queue.
+class MapSource : public DominantSource {
+ public:
+  absl::StatusOr<std::vector<ClassId>> Dominants(int64_t,
+                                                 absl::Span<const ClassId> classes) override {
+    if (!error.ok()) return error;
+    std::vector<ClassId> all;
+    for (const ClassId id : classes) {
+      all.insert(all.end(), queues[id].begin(), queues[id].end());
+    }
+    return all;
+  }
+  absl::Status ApplyMistakes(absl::Span<const ClassId>, absl::Span<const int32_t>,
+                             absl::Span<const int32_t>) override {
+    return absl::OkStatus();
+  }
+
+  std::map<ClassId, std::vector<ClassId>> queues;
+  absl::Status error;
+};
+
+std::vector<ClassId> Positives(const ClassSelection& selection) {
+  std::vector<ClassId> ids;
+  for (const int32_t slot : selection.positive_slots) ids.push_back(selection.classes[slot]);
+  return ids;
+}
+
+// What every mode promises.
+class EveryMode : public ::testing::TestWithParam<std::string> {
+ protected:
+  EveryMode() {
+    for (ClassId id = 0; id < 40; ++id) source_.queues[id] = {(id + 1) % 40, (id + 7) % 40, 8};
+  }
+  std::unique_ptr<ClassSelector> Make(uint64_t seed, int64_t k) {
+    auto selector = MakeClassSelector(
+        GetParam(),
+        {.seed = seed, .classes_per_step = k, .classes = &classes_, .dominants = &source_});
+    EXPECT_OK(selector);
+    return std::move(selector).value();
+  }
+
+  ClassSet classes_ = ClassSet::Where(40, [](ClassId id) { return id % 8 != 0; });
+  MapSource source_;
+};
+
+TEST_P(EveryMode, GivesKDistinctAscendingMembersAndFindsThePositives) {
+  for (const int64_t k : {3, 9, 30, 35}) {
+    auto selector = Make(1, k);
+    for (int64_t step = 0; step < 50; ++step) {
+      ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {33, 2, 9}));
+      ASSERT_EQ(static_cast<int64_t>(selection.classes.size()), GetParam() == "full" ? 35 : k);
+      for (size_t i = 0; i < selection.classes.size(); ++i) {
+        ASSERT_TRUE(classes_.Contains(selection.classes[i])) << selection.classes[i];
+      }
+      for (size_t i = 1; i < selection.classes.size(); ++i) {
+        ASSERT_LT(selection.classes[i - 1], selection.classes[i]);
+      }
+      ASSERT_THAT(Positives(selection), ElementsAre(2, 9, 33));
+    }
+  }
+}
+
+TEST_P(EveryMode, IsAFunctionOfSeedAndStepAndNotOfTheOrderOfPositives) {
+  auto selector = Make(1, 12);
+  ASSERT_OK_AND_ASSIGN(const ClassSelection first, selector->Select(5, {33, 2, 9}));
+  ASSERT_OK(selector->Select(6, {1, 2, 3}));
+  ASSERT_OK_AND_ASSIGN(const ClassSelection again, selector->Select(5, {9, 33, 2}));
+  EXPECT_EQ(first.classes, again.classes);
+  EXPECT_EQ(first.positive_slots, again.positive_slots);
+  if (GetParam() == "full") return;
+  ASSERT_OK_AND_ASSIGN(const ClassSelection other_step, selector->Select(6, {33, 2, 9}));
+  EXPECT_NE(first.classes, other_step.classes);
+  ASSERT_OK_AND_ASSIGN(const ClassSelection other_seed, Make(2, 12)->Select(5, {33, 2, 9}));
+  EXPECT_NE(first.classes, other_seed.classes);
+}
+
+TEST_P(EveryMode, RefusesBadPositives) {
+  auto selector = Make(1, 4);
+  EXPECT_THAT(selector->Select(0, {1, 8}), StatusIs(kInvalidArgument, "positive class 8 "));
+  EXPECT_THAT(selector->Select(0, {40}), StatusIs(kInvalidArgument, "positive class 40 "));
+  EXPECT_THAT(selector->Select(0, {-1}), StatusIs(kInvalidArgument, "positive class -1 "));
+  EXPECT_THAT(selector->Select(0, {3, 1, 3}), StatusIs(kInvalidArgument, "3 was given twice"));
+  if (GetParam() == "full") return;
+  EXPECT_THAT(selector->Select(0, {1, 2, 3, 4, 5}),
+              StatusIs(kInvalidArgument, "5 positive classes given for a step of 4"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, EveryMode, ::testing::ValuesIn(ClassSelectorModes()),
+                         [](const auto& info) { return info.param; });
+
+TEST(RandomSelector, OtherClassesAreEquallyLikely) {
+  const ClassSet classes = ClassSet::All(10);
+  ASSERT_OK_AND_ASSIGN(
+      auto selector,
+      MakeClassSelector("random", {.seed = 1, .classes_per_step = 4, .classes = &classes}));
+  std::map<ClassId, int> drawn;
+  for (int64_t step = 0; step < 8000; ++step) {
+    ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {4, 7}));
+    for (const ClassId id : selection.classes) ++drawn[id];
+  }
+  // 2 of 8 others a step; 5 sigma of the binomial is 194.
+  for (ClassId id = 0; id < 10; ++id) {
+    if (id == 4 || id == 7) {
+      EXPECT_EQ(drawn[id], 8000);
+    } else {
+      EXPECT_NEAR(drawn[id], 2000, 194) << id;
+    }
+  }
+}
+
+TEST(DominantSelector, DrawsOnlyFromTheUnionOfQueuesWhenItIsLongEnough) {
+  MapSource source;
+  source.queues = {{4, {1, 7, 2, 3}}, {7, {3, 4, 5, 6}}};  // The positives are in them too.
+  const ClassSet classes = ClassSet::All(1000);
+  ASSERT_OK_AND_ASSIGN(auto selector, MakeClassSelector("dominant", {.seed = 1,
+                                                                     .classes_per_step = 5,
+                                                                     .classes = &classes,
+                                                                     .dominants = &source}));
+  std::map<ClassId, int> drawn;
+  for (int64_t step = 0; step < 6000; ++step) {
+    ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {7, 4}));
+    for (const ClassId id : selection.classes) ++drawn[id];
+  }
+  // 3 of {1, 2, 3, 5, 6}; 3 counts once though it is in two queues. 5 sigma is 190.
+  ASSERT_EQ(drawn.size(), 7u);
+  for (const ClassId id : {1, 2, 3, 5, 6}) EXPECT_NEAR(drawn[id], 3600, 190) << id;
+}
+
+TEST(DominantSelector, RandomClassesFillUpAShortUnion) {
+  MapSource source;
+  // Places that are not filled, a dropped class, and what is no class at all do not count.
+  source.queues = {{4, {1, kNoClass, kNoClass}}, {7, {2, 9, 123456}}};
+  const ClassSet classes = ClassSet::Where(20, [](ClassId id) { return id != 9; });
+  ASSERT_OK_AND_ASSIGN(auto selector, MakeClassSelector("dominant", {.seed = 1,
+                                                                     .classes_per_step = 7,
+                                                                     .classes = &classes,
+                                                                     .dominants = &source}));
+  std::map<ClassId, int> drawn;
+  for (int64_t step = 0; step < 5000; ++step) {
+    ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {4, 7}));
+    for (const ClassId id : selection.classes) ++drawn[id];
+  }
+  // 3 of the 15 that are left; 5 sigma is 141.
+  EXPECT_EQ(drawn.size(), 19u);
+  EXPECT_EQ(drawn.count(9), 0u);
+  for (const auto& [id, times] : drawn) {
+    if (id == 1 || id == 2 || id == 4 || id == 7) {
+      EXPECT_EQ(times, 5000) << id;
+    } else {
+      EXPECT_NEAR(times, 1000, 141) << id;
+    }
+  }
+}
+
+TEST(DominantSelector, CanTakeEveryClass) {
+  MapSource source;
+  source.queues = {{0, {1, 2}}};
+  const ClassSet classes = ClassSet::All(5);
+  ASSERT_OK_AND_ASSIGN(auto selector, MakeClassSelector("dominant", {.seed = 1,
+                                                                     .classes_per_step = 5,
+                                                                     .classes = &classes,
+                                                                     .dominants = &source}));
+  ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(0, {0}));
+  EXPECT_THAT(selection.classes, ElementsAre(0, 1, 2, 3, 4));
+}
+
+TEST(DominantSelector, PassesTheSourcesErrorOn) {
+  MapSource source;
+  source.error = absl::DataLossError("queues.h5 is truncated");
+  const ClassSet classes = ClassSet::All(5);
+  ASSERT_OK_AND_ASSIGN(auto selector, MakeClassSelector("dominant", {.seed = 1,
+                                                                     .classes_per_step = 5,
+                                                                     .classes = &classes,
+                                                                     .dominants = &source}));
+  EXPECT_THAT(selector->Select(0, {0}), StatusIs(absl::StatusCode::kDataLoss, "truncated"));
+}
+
+TEST(MakeClassSelector, RefusesWhatCannotWork) {
+  const ClassSet classes = ClassSet::All(5);
+  EXPECT_THAT(
+      MakeClassSelector("nearset", {.classes_per_step = 3, .classes = &classes}),
+      StatusIs(kInvalidArgument, "\"nearset\" is unknown; the known ones are full, random"));
+  EXPECT_THAT(MakeClassSelector("random", {.classes_per_step = 6, .classes = &classes}),
+              StatusIs(kInvalidArgument, "classes_per_step is 6; it must be in [1, 5]"));
+  EXPECT_THAT(MakeClassSelector("random", {.classes_per_step = 0, .classes = &classes}),
+              StatusIs(kInvalidArgument, "classes_per_step is 0"));
+  EXPECT_THAT(MakeClassSelector("dominant", {.classes_per_step = 5, .classes = &classes}),
+              StatusIs(kInvalidArgument, "needs a source"));
+}
+
+}  // namespace
+}  // namespace protopage

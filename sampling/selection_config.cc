@@ -1,0 +1,88 @@
+#include "sampling/selection_config.h"
+
+#include "absl/strings/str_cat.h"
+#include "sampling/class_selector.h"
+
+namespace protopage {
+
+void SelectionConfig::Fields(ConfigVisitor& v) {
+  v.Text("mode", &mode,
+         {.help = "how the classes of a step are chosen: full takes all, random the positive ones "
+                  "and others at random, dominant the positive ones and those they are most "
+                  "easily confused with",
+          .choices = ClassSelectorModes()});
+  v.Integer("classes_per_step", &classes_per_step,
+            {.help = "classes in the softmax of a step (K); mode full takes all classes instead",
+             .min = 1,
+             .max = 1 << 30});
+  v.Integer("positive_classes", &positive_classes,
+            {.help = "classes a step drawn by the class sampler, at most classes_per_step",
+             .min = 1,
+             .max = 1 << 30});
+  v.Integer("dominant_queue", &dominant_queue,
+            {.help = "length of a class's queue of dominant classes; mode dominant",
+             .min = 1,
+             .max = 1 << 20});
+  v.Integer("candidate_queue", &candidate_queue,
+            {.help = "length of a class's queue of candidates, which mistakes are promoted from, "
+                     "at least dominant_queue; mode dominant",
+             .min = 1,
+             .max = 1 << 20});
+  v.Text("images_for", &images_for,
+         {.help = "which classes of a step get images: all (one each, then at random; needs a "
+                  "batch of at least classes_per_step), or positives (the others are negatives "
+                  "without images)",
+          .choices = {"all", "positives"}});
+  v.Integer("look_ahead", &look_ahead,
+            {.help = "steps planned ahead of the training step (L); mistakes reach the queues "
+                     "before the step after next_step + L is planned",
+             .min = 0,
+             .max = 1024});
+  v.Integer("candidate_refresh_steps", &candidate_refresh_steps,
+            {.help = "candidates older than this many steps are searched again when their class "
+                     "is drawn; 0 means never; mode dominant",
+             .min = 0});
+}
+
+int64_t ActiveClasses(const SelectionConfig& config, int64_t num_classes) {
+  return config.mode == "full" ? num_classes : config.classes_per_step;
+}
+
+absl::Status ValidateSelection(const SelectionConfig& config, int64_t num_classes,
+                               int64_t batch_size) {
+  const int64_t active = ActiveClasses(config, num_classes);
+  // What K is called in messages.
+  const std::string active_name =
+      config.mode == "full"
+          ? absl::StrCat("the number of classes, ", active, ", which selection.mode \"full\" takes")
+          : absl::StrCat("selection.classes_per_step, ", active);
+  if (active > num_classes) {
+    return absl::InvalidArgumentError(absl::StrCat("selection.classes_per_step is ", active,
+                                                   "; it must be at most the number of classes ",
+                                                   "that can be drawn, ", num_classes));
+  }
+  if (config.positive_classes > active) {
+    return absl::InvalidArgumentError(absl::StrCat("selection.positive_classes is ",
+                                                   config.positive_classes, "; it must be at most ",
+                                                   active_name));
+  }
+  if (config.mode == "dominant" && config.candidate_queue < config.dominant_queue) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("selection.candidate_queue is ", config.candidate_queue,
+                     "; it must be at least selection.dominant_queue, ", config.dominant_queue));
+  }
+  if (config.images_for == "all" && batch_size < active) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the batch size is ", batch_size,
+                     "; with selection.images_for \"all\" it must be at least ", active_name,
+                     " (or use selection.images_for \"positives\")"));
+  }
+  if (config.images_for == "positives" && batch_size < config.positive_classes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the batch size is ", batch_size, "; it must be at least selection.positive_classes, ",
+        config.positive_classes));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace protopage

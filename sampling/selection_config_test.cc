@@ -1,0 +1,76 @@
+#include "sampling/selection_config.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+constexpr absl::StatusCode kInvalidArgument = absl::StatusCode::kInvalidArgument;
+
+TEST(SelectionConfig, ReadsItsKeys) {
+  SelectionConfig config;
+  ASSERT_OK(ReadConfig(nlohmann::json::parse(R"({"mode": "random", "classes_per_step": 31,
+      "positive_classes": 11, "dominant_queue": 21, "candidate_queue": 51,
+      "images_for": "positives", "look_ahead": 5, "candidate_refresh_steps": 7})"),
+                       "selection", config));
+  EXPECT_EQ(config.mode, "random");
+  EXPECT_EQ(config.classes_per_step, 31);
+  EXPECT_EQ(config.positive_classes, 11);
+  EXPECT_EQ(config.dominant_queue, 21);
+  EXPECT_EQ(config.candidate_queue, 51);
+  EXPECT_EQ(config.images_for, "positives");
+  EXPECT_EQ(config.look_ahead, 5);
+  EXPECT_EQ(config.candidate_refresh_steps, 7);
+}
+
+TEST(SelectionConfig, RefusesWrongValuesByName) {
+  SelectionConfig config;
+  EXPECT_THAT(ReadConfig(nlohmann::json{{"mode", "dominnat"}}, "selection", config),
+              StatusIs(kInvalidArgument, "selection.mode"));
+  EXPECT_THAT(ReadConfig(nlohmann::json{{"look_ahead", -1}}, "selection", config),
+              StatusIs(kInvalidArgument, "selection.look_ahead"));
+  EXPECT_THAT(ReadConfig(nlohmann::json{{"images_for", "none"}}, "selection", config),
+              StatusIs(kInvalidArgument, "selection.images_for"));
+}
+
+TEST(ValidateSelection, AcceptsTheDefaultsOnTheDemo) {
+  EXPECT_OK(ValidateSelection({}, /*num_classes=*/100, /*batch_size=*/256));
+  EXPECT_OK(ValidateSelection({}, /*num_classes=*/30, /*batch_size=*/30));
+}
+
+TEST(ValidateSelection, NamesTheKeysThatDoNotFit) {
+  EXPECT_THAT(ValidateSelection({}, 29, 256),
+              StatusIs(kInvalidArgument, "selection.classes_per_step is 30"));
+  EXPECT_THAT(ValidateSelection({.positive_classes = 31}, 100, 256),
+              StatusIs(kInvalidArgument,
+                       "selection.positive_classes is 31; it must be at most "
+                       "selection.classes_per_step, 30"));
+  EXPECT_THAT(ValidateSelection({.dominant_queue = 60}, 100, 256),
+              StatusIs(kInvalidArgument,
+                       "selection.candidate_queue is 50; it must be at least "
+                       "selection.dominant_queue, 60"));
+  EXPECT_THAT(ValidateSelection({}, 100, 29),
+              StatusIs(kInvalidArgument, "the batch size is 29; with selection.images_for"));
+  EXPECT_THAT(ValidateSelection({.images_for = "positives"}, 100, 9),
+              StatusIs(kInvalidArgument, "selection.positive_classes, 10"));
+}
+
+TEST(ValidateSelection, FullTakesTheNumberOfClassesForK) {
+  const SelectionConfig config = {.mode = "full", .classes_per_step = 1000};
+  EXPECT_EQ(ActiveClasses(config, 100), 100);
+  EXPECT_OK(ValidateSelection(config, 100, 256));
+  EXPECT_THAT(ValidateSelection(config, 300, 256), StatusIs(kInvalidArgument, "300"));
+  EXPECT_THAT(ValidateSelection(config, 9, 256),
+              StatusIs(kInvalidArgument, "selection.positive_classes is 10"));
+}
+
+TEST(ValidateSelection, OtherModesIgnoreTheQueues) {
+  EXPECT_OK(ValidateSelection({.mode = "random", .dominant_queue = 60}, 100, 256));
+}
+
+}  // namespace
+}  // namespace protopage

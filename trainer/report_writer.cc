@@ -65,11 +65,8 @@ pre { margin: .5rem 0; padding: .75rem; background: var(--panel);
 )";
 
 std::string Escape(absl::string_view text) {
-  return absl::StrReplaceAll(text, {{"&", "&amp;"},
-                                    {"<", "&lt;"},
-                                    {">", "&gt;"},
-                                    {"\"", "&quot;"},
-                                    {"'", "&#39;"}});
+  return absl::StrReplaceAll(
+      text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}, {"'", "&#39;"}});
 }
 
 std::string EscapedJson(const Json& json) {
@@ -78,8 +75,7 @@ std::string EscapedJson(const Json& json) {
 
 double Number(const Json& line, const char* key) {
   const auto found = line.find(key);
-  return found != line.end() && found->is_number() ? found->get<double>()
-                                                   : kUnknown;
+  return found != line.end() && found->is_number() ? found->get<double>() : kUnknown;
 }
 
 int64_t Integer(const Json& line, const char* key) {
@@ -89,8 +85,7 @@ int64_t Integer(const Json& line, const char* key) {
 
 std::string Text(const Json& line, const char* key) {
   const auto found = line.find(key);
-  return found != line.end() && found->is_string() ? found->get<std::string>()
-                                                   : "";
+  return found != line.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 // 950, 1.5k, 2M: short enough for an axis.
@@ -110,8 +105,7 @@ struct Stage {
   std::string name;
   std::string kind;
   int64_t steps = 0;
-  double seconds =
-      0;  // Of the logged steps, or of the stage when it is longer.
+  double seconds = 0;  // Of the logged steps, or of the stage when it is longer.
   double images = 0;
   double step_seconds = 0;
   double wait_images_seconds = 0;
@@ -144,16 +138,14 @@ std::map<int64_t, Stage> CollectStages(absl::Span<const Json> metrics) {
       add(line, "seconds", stage.step_seconds);
       add(line, "wait_images_seconds", stage.wait_images_seconds);
       add(line, "wait_rows_seconds", stage.wait_rows_seconds);
-      stage.skipped_steps =
-          std::max(stage.skipped_steps, Integer(line, "skipped_steps"));
+      stage.skipped_steps = std::max(stage.skipped_steps, Integer(line, "skipped_steps"));
     } else if (kind == "stage_start" || kind == "stage_end") {
       stage.kind = Text(line, "stage_kind");
       add(line, "seconds", stage.seconds);
     }
   }
   for (auto& entry : stages) {
-    entry.second.seconds =
-        std::max(entry.second.seconds, entry.second.step_seconds);
+    entry.second.seconds = std::max(entry.second.seconds, entry.second.step_seconds);
   }
   return stages;
 }
@@ -207,8 +199,7 @@ std::string Chart(absl::string_view name, const std::vector<Point>& points) {
   constexpr double kWidth = 400, kHeight = 230;
   constexpr double kLeft = 44, kRight = 12, kTop = 12, kBottom = 38;
   const std::vector<Point> raw = Thinned(points, 400);
-  const std::vector<Point> smooth =
-      raw.size() >= 50 ? Smoothed(raw, raw.size() / 40) : raw;
+  const std::vector<Point> smooth = raw.size() >= 50 ? Smoothed(raw, raw.size() / 40) : raw;
 
   // The first losses may be many times the rest, so the range is the one of the
   // smooth curve; the raw one is cut off at the frame.
@@ -233,13 +224,10 @@ std::string Chart(absl::string_view name, const std::vector<Point>& points) {
   };
   const auto y_of = [&](double y) {
     return kHeight - kBottom -
-           (kHeight - kTop - kBottom) *
-               std::min(1.0, std::max(0.0, (y - low) / (high - low)));
+           (kHeight - kTop - kBottom) * std::min(1.0, std::max(0.0, (y - low) / (high - low)));
   };
-  const auto polyline = [&](const std::vector<Point>& line,
-                            absl::string_view weight) {
-    std::string out =
-        absl::StrCat("<polyline class=\"", name, " ", weight, "\" points=\"");
+  const auto polyline = [&](const std::vector<Point>& line, absl::string_view weight) {
+    std::string out = absl::StrCat("<polyline class=\"", name, " ", weight, "\" points=\"");
     for (const Point& point : line) {
       absl::StrAppendFormat(&out, "%.1f,%.1f ", x_of(point.x), y_of(point.y));
     }
@@ -256,12 +244,11 @@ std::string Chart(absl::string_view name, const std::vector<Point>& points) {
   for (int i = 0; i <= y_ticks; ++i) {
     // Rounded to the step, so that 0.30000000000000004 is 0.3.
     const double value = std::round(low / y_step + i) * y_step;
-    absl::StrAppendFormat(
-        &out,
-        "<line class=\"grid\" x1=\"%g\" x2=\"%g\" y1=\"%.1f\" y2=\"%.1f\"/>"
-        "<text x=\"%g\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
-        kLeft, kWidth - kRight, y_of(value), y_of(value), kLeft - 6,
-        y_of(value) + 4, absl::StrFormat("%.6g", value == 0 ? 0 : value));
+    absl::StrAppendFormat(&out,
+                          "<line class=\"grid\" x1=\"%g\" x2=\"%g\" y1=\"%.1f\" y2=\"%.1f\"/>"
+                          "<text x=\"%g\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
+                          kLeft, kWidth - kRight, y_of(value), y_of(value), kLeft - 6,
+                          y_of(value) + 4, absl::StrFormat("%.6g", value == 0 ? 0 : value));
   }
   // Half a tick's label fits on either side of its place.
   const double x_step = std::max(1.0, TickStep(last - first, 4));
@@ -271,13 +258,11 @@ std::string Chart(absl::string_view name, const std::vector<Point>& points) {
                           "</text>\n",
                           x_of(x), kHeight - kBottom + 16, ShortCount(x));
   }
-  absl::StrAppendFormat(
-      &out, "<text x=\"%g\" y=\"%g\" text-anchor=\"end\">steps</text>\n",
-      kWidth - kRight, kHeight - 6);
+  absl::StrAppendFormat(&out, "<text x=\"%g\" y=\"%g\" text-anchor=\"end\">steps</text>\n",
+                        kWidth - kRight, kHeight - 6);
   if (smooth.size() == 1) {
-    absl::StrAppendFormat(
-        &out, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n", name,
-        x_of(first), y_of(final_value));
+    absl::StrAppendFormat(&out, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n", name,
+                          x_of(first), y_of(final_value));
   } else {
     if (raw.size() >= 50) out += polyline(raw, "raw");
     out += polyline(smooth, "smooth");
@@ -297,19 +282,17 @@ std::string StageSection(const Stage& stage) {
   }
   if (stage.seconds > 0) facts.push_back(FormatDuration(stage.seconds));
   if (stage.step_seconds > 0 && stage.images > 0) {
-    facts.push_back(absl::StrCat(
-        FormatCount(std::llround(stage.images / stage.step_seconds)),
-        " images/s"));
+    facts.push_back(
+        absl::StrCat(FormatCount(std::llround(stage.images / stage.step_seconds)), " images/s"));
   }
   if (stage.step_seconds > 0) {
-    facts.push_back(
-        absl::StrFormat("waiting for images %.1f %%, for rows %.1f %%",
-                        100 * stage.wait_images_seconds / stage.step_seconds,
-                        100 * stage.wait_rows_seconds / stage.step_seconds));
+    facts.push_back(absl::StrFormat("waiting for images %.1f %%, for rows %.1f %%",
+                                    100 * stage.wait_images_seconds / stage.step_seconds,
+                                    100 * stage.wait_rows_seconds / stage.step_seconds));
   }
   if (stage.skipped_steps > 0) {
-    facts.push_back(absl::StrCat(FormatCount(stage.skipped_steps),
-                                 " steps skipped so far (not finite)"));
+    facts.push_back(
+        absl::StrCat(FormatCount(stage.skipped_steps), " steps skipped so far (not finite)"));
   }
   for (size_t i = 0; i < facts.size(); ++i) {
     absl::StrAppend(&out, i == 0 ? "" : " &middot; ", facts[i]);
@@ -344,8 +327,8 @@ std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
   }
   std::string out = "<section><h2>Evaluations</h2>\n<p>";
   if (shown.size() < evaluations.size()) {
-    absl::StrAppend(&out, "The first and the last ", kColumns - 1, " of ",
-                    evaluations.size(), ". ");
+    absl::StrAppend(&out, "The first and the last ", kColumns - 1, " of ", evaluations.size(),
+                    ". ");
   }
   if (shown.size() > 1) out += "Change: the last against the first.";
   out += "</p>\n<div class=\"wide\"><table><thead><tr><th></th>";
@@ -358,8 +341,7 @@ std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
   for (const std::string& name : names) {
     // A long name may break at its slashes.
     absl::StrAppend(&out, "<tr><th scope=\"row\">",
-                    absl::StrReplaceAll(Escape(name), {{"/", "/<wbr>"}}),
-                    "</th>");
+                    absl::StrReplaceAll(Escape(name), {{"/", "/<wbr>"}}), "</th>");
     std::vector<double> values;
     for (const Json* line : shown) {
       const auto scalars = line->find("scalars");
@@ -367,10 +349,8 @@ std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
                                ? Number(*scalars, name.c_str())
                                : kUnknown;
       values.push_back(value);
-      absl::StrAppend(
-          &out, "<td>",
-          std::isnan(value) ? "&ndash;" : absl::StrFormat("%.4g", value),
-          "</td>");
+      absl::StrAppend(&out, "<td>", std::isnan(value) ? "&ndash;" : absl::StrFormat("%.4g", value),
+                      "</td>");
     }
     if (shown.size() > 1) {
       const double change = values.back() - values.front();
@@ -390,9 +370,8 @@ std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
   for (const Json* line : shown) {
     const auto results = line->find("results");
     if (results == line->end() || results->empty()) continue;
-    absl::StrAppend(&out, "<details><summary>All that was measured: ",
-                    Escape(Text(*line, "stage")), ", step ",
-                    FormatCount(Integer(*line, "step")), "</summary><pre>",
+    absl::StrAppend(&out, "<details><summary>All that was measured: ", Escape(Text(*line, "stage")),
+                    ", step ", FormatCount(Integer(*line, "step")), "</summary><pre>",
                     EscapedJson(*results), "</pre></details>\n");
   }
   return out + "</section>\n";
@@ -413,31 +392,28 @@ std::string RenderReport(absl::string_view title, const Json& config,
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, "
       "initial-scale=1\">\n<title>",
-      Escape(title), "</title>\n<style>", kStyle,
-      "</style></head>\n<body>\n<h1>", Escape(title), "</h1>\n<p>");
+      Escape(title), "</title>\n<style>", kStyle, "</style></head>\n<body>\n<h1>", Escape(title),
+      "</h1>\n<p>");
   double seconds = 0;
   int64_t steps = 0;
   for (const auto& entry : stages) {
     seconds += entry.second.seconds;
     steps += entry.second.steps;
   }
-  absl::StrAppend(&out, FormatCount(steps), steps == 1 ? " step" : " steps",
-                  " in ", stages.size(),
-                  stages.size() == 1 ? " stage" : " stages", ", ",
-                  FormatDuration(seconds), "</p>\n");
+  absl::StrAppend(&out, FormatCount(steps), steps == 1 ? " step" : " steps", " in ", stages.size(),
+                  stages.size() == 1 ? " stage" : " stages", ", ", FormatDuration(seconds),
+                  "</p>\n");
   if (!evaluations.empty()) out += EvaluationSection(evaluations);
   for (const auto& entry : stages) out += StageSection(entry.second);
   absl::StrAppend(&out,
                   "<section><h2>Config</h2>\n<details open><summary>As "
                   "resolved</summary><pre>",
-                  EscapedJson(config),
-                  "</pre></details></section>\n</body></html>\n");
+                  EscapedJson(config), "</pre></details></section>\n</body></html>\n");
   return out;
 }
 
-ReportWriter::ReportWriter(FileSystem* fs, std::string metrics_path,
-                           std::string report_path, std::string title,
-                           Json config)
+ReportWriter::ReportWriter(FileSystem* fs, std::string metrics_path, std::string report_path,
+                           std::string title, Json config)
     : fs_(fs),
       metrics_path_(std::move(metrics_path)),
       report_path_(std::move(report_path)),
@@ -445,10 +421,8 @@ ReportWriter::ReportWriter(FileSystem* fs, std::string metrics_path,
       config_(std::move(config)) {}
 
 absl::Status ReportWriter::OnStageEnd(const StageReport&) {
-  ASSIGN_OR_RETURN(const std::vector<Json> metrics,
-                   ReadMetrics(fs_, metrics_path_));
-  return WriteFileAtomically(fs_, report_path_,
-                             RenderReport(title_, config_, metrics));
+  ASSIGN_OR_RETURN(const std::vector<Json> metrics, ReadMetrics(fs_, metrics_path_));
+  return WriteFileAtomically(fs_, report_path_, RenderReport(title_, config_, metrics));
 }
 
 }  // namespace protopage

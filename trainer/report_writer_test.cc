@@ -54,31 +54,27 @@ size_t Count(absl::string_view text, absl::string_view what) {
 }
 
 // The numbers of the first polyline of a class: x0, y0, x1, y1, ...
-std::vector<double> PolylineOf(const std::string& html,
-                               const std::string& css_class) {
-  const std::string start =
-      absl::StrCat("<polyline class=\"", css_class, "\" points=\"");
+std::vector<double> PolylineOf(const std::string& html, const std::string& css_class) {
+  const std::string start = absl::StrCat("<polyline class=\"", css_class, "\" points=\"");
   const size_t begin = html.find(start);
   if (begin == std::string::npos) return {};
   const size_t end = html.find('"', begin + start.size());
   std::vector<double> numbers;
-  for (absl::string_view number : absl::StrSplit(
-           html.substr(begin + start.size(), end - begin - start.size()),
-           absl::ByAnyChar(" ,"), absl::SkipEmpty())) {
+  for (absl::string_view number :
+       absl::StrSplit(html.substr(begin + start.size(), end - begin - start.size()),
+                      absl::ByAnyChar(" ,"), absl::SkipEmpty())) {
     numbers.push_back(std::stod(std::string(number)));
   }
   return numbers;
 }
 
 TEST(RenderReportTest, AStageShowsItsCurvesAndItsPace) {
-  const std::string html =
-      RenderReport("run", Json::object(), StepLines(0, 20));
+  const std::string html = RenderReport("run", Json::object(), StepLines(0, 20));
   EXPECT_THAT(html, HasSubstr("200 steps &middot; 40s &middot; 320 images/s "
                               "&middot; waiting for images 1.0 %, for rows "
                               "10.0 %"));
   EXPECT_THAT(html, HasSubstr("<title>loss over steps: from 8 to 0.4</title>"));
-  EXPECT_THAT(html,
-              HasSubstr("<title>accuracy over steps: from 0 to 0.95</title>"));
+  EXPECT_THAT(html, HasSubstr("<title>accuracy over steps: from 0 to 0.95</title>"));
   const std::vector<double> loss = PolylineOf(html, "loss smooth");
   ASSERT_EQ(loss.size(), 2 * 20);
   // From the left to the right of the frame, and downwards (y grows down).
@@ -92,19 +88,16 @@ TEST(RenderReportTest, NeedsNothingFromOutside) {
   std::vector<Json> lines = StepLines(0, 60);
   lines.push_back(Evaluation("evaluate", 600, 0.5));
   const std::string html = RenderReport("run", Json::object(), lines);
-  for (const char* forbidden :
-       {"http:", "https:", "src=", "<link", "@import", "url(", "<script"}) {
+  for (const char* forbidden : {"http:", "https:", "src=", "<link", "@import", "url(", "<script"}) {
     EXPECT_THAT(html, Not(HasSubstr(forbidden)));
   }
-  for (const char* wanted :
-       {"prefers-color-scheme: dark", "@media print", "width=device-width"}) {
+  for (const char* wanted : {"prefers-color-scheme: dark", "@media print", "width=device-width"}) {
     EXPECT_THAT(html, HasSubstr(wanted));
   }
 }
 
 TEST(RenderReportTest, LongRunsAreThinnedAndSmoothed) {
-  const std::string html =
-      RenderReport("run", Json::object(), StepLines(0, 5000));
+  const std::string html = RenderReport("run", Json::object(), StepLines(0, 5000));
   EXPECT_EQ(PolylineOf(html, "loss raw").size(), 2 * 400);
   EXPECT_EQ(PolylineOf(html, "loss smooth").size(), 2 * 400);
   EXPECT_LT(html.size(), 100 << 10);
@@ -116,8 +109,7 @@ TEST(RenderReportTest, LongRunsAreThinnedAndSmoothed) {
 
 TEST(RenderReportTest, ShortAndFlatCurvesAreDrawn) {
   std::vector<Json> lines = StepLines(0, 1);
-  EXPECT_THAT(RenderReport("run", Json::object(), lines),
-              HasSubstr("<circle class=\"loss\""));
+  EXPECT_THAT(RenderReport("run", Json::object(), lines), HasSubstr("<circle class=\"loss\""));
   lines = StepLines(0, 3);
   for (Json& line : lines) line["loss"] = 0.0;
   const std::string html = RenderReport("run", Json::object(), lines);
@@ -127,8 +119,7 @@ TEST(RenderReportTest, ShortAndFlatCurvesAreDrawn) {
 }
 
 TEST(RenderReportTest, EvaluationsStandSideBySideWithTheirChange) {
-  std::vector<Json> lines = {Evaluation("imprinted", 100, 0.208),
-                             Evaluation("after", 5170, 0.574)};
+  std::vector<Json> lines = {Evaluation("imprinted", 100, 0.208), Evaluation("after", 5170, 0.574)};
   lines[1]["scalars"]["rank1"] = 0.9;
   const std::string html = RenderReport("run", Json::object(), lines);
   EXPECT_THAT(html, HasSubstr("<th>imprinted<br>step 100</th><th>after<br>step "
@@ -162,8 +153,7 @@ TEST(RenderReportTest, TextIsEscaped) {
   Json config;
   config["data"]["path"] = "</pre><img onerror='x'>";
   const std::string html = RenderReport("a<b & c", config, lines);
-  for (const char* forbidden :
-       {"<script", "<img", "<i>", "<u>", "a<b", "'x'"}) {
+  for (const char* forbidden : {"<script", "<img", "<i>", "<u>", "a<b", "'x'"}) {
     EXPECT_THAT(html, Not(HasSubstr(forbidden)));
   }
   EXPECT_THAT(html, HasSubstr("<h1>a&lt;b &amp; c</h1>"));
@@ -172,28 +162,25 @@ TEST(RenderReportTest, TextIsEscaped) {
 }
 
 TEST(RenderReportTest, StrangeLinesDoNoHarm) {
-  const std::vector<Json> lines = {
-      Json(3),
-      Json::object(),
-      {{"kind", 7}, {"stage_index", "x"}},
-      {{"kind", "evaluation"}, {"stage_index", 0}, {"scalars", 5}},
-      {{"kind", "step"}, {"stage_index", 0}, {"loss", "high"}}};
-  EXPECT_THAT(RenderReport("run", Json::object(), lines),
-              HasSubstr("</body></html>"));
+  const std::vector<Json> lines = {Json(3),
+                                   Json::object(),
+                                   {{"kind", 7}, {"stage_index", "x"}},
+                                   {{"kind", "evaluation"}, {"stage_index", 0}, {"scalars", 5}},
+                                   {{"kind", "step"}, {"stage_index", 0}, {"loss", "high"}}};
+  EXPECT_THAT(RenderReport("run", Json::object(), lines), HasSubstr("</body></html>"));
 }
 
 TEST(ReportWriterTest, WritesThePageAtTheEndOfAStage) {
   FileSystem* fs = DefaultFileSystem();
-  const std::string directory =
-      JoinPath(testing::TempDir(), absl::StrCat("report.", getpid()));
+  const std::string directory = JoinPath(testing::TempDir(), absl::StrCat("report.", getpid()));
   ASSERT_OK(fs->CreateDirectories(directory));
   const std::string metrics_path = JoinPath(directory, "metrics.jsonl");
   const std::string report_path = JoinPath(directory, "report.html");
   ASSERT_OK_AND_ASSIGN(auto metrics, MetricsWriter::Create(fs, metrics_path));
   ObserverList observers;
   observers.Add(std::move(metrics));
-  observers.Add(std::make_unique<ReportWriter>(fs, metrics_path, report_path,
-                                               "my run", Json{{"seed", 17}}));
+  observers.Add(
+      std::make_unique<ReportWriter>(fs, metrics_path, report_path, "my run", Json{{"seed", 17}}));
   StageReport stage;
   stage.stage = "source";
   stage.kind = "train";
@@ -215,10 +202,9 @@ TEST(ReportWriterTest, WritesThePageAtTheEndOfAStage) {
 }
 
 TEST(ReportWriterTest, MissingMetricsAreNamed) {
-  ReportWriter writer(DefaultFileSystem(), "no/metrics.jsonl", "no/report.html",
-                      "run", Json::object());
-  EXPECT_THAT(writer.OnStageEnd({}),
-              StatusIs(absl::StatusCode::kNotFound, "no/metrics.jsonl"));
+  ReportWriter writer(DefaultFileSystem(), "no/metrics.jsonl", "no/report.html", "run",
+                      Json::object());
+  EXPECT_THAT(writer.OnStageEnd({}), StatusIs(absl::StatusCode::kNotFound, "no/metrics.jsonl"));
 }
 
 }  // namespace

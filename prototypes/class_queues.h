@@ -17,7 +17,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -32,7 +34,7 @@ class PagedTable;
 class RowCache;
 
 struct ClassQueuesOptions {
-  int64_t dominant_queue = 20;   // Length of a dominant queue, >= 0.
+  int64_t dominant_queue = 20;   // Length of a dominant queue, >= 1.
   int64_t candidate_queue = 50;  // Length of a candidate queue, >= dominant_queue.
   // Candidates older than this many steps are searched again by EnsureBuilt; 0 means never.
   int64_t candidate_refresh_steps = 0;
@@ -100,13 +102,23 @@ class ClassQueues {
   ClassQueuesStats stats() const;
 
  private:
-  ClassQueues(std::string path, int64_t num_classes, const ClassQueuesOptions& options);
+  struct Entry;
+
+  ClassQueues(std::unique_ptr<PagedTable> table, const ClassQueuesOptions& options);
+
+  absl::Status CheckIds(absl::Span<const ClassId> ids) const;
+  int64_t BatchRows() const;
+  // These need mutex_. Ids are distinct.
+  absl::Status ReadEntries(absl::Span<const ClassId> ids, std::vector<Entry>* entries);
+  absl::Status WriteEntries(const std::vector<Entry>& entries);
+  absl::Status CopyQueue(ClassId id, bool dominants, absl::Span<ClassId> out);
 
   const std::string path_;
   const int64_t num_classes_;
   const ClassQueuesOptions options_;
-  std::unique_ptr<PagedTable> table_;
-  std::unique_ptr<RowCache> cache_;
+  const std::unique_ptr<PagedTable> table_;
+  const std::unique_ptr<RowCache> cache_;
+  mutable std::mutex mutex_;
   ClassQueuesStats stats_;
 };
 

@@ -1,0 +1,412 @@
+#include "prototypes/class_index.h"
+
+#include <cblas.h>
+#include <faiss/utils/Heap.h>
+#include <faiss/utils/distances.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <limits>
+#include <mutex>
+#include <numeric>
+#include <shared_mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "prototypes/hdf5_file.h"
+#include "xxhash.h"
+
+namespace protopage {
+namespace {
+
+// Rows read and written at a time: 2 MiB at D = 512.
+constexpr int64_t kRowBlock = 1024;
+// Tasks of a search. Enough queries for FAISS to use a matrix product (it does from 20), few
+// enough classes for both threads to have work at 100k classes.
+constexpr int64_t kQueryBlock = 64;
+constexpr int64_t kShardRows = 32768;
+
+constexpr int64_t kFormatVersion = 1;
+
+// FAISS and the BLAS below it run in the thread that calls them: the pool owns the threads.
+void UseOneThread() {
+  omp_set_num_threads(1);
+  static const bool blas_done = [] {
+    openblas_set_num_threads(1);
+    return true;
+  }();
+  static_cast<void>(blas_done);
+}
+
+float Norm(const float* x, int64_t dim) { return std::sqrt(FixedOrderDot(x, x, dim)); }
+
+class FlatIndex : public ClassIndex {
+ public:
+  static absl::StatusOr<std::unique_ptr<FlatIndex>> Make(int64_t num_classes, int64_t dim,
+                                                         const ClassIndexOptions& options) {
+    if (num_classes < 1 || dim < 1) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "an index of ", num_classes, " classes of dim ", dim, "; both must be at least 1"));
+    }
+    const int64_t bytes = num_classes * dim * static_cast<int64_t>(sizeof(float));
+    if (bytes > options.index_bytes) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("a flat index of ", num_classes, " classes of dim ", dim, " takes ", bytes,
+                       " bytes, index_bytes allows ", options.index_bytes));
+    }
+    return std::unique_ptr<FlatIndex>(new FlatIndex(num_classes, dim, options));
+  }
+
+  absl::Status Fill(ThreadPool* pool, RowBlockReader reader) {
+    for (int64_t first = 0; first < num_classes_; first += kRowBlock) {
+      const int64_t count = std::min(kRowBlock, num_classes_ - first);
+      Eigen::Map<RowMatrixXf> rows(Row(first), count, dim_);
+      RETURN_IF_ERROR(reader(first, rows));
+    }
+    const int64_t blocks = (num_classes_ + kRowBlock - 1) / kRowBlock;
+    std::vector<float> largest(blocks, 0.0f);
+    pool->ParallelFor(blocks, [&](int64_t block) {
+      const int64_t end = std::min(num_classes_, (block + 1) * kRowBlock);
+      for (int64_t i = block * kRowBlock; i < end; ++i) {
+        // NaN and infinity stay visible: neither is <= the largest float.
+        const float norm = Norm(Row(i), dim_);
+        if (!(norm <= largest[block])) largest[block] = norm;
+      }
+    });
+    for (float norm : largest) {
+      if (!(norm <= std::numeric_limits<float>::max())) {
+        return absl::InvalidArgumentError("a class's row has values that are not finite");
+      }
+      max_norm_ = std::max(max_norm_, norm);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Read(File* file, const std::string& path, const Hdf5Dataset& rows,
+                    const Hdf5Dataset& checksums) {
+    std::vector<uint64_t> stored(checksums.dims[0]);
+    RETURN_IF_ERROR(file->ReadAt(checksums.offset, stored.data(), checksums.bytes()));
+    for (int64_t first = 0; first < num_classes_; first += kRowBlock) {
+      const int64_t bytes = std::min(kRowBlock, num_classes_ - first) * RowBytes();
+      RETURN_IF_ERROR(file->ReadAt(rows.offset + first * RowBytes(), Row(first), bytes));
+      if (XXH3_64bits(Row(first), bytes) != stored[first / kRowBlock]) {
+        return absl::DataLossError(absl::StrCat(path, ": the rows from ", first,
+                                                " on do not match their checksum: the file is "
+                                                "damaged"));
+      }
+    }
+    for (int64_t i = 0; i < num_classes_; ++i) max_norm_ = std::max(max_norm_, Norm(Row(i), dim_));
+    return absl::OkStatus();
+  }
+
+  absl::Status Search(ConstRowMatrixRef queries, int64_t k, absl::Span<const ClassId> exclude,
+                      ThreadPool* pool, NearestClasses* out) const override {
+    const int64_t n = queries.rows();
+    if (k < 1) return absl::InvalidArgumentError(absl::StrCat("k is ", k, ", at least 1"));
+    if (n > 0 && queries.cols() != dim_) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("queries of dim ", queries.cols(), ", the index has dim ", dim_));
+    }
+    if (!exclude.empty() && static_cast<int64_t>(exclude.size()) != n) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(exclude.size(), " classes to exclude for ", n, " queries"));
+    }
+    out->k = k;
+    out->ids.assign(n * k, kNoClass);
+    out->scores.assign(n * k, -std::numeric_limits<float>::infinity());
+
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    queries_ += n;
+    std::vector<int64_t> open(n);  // Queries whose result is not certain yet.
+    std::iota(open.begin(), open.end(), 0);
+    // One for the excluded class, and some whose order FAISS's rounding may have changed.
+    int64_t fetch = k + 9 + k / 4;
+    while (!open.empty()) {
+      fetch = std::min(fetch, num_classes_);
+      RowMatrixXf block(open.size(), dim_);
+      for (size_t i = 0; i < open.size(); ++i) block.row(i) = queries.row(open[i]);
+      std::vector<Hit> hits;
+      RETURN_IF_ERROR(Fetch(block, fetch, pool, &hits));
+      std::vector<char> certain(open.size());
+      pool->ParallelFor(static_cast<int64_t>(open.size()), [&](int64_t i) {
+        const int64_t q = open[i];
+        certain[i] =
+            Rank(block.row(i).data(), exclude.empty() ? kNoClass : exclude[q],
+                 absl::MakeSpan(&hits[i * fetch], fetch), k, &out->ids[q * k], &out->scores[q * k]);
+      });
+      size_t left = 0;
+      for (size_t i = 0; i < open.size(); ++i) {
+        if (!certain[i]) open[left++] = open[i];
+      }
+      open.resize(left);
+      fetch *= 4;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<int64_t> Update(absl::Span<const ClassId> ids, ConstRowMatrixRef rows,
+                                 ThreadPool* pool) override {
+    const int64_t n = static_cast<int64_t>(ids.size());
+    if (rows.rows() != n || (n > 0 && rows.cols() != dim_)) {
+      return absl::InvalidArgumentError(absl::StrCat("rows are [", rows.rows(), ", ", rows.cols(),
+                                                     "], expected [", n, ", ", dim_, "]"));
+    }
+    std::vector<int64_t> order(n);
+    std::iota(order.begin(), order.end(), 0);
+    std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return ids[a] < ids[b]; });
+    for (int64_t i = 0; i < n; ++i) {
+      if (ids[i] < 0 || ids[i] >= num_classes_) {
+        return absl::OutOfRangeError(
+            absl::StrCat("id ", ids[i], " at position ", i, " is outside [0, ", num_classes_, ")"));
+      }
+      if (i > 0 && ids[order[i]] == ids[order[i - 1]]) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("id ", ids[order[i]], " is given twice; ids must be distinct"));
+      }
+      if (!rows.row(i).allFinite()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("the row of id ", ids[i], " has values that are not finite"));
+      }
+    }
+    const std::lock_guard<std::shared_mutex> lock(mutex_);
+    std::vector<char> moved(n);
+    pool->ParallelFor((n + 63) / 64, [&](int64_t block) {
+      for (int64_t i = block * 64; i < std::min(n, block * 64 + 64); ++i) {
+        const float* row = rows.row(i).data();
+        const float* copy = Row(ids[i]);
+        const float norms = Norm(row, dim_) * Norm(copy, dim_);
+        // Written so that a zero row, whose cosine is not a number, counts as moved.
+        moved[i] =
+            !(FixedOrderDot(row, copy, dim_) >= options_.reencode_below * norms) || norms == 0;
+      }
+    });
+    int64_t count = 0;
+    for (int64_t i : order) {
+      if (!moved[i]) continue;
+      std::copy_n(rows.row(i).data(), dim_, Row(ids[i]));
+      max_norm_ = std::max(max_norm_, Norm(Row(ids[i]), dim_));
+      ++count;
+    }
+    rows_reencoded_ += count;
+    rows_kept_ += n - count;
+    return count;
+  }
+
+  absl::Status Save(FileSystem* file_system, const std::string& path) const override {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    const std::string temporary = absl::StrCat(path, ".tmp");
+    const auto write = [&]() -> absl::Status {
+      ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                       file_system->Open(temporary, OpenMode::kCreate));
+      const int64_t blocks = (num_classes_ + kRowBlock - 1) / kRowBlock;
+      Hdf5Layout layout;
+      layout.integers["format_version"] = kFormatVersion;
+      layout.integers["num_classes"] = num_classes_;
+      layout.integers["dim"] = dim_;
+      layout.texts["kind"] = "class_index";
+      layout.texts["index"] = "flat";
+      layout.datasets.push_back({"rows", CellType::kFloat32, {num_classes_, dim_}});
+      layout.datasets.push_back({"checksums", CellType::kUint64, {blocks}});
+      RETURN_IF_ERROR(CreateHdf5Layout(file.get(), temporary, &layout));
+      std::vector<uint64_t> checksums(blocks);
+      for (int64_t block = 0; block < blocks; ++block) {
+        const int64_t first = block * kRowBlock;
+        const int64_t bytes = std::min(kRowBlock, num_classes_ - first) * RowBytes();
+        checksums[block] = XXH3_64bits(Row(first), bytes);
+        RETURN_IF_ERROR(
+            file->WriteAt(layout.datasets[0].offset + first * RowBytes(), Row(first), bytes));
+      }
+      RETURN_IF_ERROR(file->WriteAt(layout.datasets[1].offset, checksums.data(), blocks * 8));
+      return file->Sync();
+    };
+    absl::Status status = write();
+    if (status.ok()) status = file_system->Rename(temporary, path);
+    if (!status.ok()) {
+      file_system->Remove(temporary).IgnoreError();
+      return status;
+    }
+    return file_system->SyncDirectory(DirectoryOf(path));
+  }
+
+  int64_t num_classes() const override { return num_classes_; }
+  int64_t dim() const override { return dim_; }
+
+  ClassIndexStats stats() const override {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    ClassIndexStats stats;
+    stats.bytes = num_classes_ * RowBytes();
+    stats.rows_reencoded = rows_reencoded_;
+    stats.rows_kept = rows_kept_;
+    stats.queries = queries_;
+    return stats;
+  }
+
+ private:
+  struct Hit {
+    float score;  // FAISS's.
+    ClassId id;
+  };
+
+  FlatIndex(int64_t num_classes, int64_t dim, const ClassIndexOptions& options)
+      : num_classes_(num_classes), dim_(dim), options_(options), rows_(num_classes * dim) {}
+
+  float* Row(int64_t id) { return rows_.data() + id * dim_; }
+  const float* Row(int64_t id) const { return rows_.data() + id * dim_; }
+  int64_t RowBytes() const { return dim_ * static_cast<int64_t>(sizeof(float)); }
+
+  // hits [n, fetch]: the classes with the largest scores by FAISS, in descending order.
+  absl::Status Fetch(const RowMatrixXf& queries, int64_t fetch, ThreadPool* pool,
+                     std::vector<Hit>* hits) const {
+    const int64_t n = queries.rows();
+    const int64_t query_blocks = (n + kQueryBlock - 1) / kQueryBlock;
+    const int64_t shards = (num_classes_ + kShardRows - 1) / kShardRows;
+    // Of each shard, as many as it can give.
+    std::vector<float> scores(shards * n * fetch);
+    std::vector<int64_t> labels(shards * n * fetch);
+    std::mutex error_mutex;
+    std::string error;
+    pool->ParallelFor(query_blocks * shards, [&](int64_t task) {
+      const int64_t first_query = task % query_blocks * kQueryBlock;
+      const int64_t count = std::min(kQueryBlock, n - first_query);
+      const int64_t shard = task / query_blocks;
+      const int64_t first_row = shard * kShardRows;
+      const int64_t rows = std::min(kShardRows, num_classes_ - first_row);
+      const int64_t at = (shard * n + first_query) * fetch;
+      try {
+        UseOneThread();
+        faiss::float_minheap_array_t heaps = {static_cast<size_t>(count),
+                                              static_cast<size_t>(fetch), &labels[at], &scores[at]};
+        faiss::knn_inner_product(queries.row(first_query).data(), Row(first_row), dim_, count, rows,
+                                 &heaps);
+      } catch (const std::exception& e) {
+        const std::lock_guard<std::mutex> lock(error_mutex);
+        error = e.what();
+      }
+    });
+    if (!error.empty()) return absl::InternalError(absl::StrCat("FAISS: ", error));
+    hits->resize(n * fetch);
+    pool->ParallelFor(n, [&](int64_t q) {
+      std::vector<Hit> all;
+      all.reserve(shards * fetch);
+      for (int64_t shard = 0; shard < shards; ++shard) {
+        const int64_t at = (shard * n + q) * fetch;
+        for (int64_t j = 0; j < fetch && labels[at + j] >= 0; ++j) {
+          all.push_back({scores[at + j], shard * kShardRows + labels[at + j]});
+        }
+      }
+      // A query with infinite or NaN scores finds fewer; the rest says "none".
+      const int64_t found = std::min<int64_t>(fetch, all.size());
+      std::partial_sort(all.begin(), all.begin() + found, all.end(),
+                        [](const Hit& a, const Hit& b) {
+                          return a.score != b.score ? a.score > b.score : a.id < b.id;
+                        });
+      std::copy_n(all.begin(), found, hits->begin() + q * fetch);
+      std::fill(hits->begin() + q * fetch + found, hits->begin() + (q + 1) * fetch,
+                Hit{-std::numeric_limits<float>::infinity(), kNoClass});
+    });
+    return absl::OkStatus();
+  }
+
+  // Scores the hits again and writes the k best. False when a class that was not fetched might
+  // belong among them.
+  //
+  // With any order of additions, |fl(q.x) - q.x| <= eps |q| |x| for eps = D u / (1 - D u),
+  // u = 2^-24 (Higham, "Accuracy and Stability of Numerical Algorithms", 3.1). So a class that was
+  // not fetched has our score below the last fetched one's by FAISS + 2 eps |q| max|x|.
+  bool Rank(const float* query, ClassId exclude, absl::Span<Hit> hits, int64_t k, ClassId* ids,
+            float* scores) const {
+    const bool all_fetched =
+        static_cast<int64_t>(hits.size()) == num_classes_ || hits.back().id == kNoClass;
+    const double unit = std::ldexp(1.0, -24) * static_cast<double>(dim_ + 2);
+    const double slack =
+        2 * unit / (1 - unit) * 1.001 * double{Norm(query, dim_)} * double{max_norm_};
+    const double bound = double{hits.back().score} + slack;
+    std::vector<Hit> ranked;
+    ranked.reserve(hits.size());
+    for (const Hit& hit : hits) {
+      if (hit.id == kNoClass || hit.id == exclude) continue;
+      ranked.push_back({FixedOrderDot(query, Row(hit.id), dim_), hit.id});
+    }
+    const int64_t found = std::min<int64_t>(k, ranked.size());
+    std::partial_sort(ranked.begin(), ranked.begin() + found, ranked.end(),
+                      [](const Hit& a, const Hit& b) {
+                        return a.score != b.score ? a.score > b.score : a.id < b.id;
+                      });
+    if (!all_fetched && (found < k || !(double{ranked[k - 1].score} > bound))) return false;
+    for (int64_t j = 0; j < found; ++j) {
+      ids[j] = ranked[j].id;
+      scores[j] = ranked[j].score;
+    }
+    return true;
+  }
+
+  const int64_t num_classes_;
+  const int64_t dim_;
+  const ClassIndexOptions options_;
+  mutable std::shared_mutex mutex_;
+  std::vector<float> rows_;  // [num_classes, dim]
+  float max_norm_ = 0;
+  int64_t rows_reencoded_ = 0;
+  int64_t rows_kept_ = 0;
+  mutable std::atomic<int64_t> queries_{0};
+};
+
+}  // namespace
+
+float FixedOrderDot(const float* a, const float* b, int64_t dim) {
+  float sums[16] = {};
+  int64_t i = 0;
+  for (; i + 16 <= dim; i += 16) {
+    for (int j = 0; j < 16; ++j) sums[j] += a[i + j] * b[i + j];
+  }
+  for (int j = 0; i + j < dim; ++j) sums[j] += a[i + j] * b[i + j];
+  for (int width = 8; width > 0; width /= 2) {
+    for (int j = 0; j < width; ++j) sums[j] += sums[j + width];
+  }
+  return sums[0];
+}
+
+absl::StatusOr<std::unique_ptr<ClassIndex>> ClassIndex::Build(int64_t num_classes, int64_t dim,
+                                                              const ClassIndexOptions& options,
+                                                              ThreadPool* pool,
+                                                              RowBlockReader reader) {
+  ASSIGN_OR_RETURN(std::unique_ptr<FlatIndex> index, FlatIndex::Make(num_classes, dim, options));
+  RETURN_IF_ERROR(index->Fill(pool, reader));
+  return std::unique_ptr<ClassIndex>(std::move(index));
+}
+
+absl::StatusOr<std::unique_ptr<ClassIndex>> ClassIndex::Load(FileSystem* file_system,
+                                                             const std::string& path,
+                                                             const ClassIndexOptions& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, file_system->Open(path, OpenMode::kRead));
+  ASSIGN_OR_RETURN(Hdf5Layout layout, ReadHdf5Layout(file.get(), path));
+  if (layout.texts["kind"] != "class_index") {
+    return absl::DataLossError(
+        absl::StrCat(path, ": kind is '", layout.texts["kind"], "', expected 'class_index'"));
+  }
+  if (layout.integers["format_version"] > kFormatVersion || layout.texts["index"] != "flat") {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": format version ", layout.integers["format_version"], " of index '",
+                     layout.texts["index"], "'; this program reads 'flat' up to ", kFormatVersion));
+  }
+  const int64_t n = layout.integers["num_classes"], dim = layout.integers["dim"];
+  const Hdf5Dataset* rows = layout.Find("rows");
+  const Hdf5Dataset* checksums = layout.Find("checksums");
+  if (rows == nullptr || rows->type != CellType::kFloat32 ||
+      rows->dims != std::vector<int64_t>{n, dim} || checksums == nullptr ||
+      checksums->type != CellType::kUint64 ||
+      checksums->dims != std::vector<int64_t>{(n + kRowBlock - 1) / kRowBlock}) {
+    return absl::DataLossError(
+        absl::StrCat(path, ": datasets 'rows' and 'checksums' are not what the attributes say"));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<FlatIndex> index, FlatIndex::Make(n, dim, options));
+  RETURN_IF_ERROR(index->Read(file.get(), path, *rows, *checksums));
+  return std::unique_ptr<ClassIndex>(std::move(index));
+}
+
+}  // namespace protopage

@@ -1,0 +1,332 @@
+#include "prototypes/class_queues.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "prototypes/paged_table.h"
+#include "prototypes/row_cache.h"
+
+namespace protopage {
+namespace {
+
+constexpr char kKind[] = "queues";
+constexpr int kDominants = 0;
+constexpr int kCandidates = 1;
+constexpr int kBuiltStep = 2;
+
+absl::Status CheckOptions(const std::string& path, const ClassQueuesOptions& options) {
+  if (options.dominant_queue < 1 || options.candidate_queue < options.dominant_queue) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": dominant_queue ", options.dominant_queue, ", candidate_queue ",
+        options.candidate_queue, "; allowed are 1 <= dominant_queue <= candidate_queue"));
+  }
+  if (options.candidate_refresh_steps < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": candidate_refresh_steps ",
+                                                   options.candidate_refresh_steps,
+                                                   " is negative; 0 means never"));
+  }
+  return absl::OkStatus();
+}
+
+TableOptions MakeTableOptions(const ClassQueuesOptions& options) {
+  TableOptions table;
+  table.block_cache_bytes = options.cache_bytes / 4;
+  return table;
+}
+
+RowCacheOptions MakeCacheOptions(const ClassQueuesOptions& options) {
+  RowCacheOptions cache;
+  cache.cache_bytes = options.cache_bytes - options.cache_bytes / 4;
+  return cache;
+}
+
+FileSystem* FileSystemOf(const ClassQueuesOptions& options) {
+  return options.file_system == nullptr ? DefaultFileSystem() : options.file_system;
+}
+
+std::vector<ClassId> SortedUnique(absl::Span<const ClassId> ids) {
+  std::vector<ClassId> sorted(ids.begin(), ids.end());
+  std::sort(sorted.begin(), sorted.end());
+  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+  return sorted;
+}
+
+}  // namespace
+
+ClassQueues::ClassQueues(std::unique_ptr<PagedTable> table, const ClassQueuesOptions& options)
+    : path_(table->path()),
+      num_classes_(table->spec().num_rows),
+      options_(options),
+      table_(std::move(table)),
+      cache_(std::make_unique<RowCache>(table_.get(), MakeCacheOptions(options))) {}
+
+ClassQueues::~ClassQueues() = default;
+
+absl::StatusOr<std::unique_ptr<ClassQueues>> ClassQueues::Create(
+    const std::string& path, int64_t num_classes, const ClassQueuesOptions& options) {
+  RETURN_IF_ERROR(CheckOptions(path, options));
+  if (num_classes < 1 || num_classes > std::numeric_limits<int32_t>::max()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", num_classes,
+                                                   " classes; allowed is [1, ",
+                                                   std::numeric_limits<int32_t>::max(), "]"));
+  }
+  TableSpec spec;
+  spec.kind = kKind;
+  spec.num_rows = num_classes;
+  spec.capacity = num_classes;
+  spec.columns = {{"dominants", CellType::kInt32, options.dominant_queue},
+                  {"candidates", CellType::kInt32, options.candidate_queue},
+                  {"built_step", CellType::kInt64, 1}};
+  spec.integers["dominant_queue"] = options.dominant_queue;
+  spec.integers["candidate_queue"] = options.candidate_queue;
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<PagedTable> table,
+      PagedTable::Create(FileSystemOf(options), path, spec, MakeTableOptions(options)));
+  return std::unique_ptr<ClassQueues>(new ClassQueues(std::move(table), options));
+}
+
+absl::StatusOr<std::unique_ptr<ClassQueues>> ClassQueues::Open(const std::string& path,
+                                                               const ClassQueuesOptions& options) {
+  RETURN_IF_ERROR(CheckOptions(path, options));
+  const auto choose = [&](const Hdf5Layout& layout) -> absl::StatusOr<std::vector<std::string>> {
+    const std::pair<const char*, int64_t> lengths[] = {
+        {"dominant_queue", options.dominant_queue}, {"candidate_queue", options.candidate_queue}};
+    for (const auto& [name, want] : lengths) {
+      const auto found = layout.integers.find(name);
+      if (found == layout.integers.end()) {
+        return absl::DataLossError(absl::StrCat(path, ": attribute '", name, "' is missing"));
+      }
+      if (found->second != want) {
+        return absl::InvalidArgumentError(absl::StrCat(path, ": ", name, " is ", found->second,
+                                                       " in the file, ", want, " asked for"));
+      }
+    }
+    return std::vector<std::string>{"dominants", "candidates", "built_step"};
+  };
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<PagedTable> table,
+      PagedTable::Open(FileSystemOf(options), path, kKind, MakeTableOptions(options), choose));
+  if (table->cell_bytes(kDominants) != 4 * options.dominant_queue ||
+      table->cell_bytes(kCandidates) != 4 * options.candidate_queue ||
+      table->cell_bytes(kBuiltStep) != 8) {
+    return absl::DataLossError(
+        absl::StrCat(path, ": the queues' datasets have other widths than the attributes say"));
+  }
+  return std::unique_ptr<ClassQueues>(new ClassQueues(std::move(table), options));
+}
+
+absl::Status ClassQueues::CheckIds(absl::Span<const ClassId> ids) const {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= num_classes_) {
+      return absl::OutOfRangeError(absl::StrCat(path_, ": id ", ids[i], " at position ", i,
+                                                " is outside [0, ", num_classes_, ")"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// A record, copied out of the cache.
+struct ClassQueues::Entry {
+  ClassId id;
+  int64_t built_step;  // -1: never.
+  std::vector<int32_t> dominants;
+  std::vector<int32_t> candidates;
+};
+
+absl::Status ClassQueues::ReadEntries(absl::Span<const ClassId> ids, std::vector<Entry>* entries) {
+  entries->resize(ids.size());
+  return cache_->Read(ids, /*unpin=*/false, [&](size_t i, const char* record) {
+    Entry& entry = (*entries)[i];
+    entry.id = ids[i];
+    entry.dominants.resize(options_.dominant_queue);
+    entry.candidates.resize(options_.candidate_queue);
+    std::memcpy(entry.dominants.data(), record + table_->record_offset(kDominants),
+                table_->cell_bytes(kDominants));
+    std::memcpy(entry.candidates.data(), record + table_->record_offset(kCandidates),
+                table_->cell_bytes(kCandidates));
+    std::memcpy(&entry.built_step, record + table_->record_offset(kBuiltStep), 8);
+    --entry.built_step;
+  });
+}
+
+absl::Status ClassQueues::WriteEntries(const std::vector<Entry>& entries) {
+  std::vector<ClassId> ids;
+  for (const Entry& entry : entries) ids.push_back(entry.id);
+  return cache_->Write(ids, RowCache::kWhole, [&](size_t i, char* record) {
+    const int64_t stored_step = entries[i].built_step + 1;
+    std::memset(record, 0, table_->record_bytes());
+    std::memcpy(record + table_->record_offset(kDominants), entries[i].dominants.data(),
+                table_->cell_bytes(kDominants));
+    std::memcpy(record + table_->record_offset(kCandidates), entries[i].candidates.data(),
+                table_->cell_bytes(kCandidates));
+    std::memcpy(record + table_->record_offset(kBuiltStep), &stored_step, 8);
+  });
+}
+
+// Small enough for any cache, large enough for one system call's cost not to count.
+int64_t ClassQueues::BatchRows() const {
+  return std::clamp<int64_t>(cache_->num_frames() / 4, 1, 1024);
+}
+
+absl::Status ClassQueues::EnsureBuilt(absl::Span<const ClassId> ids, int64_t step,
+                                      NeighborSearch search) {
+  if (step < 0) return absl::InvalidArgumentError(absl::StrCat("step ", step, " is negative"));
+  RETURN_IF_ERROR(CheckIds(ids));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::vector<ClassId> sorted = SortedUnique(ids);
+  std::vector<Entry> batch, todo;
+  for (size_t begin = 0; begin < sorted.size(); begin += BatchRows()) {
+    RETURN_IF_ERROR(ReadEntries(absl::MakeConstSpan(sorted).subspan(begin, BatchRows()), &batch));
+    for (Entry& entry : batch) {
+      const bool old = !options_.frozen && options_.candidate_refresh_steps > 0 &&
+                       step - entry.built_step > options_.candidate_refresh_steps;
+      if (entry.built_step < 0 || old) todo.push_back(std::move(entry));
+    }
+  }
+  if (todo.empty()) return absl::OkStatus();
+
+  const int64_t k = options_.candidate_queue;
+  std::vector<ClassId> todo_ids;
+  for (const Entry& entry : todo) todo_ids.push_back(entry.id);
+  std::vector<ClassId> neighbors(todo.size() * k, kNoClass);
+  RETURN_IF_ERROR(search(todo_ids, k, absl::MakeSpan(neighbors)));
+  ClassQueuesStats added;
+  for (size_t i = 0; i < todo.size(); ++i) {
+    Entry& entry = todo[i];
+    for (int64_t j = 0; j < k; ++j) {
+      const ClassId neighbor = neighbors[i * k + j];
+      if (neighbor == entry.id || neighbor < kNoClass || neighbor >= num_classes_) {
+        return absl::InternalError(absl::StrCat("the neighbor search found class ", neighbor,
+                                                " for class ", entry.id, " of ", num_classes_));
+      }
+      entry.candidates[j] = static_cast<int32_t>(neighbor);
+    }
+    if (entry.built_step < 0) {
+      std::copy_n(entry.candidates.begin(), options_.dominant_queue, entry.dominants.begin());
+      ++added.built;
+    } else {
+      ++added.refreshed;
+    }
+    entry.built_step = step;
+  }
+  for (size_t begin = 0; begin < todo.size(); begin += BatchRows()) {
+    const size_t end = std::min(todo.size(), begin + BatchRows());
+    RETURN_IF_ERROR(WriteEntries(std::vector<Entry>(todo.begin() + begin, todo.begin() + end)));
+  }
+  stats_.built += added.built;
+  stats_.refreshed += added.refreshed;
+  return absl::OkStatus();
+}
+
+absl::Status ClassQueues::CopyQueue(ClassId id, bool dominants, absl::Span<ClassId> out) {
+  const int64_t size = dominants ? options_.dominant_queue : options_.candidate_queue;
+  if (static_cast<int64_t>(out.size()) != size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, ": room for ", out.size(), " ids, the queue has ", size));
+  }
+  RETURN_IF_ERROR(CheckIds({id}));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<Entry> entries;
+  RETURN_IF_ERROR(ReadEntries({id}, &entries));
+  if (entries[0].built_step < 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, ": the queues of class ", id, " were never built"));
+  }
+  const std::vector<int32_t>& queue = dominants ? entries[0].dominants : entries[0].candidates;
+  std::copy(queue.begin(), queue.end(), out.begin());
+  return absl::OkStatus();
+}
+
+absl::Status ClassQueues::Dominants(ClassId id, absl::Span<ClassId> out) {
+  return CopyQueue(id, /*dominants=*/true, out);
+}
+
+absl::Status ClassQueues::Candidates(ClassId id, absl::Span<ClassId> out) {
+  return CopyQueue(id, /*dominants=*/false, out);
+}
+
+absl::Status ClassQueues::ApplyMistakes(absl::Span<const ClassId> classes,
+                                        absl::Span<const int32_t> slots,
+                                        absl::Span<const int32_t> predicted) {
+  RETURN_IF_ERROR(CheckIds(classes));
+  if (slots.size() != predicted.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("slots of ", slots.size(),
+                                                   " samples, predicted "
+                                                   "slots of ",
+                                                   predicted.size()));
+  }
+  // (y, r) of the mistakes; the queues of different classes do not meet, so only the order of
+  // one class's samples matters.
+  std::vector<std::pair<ClassId, ClassId>> mistakes;
+  const auto num_slots = static_cast<int64_t>(classes.size());
+  for (size_t i = 0; i < slots.size(); ++i) {
+    if (slots[i] < 0 || slots[i] >= num_slots || predicted[i] < 0 || predicted[i] >= num_slots) {
+      return absl::OutOfRangeError(absl::StrCat("sample ", i, ": slot ", slots[i], ", predicted ",
+                                                predicted[i], "; allowed is [0, ", num_slots, ")"));
+    }
+    const ClassId y = classes[slots[i]], r = classes[predicted[i]];
+    if (r != y) mistakes.emplace_back(y, r);
+  }
+  std::stable_sort(mistakes.begin(), mistakes.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<ClassId> ys;
+  for (const auto& mistake : mistakes) {
+    if (ys.empty() || ys.back() != mistake.first) ys.push_back(mistake.first);
+  }
+
+  const std::lock_guard<std::mutex> lock(mutex_);
+  stats_.mistakes += static_cast<int64_t>(mistakes.size());
+  if (options_.frozen) return absl::OkStatus();
+  auto mistake = mistakes.begin();
+  std::vector<Entry> batch, changed;
+  for (size_t begin = 0; begin < ys.size(); begin += BatchRows()) {
+    RETURN_IF_ERROR(ReadEntries(absl::MakeConstSpan(ys).subspan(begin, BatchRows()), &batch));
+    changed.clear();
+    int64_t pushes = 0;
+    for (Entry& entry : batch) {
+      const int64_t before = pushes;
+      std::vector<int32_t>& dominants = entry.dominants;
+      for (; mistake != mistakes.end() && mistake->first == entry.id; ++mistake) {
+        const auto r = static_cast<int32_t>(mistake->second);
+        const auto has = [r](const std::vector<int32_t>& queue) {
+          return std::find(queue.begin(), queue.end(), r) != queue.end();
+        };
+        if (entry.built_step < 0 || has(dominants) || !has(entry.candidates)) continue;
+        std::copy_backward(dominants.begin(), dominants.end() - 1, dominants.end());
+        dominants.front() = r;
+        ++pushes;
+      }
+      if (pushes > before) changed.push_back(std::move(entry));
+    }
+    if (!changed.empty()) RETURN_IF_ERROR(WriteEntries(changed));
+    stats_.pushes += pushes;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ClassQueues::Reset() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return cache_->ClearColumn(kBuiltStep);
+}
+
+absl::Status ClassQueues::Flush() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return cache_->Flush();
+}
+
+absl::Status ClassQueues::SaveCopy(const std::string& path) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return cache_->SaveCopy(path);
+}
+
+ClassQueuesStats ClassQueues::stats() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return stats_;
+}
+
+}  // namespace protopage

@@ -1,0 +1,381 @@
+#include "prototypes/hdf5_file.h"
+
+#include <hdf5.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace protopage {
+namespace {
+
+// Datasets begin on pages, so that a row of 2 KiB never lies on two.
+constexpr int64_t kPageBytes = 4096;
+
+// --- A virtual file driver over File ---------------------------------------------------------
+//
+// HDF5 hands a driver only a file name and a property list; the File travels in the list.
+
+struct DriverFile {
+  H5FD_t base;  // HDF5's own part, first.
+  File* file;
+  haddr_t eoa;  // End of the addresses HDF5 has allocated.
+  haddr_t eof;
+  absl::Status* status;  // Where the first failure is kept.
+};
+
+struct DriverInfo {
+  File* file;
+  absl::Status* status;
+};
+
+void* CopyInfo(const void* info) { return new DriverInfo(*static_cast<const DriverInfo*>(info)); }
+herr_t FreeInfo(void* info) {
+  delete static_cast<DriverInfo*>(info);
+  return 0;
+}
+
+herr_t Keep(DriverFile* f, const absl::Status& status) {
+  if (status.ok()) return 0;
+  if (f->status->ok()) *f->status = status;
+  return -1;
+}
+
+H5FD_t* DriverOpen(const char*, unsigned, hid_t fapl, haddr_t) {
+  const auto* info = static_cast<const DriverInfo*>(H5Pget_driver_info(fapl));
+  const absl::StatusOr<int64_t> size = info->file->Size();
+  if (!size.ok()) {
+    if (info->status->ok()) *info->status = size.status();
+    return nullptr;
+  }
+  return &(new DriverFile{{}, info->file, 0, static_cast<haddr_t>(*size), info->status})->base;
+}
+DriverFile* Cast(H5FD_t* f) { return reinterpret_cast<DriverFile*>(f); }
+const DriverFile* Cast(const H5FD_t* f) { return reinterpret_cast<const DriverFile*>(f); }
+
+herr_t DriverClose(H5FD_t* f) {
+  delete Cast(f);
+  return 0;
+}
+int DriverCompare(const H5FD_t* a, const H5FD_t* b) {
+  const File *x = Cast(a)->file, *y = Cast(b)->file;
+  return x < y ? -1 : x > y ? 1 : 0;
+}
+herr_t DriverQuery(const H5FD_t*, unsigned long* flags) {
+  *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA;
+  return 0;
+}
+haddr_t DriverGetEoa(const H5FD_t* f, H5FD_mem_t) { return Cast(f)->eoa; }
+herr_t DriverSetEoa(H5FD_t* f, H5FD_mem_t, haddr_t eoa) {
+  Cast(f)->eoa = eoa;
+  return 0;
+}
+haddr_t DriverGetEof(const H5FD_t* f, H5FD_mem_t) { return Cast(f)->eof; }
+herr_t DriverRead(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, void* data) {
+  // Past the end reads as zeros, as HDF5's own drivers have it.
+  DriverFile* file = Cast(f);
+  const size_t present = address >= file->eof ? 0 : std::min<size_t>(size, file->eof - address);
+  std::memset(static_cast<char*>(data) + present, 0, size - present);
+  if (present == 0) return 0;
+  return Keep(file, file->file->ReadAt(static_cast<int64_t>(address), data, present));
+}
+herr_t DriverWrite(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, const void* data) {
+  DriverFile* file = Cast(f);
+  file->eof = std::max<haddr_t>(file->eof, address + size);
+  return Keep(file, file->file->WriteAt(static_cast<int64_t>(address), data, size));
+}
+herr_t DriverTruncate(H5FD_t* f, hid_t, hbool_t) {
+  DriverFile* file = Cast(f);
+  if (file->eof == file->eoa) return 0;
+  file->eof = file->eoa;
+  return Keep(file, file->file->Truncate(static_cast<int64_t>(file->eoa)));
+}
+
+hid_t Driver() {
+  static const hid_t driver = [] {
+    static H5FD_class_t cls = {};
+    cls.name = "protopage";
+    cls.maxaddr = static_cast<haddr_t>(INT64_MAX);
+    cls.fc_degree = H5F_CLOSE_STRONG;
+    cls.fapl_size = sizeof(DriverInfo);
+    cls.fapl_copy = CopyInfo;
+    cls.fapl_free = FreeInfo;
+    cls.open = DriverOpen;
+    cls.close = DriverClose;
+    cls.cmp = DriverCompare;
+    cls.query = DriverQuery;
+    cls.get_eoa = DriverGetEoa;
+    cls.set_eoa = DriverSetEoa;
+    cls.get_eof = DriverGetEof;
+    cls.read = DriverRead;
+    cls.write = DriverWrite;
+    cls.truncate = DriverTruncate;
+    const H5FD_mem_t map[H5FD_MEM_NTYPES] = H5FD_FLMAP_DICHOTOMY;
+    std::copy(std::begin(map), std::end(map), std::begin(cls.fl_map));
+    return H5FDregister(&cls);
+  }();
+  return driver;
+}
+
+// --- Handles and errors ----------------------------------------------------------------------
+
+class Handle {
+ public:
+  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
+  ~Handle() {
+    if (id_ >= 0) close_(id_);
+  }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  operator hid_t() const { return id_; }
+
+ private:
+  const hid_t id_;
+  herr_t (*const close_)(hid_t);
+};
+
+// HDF5 prints its error stack unless told not to, thread by thread.
+class QuietErrors {
+ public:
+  QuietErrors() {
+    H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  }
+  ~QuietErrors() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
+
+ private:
+  H5E_auto2_t function_ = nullptr;
+  void* data_ = nullptr;
+};
+
+// The innermost entry of HDF5's error stack.
+std::string LastHdf5Error() {
+  std::string text = "unknown HDF5 error";
+  H5Ewalk2(
+      H5E_DEFAULT, H5E_WALK_UPWARD,
+      [](unsigned n, const H5E_error2_t* error, void* out) -> herr_t {
+        if (n == 0 && error->desc != nullptr) *static_cast<std::string*>(out) = error->desc;
+        return 0;
+      },
+      &text);
+  H5Eclear2(H5E_DEFAULT);
+  return text;
+}
+
+hid_t FileType(CellType type) {
+  switch (type) {
+    case CellType::kUint8:
+      return H5T_STD_U8LE;
+    case CellType::kInt32:
+      return H5T_STD_I32LE;
+    case CellType::kInt64:
+      return H5T_STD_I64LE;
+    case CellType::kUint64:
+      return H5T_STD_U64LE;
+    case CellType::kFloat32:
+      return H5T_IEEE_F32LE;
+  }
+  return H5I_INVALID_HID;
+}
+
+constexpr CellType kCellTypes[] = {CellType::kUint8, CellType::kInt32, CellType::kInt64,
+                                   CellType::kUint64, CellType::kFloat32};
+
+// The driver's own failure when there was one, else HDF5's.
+absl::Status Failure(const absl::Status& driver_status, absl::StatusCode code,
+                     const std::string& path, absl::string_view what) {
+  if (!driver_status.ok()) return driver_status;
+  return absl::Status(code, absl::StrCat(path, ": ", what, ": ", LastHdf5Error()));
+}
+
+hid_t OpenList(File* file, absl::Status* status) {
+  const hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
+  const DriverInfo info = {file, status};
+  if (fapl >= 0 && H5Pset_driver(fapl, Driver(), &info) < 0) {
+    H5Pclose(fapl);
+    return H5I_INVALID_HID;
+  }
+  return fapl;
+}
+
+bool WriteInteger(hid_t file, const std::string& name, int64_t value) {
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Handle attribute(
+      H5Acreate2(file, name.c_str(), H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  return attribute >= 0 && H5Awrite(attribute, H5T_NATIVE_INT64, &value) >= 0;
+}
+
+bool WriteText(hid_t file, const std::string& name, const std::string& value) {
+  const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(type, value.size() + 1);
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Handle attribute(H5Acreate2(file, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT),
+                         H5Aclose);
+  return attribute >= 0 && H5Awrite(attribute, type, value.c_str()) >= 0;
+}
+
+bool CreateDataset(hid_t file, Hdf5Dataset* dataset) {
+  const std::vector<hsize_t> dims(dataset->dims.begin(), dataset->dims.end());
+  const Handle space(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
+                     H5Sclose);
+  const Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  if (space < 0 || H5Pset_layout(list, H5D_CONTIGUOUS) < 0 ||
+      H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY) < 0 ||
+      H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0) {
+    return false;
+  }
+  const Handle handle(H5Dcreate2(file, dataset->name.c_str(), FileType(dataset->type), space,
+                                 H5P_DEFAULT, list, H5P_DEFAULT),
+                      H5Dclose);
+  if (handle < 0) return false;
+  const haddr_t offset = H5Dget_offset(handle);
+  if (offset == HADDR_UNDEF) return false;
+  dataset->offset = static_cast<int64_t>(offset);
+  return true;
+}
+
+void ReadAttribute(hid_t file, const char* name, Hdf5Layout* layout) {
+  const Handle attribute(H5Aopen(file, name, H5P_DEFAULT), H5Aclose);
+  const Handle space(H5Aget_space(attribute), H5Sclose);
+  const Handle type(H5Aget_type(attribute), H5Tclose);
+  if (attribute < 0 || space < 0 || type < 0 || H5Sget_simple_extent_npoints(space) != 1) return;
+  if (H5Tget_class(type) == H5T_INTEGER) {
+    int64_t value = 0;
+    if (H5Aread(attribute, H5T_NATIVE_INT64, &value) >= 0) layout->integers[name] = value;
+  } else if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0) {
+    std::string value(H5Tget_size(type), '\0');
+    if (H5Aread(attribute, type, &value[0]) >= 0) layout->texts[name] = value.c_str();
+  }
+}
+
+void ReadDataset(hid_t file, const char* name, Hdf5Layout* layout) {
+  const Handle handle(H5Dopen2(file, name, H5P_DEFAULT), H5Dclose);
+  if (handle < 0) return;  // A group.
+  const Handle list(H5Dget_create_plist(handle), H5Pclose);
+  const Handle space(H5Dget_space(handle), H5Sclose);
+  const Handle type(H5Dget_type(handle), H5Tclose);
+  if (list < 0 || space < 0 || type < 0 || H5Pget_layout(list) != H5D_CONTIGUOUS) return;
+  const haddr_t offset = H5Dget_offset(handle);
+  if (offset == HADDR_UNDEF) return;
+  Hdf5Dataset dataset;
+  dataset.name = name;
+  dataset.offset = static_cast<int64_t>(offset);
+  std::vector<hsize_t> dims(std::max(H5Sget_simple_extent_ndims(space), 0));
+  if (H5Sget_simple_extent_dims(space, dims.data(), nullptr) < 0) return;
+  dataset.dims.assign(dims.begin(), dims.end());
+  for (CellType cell : kCellTypes) {
+    if (H5Tequal(type, FileType(cell)) > 0) {
+      dataset.type = cell;
+      layout->datasets.push_back(std::move(dataset));
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+int64_t BytesOf(CellType type) {
+  switch (type) {
+    case CellType::kUint8:
+      return 1;
+    case CellType::kInt32:
+      return 4;
+    case CellType::kFloat32:
+      return 4;
+    case CellType::kInt64:
+      return 8;
+    case CellType::kUint64:
+      return 8;
+  }
+  return 0;
+}
+
+int64_t Hdf5Dataset::bytes() const {
+  int64_t bytes = BytesOf(type);
+  for (int64_t dim : dims) bytes *= dim;
+  return bytes;
+}
+
+const Hdf5Dataset* Hdf5Layout::Find(const std::string& name) const {
+  for (const Hdf5Dataset& dataset : datasets) {
+    if (dataset.name == name) return &dataset;
+  }
+  return nullptr;
+}
+
+absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* layout) {
+  const QuietErrors quiet;
+  absl::Status status;
+  const auto failed = [&](absl::string_view what) {
+    return Failure(status, absl::StatusCode::kInternal, path, what);
+  };
+  const Handle fapl(OpenList(file, &status), H5Pclose);
+  if (fapl < 0 || H5Pset_alignment(fapl, kPageBytes, kPageBytes) < 0) {
+    return failed("cannot set up HDF5");
+  }
+  // Closed by hand, as closing writes.
+  const hid_t handle = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, fapl);
+  if (handle < 0) return failed("cannot create an HDF5 file");
+  std::string bad;
+  for (const auto& [name, value] : layout->integers) {
+    if (bad.empty() && !WriteInteger(handle, name, value)) bad = name;
+  }
+  for (const auto& [name, value] : layout->texts) {
+    if (bad.empty() && !WriteText(handle, name, value)) bad = name;
+  }
+  for (Hdf5Dataset& dataset : layout->datasets) {
+    if (bad.empty() && !CreateDataset(handle, &dataset)) bad = dataset.name;
+  }
+  const bool closed = H5Fclose(handle) >= 0;
+  if (!bad.empty()) return failed(absl::StrCat("cannot create '", bad, "'"));
+  if (!closed || !status.ok()) return failed("cannot write");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
+  const QuietErrors quiet;
+  absl::Status status;
+  const Handle fapl(OpenList(file, &status), H5Pclose);
+  if (fapl < 0) return Failure(status, absl::StatusCode::kInternal, path, "cannot set up HDF5");
+  const Handle handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, fapl), H5Fclose);
+  if (handle < 0) {
+    return Failure(status, absl::StatusCode::kDataLoss, path, "not a readable HDF5 file");
+  }
+  Hdf5Layout layout;
+  struct Context {
+    hid_t file;
+    Hdf5Layout* layout;
+  } context = {handle, &layout};
+  hsize_t position = 0;
+  const herr_t attributes = H5Aiterate2(
+      handle, H5_INDEX_NAME, H5_ITER_INC, &position,
+      [](hid_t, const char* name, const H5A_info_t*, void* c) -> herr_t {
+        ReadAttribute(static_cast<Context*>(c)->file, name, static_cast<Context*>(c)->layout);
+        return 0;
+      },
+      &context);
+  const herr_t links = H5Literate(
+      handle, H5_INDEX_NAME, H5_ITER_INC, nullptr,
+      [](hid_t, const char* name, const H5L_info_t*, void* c) -> herr_t {
+        ReadDataset(static_cast<Context*>(c)->file, name, static_cast<Context*>(c)->layout);
+        return 0;
+      },
+      &context);
+  if (attributes < 0 || links < 0 || !status.ok()) {
+    return Failure(status, absl::StatusCode::kDataLoss, path, "damaged HDF5 file");
+  }
+  ASSIGN_OR_RETURN(const int64_t size, file->Size());
+  for (const Hdf5Dataset& dataset : layout.datasets) {
+    if (dataset.offset + dataset.bytes() > size) {
+      return absl::DataLossError(absl::StrCat(path, ": truncated: the file ends at byte ", size,
+                                              ", dataset '", dataset.name, "' at byte ",
+                                              dataset.offset + dataset.bytes()));
+    }
+  }
+  return layout;
+}
+
+}  // namespace protopage

@@ -1,0 +1,532 @@
+#include "prototypes/paged_table.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "xxhash.h"
+
+namespace protopage {
+namespace {
+
+// A column whose cells are narrower than this lives in blocks.
+constexpr int64_t kNarrowBytes = 64;
+// Rows in a block. 128 rows of the store's narrow data (last_step and three checksums) are 4 KiB.
+constexpr int64_t kBlockRows = 128;
+constexpr size_t kMinBlocks = 16;
+// The longest run that one system call writes. The page cache takes a folio as large as the write,
+// and every later small write into it walks all its buffers: 2 KiB into a folio of 2 MiB
+// costs five times as much as into one of 16 KiB.
+constexpr int64_t kWriteRunBytes = 16 << 10;
+// Words of the dataset `header`. The first is 1 while the file is being written.
+constexpr int64_t kHeaderWords = 8;
+
+uint64_t Checksum(const void* cell, int64_t bytes) {
+  const uint64_t hash = XXH3_64bits(cell, bytes);
+  return hash == 0 ? 1 : hash;  // 0 says: never written.
+}
+
+Hdf5Dataset MakeDataset(const TableColumn& column, int64_t capacity) {
+  Hdf5Dataset dataset;
+  dataset.name = column.name;
+  dataset.type = column.type;
+  dataset.dims = {capacity};
+  if (column.width != 1) dataset.dims.push_back(column.width);
+  return dataset;
+}
+
+absl::StatusOr<std::unique_ptr<File>> AcquireLock(FileSystem* fs, const std::string& path) {
+  // A file of its own: HDF5 readers lock the data file itself, and may read while we write.
+  const std::string lock_path = absl::StrCat(path, ".lock");
+  ASSIGN_OR_RETURN(std::unique_ptr<File> lock, fs->Open(lock_path, OpenMode::kCreate));
+  const absl::Status status = lock->Lock();
+  if (absl::IsFailedPrecondition(status)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": already open for writing (", lock_path, " is locked)"));
+  }
+  RETURN_IF_ERROR(status);
+  return lock;
+}
+
+}  // namespace
+
+PagedTable::PagedTable(FileSystem* file_system, std::string path, const TableOptions& options)
+    : file_system_(file_system), path_(std::move(path)), options_(options) {}
+
+absl::StatusOr<std::unique_ptr<PagedTable>> PagedTable::Create(FileSystem* file_system,
+                                                               const std::string& path,
+                                                               const TableSpec& spec,
+                                                               const TableOptions& options) {
+  if (options.read_only) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": cannot create a table read-only"));
+  }
+  if (spec.num_rows < 1 || spec.capacity < spec.num_rows) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", spec.num_rows,
+                                                   " rows with capacity ", spec.capacity,
+                                                   "; allowed are 1 <= rows <= capacity"));
+  }
+  Hdf5Layout layout;
+  layout.integers = spec.integers;
+  layout.texts = spec.texts;
+  layout.integers["format_version"] = kFormatVersion;
+  layout.integers["num_classes"] = spec.num_rows;
+  layout.texts["kind"] = spec.kind;
+  layout.datasets.push_back({"header", CellType::kUint64, {kHeaderWords}});
+  std::vector<std::string> names;
+  for (const TableColumn& column : spec.columns) {
+    names.push_back(column.name);
+    if (column.width < 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": '", column.name, "' has width ", column.width, ", at least 1"));
+    }
+    layout.datasets.push_back(MakeDataset(column, spec.capacity));
+  }
+  layout.datasets.push_back(
+      {"checksums", CellType::kUint64, {spec.capacity, static_cast<int64_t>(spec.columns.size())}});
+  for (const TableColumn& column : spec.other_datasets) {
+    layout.datasets.push_back(MakeDataset(column, spec.capacity));
+  }
+
+  std::unique_ptr<PagedTable> table(new PagedTable(file_system, path, options));
+  ASSIGN_OR_RETURN(table->file_, file_system->Open(path, OpenMode::kCreateExclusive));
+  absl::Status status = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(table->lock_, AcquireLock(file_system, path));
+    RETURN_IF_ERROR(CreateHdf5Layout(table->file_.get(), path, &layout));
+    RETURN_IF_ERROR(table->file_->Sync());
+    RETURN_IF_ERROR(file_system->SyncDirectory(DirectoryOf(path)));
+    return table->Init(layout, names);
+  }();
+  if (!status.ok()) {
+    file_system->Remove(path).IgnoreError();
+    file_system->Remove(absl::StrCat(path, ".lock")).IgnoreError();
+    return status;
+  }
+  return table;
+}
+
+absl::StatusOr<std::unique_ptr<PagedTable>> PagedTable::Open(FileSystem* file_system,
+                                                             const std::string& path,
+                                                             const std::string& kind,
+                                                             const TableOptions& options,
+                                                             const ColumnChooser& choose) {
+  std::unique_ptr<PagedTable> table(new PagedTable(file_system, path, options));
+  ASSIGN_OR_RETURN(table->file_, file_system->Open(path, options.read_only ? OpenMode::kRead
+                                                                           : OpenMode::kReadWrite));
+  if (!options.read_only) {
+    ASSIGN_OR_RETURN(table->lock_, AcquireLock(file_system, path));
+  }
+  ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(table->file_.get(), path));
+  const auto version = layout.integers.find("format_version");
+  const auto file_kind = layout.texts.find("kind");
+  if (version == layout.integers.end() || file_kind == layout.texts.end()) {
+    return absl::DataLossError(absl::StrCat(path,
+                                            ": an HDF5 file, but not of protopage (no attributes "
+                                            "'format_version' and 'kind')"));
+  }
+  if (version->second > kFormatVersion) {
+    return absl::FailedPreconditionError(absl::StrCat(path, ": format version ", version->second,
+                                                      " is newer than ", kFormatVersion,
+                                                      ", the newest that this program reads"));
+  }
+  if (file_kind->second != kind) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": kind is '", file_kind->second, "', expected '", kind, "'"));
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, choose(layout));
+  RETURN_IF_ERROR(table->Init(layout, names));
+  return table;
+}
+
+absl::Status PagedTable::Init(const Hdf5Layout& layout, const std::vector<std::string>& names) {
+  const auto bad = [&](absl::string_view what) {
+    return absl::DataLossError(absl::StrCat(path_, ": ", what));
+  };
+  const auto rows = layout.integers.find("num_classes");
+  const Hdf5Dataset* checksums = layout.Find("checksums");
+  const Hdf5Dataset* header = layout.Find("header");
+  if (rows == layout.integers.end()) return bad("attribute 'num_classes' is missing");
+  if (checksums == nullptr || checksums->type != CellType::kUint64 || checksums->dims.size() != 2 ||
+      checksums->dims[1] != static_cast<int64_t>(names.size())) {
+    return bad(absl::StrCat("dataset 'checksums' is missing or not uint64 [capacity, ",
+                            names.size(), "]"));
+  }
+  if (header == nullptr || header->type != CellType::kUint64 ||
+      header->bytes() != kHeaderWords * 8) {
+    return bad(absl::StrCat("dataset 'header' is missing or not uint64 [", kHeaderWords, "]"));
+  }
+  spec_.kind = layout.texts.at("kind");
+  spec_.num_rows = rows->second;
+  spec_.capacity = checksums->dims[0];
+  spec_.integers = layout.integers;
+  spec_.texts = layout.texts;
+  if (spec_.num_rows < 1 || spec_.num_rows > spec_.capacity) {
+    return bad(absl::StrCat("num_classes is ", spec_.num_rows, ", allowed is [1, ", spec_.capacity,
+                            "], the capacity"));
+  }
+  header_offset_ = header->offset;
+  checksums_offset_ = checksums->offset;
+  for (const std::string& name : names) {
+    const Hdf5Dataset* dataset = layout.Find(name);
+    if (dataset == nullptr || dataset->dims.empty() || dataset->dims.size() > 2 ||
+        dataset->dims[0] != spec_.capacity) {
+      return bad(absl::StrCat("dataset '", name, "' is missing or not [", spec_.capacity,
+                              ", width] with contiguous layout"));
+    }
+    TableColumn spec;
+    spec.name = name;
+    spec.type = dataset->type;
+    spec.width = dataset->dims.size() == 2 ? dataset->dims[1] : 1;
+    spec_.columns.push_back(spec);
+    Column column;
+    column.name = name;
+    column.cell_bytes = spec.width * BytesOf(spec.type);
+    column.file_offset = dataset->offset;
+    // 8-byte cells at multiples of 8.
+    column.record_offset = (record_bytes_ + 7) / 8 * 8;
+    record_bytes_ = column.record_offset + column.cell_bytes;
+    if (column.cell_bytes < kNarrowBytes) {
+      column.block_offset = block_bytes_;
+      block_bytes_ += (column.cell_bytes * kBlockRows + 7) / 8 * 8;
+    }
+    columns_.push_back(column);
+  }
+  block_checksums_offset_ = block_bytes_;
+  block_bytes_ += static_cast<int64_t>(columns_.size()) * 8 * kBlockRows;
+  max_blocks_ = std::max<size_t>(kMinBlocks, options_.block_cache_bytes / (block_bytes_ + 64));
+
+  file_->ExpectScatteredReads();
+  uint64_t state = 0;
+  RETURN_IF_ERROR(file_->ReadAt(header_offset_, &state, sizeof(state)));
+  clean_when_opened_ = state == 0;
+  marked_open_ = state != 0;
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::MarkOpen() {
+  if (options_.read_only) {
+    return absl::FailedPreconditionError(absl::StrCat(path_, ": opened read-only"));
+  }
+  const std::lock_guard<std::mutex> lock(open_mutex_);
+  if (marked_open_) return absl::OkStatus();
+  const uint64_t state = 1;
+  RETURN_IF_ERROR(file_->WriteAt(header_offset_, &state, sizeof(state)));
+  RETURN_IF_ERROR(file_->Sync());  // Before any row changes.
+  marked_open_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::Corrupt(const Column& column, int64_t row) const {
+  return absl::DataLossError(absl::StrCat(path_, ": row ", row, " of '", column.name,
+                                          "' does not match its checksum: the file is damaged"));
+}
+
+void PagedTable::DefaultCell(int column, int64_t row, char* cell) const {
+  if (column == 0 && options_.default_cell) {
+    options_.default_cell(row, cell);
+  } else {
+    std::memset(cell, 0, columns_[column].cell_bytes);
+  }
+}
+
+char* PagedTable::BlockCell(Block* block, const Column& column, int64_t row) const {
+  return block->data.data() + column.block_offset + row % kBlockRows * column.cell_bytes;
+}
+
+uint64_t* PagedTable::BlockChecksums(Block* block, int64_t row) const {
+  return reinterpret_cast<uint64_t*>(block->data.data() + block_checksums_offset_) +
+         row % kBlockRows * columns_.size();
+}
+
+absl::Status PagedTable::MoveBlock(Block* block, bool write) {
+  const int64_t first = block->index * kBlockRows;
+  const int64_t count = std::min(kBlockRows, spec_.capacity - first);
+  int64_t moved = 0;
+  const auto move = [&](int64_t file_offset, int64_t cell_bytes, int64_t block_offset) {
+    char* data = block->data.data() + block_offset;
+    moved += count * cell_bytes;
+    const int64_t offset = file_offset + first * cell_bytes;
+    return write ? file_->WriteAt(offset, data, count * cell_bytes)
+                 : file_->ReadAt(offset, data, count * cell_bytes);
+  };
+  for (const Column& column : columns_) {
+    if (column.block_offset < 0) continue;
+    RETURN_IF_ERROR(move(column.file_offset, column.cell_bytes, column.block_offset));
+  }
+  RETURN_IF_ERROR(
+      move(checksums_offset_, 8 * static_cast<int64_t>(columns_.size()), block_checksums_offset_));
+  const std::lock_guard<std::mutex> lock(stats_mutex_);
+  (write ? stats_.bytes_written : stats_.bytes_read) += moved;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PagedTable::Block*> PagedTable::GetBlock(int64_t index) {
+  const auto found = block_of_.find(index);
+  if (found != block_of_.end()) {
+    Block* block = blocks_[found->second].get();
+    block->referenced = true;
+    return block;
+  }
+  size_t at = blocks_.size();
+  if (blocks_.size() < max_blocks_) {
+    blocks_.push_back(std::make_unique<Block>());
+    blocks_.back()->data.resize(block_bytes_);
+  } else {
+    // Second chance, first for clean blocks; when all are dirty they are written together.
+    for (size_t looked = 0;; ++looked) {
+      if (looked == 2 * max_blocks_) RETURN_IF_ERROR(FlushBlocks());
+      at = block_hand_;
+      block_hand_ = (block_hand_ + 1) % max_blocks_;
+      Block* block = blocks_[at].get();
+      if (!block->dirty && !block->referenced) break;
+      block->referenced = false;
+    }
+    block_of_.erase(blocks_[at]->index);
+  }
+  Block* block = blocks_[at].get();
+  block->index = index;
+  block->dirty = false;
+  block->referenced = true;
+  const absl::Status status = MoveBlock(block, /*write=*/false);
+  if (!status.ok()) {
+    block->index = -1;  // Free: found by the next sweep, as nothing refers to it.
+    block->referenced = false;
+    return status;
+  }
+  block_of_[index] = static_cast<int>(at);
+  return block;
+}
+
+absl::Status PagedTable::FlushBlocks() {
+  std::vector<Block*> dirty;
+  for (const auto& block : blocks_) {
+    if (block->dirty) dirty.push_back(block.get());
+  }
+  std::sort(dirty.begin(), dirty.end(), [](Block* a, Block* b) { return a->index < b->index; });
+  for (Block* block : dirty) {
+    RETURN_IF_ERROR(MoveBlock(block, /*write=*/true));
+    block->dirty = false;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::ReadRows(absl::Span<const int64_t> rows, absl::Span<char* const> records) {
+  const size_t num_columns = columns_.size();
+  std::vector<uint64_t> checksums(rows.size() * num_columns);
+  {
+    const std::lock_guard<std::mutex> lock(blocks_mutex_);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      ASSIGN_OR_RETURN(Block * block, GetBlock(rows[i] / kBlockRows));
+      std::copy_n(BlockChecksums(block, rows[i]), num_columns, &checksums[i * num_columns]);
+      for (const Column& column : columns_) {
+        if (column.block_offset < 0) continue;
+        std::memcpy(records[i] + column.record_offset, BlockCell(block, column, rows[i]),
+                    column.cell_bytes);
+      }
+    }
+  }
+  int64_t bytes = 0;
+  std::vector<ReadPiece> pieces;
+  pieces.reserve(rows.size());
+  for (size_t c = 0; c < num_columns; ++c) {
+    const Column& column = columns_[c];
+    if (column.block_offset < 0) {
+      pieces.clear();
+      for (size_t i = 0; i < rows.size(); ++i) {
+        if (checksums[i * num_columns + c] == 0) continue;
+        pieces.push_back({column.file_offset + rows[i] * column.cell_bytes,
+                          records[i] + column.record_offset, column.cell_bytes});
+      }
+      RETURN_IF_ERROR(file_->ReadPieces(pieces));
+      bytes += static_cast<int64_t>(pieces.size()) * column.cell_bytes;
+    }
+    for (size_t i = 0; i < rows.size(); ++i) {
+      char* cell = records[i] + column.record_offset;
+      const uint64_t checksum = checksums[i * num_columns + c];
+      if (checksum == 0) {
+        DefaultCell(static_cast<int>(c), rows[i], cell);
+      } else if (checksum != Checksum(cell, column.cell_bytes)) {
+        return Corrupt(column, rows[i]);
+      }
+    }
+  }
+  const std::lock_guard<std::mutex> lock(stats_mutex_);
+  stats_.rows_read += static_cast<int64_t>(rows.size());
+  stats_.bytes_read += bytes;
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::WriteCells(absl::Span<const WritePiece> pieces) {
+  int64_t bytes = 0;
+  size_t first = 0;
+  while (first < pieces.size()) {
+    // Pieces up to where a run of touching ones grows too long.
+    size_t last = first;
+    int64_t run = 0;
+    do {
+      const bool touches =
+          last > first && pieces[last].offset == pieces[last - 1].offset + pieces[last - 1].size;
+      if (touches && run + pieces[last].size > kWriteRunBytes) break;
+      run = (touches ? run : 0) + pieces[last].size;
+      bytes += pieces[last].size;
+      ++last;
+    } while (last < pieces.size());
+    RETURN_IF_ERROR(file_->WritePieces(pieces.subspan(first, last - first)));
+    first = last;
+  }
+  const std::lock_guard<std::mutex> lock(stats_mutex_);
+  stats_.bytes_written += bytes;
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::WriteRows(absl::Span<const int64_t> rows,
+                                   absl::Span<const char* const> records) {
+  RETURN_IF_ERROR(MarkOpen());
+  std::vector<WritePiece> pieces;
+  pieces.reserve(rows.size());
+  for (const Column& column : columns_) {
+    if (column.block_offset >= 0) continue;
+    pieces.clear();
+    for (size_t i = 0; i < rows.size(); ++i) {
+      pieces.push_back({column.file_offset + rows[i] * column.cell_bytes,
+                        records[i] + column.record_offset, column.cell_bytes});
+    }
+    RETURN_IF_ERROR(WriteCells(pieces));
+  }
+  std::vector<uint64_t> checksums(columns_.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    for (size_t c = 0; c < columns_.size(); ++c) {
+      checksums[c] = Checksum(records[i] + columns_[c].record_offset, columns_[c].cell_bytes);
+    }
+    const std::lock_guard<std::mutex> lock(blocks_mutex_);
+    ASSIGN_OR_RETURN(Block * block, GetBlock(rows[i] / kBlockRows));
+    for (const Column& column : columns_) {
+      if (column.block_offset < 0) continue;
+      std::memcpy(BlockCell(block, column, rows[i]), records[i] + column.record_offset,
+                  column.cell_bytes);
+    }
+    std::copy(checksums.begin(), checksums.end(), BlockChecksums(block, rows[i]));
+    block->dirty = true;
+  }
+  const std::lock_guard<std::mutex> lock(stats_mutex_);
+  stats_.rows_written += static_cast<int64_t>(rows.size());
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::ReadColumn(int column_index, int64_t first, int64_t count, void* cells) {
+  const Column& column = columns_[column_index];
+  char* const out = static_cast<char*>(cells);
+  std::vector<uint64_t> checksums(count);
+  {
+    const std::lock_guard<std::mutex> lock(blocks_mutex_);
+    for (int64_t i = 0; i < count; ++i) {
+      ASSIGN_OR_RETURN(Block * block, GetBlock((first + i) / kBlockRows));
+      checksums[i] = BlockChecksums(block, first + i)[column_index];
+      if (column.block_offset >= 0) {
+        std::memcpy(out + i * column.cell_bytes, BlockCell(block, column, first + i),
+                    column.cell_bytes);
+      }
+    }
+  }
+  if (column.block_offset < 0) {
+    std::vector<ReadPiece> pieces;
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      if (checksums[i] == 0) continue;
+      if (i > 0 && checksums[i - 1] != 0) {
+        pieces.back().size += column.cell_bytes;
+      } else {
+        pieces.push_back({column.file_offset + (first + i) * column.cell_bytes,
+                          out + i * column.cell_bytes, column.cell_bytes});
+      }
+      bytes += column.cell_bytes;
+    }
+    RETURN_IF_ERROR(file_->ReadPieces(pieces));
+    const std::lock_guard<std::mutex> lock(stats_mutex_);
+    stats_.bytes_read += bytes;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    char* cell = out + i * column.cell_bytes;
+    if (checksums[i] == 0) {
+      DefaultCell(column_index, first + i, cell);
+    } else if (checksums[i] != Checksum(cell, column.cell_bytes)) {
+      return Corrupt(column, first + i);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::WriteColumn(int column_index, int64_t first, int64_t count,
+                                     const void* cells) {
+  RETURN_IF_ERROR(MarkOpen());
+  const Column& column = columns_[column_index];
+  const char* const in = static_cast<const char*>(cells);
+  if (column.block_offset < 0) {
+    std::vector<WritePiece> pieces;
+    for (int64_t i = 0; i < count; ++i) {
+      pieces.push_back({column.file_offset + (first + i) * column.cell_bytes,
+                        in + i * column.cell_bytes, column.cell_bytes});
+    }
+    RETURN_IF_ERROR(WriteCells(pieces));
+  }
+  const std::lock_guard<std::mutex> lock(blocks_mutex_);
+  for (int64_t i = 0; i < count; ++i) {
+    const char* cell = in + i * column.cell_bytes;
+    ASSIGN_OR_RETURN(Block * block, GetBlock((first + i) / kBlockRows));
+    if (column.block_offset >= 0) {
+      std::memcpy(BlockCell(block, column, first + i), cell, column.cell_bytes);
+    }
+    BlockChecksums(block, first + i)[column_index] = Checksum(cell, column.cell_bytes);
+    block->dirty = true;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::ClearColumn(int column_index) {
+  RETURN_IF_ERROR(MarkOpen());
+  const Column& column = columns_[column_index];
+  for (int64_t first = 0; first < spec_.num_rows; first += kBlockRows) {
+    const std::lock_guard<std::mutex> lock(blocks_mutex_);
+    ASSIGN_OR_RETURN(Block * block, GetBlock(first / kBlockRows));
+    const int64_t end = std::min(first + kBlockRows, spec_.num_rows);
+    for (int64_t row = first; row < end; ++row) {
+      uint64_t& checksum = BlockChecksums(block, row)[column_index];
+      if (checksum == 0) continue;
+      checksum = 0;
+      if (column.block_offset >= 0) {
+        std::memset(BlockCell(block, column, row), 0, column.cell_bytes);
+      }
+      block->dirty = true;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::Flush() {
+  if (options_.read_only) return absl::OkStatus();
+  {
+    const std::lock_guard<std::mutex> lock(blocks_mutex_);
+    RETURN_IF_ERROR(FlushBlocks());
+  }
+  const std::lock_guard<std::mutex> lock(open_mutex_);
+  if (!marked_open_) return absl::OkStatus();
+  RETURN_IF_ERROR(file_->Sync());
+  const uint64_t state = 0;
+  RETURN_IF_ERROR(file_->WriteAt(header_offset_, &state, sizeof(state)));
+  RETURN_IF_ERROR(file_->Sync());
+  marked_open_ = false;
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::CopyTo(const std::string& path) {
+  return CopyFileAtomically(file_system_, path_, path);
+}
+
+TableStats PagedTable::stats() const {
+  const std::lock_guard<std::mutex> lock(stats_mutex_);
+  return stats_;
+}
+
+}  // namespace protopage

@@ -1,0 +1,178 @@
+// PagedTable: rows of fixed size in an HDF5 file, moved in sorted batches.
+//
+// A row has one or more *columns*; a column is one contiguous dataset [capacity, width] of the
+// file. In memory a row is a *record*: its columns' bytes one after the other. Beside the
+// columns lies `checksums` [capacity, columns], XXH3 of each cell; 0 says that the cell was never
+// written and has its default value (zeros, or what `default_cell` gives for the first column).
+//
+//   ASSIGN_OR_RETURN(auto table, PagedTable::Create(
+//       fs, "w.h5", {.kind = "prototypes", .num_rows = n, .capacity = n,
+//                    .columns = {{"prototypes", CellType::kFloat32, 512}}}, {}));
+//   std::vector<char> record(table->record_bytes());
+//   RETURN_IF_ERROR(table->ReadRows({7}, {record.data()}));
+//
+// Columns narrower than 64 bytes and the checksums are kept in blocks of rows, in a small cache of
+// their own: a system call for 8 bytes costs as much as one for a page.
+// The file's bytes are described in FORMAT.md.
+#ifndef PROTOPAGE_PROTOTYPES_PAGED_TABLE_H_
+#define PROTOPAGE_PROTOTYPES_PAGED_TABLE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "base/file.h"
+#include "prototypes/hdf5_file.h"
+
+namespace protopage {
+
+struct TableColumn {
+  std::string name;
+  CellType type = CellType::kFloat32;
+  int64_t width = 1;  // Values a row; 1 makes the dataset one-dimensional.
+};
+
+struct TableSpec {
+  std::string kind;  // What the file is, checked by Open: "prototypes", "queues".
+  int64_t num_rows = 0;
+  int64_t capacity = 0;  // >= num_rows
+  std::vector<TableColumn> columns;
+  // One-dimensional datasets [capacity] that the table makes and does not touch.
+  std::vector<TableColumn> other_datasets;
+  // Root attributes beside the table's own.
+  std::map<std::string, int64_t> integers;
+  std::map<std::string, std::string> texts;
+};
+
+struct TableOptions {
+  bool read_only = false;
+  int64_t block_cache_bytes = int64_t{1} << 20;
+  // Fills the first column's cell of a row that was never written. Empty: zeros. Thread-safe.
+  std::function<void(int64_t row, void* cell)> default_cell;
+};
+
+struct TableStats {
+  int64_t rows_read = 0;  // Records, by ReadRows; range calls are not counted.
+  int64_t rows_written = 0;
+  int64_t bytes_read = 0;  // All.
+  int64_t bytes_written = 0;
+};
+
+// Thread-safe, except that a row that one call writes must not be read or written by another at
+// the same time: RowCache sees to it.
+class PagedTable {
+ public:
+  // The newest format that this code reads, and the one it writes.
+  static constexpr int64_t kFormatVersion = 1;
+
+  // Errors: InvalidArgument, AlreadyExists; nothing is left behind.
+  static absl::StatusOr<std::unique_ptr<PagedTable>> Create(FileSystem* file_system,
+                                                            const std::string& path,
+                                                            const TableSpec& spec,
+                                                            const TableOptions& options);
+  // `spec` of the result holds the file's attributes; its columns are those whose names are given,
+  // in that order. A name that the file lacks is DataLoss; use the attributes to know which to give.
+  using ColumnChooser = std::function<absl::StatusOr<std::vector<std::string>>(const Hdf5Layout&)>;
+  static absl::StatusOr<std::unique_ptr<PagedTable>> Open(FileSystem* file_system,
+                                                          const std::string& path,
+                                                          const std::string& kind,
+                                                          const TableOptions& options,
+                                                          const ColumnChooser& choose);
+
+  PagedTable(const PagedTable&) = delete;
+  PagedTable& operator=(const PagedTable&) = delete;
+
+  const std::string& path() const { return path_; }
+  const TableSpec& spec() const { return spec_; }
+  bool clean_when_opened() const { return clean_when_opened_; }
+  int64_t record_bytes() const { return record_bytes_; }
+  int64_t cell_bytes(int column) const { return columns_[column].cell_bytes; }
+  int64_t record_offset(int column) const { return columns_[column].record_offset; }
+
+  // Whole records. `rows` ascending and distinct.
+  // Errors: DataLoss (checksum: file, dataset and row are named), the file system's.
+  absl::Status ReadRows(absl::Span<const int64_t> rows, absl::Span<char* const> records);
+  absl::Status WriteRows(absl::Span<const int64_t> rows, absl::Span<const char* const> records);
+
+  // The cells of one column for rows [first, first + count), packed.
+  absl::Status ReadColumn(int column, int64_t first, int64_t count, void* cells);
+  absl::Status WriteColumn(int column, int64_t first, int64_t count, const void* cells);
+  // The column's cells of all rows have the default value again. Costs O(num_rows) reads of the
+  // checksums and writes only where something was.
+  absl::Status ClearColumn(int column);
+
+  // All that was written is on the device, and the file is marked clean.
+  absl::Status Flush();
+  // Copies the flushed file, see CopyFileAtomically. Nothing may write meanwhile.
+  absl::Status CopyTo(const std::string& path);
+
+  TableStats stats() const;
+
+ private:
+  struct Column {
+    std::string name;
+    int64_t cell_bytes = 0;
+    int64_t file_offset = 0;
+    int64_t record_offset = 0;
+    int64_t block_offset = -1;  // Of the narrow column in a block; -1 for a wide one.
+  };
+  struct Block {
+    int64_t index = -1;
+    bool dirty = false;
+    bool referenced = false;
+    std::vector<char> data;
+  };
+
+  PagedTable(FileSystem* file_system, std::string path, const TableOptions& options);
+  absl::Status Init(const Hdf5Layout& layout, const std::vector<std::string>& names);
+
+  absl::Status MarkOpen();
+  absl::Status Corrupt(const Column& column, int64_t row) const;
+  void DefaultCell(int column, int64_t row, char* cell) const;
+  absl::Status WriteCells(absl::Span<const WritePiece> pieces);
+
+  // The rest needs blocks_mutex_.
+  absl::StatusOr<Block*> GetBlock(int64_t index);
+  absl::Status MoveBlock(Block* block, bool write);
+  absl::Status FlushBlocks();
+  char* BlockCell(Block* block, const Column& column, int64_t row) const;
+  uint64_t* BlockChecksums(Block* block, int64_t row) const;
+
+  FileSystem* const file_system_;
+  const std::string path_;
+  const TableOptions options_;
+  TableSpec spec_;
+  std::unique_ptr<File> lock_;  // Held while open for writing.
+  std::unique_ptr<File> file_;
+  bool clean_when_opened_ = true;
+  std::vector<Column> columns_;
+  int64_t record_bytes_ = 0;
+  int64_t header_offset_ = 0;
+  int64_t checksums_offset_ = 0;
+  int64_t block_checksums_offset_ = 0;
+  int64_t block_bytes_ = 0;
+
+  std::mutex open_mutex_;
+  bool marked_open_ = false;  // The file says that it is being written.
+
+  std::mutex blocks_mutex_;
+  std::vector<std::unique_ptr<Block>> blocks_;
+  absl::flat_hash_map<int64_t, int> block_of_;  // Block index -> position in blocks_.
+  size_t max_blocks_ = 0;
+  size_t block_hand_ = 0;
+
+  mutable std::mutex stats_mutex_;
+  TableStats stats_;
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_PROTOTYPES_PAGED_TABLE_H_

@@ -1,0 +1,338 @@
+#include "prototypes/prototype_store.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/random.h"
+#include "base/status_macros.h"
+#include "prototypes/paged_table.h"
+#include "prototypes/row_cache.h"
+
+namespace protopage {
+namespace {
+
+constexpr char kKind[] = "prototypes";
+// Columns of the table; without momentum, last_step comes second.
+constexpr int kRows = 0;
+constexpr int kMomentum = 1;
+
+int LastStepColumn(RowState state) { return state == RowState::kMomentum ? 2 : 1; }
+
+const char* RowStateName(RowState state) {
+  return state == RowState::kMomentum ? "momentum" : "none";
+}
+
+TableOptions MakeTableOptions(uint64_t seed, int64_t dim, const PrototypeStoreOptions& options) {
+  TableOptions table;
+  table.read_only = options.read_only;
+  // A block of 128 classes is 4 KiB, a row and its momentum at D = 512 as much.
+  table.block_cache_bytes = options.cache_bytes / 8;
+  table.default_cell = [seed, dim](int64_t row, void* cell) {
+    InitialPrototype(seed, row, absl::MakeSpan(static_cast<float*>(cell), dim));
+  };
+  return table;
+}
+
+RowCacheOptions MakeCacheOptions(const PrototypeStoreOptions& options) {
+  RowCacheOptions cache;
+  cache.cache_bytes = options.cache_bytes - options.cache_bytes / 8;
+  cache.read_only = options.read_only;
+  return cache;
+}
+
+FileSystem* FileSystemOf(const PrototypeStoreOptions& options) {
+  return options.file_system == nullptr ? DefaultFileSystem() : options.file_system;
+}
+
+absl::Status CheckShape(absl::string_view what, int64_t rows, int64_t columns, int64_t want_rows,
+                        int64_t want_columns) {
+  if (rows == want_rows && columns == want_columns) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      what, " are [", rows, ", ", columns, "], expected [", want_rows, ", ", want_columns, "]"));
+}
+
+}  // namespace
+
+void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row) {
+  RandomStream random(seed, RandomPurpose::kPrototypeInit, static_cast<uint64_t>(id));
+  double square = 0;
+  for (float& x : row) {
+    x = random.Normal();
+    square += double{x} * x;
+  }
+  // All zeros has probability zero, but a row must be a unit vector.
+  if (square == 0) {
+    row[0] = 1;
+    return;
+  }
+  const double scale = 1 / std::sqrt(square);
+  for (float& x : row) x = static_cast<float>(x * scale);
+}
+
+absl::Status RestoreCopy(FileSystem* file_system, const std::string& from, const std::string& to) {
+  return CopyFileAtomically(file_system, from, to);
+}
+
+PrototypeStore::PrototypeStore(std::string path, PrototypeStoreSpec spec, bool read_only)
+    : path_(std::move(path)), spec_(spec), read_only_(read_only) {}
+
+PrototypeStore::~PrototypeStore() = default;
+
+absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
+    const std::string& path, const PrototypeStoreSpec& spec, const PrototypeStoreOptions& options) {
+  PrototypeStoreSpec full = spec;
+  if (full.capacity == 0) full.capacity = full.num_classes;
+  // Bounds keep all byte offsets far inside int64.
+  constexpr int64_t kMaxCapacity = int64_t{1} << 40, kMaxDim = int64_t{1} << 20;
+  if (full.num_classes < 1 || full.capacity < full.num_classes || full.capacity > kMaxCapacity) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": num_classes ", full.num_classes, " with capacity ", full.capacity,
+                     "; allowed are 1 <= num_classes <= capacity <= ", kMaxCapacity));
+  }
+  if (full.dim < 1 || full.dim > kMaxDim) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": dim ", full.dim, " is outside [1, ", kMaxDim, "]"));
+  }
+  TableSpec table;
+  table.kind = kKind;
+  table.num_rows = full.num_classes;
+  table.capacity = full.capacity;
+  table.columns.push_back({"prototypes", CellType::kFloat32, full.dim});
+  if (full.row_state == RowState::kMomentum) {
+    table.columns.push_back({"momentum", CellType::kFloat32, full.dim});
+  }
+  table.columns.push_back({"last_step", CellType::kInt64, 1});
+  table.other_datasets.push_back({"dropped", CellType::kUint8, 1});
+  table.integers["dim"] = full.dim;
+  table.integers["rows_per_class"] = 1;
+  table.integers["seed"] = static_cast<int64_t>(full.seed);
+  table.texts["dtype"] = "float32";
+  table.texts["row_state"] = RowStateName(full.row_state);
+
+  std::unique_ptr<PrototypeStore> store(new PrototypeStore(path, full, options.read_only));
+  ASSIGN_OR_RETURN(store->table_,
+                   PagedTable::Create(FileSystemOf(options), path, table,
+                                      MakeTableOptions(full.seed, full.dim, options)));
+  store->cache_ = std::make_unique<RowCache>(store->table_.get(), MakeCacheOptions(options));
+  return store;
+}
+
+absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
+    const std::string& path, const PrototypeStoreOptions& options) {
+  PrototypeStoreSpec spec;
+  TableOptions table_options;
+  // The seed and the size of a row are in the file, so the default cells are known only then.
+  const auto seed_and_dim = std::make_shared<std::pair<uint64_t, int64_t>>();
+  table_options = MakeTableOptions(0, 0, options);
+  table_options.default_cell = [seed_and_dim](int64_t row, void* cell) {
+    InitialPrototype(seed_and_dim->first, row,
+                     absl::MakeSpan(static_cast<float*>(cell), seed_and_dim->second));
+  };
+  const auto choose = [&](const Hdf5Layout& layout) -> absl::StatusOr<std::vector<std::string>> {
+    for (const char* name : {"num_classes", "dim", "rows_per_class", "seed"}) {
+      if (layout.integers.count(name) == 0) {
+        return absl::DataLossError(absl::StrCat(path, ": attribute '", name, "' is missing"));
+      }
+    }
+    for (const char* name : {"dtype", "row_state"}) {
+      if (layout.texts.count(name) == 0) {
+        return absl::DataLossError(absl::StrCat(path, ": attribute '", name, "' is missing"));
+      }
+    }
+    const std::string& dtype = layout.texts.at("dtype");
+    const std::string& row_state = layout.texts.at("row_state");
+    if (dtype != "float32" || layout.integers.at("rows_per_class") != 1) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          path, ": dtype '", dtype, "' with rows_per_class ", layout.integers.at("rows_per_class"),
+          "; this program reads 'float32' with 1"));
+    }
+    if (row_state != "momentum" && row_state != "none") {
+      return absl::FailedPreconditionError(absl::StrCat(
+          path, ": row_state '", row_state, "'; this program reads 'momentum' and 'none'"));
+    }
+    spec.row_state = row_state == "momentum" ? RowState::kMomentum : RowState::kNone;
+    spec.dim = layout.integers.at("dim");
+    spec.seed = static_cast<uint64_t>(layout.integers.at("seed"));
+    *seed_and_dim = {spec.seed, spec.dim};
+    std::vector<std::string> names = {"prototypes"};
+    if (spec.row_state == RowState::kMomentum) names.push_back("momentum");
+    names.push_back("last_step");
+    return names;
+  };
+  ASSIGN_OR_RETURN(std::unique_ptr<PagedTable> table,
+                   PagedTable::Open(FileSystemOf(options), path, kKind, table_options, choose));
+  spec.num_classes = table->spec().num_rows;
+  spec.capacity = table->spec().capacity;
+  for (const TableColumn& column : table->spec().columns) {
+    const bool is_step = column.name == "last_step";
+    const CellType type = is_step ? CellType::kInt64 : CellType::kFloat32;
+    const int64_t width = is_step ? 1 : spec.dim;
+    if (column.type != type || column.width != width) {
+      return absl::DataLossError(absl::StrCat(path, ": dataset '", column.name,
+                                              "' has another type or width than the attributes "
+                                              "say (dim ",
+                                              spec.dim, ")"));
+    }
+  }
+  std::unique_ptr<PrototypeStore> store(new PrototypeStore(path, spec, options.read_only));
+  store->clean_when_opened_ = table->clean_when_opened();
+  store->table_ = std::move(table);
+  store->cache_ = std::make_unique<RowCache>(store->table_.get(), MakeCacheOptions(options));
+  return store;
+}
+
+absl::Status PrototypeStore::CheckIds(absl::Span<const ClassId> ids) const {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= spec_.num_classes) {
+      return absl::OutOfRangeError(absl::StrCat(path_, ": id ", ids[i], " at position ", i,
+                                                " is outside [0, ", spec_.num_classes, ")"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PrototypeStore::CheckWritable(absl::Span<const ClassId> ids) const {
+  if (read_only_) {
+    return absl::FailedPreconditionError(absl::StrCat(path_, ": opened read-only"));
+  }
+  RETURN_IF_ERROR(CheckIds(ids));
+  std::vector<ClassId> sorted(ids.begin(), ids.end());
+  std::sort(sorted.begin(), sorted.end());
+  const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+  if (twice == sorted.end()) return absl::OkStatus();
+  const auto first = std::find(ids.begin(), ids.end(), *twice);
+  const auto second = std::find(first + 1, ids.end(), *twice);
+  return absl::InvalidArgumentError(absl::StrCat(path_, ": id ", *twice, " at positions ",
+                                                 first - ids.begin(), " and ", second - ids.begin(),
+                                                 "; ids to scatter must be distinct"));
+}
+
+absl::Status PrototypeStore::Gather(absl::Span<const ClassId> ids, RowMatrixRef out) {
+  RETURN_IF_ERROR(CheckShape("rows", out.rows(), out.cols(), ids.size(), spec_.dim));
+  RETURN_IF_ERROR(CheckIds(ids));
+  const int64_t bytes = table_->cell_bytes(kRows);
+  return cache_->Read(ids, /*unpin=*/false, [&](size_t i, const char* record) {
+    std::memcpy(out.row(i).data(), record, bytes);
+  });
+}
+
+absl::Status PrototypeStore::Scatter(absl::Span<const ClassId> ids, ConstRowMatrixRef rows) {
+  RETURN_IF_ERROR(CheckShape("rows", rows.rows(), rows.cols(), ids.size(), spec_.dim));
+  RETURN_IF_ERROR(CheckWritable(ids));
+  const int64_t bytes = table_->cell_bytes(kRows);
+  return cache_->Write(ids, RowCache::kPart, [&](size_t i, char* record) {
+    std::memcpy(record, rows.row(i).data(), bytes);
+  });
+}
+
+absl::Status PrototypeStore::GatherStep(absl::Span<const ClassId> ids, StepRows* out) {
+  RETURN_IF_ERROR(CheckIds(ids));
+  const bool momentum = spec_.row_state == RowState::kMomentum;
+  const int64_t count = static_cast<int64_t>(ids.size());
+  out->rows.resize(count, spec_.dim);
+  out->momentum.resize(momentum ? count : 0, momentum ? spec_.dim : 0);
+  out->last_step.resize(count);
+  const int64_t bytes = table_->cell_bytes(kRows);
+  const int64_t step_offset = table_->record_offset(LastStepColumn(spec_.row_state));
+  return cache_->Read(ids, /*unpin=*/true, [&](size_t i, const char* record) {
+    std::memcpy(out->rows.row(i).data(), record, bytes);
+    if (momentum) {
+      std::memcpy(out->momentum.row(i).data(), record + table_->record_offset(kMomentum), bytes);
+    }
+    int64_t next_step;
+    std::memcpy(&next_step, record + step_offset, sizeof(next_step));
+    out->last_step[i] = next_step - 1;
+  });
+}
+
+absl::Status PrototypeStore::ScatterStep(absl::Span<const ClassId> ids, const StepRows& rows,
+                                         int64_t step) {
+  const bool momentum = spec_.row_state == RowState::kMomentum;
+  RETURN_IF_ERROR(CheckShape("rows", rows.rows.rows(), rows.rows.cols(), ids.size(), spec_.dim));
+  if (momentum) {
+    RETURN_IF_ERROR(
+        CheckShape("momentum", rows.momentum.rows(), rows.momentum.cols(), ids.size(), spec_.dim));
+  }
+  if (step < 0) {
+    return absl::InvalidArgumentError(absl::StrCat("step ", step, " is negative"));
+  }
+  RETURN_IF_ERROR(CheckWritable(ids));
+  const int64_t bytes = table_->cell_bytes(kRows);
+  const int64_t step_offset = table_->record_offset(LastStepColumn(spec_.row_state));
+  const int64_t next_step = step + 1;
+  return cache_->Write(ids, RowCache::kWhole, [&](size_t i, char* record) {
+    std::memset(record + bytes, 0, table_->record_bytes() - bytes);
+    std::memcpy(record, rows.rows.row(i).data(), bytes);
+    if (momentum) {
+      std::memcpy(record + table_->record_offset(kMomentum), rows.momentum.row(i).data(), bytes);
+    }
+    std::memcpy(record + step_offset, &next_step, sizeof(next_step));
+  });
+}
+
+absl::Status PrototypeStore::Prefetch(absl::Span<const ClassId> ids) {
+  RETURN_IF_ERROR(CheckIds(ids));
+  return cache_->Pin(ids);
+}
+
+absl::Status PrototypeStore::ReadRange(ClassId first, RowMatrixRef out) {
+  RETURN_IF_ERROR(CheckShape("rows", out.rows(), out.cols(), out.rows(), spec_.dim));
+  const int64_t count = out.rows();
+  if (count == 0) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckIds({first, first + count - 1}));
+  if (out.outerStride() == spec_.dim) return cache_->ReadColumn(kRows, first, count, out.data());
+  RowMatrixXf packed(count, spec_.dim);
+  RETURN_IF_ERROR(cache_->ReadColumn(kRows, first, count, packed.data()));
+  out = packed;
+  return absl::OkStatus();
+}
+
+absl::Status PrototypeStore::WriteRange(ClassId first, ConstRowMatrixRef rows) {
+  RETURN_IF_ERROR(CheckShape("rows", rows.rows(), rows.cols(), rows.rows(), spec_.dim));
+  if (read_only_) {
+    return absl::FailedPreconditionError(absl::StrCat(path_, ": opened read-only"));
+  }
+  const int64_t count = rows.rows();
+  if (count == 0) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckIds({first, first + count - 1}));
+  if (rows.outerStride() == spec_.dim) {
+    return cache_->WriteColumn(kRows, first, count, rows.data());
+  }
+  const RowMatrixXf packed = rows;
+  return cache_->WriteColumn(kRows, first, count, packed.data());
+}
+
+absl::Status PrototypeStore::ResetState() {
+  if (read_only_) {
+    return absl::FailedPreconditionError(absl::StrCat(path_, ": opened read-only"));
+  }
+  for (int column = kRows + 1; column <= LastStepColumn(spec_.row_state); ++column) {
+    RETURN_IF_ERROR(cache_->ClearColumn(column));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PrototypeStore::Flush() { return cache_->Flush(); }
+
+absl::Status PrototypeStore::SaveCopy(const std::string& path) { return cache_->SaveCopy(path); }
+
+PrototypeStoreStats PrototypeStore::stats() const {
+  const RowCacheStats cache = cache_->stats();
+  const TableStats table = table_->stats();
+  PrototypeStoreStats stats;
+  stats.hits = cache.hits;
+  stats.misses = cache.misses;
+  stats.rows_read = table.rows_read;
+  stats.rows_written = table.rows_written;
+  stats.bytes_read = table.bytes_read;
+  stats.bytes_written = table.bytes_written;
+  stats.cached_rows = cache.cached_rows;
+  stats.dirty_rows = cache.dirty_rows;
+  stats.cache_bytes = cache.bytes;
+  return stats;
+}
+
+}  // namespace protopage

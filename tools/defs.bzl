@@ -56,7 +56,10 @@ def protopage_cc_library(name, copts = [], deps = [], visibility = None, **kwarg
     )
 
 def protopage_cc_binary(name, copts = [], deps = [], visibility = None, **kwargs):
-    """cc_binary with the settings of the project: all but libc is linked statically."""
+    """cc_binary with the settings of the project: all but glibc is linked statically.
+
+    A test, <name>_dynamic_libraries_test, holds that.
+    """
     native.cc_binary(
         name = name,
         copts = _copts(copts),
@@ -65,6 +68,22 @@ def protopage_cc_binary(name, copts = [], deps = [], visibility = None, **kwargs
         visibility = _labels(visibility),
         deps = _labels(deps),
         **kwargs
+    )
+    protopage_dynamic_libraries_test(
+        name = name + "_dynamic_libraries_test",
+        binary = name,
+    )
+
+def protopage_dynamic_libraries_test(name, binary):
+    """Fails if `binary` needs shared libraries that a plain Linux system may not have."""
+    native.sh_test(
+        name = name,
+        size = "small",
+        srcs = [_label("//tools:dynamic_libraries_test.sh")],
+        args = ["$(location {})".format(_label(binary))],
+        data = [_label(binary)],
+        # A sanitizer is a shared library.
+        tags = ["noasan", "noubsan"],
     )
 
 def protopage_cc_test(name, copts = [], deps = [], size = "small", **kwargs):
@@ -101,6 +120,8 @@ _ISAS = {
             "-march=x86-64-v4",
             # GCC prefers 256 bits on most CPUs; who asks for these kernels wants 512.
             "-mprefer-vector-width=512",
+            # GCC 12 takes its own _mm512_undefined_ps() for a mistake.
+            "-Wno-maybe-uninitialized",
         ],
         mangled = "6avx512",
     ),

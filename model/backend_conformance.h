@@ -1,0 +1,58 @@
+// The conformance suite: what every backend must do, against plain loops in double
+// (model/reference_ops.h). A backend's test is one file:
+//
+//   INSTANTIATE_TEST_SUITE_P(Cpu, BackendConformanceTest,
+//                            testing::Values(BackendFactory{"avx2", [] { return NewBackend(); }}),
+//                            BackendFactoryName);
+//
+// Tensors are filled and read through CopyToDevice and CopyToHost only. Tolerances follow from
+// float epsilon and the lengths of sums: for a sum of n products the error bound of any order
+// of summation, (n + few) epsilon sum |a b|.
+#ifndef PROTOPAGE_MODEL_BACKEND_CONFORMANCE_H_
+#define PROTOPAGE_MODEL_BACKEND_CONFORMANCE_H_
+
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "gtest/gtest.h"
+#include "model/backend.h"
+
+namespace protopage {
+
+struct BackendFactory {
+  std::string name;  // Letters, digits and underscores.
+  std::function<absl::StatusOr<std::unique_ptr<Backend>>()> create;
+};
+std::string BackendFactoryName(const testing::TestParamInfo<BackendFactory>& info);
+void PrintTo(const BackendFactory& factory, std::ostream* os);  // For GoogleTest.
+
+class BackendConformanceTest : public testing::TestWithParam<BackendFactory> {
+ protected:
+  void SetUp() override;
+
+  Tensor Upload(const Shape& shape, const std::vector<float>& values);
+  Tensor UploadInts(const Shape& shape, const std::vector<int32_t>& values);
+  Tensor Empty(const Shape& shape);  // Filled with NaN: what is not written shows.
+  std::vector<float> Download(const Tensor& x);
+  std::vector<int32_t> DownloadInts(const Tensor& x);
+  bool AllFinite(const std::vector<Tensor>& tensors);
+
+  std::unique_ptr<Backend> backend_;
+};
+
+// The bytes of every output of every operation, on fixed inputs that are large enough to be cut
+// into several blocks: equal for two runs, and for any number of threads.
+struct OperationOutput {
+  std::string name;
+  std::vector<uint8_t> bytes;
+};
+absl::StatusOr<std::vector<OperationOutput>> RunEveryOperation(Backend& backend);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_BACKEND_CONFORMANCE_H_

@@ -15,8 +15,7 @@ Image Noise(int width, int height, int channels) {
   Image image;
   image.Reset(width, height, channels);
   RandomStream random(3, RandomPurpose::kTest, 0);
-  for (uint8_t& p : image.pixels)
-    p = static_cast<uint8_t>(1 + random.Below(255));
+  for (uint8_t& p : image.pixels) p = static_cast<uint8_t>(1 + random.Below(255));
   return image;
 }
 
@@ -40,8 +39,7 @@ TEST(AugmentTest, FlipMirrorsEveryRow) {
   AugmentConfig config = AugmentConfig::None();
   config.flip = 1;
   const Image in{3, 2, 1, {1, 2, 3, 4, 5, 6}};
-  EXPECT_EQ(Apply(config, 0, in).pixels,
-            (std::vector<uint8_t>{3, 2, 1, 6, 5, 4}));
+  EXPECT_EQ(Apply(config, 0, in).pixels, (std::vector<uint8_t>{3, 2, 1, 6, 5, 4}));
 }
 
 TEST(AugmentTest, FlipOfOneHalfComesAboutHalfOfTheTime) {
@@ -49,8 +47,7 @@ TEST(AugmentTest, FlipOfOneHalfComesAboutHalfOfTheTime) {
   config.flip = 0.5;
   const Image in{2, 1, 1, {1, 2}};
   int flipped = 0;
-  for (int step = 0; step < 1000; ++step)
-    flipped += Apply(config, step, in).pixels[0] == 2;
+  for (int step = 0; step < 1000; ++step) flipped += Apply(config, step, in).pixels[0] == 2;
   // Five standard deviations of a binomial are 79.
   EXPECT_NEAR(flipped, 500, 79);
 }
@@ -71,10 +68,8 @@ TEST(AugmentTest, PadCropMovesTheImage) {
         for (int y = 0; y < 6 && same; ++y) {
           for (int x = 0; x < 8 && same; ++x) {
             for (int c = 0; c < 3; ++c) {
-              const bool inside =
-                  x - dx >= 0 && x - dx < 8 && y - dy >= 0 && y - dy < 6;
-              const int expected =
-                  inside ? in.pixels[((y - dy) * 8 + x - dx) * 3 + c] : 0;
+              const bool inside = x - dx >= 0 && x - dx < 8 && y - dy >= 0 && y - dy < 6;
+              const int expected = inside ? in.pixels[((y - dy) * 8 + x - dx) * 3 + c] : 0;
               same = same && out.pixels[(y * 8 + x) * 3 + c] == expected;
             }
           }
@@ -134,8 +129,7 @@ TEST(AugmentTest, ScaleAndShearKeepConstantImages) {
   Image in;
   in.Reset(13, 9, 3);
   std::fill(in.pixels.begin(), in.pixels.end(), 77);
-  for (int step = 0; step < 20; ++step)
-    EXPECT_EQ(Apply(config, step, in).pixels, in.pixels);
+  for (int step = 0; step < 20; ++step) EXPECT_EQ(Apply(config, step, in).pixels, in.pixels);
 }
 
 TEST(AugmentTest, ContrastAndBrightnessKeepTheOrderOfGreys) {
@@ -162,8 +156,7 @@ TEST(AugmentTest, NoiseStaysBelowItsAmplitude) {
   std::fill(in.pixels.begin(), in.pixels.end(), 128);
   int largest = 0;
   for (int step = 0; step < 20; ++step) {
-    for (uint8_t p : Apply(config, step, in).pixels)
-      largest = std::max(largest, std::abs(p - 128));
+    for (uint8_t p : Apply(config, step, in).pixels) largest = std::max(largest, std::abs(p - 128));
   }
   EXPECT_GT(largest, 10);
   EXPECT_LE(largest, 26);
@@ -196,16 +189,14 @@ TEST(AugmentTest, BitsArePinned) {
   config.brightness = 0.1;
   config.noise = 0.1;
   uint64_t hash = 1469598103934665603u;  // FNV-1a
-  for (uint8_t p : Apply(config, 42, Noise(16, 16, 3)).pixels)
-    hash = (hash ^ p) * 1099511628211u;
+  for (uint8_t p : Apply(config, 42, Noise(16, 16, 3)).pixels) hash = (hash ^ p) * 1099511628211u;
   EXPECT_EQ(hash, 2083673578122017556u);
 }
 
 TEST(AugmentTest, ConfigRejectsAProbabilityAboveOne) {
   AugmentConfig config;
-  EXPECT_THAT(
-      ReadConfig(nlohmann::json{{"flip", 1.5}}, "data.augment", config),
-      StatusIs(absl::StatusCode::kInvalidArgument, "data.augment.flip"));
+  EXPECT_THAT(ReadConfig(nlohmann::json{{"flip", 1.5}}, "data.augment", config),
+              StatusIs(absl::StatusCode::kInvalidArgument, "data.augment.flip"));
 }
 
 }  // namespace

@@ -33,16 +33,11 @@ Layout LayoutOf(bool hundred, bool train) {
             2,
             100};
   }
-  Layout layout = {"CIFAR-10",
-                   "cifar-10-batches-bin",
-                   {"test_batch.bin"},
-                   "batches.meta.txt",
-                   1,
+  Layout layout = {"CIFAR-10", "cifar-10-batches-bin", {"test_batch.bin"}, "batches.meta.txt", 1,
                    10};
   if (train) {
     layout.files.clear();
-    for (int i = 1; i <= 5; ++i)
-      layout.files.push_back(absl::StrCat("data_batch_", i, ".bin"));
+    for (int i = 1; i <= 5; ++i) layout.files.push_back(absl::StrCat("data_batch_", i, ".bin"));
   }
   return layout;
 }
@@ -53,12 +48,9 @@ class CifarSource : public ImageSource {
   int64_t num_classes() const override { return num_classes_; }
   ClassId Label(int64_t record) const override { return labels_[record]; }
   int Domain(int64_t) const override { return 0; }
-  const std::vector<std::string>& domain_names() const override {
-    return domains_;
-  }
+  const std::vector<std::string>& domain_names() const override { return domains_; }
   std::string ClassName(ClassId label) const override {
-    return label < static_cast<ClassId>(names_.size()) ? names_[label]
-                                                       : absl::StrCat(label);
+    return label < static_cast<ClassId>(names_.size()) ? names_[label] : absl::StrCat(label);
   }
   std::string RecordName(int64_t record) const override {
     size_t file = 0;
@@ -67,25 +59,21 @@ class CifarSource : public ImageSource {
   }
   absl::Status Read(int64_t record, Image* image) const override {
     image->Reset(kSide, kSide, 3);
-    std::memcpy(image->pixels.data(), &pixels_[record * kPixelBytes],
-                kPixelBytes);
+    std::memcpy(image->pixels.data(), &pixels_[record * kPixelBytes], kPixelBytes);
     return absl::OkStatus();
   }
   std::string Description() const override {
-    return absl::StrCat(title_, ": ", size(), " images of ", num_classes_,
-                        " classes");
+    return absl::StrCat(title_, ": ", size(), " images of ", num_classes_, " classes");
   }
 
-  absl::Status ReadFrom(FileSystem* fs, const std::string& path,
-                        const Layout& layout) {
+  absl::Status ReadFrom(FileSystem* fs, const std::string& path, const Layout& layout) {
     ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, path));
     const int64_t record_bytes = layout.label_bytes + kPixelBytes;
     const int64_t bytes = static_cast<int64_t>(content.size());
     if (bytes == 0 || bytes % record_bytes != 0) {
-      return absl::DataLossError(
-          absl::StrCat(path, ": ", bytes, " bytes are not a multiple of the ",
-                       record_bytes, " of a ", layout.title,
-                       " record; the file is truncated or of another kind"));
+      return absl::DataLossError(absl::StrCat(
+          path, ": ", bytes, " bytes are not a multiple of the ", record_bytes, " of a ",
+          layout.title, " record; the file is truncated or of another kind"));
     }
     files_.push_back(BaseName(path));
     first_.push_back(size());
@@ -93,13 +81,12 @@ class CifarSource : public ImageSource {
     int64_t target = static_cast<int64_t>(pixels_.size());
     pixels_.resize(target + count * kPixelBytes);
     for (int64_t i = 0; i < count; ++i) {
-      const uint8_t* p =
-          reinterpret_cast<const uint8_t*>(content.data()) + i * record_bytes;
+      const uint8_t* p = reinterpret_cast<const uint8_t*>(content.data()) + i * record_bytes;
       const int label = p[layout.label_bytes - 1];
       if (label >= layout.num_classes) {
-        return absl::DataLossError(absl::StrCat(
-            path, ": record ", i, " has label ", label, "; ", layout.title,
-            " labels are 0 to ", layout.num_classes - 1));
+        return absl::DataLossError(absl::StrCat(path, ": record ", i, " has label ", label, "; ",
+                                                layout.title, " labels are 0 to ",
+                                                layout.num_classes - 1));
       }
       labels_.push_back(static_cast<uint8_t>(label));
       p += layout.label_bytes;
@@ -126,12 +113,11 @@ class CifarSource : public ImageSource {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenCifar(
-    FileSystem* fs, const std::string& data_dir, const std::string& dataset,
-    bool train) {
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenCifar(FileSystem* fs, const std::string& data_dir,
+                                                       const std::string& dataset, bool train) {
   if (dataset != "cifar10" && dataset != "cifar100") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "dataset \"", dataset, "\": allowed are cifar10 and cifar100"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("dataset \"", dataset, "\": allowed are cifar10 and cifar100"));
   }
   const Layout layout = LayoutOf(dataset == "cifar100", train);
   std::string folder = JoinPath(data_dir, layout.folder);
@@ -145,12 +131,11 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenCifar(
   for (const std::string& file : layout.files) {
     const std::string path = JoinPath(folder, file);
     if (!fs->Exists(path)) {
-      return absl::NotFoundError(absl::StrCat(
-          path, " is missing: data_dir must hold ", layout.folder, "/ of the ",
-          layout.title, " binary version (", layout.files[0],
-          layout.files.size() > 1 ? absl::StrCat(" to ", layout.files.back())
-                                  : "",
-          "), as unpacked from https://www.cs.toronto.edu/~kriz/cifar.html"));
+      return absl::NotFoundError(
+          absl::StrCat(path, " is missing: data_dir must hold ", layout.folder, "/ of the ",
+                       layout.title, " binary version (", layout.files[0],
+                       layout.files.size() > 1 ? absl::StrCat(" to ", layout.files.back()) : "",
+                       "), as unpacked from https://www.cs.toronto.edu/~kriz/cifar.html"));
     }
     RETURN_IF_ERROR(source->ReadFrom(fs, path, layout));
   }
@@ -161,8 +146,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenCifar(
     ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, names_path));
     std::vector<std::string> names =
         absl::StrSplit(text, absl::ByAnyChar("\r\n"), absl::SkipEmpty());
-    if (static_cast<int>(names.size()) == layout.num_classes)
-      source->names_ = std::move(names);
+    if (static_cast<int>(names.size()) == layout.num_classes) source->names_ = std::move(names);
   }
   return source;
 }

@@ -26,9 +26,8 @@ namespace protopage {
 // or "cifar100". Errors: NotFound (with the names looked for), DataLoss (a size
 // that is no multiple of the record, a label out of range: file and record are
 // named).
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenCifar(
-    FileSystem* fs, const std::string& data_dir, const std::string& dataset,
-    bool train);
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenCifar(FileSystem* fs, const std::string& data_dir,
+                                                       const std::string& dataset, bool train);
 
 }  // namespace protopage
 

@@ -25,15 +25,13 @@ std::string Record(const std::string& label_bytes) {
 class CifarSourceTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    dir_ = JoinPath(
-        ::testing::TempDir(),
-        ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    dir_ = JoinPath(::testing::TempDir(),
+                    ::testing::UnitTest::GetInstance()->current_test_info()->name());
     ASSERT_OK(fs_->CreateDirectories(JoinPath(dir_, "cifar-10-batches-bin")));
     ASSERT_OK(fs_->CreateDirectories(JoinPath(dir_, "cifar-100-binary")));
     for (int i = 1; i <= 5; ++i) {
       Write(absl::StrCat("cifar-10-batches-bin/data_batch_", i, ".bin"),
-            Record(std::string(1, static_cast<char>(i))) +
-                Record(std::string(1, '\x9')));
+            Record(std::string(1, static_cast<char>(i))) + Record(std::string(1, '\x9')));
     }
     Write("cifar-10-batches-bin/test_batch.bin", Record(std::string(1, '\0')));
     Write("cifar-10-batches-bin/batches.meta.txt",
@@ -73,8 +71,7 @@ TEST_F(CifarSourceTest, InterleavesThePlanes) {
   EXPECT_EQ(image.height, 32);
   ASSERT_EQ(image.channels, 3);
   for (int k = 0; k < 1024; ++k) {
-    for (int p = 0; p < 3; ++p)
-      ASSERT_EQ(image.pixels[3 * k + p], (64 * p + k) % 251);
+    for (int p = 0; p < 3; ++p) ASSERT_EQ(image.pixels[3 * k + p], (64 * p + k) % 251);
   }
 }
 
@@ -89,32 +86,26 @@ TEST_F(CifarSourceTest, Cifar100LabelsAreTheFineOnes) {
 }
 
 TEST_F(CifarSourceTest, TakesTheInnerFolderToo) {
-  ASSERT_OK_AND_ASSIGN(
-      auto source,
-      OpenCifar(fs_, JoinPath(dir_, "cifar-100-binary"), "cifar100", true));
+  ASSERT_OK_AND_ASSIGN(auto source,
+                       OpenCifar(fs_, JoinPath(dir_, "cifar-100-binary"), "cifar100", true));
   EXPECT_EQ(source->size(), 1);
 }
 
 TEST_F(CifarSourceTest, MissingFileSaysWhatIsLookedFor) {
-  EXPECT_THAT(
-      OpenCifar(fs_, "/nowhere", "cifar10", true),
-      StatusIs(absl::StatusCode::kNotFound,
-               "/nowhere/cifar-10-batches-bin/data_batch_1.bin is missing"));
-  EXPECT_THAT(
-      OpenCifar(fs_, "/nowhere", "cifar100", true),
-      StatusIs(absl::StatusCode::kNotFound, "cifar-100-binary/train.bin"));
-  ASSERT_OK(
-      fs_->Remove(JoinPath(dir_, "cifar-10-batches-bin/data_batch_4.bin")));
-  EXPECT_THAT(
-      OpenCifar(fs_, dir_, "cifar10", true),
-      StatusIs(absl::StatusCode::kNotFound, "data_batch_4.bin is missing"));
+  EXPECT_THAT(OpenCifar(fs_, "/nowhere", "cifar10", true),
+              StatusIs(absl::StatusCode::kNotFound,
+                       "/nowhere/cifar-10-batches-bin/data_batch_1.bin is missing"));
+  EXPECT_THAT(OpenCifar(fs_, "/nowhere", "cifar100", true),
+              StatusIs(absl::StatusCode::kNotFound, "cifar-100-binary/train.bin"));
+  ASSERT_OK(fs_->Remove(JoinPath(dir_, "cifar-10-batches-bin/data_batch_4.bin")));
+  EXPECT_THAT(OpenCifar(fs_, dir_, "cifar10", true),
+              StatusIs(absl::StatusCode::kNotFound, "data_batch_4.bin is missing"));
 }
 
 TEST_F(CifarSourceTest, TruncatedFileIsNamed) {
   Write("cifar-100-binary/test.bin", Record("\x5\x7").substr(0, 3000));
   EXPECT_THAT(OpenCifar(fs_, dir_, "cifar100", false),
-              StatusIs(absl::StatusCode::kDataLoss,
-                       "test.bin: 3000 bytes are not a multiple"));
+              StatusIs(absl::StatusCode::kDataLoss, "test.bin: 3000 bytes are not a multiple"));
   Write("cifar-100-binary/test.bin", "");
   EXPECT_THAT(OpenCifar(fs_, dir_, "cifar100", false),
               StatusIs(absl::StatusCode::kDataLoss, "0 bytes"));
@@ -122,11 +113,9 @@ TEST_F(CifarSourceTest, TruncatedFileIsNamed) {
 
 TEST_F(CifarSourceTest, LabelOutOfRangeNamesTheRecord) {
   Write("cifar-100-binary/test.bin", Record("\x5\x7") + Record("\x5\x64"));
-  EXPECT_THAT(
-      OpenCifar(fs_, dir_, "cifar100", false),
-      StatusIs(
-          absl::StatusCode::kDataLoss,
-          "test.bin: record 1 has label 100; CIFAR-100 labels are 0 to 99"));
+  EXPECT_THAT(OpenCifar(fs_, dir_, "cifar100", false),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       "test.bin: record 1 has label 100; CIFAR-100 labels are 0 to 99"));
   Write("cifar-10-batches-bin/test_batch.bin", Record("\xff"));
   EXPECT_THAT(OpenCifar(fs_, dir_, "cifar10", false),
               StatusIs(absl::StatusCode::kDataLoss, "record 0 has label 255"));

@@ -24,8 +24,7 @@ ClassImages::ClassImages(const ImageSource& source, int domain) {
   // class ascend.
   for (int64_t record = size - 1; record >= 0; --record) {
     if (wanted(record)) {
-      records_[--begin_[source.Label(record) + 1]] =
-          static_cast<uint32_t>(record);
+      records_[--begin_[source.Label(record) + 1]] = static_cast<uint32_t>(record);
     }
   }
   // Entry c + 1 now holds the beginning of class c.

@@ -25,18 +25,12 @@ class ClassImages {
  public:
   explicit ClassImages(const ImageSource& source, int domain = kAnyDomain);
 
-  int64_t num_classes() const {
-    return static_cast<int64_t>(begin_.size()) - 1;
-  }
+  int64_t num_classes() const { return static_cast<int64_t>(begin_.size()) - 1; }
   // All records counted.
   int64_t size() const { return static_cast<int64_t>(records_.size()); }
-  int64_t Count(ClassId label) const {
-    return int64_t{begin_[label + 1]} - begin_[label];
-  }
+  int64_t Count(ClassId label) const { return int64_t{begin_[label + 1]} - begin_[label]; }
   // The i-th record of the class, i in [0, Count(label)).
-  int64_t Record(ClassId label, int64_t i) const {
-    return records_[begin_[label] + i];
-  }
+  int64_t Record(ClassId label, int64_t i) const { return records_[begin_[label] + i]; }
 
  private:
   std::vector<uint32_t> begin_;    // [num_classes + 1]

@@ -13,8 +13,7 @@ using ::testing::IsEmpty;
 
 std::vector<int64_t> RecordsOf(const ClassImages& images, ClassId label) {
   std::vector<int64_t> records;
-  for (int64_t i = 0; i < images.Count(label); ++i)
-    records.push_back(images.Record(label, i));
+  for (int64_t i = 0; i < images.Count(label); ++i) records.push_back(images.Record(label, i));
   return records;
 }
 

@@ -4,7 +4,6 @@
 #include <turbojpeg.h>
 
 #include <algorithm>
-#include <memory>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -13,51 +12,53 @@
 namespace protopage {
 namespace {
 
-absl::Status Damaged(absl::string_view name, absl::string_view kind,
-                     absl::string_view why) {
+absl::Status Damaged(absl::string_view name, absl::string_view kind, absl::string_view why) {
   return absl::DataLossError(absl::StrCat(name, ": damaged ", kind, ": ", why));
 }
 
 absl::Status CheckSize(absl::string_view name, int64_t width, int64_t height,
                        const DecodeOptions& options) {
   if (width * height > options.max_pixels) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        name, ": ", width, " x ", height, " pixels are more than the limit of ",
-        options.max_pixels));
+    return absl::ResourceExhaustedError(absl::StrCat(name, ": ", width, " x ", height,
+                                                     " pixels are more than the limit of ",
+                                                     options.max_pixels));
   }
   return absl::OkStatus();
 }
 
 // A decompressor a thread: making one costs more than decoding a small image. The API of
-// TurboJPEG catches libjpeg's longjmp itself.
-tjhandle ThreadDecompressor() {
-  struct Deleter {
-    void operator()(void* handle) const { tjDestroy(handle); }
-  };
-  thread_local std::unique_ptr<void, Deleter> handle(tjInitDecompress());
-  return handle.get();
-}
+// TurboJPEG catches libjpeg's longjmp itself, but the state that an error leaves behind can fail the
+// next image, so a decompressor ends with its first error.
+class ThreadDecompressor {
+ public:
+  ~ThreadDecompressor() { Drop(); }
+  tjhandle Get() {
+    if (handle_ == nullptr) handle_ = tjInitDecompress();
+    return handle_;
+  }
+  void Drop() {
+    if (handle_ != nullptr) tjDestroy(handle_);
+    handle_ = nullptr;
+  }
 
-absl::Status DecodeJpeg(absl::string_view bytes, absl::string_view name,
-                        const DecodeOptions& options, Image* image) {
-  const tjhandle handle = ThreadDecompressor();
-  if (handle == nullptr)
-    return absl::InternalError(
-        absl::StrCat(name, ": ", tjGetErrorStr2(handle)));
+ private:
+  tjhandle handle_ = nullptr;
+};
+
+absl::Status DecodeJpegWith(tjhandle handle, absl::string_view bytes, absl::string_view name,
+                            const DecodeOptions& options, Image* image) {
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
   int width = 0;
   int height = 0;
   int subsampling = 0;
   int colorspace = 0;
-  if (tjDecompressHeader3(handle, data, bytes.size(), &width, &height,
-                          &subsampling, &colorspace) != 0 &&
+  if (tjDecompressHeader3(handle, data, bytes.size(), &width, &height, &subsampling, &colorspace) !=
+          0 &&
       tjGetErrorCode(handle) == TJERR_FATAL) {
     return Damaged(name, "JPEG", tjGetErrorStr2(handle));
   }
   if (width <= 0 || height <= 0) return Damaged(name, "JPEG", "no size");
-  if (absl::Status status = CheckSize(name, width, height, options);
-      !status.ok())
-    return status;
+  if (absl::Status status = CheckSize(name, width, height, options); !status.ok()) return status;
   const bool grey = colorspace == TJCS_GRAY;
   const bool cmyk = colorspace == TJCS_CMYK || colorspace == TJCS_YCCK;
   std::vector<uint8_t> four;  // C M Y K of each pixel.
@@ -69,13 +70,11 @@ absl::Status DecodeJpeg(absl::string_view bytes, absl::string_view name,
   }
   // The accurate transform whatever the CPU, so that the bits are the same everywhere.
   if (tjDecompress2(handle, data, bytes.size(), out, width, 0, height,
-                    grey ? TJPF_GRAY : (cmyk ? TJPF_CMYK : TJPF_RGB),
-                    TJFLAG_ACCURATEDCT) != 0) {
+                    grey ? TJPF_GRAY : (cmyk ? TJPF_CMYK : TJPF_RGB), TJFLAG_ACCURATEDCT) != 0) {
     // libjpeg fills what is missing with grey and only warns; to train on that is worse than
     // to stop. Bytes between markers do no harm.
     const std::string why = tjGetErrorStr2(handle);
-    if (tjGetErrorCode(handle) == TJERR_FATAL ||
-        !absl::StrContains(why, "extraneous bytes")) {
+    if (tjGetErrorCode(handle) == TJERR_FATAL || !absl::StrContains(why, "extraneous bytes")) {
       return Damaged(name, "JPEG", why);
     }
   }
@@ -83,12 +82,21 @@ absl::Status DecodeJpeg(absl::string_view bytes, absl::string_view name,
     // Adobe's convention, which all writers follow: samples are inverted, 255 is no ink.
     for (int64_t i = 0; i < int64_t{width} * height; ++i) {
       for (int c = 0; c < 3; ++c) {
-        image->pixels[3 * i + c] =
-            static_cast<uint8_t>(four[4 * i + c] * four[4 * i + 3] / 255);
+        image->pixels[3 * i + c] = static_cast<uint8_t>(four[4 * i + c] * four[4 * i + 3] / 255);
       }
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status DecodeJpeg(absl::string_view bytes, absl::string_view name,
+                        const DecodeOptions& options, Image* image) {
+  thread_local ThreadDecompressor decompressor;
+  const tjhandle handle = decompressor.Get();
+  if (handle == nullptr) return absl::InternalError(absl::StrCat(name, ": no JPEG decoder"));
+  absl::Status status = DecodeJpegWith(handle, bytes, name, options, image);
+  if (!status.ok()) decompressor.Drop();
+  return status;
 }
 
 // The simplified API of libpng contains its longjmp itself.
@@ -99,18 +107,15 @@ absl::Status DecodePng(absl::string_view bytes, absl::string_view name,
   if (png_image_begin_read_from_memory(&png, bytes.data(), bytes.size()) == 0) {
     return Damaged(name, "PNG", png.message);
   }
-  if (absl::Status status = CheckSize(name, png.width, png.height, options);
-      !status.ok()) {
+  if (absl::Status status = CheckSize(name, png.width, png.height, options); !status.ok()) {
     png_image_free(&png);
     return status;
   }
   const bool grey = (png.format & PNG_FORMAT_FLAG_COLOR) == 0;
   png.format = grey ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;
-  image->Reset(static_cast<int>(png.width), static_cast<int>(png.height),
-               grey ? 1 : 3);
+  image->Reset(static_cast<int>(png.width), static_cast<int>(png.height), grey ? 1 : 3);
   const png_color white = {255, 255, 255};
-  if (png_image_finish_read(&png, &white, image->pixels.data(), 0, nullptr) ==
-      0) {
+  if (png_image_finish_read(&png, &white, image->pixels.data(), 0, nullptr) == 0) {
     return Damaged(name, "PNG", png.message);
   }
   return absl::OkStatus();
@@ -120,19 +125,14 @@ absl::Status DecodePng(absl::string_view bytes, absl::string_view name,
 
 absl::Status DecodeImage(absl::string_view bytes, absl::string_view name,
                          const DecodeOptions& options, Image* image) {
-  if (bytes.empty())
-    return absl::DataLossError(absl::StrCat(name, ": the file is empty"));
-  if (absl::StartsWith(bytes, "\xff\xd8"))
-    return DecodeJpeg(bytes, name, options, image);
-  if (absl::StartsWith(bytes, "\x89PNG"))
-    return DecodePng(bytes, name, options, image);
-  return absl::DataLossError(
-      absl::StrCat(name, ": neither a JPEG nor a PNG file"));
+  if (bytes.empty()) return absl::DataLossError(absl::StrCat(name, ": the file is empty"));
+  if (absl::StartsWith(bytes, "\xff\xd8")) return DecodeJpeg(bytes, name, options, image);
+  if (absl::StartsWith(bytes, "\x89PNG")) return DecodePng(bytes, name, options, image);
+  return absl::DataLossError(absl::StrCat(name, ": neither a JPEG nor a PNG file"));
 }
 
 bool HasImageExtension(absl::string_view name) {
-  return absl::EndsWithIgnoreCase(name, ".jpg") ||
-         absl::EndsWithIgnoreCase(name, ".jpeg") ||
+  return absl::EndsWithIgnoreCase(name, ".jpg") || absl::EndsWithIgnoreCase(name, ".jpeg") ||
          absl::EndsWithIgnoreCase(name, ".png");
 }
 
@@ -144,17 +144,15 @@ absl::StatusOr<std::string> EncodePng(const Image& image) {
   png.format = image.channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;
   png_alloc_size_t size = 0;
   std::string bytes;
-  if (png_image_write_to_memory(&png, nullptr, &size, 0, image.pixels.data(), 0,
-                                nullptr) != 0) {
+  if (png_image_write_to_memory(&png, nullptr, &size, 0, image.pixels.data(), 0, nullptr) != 0) {
     bytes.resize(size);
-    if (png_image_write_to_memory(&png, &bytes[0], &size, 0,
-                                  image.pixels.data(), 0, nullptr) != 0) {
+    if (png_image_write_to_memory(&png, &bytes[0], &size, 0, image.pixels.data(), 0, nullptr) !=
+        0) {
       bytes.resize(size);
       return bytes;
     }
   }
-  return absl::InternalError(
-      absl::StrCat("PNG encoding failed: ", png.message));
+  return absl::InternalError(absl::StrCat("PNG encoding failed: ", png.message));
 }
 
 }  // namespace protopage

@@ -17,8 +17,8 @@ namespace protopage {
 
 class FakeSource : public ImageSource {
  public:
-  FakeSource(std::vector<ClassId> labels, int64_t num_classes, int width = 8,
-             int height = 8, int channels = 3)
+  FakeSource(std::vector<ClassId> labels, int64_t num_classes, int width = 8, int height = 8,
+             int channels = 3)
       : labels_(std::move(labels)),
         domains_(labels_.size(), 0),
         num_classes_(num_classes),
@@ -36,22 +36,14 @@ class FakeSource : public ImageSource {
   int64_t num_classes() const override { return num_classes_; }
   ClassId Label(int64_t record) const override { return labels_[record]; }
   int Domain(int64_t record) const override { return domains_[record]; }
-  const std::vector<std::string>& domain_names() const override {
-    return names;
-  }
-  std::string ClassName(ClassId label) const override {
-    return absl::StrCat("class ", label);
-  }
-  std::string RecordName(int64_t record) const override {
-    return absl::StrCat("fake-", record);
-  }
+  const std::vector<std::string>& domain_names() const override { return names; }
+  std::string ClassName(ClassId label) const override { return absl::StrCat("class ", label); }
+  std::string RecordName(int64_t record) const override { return absl::StrCat("fake-", record); }
   absl::Status Read(int64_t record, Image* image) const override {
-    if (damaged.count(record) > 0)
-      return absl::DataLossError(absl::StrCat("fake-", record));
+    if (damaged.count(record) > 0) return absl::DataLossError(absl::StrCat("fake-", record));
     image->Reset(width_, height_, channels_);
     RandomStream random(1, RandomPurpose::kTest, record);
-    for (uint8_t& p : image->pixels)
-      p = static_cast<uint8_t>(random.Below(256));
+    for (uint8_t& p : image->pixels) p = static_cast<uint8_t>(random.Below(256));
     return absl::OkStatus();
   }
   std::string Description() const override { return "fake"; }

@@ -42,23 +42,15 @@ class FileSource : public ImageSource {
 
   int64_t size() const override { return paths_.size(); }
   int64_t num_classes() const override { return num_classes_; }
-  ClassId Label(int64_t record) const override {
-    return labels_.empty() ? 0 : labels_[record];
-  }
-  int Domain(int64_t record) const override {
-    return domains_.empty() ? 0 : domains_[record];
-  }
-  const std::vector<std::string>& domain_names() const override {
-    return domain_names_;
-  }
+  ClassId Label(int64_t record) const override { return labels_.empty() ? 0 : labels_[record]; }
+  int Domain(int64_t record) const override { return domains_.empty() ? 0 : domains_[record]; }
+  const std::vector<std::string>& domain_names() const override { return domain_names_; }
   std::string ClassName(ClassId label) const override {
-    return label < class_names_.size() ? std::string(class_names_[label])
-                                       : absl::StrCat(label);
+    return label < class_names_.size() ? std::string(class_names_[label]) : absl::StrCat(label);
   }
   std::string RecordName(int64_t record) const override {
     const absl::string_view path = paths_[record];
-    return absl::StartsWith(path, "/") ? std::string(path)
-                                       : JoinPath(root_, path);
+    return absl::StartsWith(path, "/") ? std::string(path) : JoinPath(root_, path);
   }
   absl::Status Read(int64_t record, Image* image) const override {
     const std::string path = RecordName(record);
@@ -67,10 +59,9 @@ class FileSource : public ImageSource {
   }
   std::string Description() const override {
     return absl::StrCat(
-        root_, ": ", size(), size() == 1 ? " image of " : " images of ",
-        num_classes_, num_classes_ == 1 ? " class" : " classes",
-        left_out_ > 0 ? absl::StrCat(", ", left_out_, " other files left out")
-                      : "");
+        root_, ": ", size(), size() == 1 ? " image of " : " images of ", num_classes_,
+        num_classes_ == 1 ? " class" : " classes",
+        left_out_ > 0 ? absl::StrCat(", ", left_out_, " other files left out") : "");
   }
 
   FileSystem* const fs_;
@@ -86,19 +77,15 @@ class FileSource : public ImageSource {
 };
 
 // The labels of `source`'s class names.
-absl::flat_hash_map<std::string, ClassId> LabelsByName(
-    const ImageSource& source) {
+absl::flat_hash_map<std::string, ClassId> LabelsByName(const ImageSource& source) {
   absl::flat_hash_map<std::string, ClassId> labels;
-  for (ClassId c = 0; c < source.num_classes(); ++c)
-    labels[source.ClassName(c)] = c;
+  for (ClassId c = 0; c < source.num_classes(); ++c) labels[source.ClassName(c)] = c;
   return labels;
 }
 
 // Adds the images below root/relative, at any depth.
-absl::Status AddFilesBelow(FileSystem* fs, const std::string& relative,
-                           FileSource* source) {
-  const std::string folder =
-      relative.empty() ? source->root_ : JoinPath(source->root_, relative);
+absl::Status AddFilesBelow(FileSystem* fs, const std::string& relative, FileSource* source) {
+  const std::string folder = relative.empty() ? source->root_ : JoinPath(source->root_, relative);
   ASSIGN_OR_RETURN(const std::vector<std::string> names, fs->List(folder));
   for (const std::string& name : names) {
     if (absl::StartsWith(name, ".")) continue;
@@ -115,42 +102,36 @@ absl::Status AddFilesBelow(FileSystem* fs, const std::string& relative,
 }
 
 // Fills the source from the lines of a list. Without `labels_needed` a line may be a path only.
-absl::Status ReadList(const std::string& path, absl::string_view text,
-                      bool labels_needed, const ImageSource* classes_of,
-                      FileSource* source) {
+absl::Status ReadList(const std::string& path, absl::string_view text, bool labels_needed,
+                      const ImageSource* classes_of, FileSource* source) {
   std::vector<uint32_t> domain_of;  // By order of appearance in domain_list.
   std::vector<std::string> domain_list;
   int64_t line_number = 0;
   int64_t largest = -1;
-  const int64_t limit = classes_of != nullptr
-                            ? classes_of->num_classes()
-                            : int64_t{std::numeric_limits<uint32_t>::max()};
+  const int64_t limit = classes_of != nullptr ? classes_of->num_classes()
+                                              : int64_t{std::numeric_limits<uint32_t>::max()};
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     ++line_number;
     if (absl::EndsWith(line, "\r")) line.remove_suffix(1);
     if (line.empty() || line[0] == '#') continue;
     const std::vector<absl::string_view> fields = absl::StrSplit(line, '\t');
     auto error = [&](absl::string_view what) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ":", line_number, ": ", what));
+      return absl::InvalidArgumentError(absl::StrCat(path, ":", line_number, ": ", what));
     };
     const size_t least = labels_needed ? 2 : 1;
     if (fields.size() < least || fields.size() > 3) {
-      return error(
-          absl::StrCat("found ", fields.size(),
-                       " tab-separated field(s); a line is path<TAB>label or "
-                       "path<TAB>label<TAB>domain"));
+      return error(absl::StrCat("found ", fields.size(),
+                                " tab-separated field(s); a line is path<TAB>label or "
+                                "path<TAB>label<TAB>domain"));
     }
     if (fields[0].empty()) return error("the path is empty");
     int64_t label = 0;
     if (fields.size() >= 2 && labels_needed) {
       if (!absl::SimpleAtoi(fields[1], &label)) {
-        return error(
-            absl::StrCat("label \"", fields[1], "\" is not an integer"));
+        return error(absl::StrCat("label \"", fields[1], "\" is not an integer"));
       }
       if (label < 0 || label >= limit) {
-        return error(
-            absl::StrCat("label ", label, " is outside [0, ", limit, ")"));
+        return error(absl::StrCat("label ", label, " is outside [0, ", limit, ")"));
       }
       source->labels_.push_back(static_cast<uint32_t>(label));
       largest = std::max(largest, label);
@@ -169,19 +150,17 @@ absl::Status ReadList(const std::string& path, absl::string_view text,
     }
     source->paths_.Add(fields[0]);
   }
-  if (source->size() == 0)
-    return absl::NotFoundError(absl::StrCat(path, ": no image is listed"));
+  if (source->size() == 0) return absl::NotFoundError(absl::StrCat(path, ": no image is listed"));
   if (!labels_needed) return absl::OkStatus();
-  source->num_classes_ =
-      classes_of != nullptr ? classes_of->num_classes() : largest + 1;
+  source->num_classes_ = classes_of != nullptr ? classes_of->num_classes() : largest + 1;
   if (domain_list.empty()) return absl::OkStatus();
   if (classes_of != nullptr) {
     source->domain_names_ = classes_of->domain_names();
     for (const std::string& name : domain_list) {
       if (FindDomain(*classes_of, name) < 0) {
         return absl::InvalidArgumentError(absl::StrCat(
-            path, ": domain \"", name, "\" is none of the training list's: ",
-            absl::StrJoin(source->domain_names_, ", ")));
+            path, ": domain \"", name,
+            "\" is none of the training list's: ", absl::StrJoin(source->domain_names_, ", ")));
       }
     }
   } else {
@@ -189,20 +168,19 @@ absl::Status ReadList(const std::string& path, absl::string_view text,
     std::sort(source->domain_names_.begin(), source->domain_names_.end());
   }
   for (uint32_t d : domain_of) {
-    source->domains_.push_back(
-        static_cast<uint8_t>(FindDomain(*source, domain_list[d])));
+    source->domains_.push_back(static_cast<uint8_t>(FindDomain(*source, domain_list[d])));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(
-    FileSystem* fs, const std::string& path, const FileSourceOptions& options) {
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
+                                                             const std::string& path,
+                                                             const FileSourceOptions& options) {
   if (!fs->IsDirectory(path)) {
-    return absl::NotFoundError(absl::StrCat(
-        path,
-        ": no such folder; it must hold a folder of images for each class"));
+    return absl::NotFoundError(
+        absl::StrCat(path, ": no such folder; it must hold a folder of images for each class"));
   }
   auto source = std::make_unique<FileSource>(fs, path, options);
   absl::flat_hash_map<std::string, ClassId> known;
@@ -224,8 +202,8 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(
     if (options.classes_of != nullptr) {
       const auto it = known.find(name);
       if (it == known.end()) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            folder, ": the training folder has no class \"", name, "\""));
+        return absl::InvalidArgumentError(
+            absl::StrCat(folder, ": the training folder has no class \"", name, "\""));
       }
       label = it->second;
     } else {
@@ -258,36 +236,32 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(
   return source;
 }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageList(
-    FileSystem* fs, const std::string& path, const FileSourceOptions& options) {
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageList(FileSystem* fs, const std::string& path,
+                                                           const FileSourceOptions& options) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
   auto source = std::make_unique<FileSource>(fs, DirectoryOf(path), options);
-  RETURN_IF_ERROR(ReadList(path, text, /*labels_needed=*/true,
-                           options.classes_of, source.get()));
+  RETURN_IF_ERROR(ReadList(path, text, /*labels_needed=*/true, options.classes_of, source.get()));
   return source;
 }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFiles(
-    FileSystem* fs, const std::string& path, const FileSourceOptions& options) {
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFiles(FileSystem* fs, const std::string& path,
+                                                            const FileSourceOptions& options) {
   if (fs->IsDirectory(path)) {
     auto source = std::make_unique<FileSource>(fs, path, options);
     RETURN_IF_ERROR(AddFilesBelow(fs, "", source.get()));
     if (source->size() == 0) {
-      return absl::NotFoundError(
-          absl::StrCat(path, ": no .jpg, .jpeg or .png file below it"));
+      return absl::NotFoundError(absl::StrCat(path, ": no .jpg, .jpeg or .png file below it"));
     }
     return source;
   }
   auto source = std::make_unique<FileSource>(fs, DirectoryOf(path), options);
   if (HasImageExtension(path)) {
-    if (!fs->Exists(path))
-      return absl::NotFoundError(absl::StrCat(path, ": no such file"));
+    if (!fs->Exists(path)) return absl::NotFoundError(absl::StrCat(path, ": no such file"));
     source->paths_.Add(BaseName(path));
     return source;
   }
   ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
-  RETURN_IF_ERROR(
-      ReadList(path, text, /*labels_needed=*/false, nullptr, source.get()));
+  RETURN_IF_ERROR(ReadList(path, text, /*labels_needed=*/false, nullptr, source.get()));
   return source;
 }
 

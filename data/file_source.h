@@ -37,14 +37,15 @@ struct FileSourceOptions {
 // Names are read at once, images only by Read(). Errors: NotFound (no such folder or list,
 // nothing in it), InvalidArgument (a line or label that is wrong, with its number; an unknown
 // class). Read: NotFound, DataLoss, ResourceExhausted, each with the path.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(
-    FileSystem* fs, const std::string& path, const FileSourceOptions& options);
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageList(
-    FileSystem* fs, const std::string& path, const FileSourceOptions& options);
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
+                                                             const std::string& path,
+                                                             const FileSourceOptions& options);
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageList(FileSystem* fs, const std::string& path,
+                                                           const FileSourceOptions& options);
 // Images without labels (label 0): one image file, or all below a folder at any depth in byte
 // order of their paths, or a list whose lines may hold a path only.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFiles(
-    FileSystem* fs, const std::string& path, const FileSourceOptions& options);
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFiles(FileSystem* fs, const std::string& path,
+                                                            const FileSourceOptions& options);
 
 }  // namespace protopage
 

@@ -43,11 +43,9 @@ std::vector<Taps> MakeTaps(int in, int out) {
     } else {
       // The centre (o + 1/2) in / out - 1/2 in units of 1/(2 out).
       const int64_t position =
-          std::clamp(int64_t{2 * o + 1} * in - out, int64_t{0},
-                     int64_t{2} * out * (in - 1));
+          std::clamp(int64_t{2 * o + 1} * in - out, int64_t{0}, int64_t{2} * out * (in - 1));
       t.first = static_cast<int>(position / (2 * out));
-      const int32_t right =
-          static_cast<int32_t>((position % (2 * out)) * kUnit / (2 * out));
+      const int32_t right = static_cast<int32_t>((position % (2 * out)) * kUnit / (2 * out));
       t.weight.push_back(kUnit - right);
       if (right > 0) t.weight.push_back(right);
     }
@@ -101,8 +99,7 @@ void ResizeImage(const Image& in, int width, int height, Image* out) {
       for (int x = 0; x < stride; ++x) sums[x] += t.weight[k] * source[x];
     }
     uint8_t* target = &out->pixels[int64_t{y} * stride];
-    for (int x = 0; x < stride; ++x)
-      target[x] = static_cast<uint8_t>((sums[x] + 32768) >> 16);
+    for (int x = 0; x < stride; ++x) target[x] = static_cast<uint8_t>((sums[x] + 32768) >> 16);
   }
 }
 
@@ -114,8 +111,7 @@ void ConvertChannels(int channels, Image* image) {
   if (channels == 1) {
     for (int64_t i = 0; i < count; ++i) {
       const uint8_t* p = &image->pixels[3 * i];
-      converted[i] =
-          static_cast<uint8_t>((77 * p[0] + 150 * p[1] + 29 * p[2] + 128) >> 8);
+      converted[i] = static_cast<uint8_t>((77 * p[0] + 150 * p[1] + 29 * p[2] + 128) >> 8);
     }
   } else {
     for (int64_t i = 0; i < count; ++i) {

@@ -45,8 +45,7 @@ TEST(ResizeImageTest, KeepsConstantImagesInEverySize) {
     for (int size : {1, 2, 3, 7, 13, 32, 97}) {
       Image in;
       in.Reset(31, 17, 3);
-      std::fill(in.pixels.begin(), in.pixels.end(),
-                static_cast<uint8_t>(value));
+      std::fill(in.pixels.begin(), in.pixels.end(), static_cast<uint8_t>(value));
       Image out;
       ResizeImage(in, size, size + 1, &out);
       ASSERT_EQ(out.bytes(), int64_t{3} * size * (size + 1));

@@ -24,27 +24,23 @@ struct Scratch {
 };
 
 // Fills out[0, height * width * channels) with the image as the net sees it.
-absl::Status LoadImage(const ImageSource& source, const LoaderOptions& options,
-                       int64_t step, int64_t i, int64_t record,
-                       Scratch* scratch, uint8_t* out) {
+absl::Status LoadImage(const ImageSource& source, const LoaderOptions& options, int64_t step,
+                       int64_t i, int64_t record, Scratch* scratch, uint8_t* out) {
   if (record < 0 || record >= source.size()) {
-    return absl::OutOfRangeError(
-        absl::StrCat("record ", record, " at position ", i, " of step ", step,
-                     " is outside [0, ", source.size(), ")"));
+    return absl::OutOfRangeError(absl::StrCat("record ", record, " at position ", i, " of step ",
+                                              step, " is outside [0, ", source.size(), ")"));
   }
   Image& image = scratch->image;
   RETURN_IF_ERROR(source.Read(record, &image));
   if (image.width != options.width || image.height != options.height) {
     // The fewer channels the cheaper.
-    if (options.channels < image.channels)
-      ConvertChannels(options.channels, &image);
+    if (options.channels < image.channels) ConvertChannels(options.channels, &image);
     ResizeImage(image, options.width, options.height, &scratch->other);
     std::swap(image, scratch->other);
   }
   ConvertChannels(options.channels, &image);
   if (!options.augment.IsNone()) {
-    RandomStream random(options.seed, RandomPurpose::kAugment, step,
-                        static_cast<uint32_t>(i));
+    RandomStream random(options.seed, RandomPurpose::kAugment, step, static_cast<uint32_t>(i));
     Augment(options.augment, random, &scratch->other, &image);
   }
   std::memcpy(out, image.pixels.data(), image.bytes());
@@ -59,8 +55,7 @@ struct Loader::Job {
   std::vector<uint8_t> pixels;
   int64_t claimed = 0;   // Images [0, claimed) are done or at work.
   int64_t finished = 0;  // Images done.
-  int64_t failed =
-      -1;  // The smallest position that failed, so that no race shows.
+  int64_t failed = -1;   // The smallest position that failed, so that no race shows.
   absl::Status status;
 
   int64_t size() const { return static_cast<int64_t>(records.size()); }
@@ -68,8 +63,7 @@ struct Loader::Job {
 
 Loader::Loader(const ImageSource* source, const LoaderOptions& options)
     : source_(source), options_(options) {
-  PROTOPAGE_CHECK(options.height > 0 && options.width > 0 &&
-                  options.max_batches > 0);
+  PROTOPAGE_CHECK(options.height > 0 && options.width > 0 && options.max_batches > 0);
   PROTOPAGE_CHECK(options.channels == 1 || options.channels == 3);
   for (int i = 0; i < std::max(1, options.threads); ++i) {
     workers_.emplace_back([this] { WorkerLoop(); });
@@ -102,16 +96,14 @@ absl::StatusOr<ImageBatch> Loader::Next() {
   {
     std::unique_lock<std::mutex> lock(mutex_);
     if (jobs_.empty()) {
-      return absl::FailedPreconditionError(
-          "Loader::Next: no batch was submitted");
+      return absl::FailedPreconditionError("Loader::Next: no batch was submitted");
     }
     job = jobs_.front();
     if (job->finished < job->size()) {
       const auto start = std::chrono::steady_clock::now();
       done_.wait(lock, [&] { return job->finished == job->size(); });
-      seconds_waited_ += std::chrono::duration<double>(
-                             std::chrono::steady_clock::now() - start)
-                             .count();
+      seconds_waited_ +=
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     }
     // Another caller of Next() may have taken it meanwhile; that is a misuse
     // that cannot be served, as the order would be lost.
@@ -146,16 +138,14 @@ double Loader::seconds_waited() const {
 }
 
 void Loader::WorkerLoop() {
-  const int64_t image_bytes =
-      int64_t{options_.height} * options_.width * options_.channels;
+  const int64_t image_bytes = int64_t{options_.height} * options_.width * options_.channels;
   Scratch scratch;
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
     std::shared_ptr<Job> job;
     work_.wait(lock, [&] {
       if (stopping_) return true;
-      const size_t window =
-          std::min<size_t>(jobs_.size(), options_.max_batches);
+      const size_t window = std::min<size_t>(jobs_.size(), options_.max_batches);
       for (size_t i = 0; i < window; ++i) {
         if (jobs_[i]->claimed < jobs_[i]->size()) {
           job = jobs_[i];
@@ -179,9 +169,8 @@ void Loader::WorkerLoop() {
     absl::Status status;
     int64_t failed = -1;
     for (int64_t i = begin; i < end; ++i) {
-      absl::Status one =
-          LoadImage(*source_, options_, job->step, i, job->records[i], &scratch,
-                    &job->pixels[i * image_bytes]);
+      absl::Status one = LoadImage(*source_, options_, job->step, i, job->records[i], &scratch,
+                                   &job->pixels[i * image_bytes]);
       if (!one.ok() && failed < 0) {
         failed = i;
         status = std::move(one);

@@ -94,8 +94,7 @@ class Loader {
   mutable std::mutex mutex_;  // Guards what follows.
   std::condition_variable work_;
   std::condition_variable done_;
-  std::deque<std::shared_ptr<Job>>
-      jobs_;  // In the order of Submit; front is next.
+  std::deque<std::shared_ptr<Job>> jobs_;  // In the order of Submit; front is next.
   std::vector<std::vector<uint8_t>> spare_;
   double seconds_waited_ = 0;
   bool stopping_ = false;

@@ -25,13 +25,11 @@ LoaderOptions SmallOptions(int threads) {
 }
 
 // All pixels of 6 batches of 21 images.
-std::vector<uint8_t> LoadAll(const ImageSource& source,
-                             const LoaderOptions& options) {
+std::vector<uint8_t> LoadAll(const ImageSource& source, const LoaderOptions& options) {
   Loader loader(&source, options);
   for (int64_t step = 0; step < 6; ++step) {
     std::vector<int64_t> records;
-    for (int64_t i = 0; i < 21; ++i)
-      records.push_back((step * 31 + i * 7) % source.size());
+    for (int64_t i = 0; i < 21; ++i) records.push_back((step * 31 + i * 7) % source.size());
     loader.Submit(step, records);
   }
   std::vector<uint8_t> all;
@@ -102,8 +100,7 @@ TEST(LoaderTest, ErrorOfAnImageSurfacesAndTheNextBatchIsFine) {
     for (int64_t i = 0; i < 60; ++i) records.push_back(i);
     loader.Submit(0, records);
     loader.Submit(1, {1, 2, 3});
-    EXPECT_THAT(loader.Next(),
-                StatusIs(absl::StatusCode::kDataLoss, "fake-11"));
+    EXPECT_THAT(loader.Next(), StatusIs(absl::StatusCode::kDataLoss, "fake-11"));
     ASSERT_OK_AND_ASSIGN(ImageBatch batch, loader.Next());
     EXPECT_EQ(batch.step, 1);
     EXPECT_EQ(batch.size, 3);
@@ -114,16 +111,14 @@ TEST(LoaderTest, RecordOutsideTheSourceIsAnError) {
   const FakeSource source({0, 0}, 1);
   Loader loader(&source, SmallOptions(1));
   loader.Submit(4, {0, 2});
-  EXPECT_THAT(loader.Next(),
-              StatusIs(absl::StatusCode::kOutOfRange,
-                       "record 2 at position 1 of step 4 is outside [0, 2)"));
+  EXPECT_THAT(loader.Next(), StatusIs(absl::StatusCode::kOutOfRange,
+                                      "record 2 at position 1 of step 4 is outside [0, 2)"));
 }
 
 TEST(LoaderTest, NextWithoutSubmitIsAnError) {
   const FakeSource source({0}, 1);
   Loader loader(&source, SmallOptions(1));
-  EXPECT_THAT(loader.Next(),
-              StatusIs(absl::StatusCode::kFailedPrecondition, "submitted"));
+  EXPECT_THAT(loader.Next(), StatusIs(absl::StatusCode::kFailedPrecondition, "submitted"));
 }
 
 TEST(LoaderTest, EmptyBatchIsComplete) {

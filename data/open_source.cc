@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "data/cifar_source.h"
 #include "data/file_source.h"
+#include "data/glyph_source.h"
 #include "data/subset_source.h"
 
 namespace protopage {
@@ -34,9 +35,7 @@ bool IsSource(Split split) {
 bool IsValidation(Split split) {
   return split == Split::kSourceValidation || split == Split::kTargetValidation;
 }
-bool IsTrain(Split split) {
-  return split == Split::kSourceTrain || split == Split::kTargetTrain;
-}
+bool IsTrain(Split split) { return split == Split::kSourceTrain || split == Split::kTargetTrain; }
 
 // The split whose images hold those of `split`, and whose classes are its classes.
 Split TrainingOf(Split split) {
@@ -62,14 +61,32 @@ const std::string& PathOf(const DataConfig& config, Split split) {
   return config.paths.unseen;
 }
 
+GlyphSplit GlyphSplitOf(Split split) {
+  switch (split) {
+    case Split::kSourceTrain:
+    case Split::kSourceValidation:
+      return GlyphSplit::kSourceTrain;
+    case Split::kSourceTest:
+      return GlyphSplit::kSourceTest;
+    case Split::kTargetTrain:
+    case Split::kTargetValidation:
+      return GlyphSplit::kTargetTrain;
+    case Split::kTargetTest:
+      return GlyphSplit::kTargetTest;
+    case Split::kUnseen:
+      break;
+  }
+  return GlyphSplit::kUnseen;
+}
+
 FileSourceOptions FileOptions(const DataConfig& config) {
   FileSourceOptions options;
   options.decode.max_pixels = config.max_image_pixels;
   return options;
 }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenPath(
-    const DataConfig& config, Split split, const ImageSource* classes_of) {
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenPath(const DataConfig& config, Split split,
+                                                      const ImageSource* classes_of) {
   FileSourceOptions options = FileOptions(config);
   options.classes_of = classes_of;
   const std::string& path = PathOf(config, split);
@@ -77,41 +94,45 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenPath(
   auto source = config.type == "folder" ? OpenImageFolder(fs, path, options)
                                         : OpenImageList(fs, path, options);
   if (!source.ok()) {
-    return WithContext(source.status(),
-                       absl::StrCat("data.paths.", SplitName(split)));
+    return WithContext(source.status(), absl::StrCat("data.paths.", SplitName(split)));
   }
   return source;
 }
 
 // The images of a split before any are held out.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenWhole(
-    const DataConfig& config, Split split, const OpenOptions& options) {
-  (void)options;
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenWhole(const DataConfig& config, Split split,
+                                                       const OpenOptions& options) {
   if (config.type == "cifar") {
     if (config.data_dir.empty()) {
       return absl::InvalidArgumentError(
           "data.data_dir is not set: the folder with cifar-10-batches-bin and "
           "cifar-100-binary");
     }
-    return OpenCifar(
-        DefaultFileSystem(), config.data_dir,
-        IsSource(split) ? config.source_dataset : config.target_dataset,
-        split == TrainingOf(split));
+    return OpenCifar(DefaultFileSystem(), config.data_dir,
+                     IsSource(split) ? config.source_dataset : config.target_dataset,
+                     split == TrainingOf(split));
   }
   if (config.type == "folder" || config.type == "list") {
     const Split training = TrainingOf(split);
     if (split == training) return OpenPath(config, split, nullptr);
     if (PathOf(config, training).empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "data.paths.", SplitName(split), " needs data.paths.",
-          SplitName(training), " beside it, which numbers the classes"));
+      return absl::InvalidArgumentError(absl::StrCat("data.paths.", SplitName(split),
+                                                     " needs data.paths.", SplitName(training),
+                                                     " beside it, which numbers the classes"));
     }
     ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> classes,
                      OpenPath(config, training, nullptr));
     return OpenPath(config, split, classes.get());
   }
-  return absl::UnimplementedError(
-      absl::StrCat("data.type \"", config.type, "\""));
+  if (config.type == "glyphs") {
+    GlyphOptions glyph_options;
+    glyph_options.threads = options.threads;
+    glyph_options.progress = options.progress;
+    return OpenGlyphs(config.glyphs, static_cast<int>(config.image_size), GlyphSplitOf(split),
+                      glyph_options);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("data.type \"", config.type, "\": allowed are glyphs, cifar, folder and list"));
 }
 
 }  // namespace
@@ -129,36 +150,31 @@ absl::StatusOr<Split> ParseSplit(absl::string_view name) {
     if (name == entry.name) return entry.split;
     names.push_back(entry.name);
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "split \"", name, "\": allowed are ", absl::StrJoin(names, ", ")));
+  return absl::InvalidArgumentError(
+      absl::StrCat("split \"", name, "\": allowed are ", absl::StrJoin(names, ", ")));
 }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenSource(
-    const DataConfig& config, Split split, const OpenOptions& options) {
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenSource(const DataConfig& config, Split split,
+                                                        const OpenOptions& options) {
   if (!HasSplit(config, split)) {
     if (IsValidation(split) && config.validation_share == 0) {
-      return absl::NotFoundError(absl::StrCat(
-          "split ", SplitName(split), " needs data.validation_share above 0"));
+      return absl::NotFoundError(
+          absl::StrCat("split ", SplitName(split), " needs data.validation_share above 0"));
     }
-    if (config.type == "cifar")
-      return absl::NotFoundError("data.type cifar has no unseen classes");
-    return absl::NotFoundError(absl::StrCat(
-        "split ", SplitName(split), " needs data.paths.",
-        SplitName(IsValidation(split) ? TrainingOf(split) : split)));
+    if (config.type == "cifar") return absl::NotFoundError("data.type cifar has no unseen classes");
+    return absl::NotFoundError(
+        absl::StrCat("split ", SplitName(split), " needs data.paths.",
+                     SplitName(IsValidation(split) ? TrainingOf(split) : split)));
   }
-  const bool holds_out =
-      config.validation_share > 0 && (IsTrain(split) || IsValidation(split));
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<ImageSource> whole,
-      OpenWhole(config, holds_out ? TrainingOf(split) : split, options));
+  const bool holds_out = config.validation_share > 0 && (IsTrain(split) || IsValidation(split));
+  ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> whole,
+                   OpenWhole(config, holds_out ? TrainingOf(split) : split, options));
   if (!holds_out) return whole;
   std::vector<uint32_t> records =
-      ChooseHeldOut(*whole, config.validation_share,
-                    static_cast<uint64_t>(config.split_seed));
+      ChooseHeldOut(*whole, config.validation_share, static_cast<uint64_t>(config.split_seed));
   if (IsTrain(split)) {
     records = Complement(whole->size(), records);
-    return MakeSubset(std::move(whole), std::move(records),
-                      "without those held out");
+    return MakeSubset(std::move(whole), std::move(records), "without those held out");
   }
   return MakeSubset(std::move(whole), std::move(records), "held out");
 }
@@ -166,13 +182,12 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenSource(
 bool HasSplit(const DataConfig& config, Split split) {
   if (IsValidation(split) && config.validation_share <= 0) return false;
   if (config.type == "cifar") return split != Split::kUnseen;
-  if (config.type == "folder" || config.type == "list")
-    return !PathOf(config, split).empty();
+  if (config.type == "folder" || config.type == "list") return !PathOf(config, split).empty();
   return true;
 }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(
-    const std::string& path, const DataConfig& config) {
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(const std::string& path,
+                                                        const DataConfig& config) {
   return OpenImageFiles(DefaultFileSystem(), path, FileOptions(config));
 }
 

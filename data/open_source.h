@@ -47,8 +47,7 @@ absl::StatusOr<Split> ParseSplit(absl::string_view name);
 
 // Called from the opening thread while a source is being made: "rendering
 // glyphs", 120, 4000.
-using ProgressFunction =
-    std::function<void(absl::string_view what, int64_t done, int64_t total)>;
+using ProgressFunction = std::function<void(absl::string_view what, int64_t done, int64_t total)>;
 
 struct OpenOptions {
   int threads = 0;  // For rendering; 0 means one a processor.
@@ -58,8 +57,8 @@ struct OpenOptions {
 // Errors: InvalidArgument (the config's key is named), NotFound (file or folder
 // missing, with the names that are looked for; split not configured), DataLoss
 // (truncated or foreign file).
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenSource(
-    const DataConfig& config, Split split, const OpenOptions& options = {});
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenSource(const DataConfig& config, Split split,
+                                                        const OpenOptions& options = {});
 // Whether the config has such a split at all: `unseen` is optional for most
 // types.
 bool HasSplit(const DataConfig& config, Split split);
@@ -67,8 +66,8 @@ bool HasSplit(const DataConfig& config, Split split);
 // Images without labels, as `embed` reads them: an image file, a folder with
 // images at any depth (sorted paths), or a list file. Label() is 0 for all;
 // RecordName() is the path.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(
-    const std::string& path, const DataConfig& config);
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(const std::string& path,
+                                                        const DataConfig& config);
 
 // Channels of the images that the net sees.
 int ChannelsFor(const DataConfig& config);

@@ -3,14 +3,10 @@
 namespace protopage {
 
 void SplitPaths::Fields(ConfigVisitor& v) {
-  v.Text("source_train", &source_train,
-         {.help = "training images of the source classes"});
-  v.Text("source_test", &source_test,
-         {.help = "evaluation images of the source classes"});
-  v.Text("target_train", &target_train,
-         {.help = "training images of the target classes"});
-  v.Text("target_test", &target_test,
-         {.help = "evaluation images of the target classes"});
+  v.Text("source_train", &source_train, {.help = "training images of the source classes"});
+  v.Text("source_test", &source_test, {.help = "evaluation images of the source classes"});
+  v.Text("target_train", &target_train, {.help = "training images of the target classes"});
+  v.Text("target_test", &target_test, {.help = "evaluation images of the target classes"});
   v.Text("unseen", &unseen, {.help = "evaluation images of other classes"});
 }
 
@@ -21,35 +17,24 @@ void DataConfig::Fields(ConfigVisitor& v) {
                   "class; list: files of path<TAB>label[<TAB>domain] lines",
           .choices = {"glyphs", "cifar", "folder", "list"}});
   v.Integer("image_size", &image_size,
-            {.help = "side in pixels that all images are scaled to",
-             .min = 1,
-             .max = 4096});
+            {.help = "side in pixels that all images are scaled to", .min = 1, .max = 4096});
   v.Integer("channels", &channels,
-            {.help = "1 grey, 3 RGB, 0 the type's own (glyphs 1, others 3)",
-             .min = 0,
-             .max = 3});
-  v.Text(
-      "data_dir", &data_dir,
-      {.help =
-           "cifar: the folder with cifar-10-batches-bin and cifar-100-binary"});
+            {.help = "1 grey, 3 RGB, 0 the type's own (glyphs 1, others 3)", .min = 0, .max = 3});
+  v.Text("data_dir", &data_dir,
+         {.help = "cifar: the folder with cifar-10-batches-bin and cifar-100-binary"});
   v.Text("source_dataset", &source_dataset,
-         {.help = "cifar: what the source splits are",
-          .choices = {"cifar10", "cifar100"}});
+         {.help = "cifar: what the source splits are", .choices = {"cifar10", "cifar100"}});
   v.Text("target_dataset", &target_dataset,
-         {.help = "cifar: what the target splits are",
-          .choices = {"cifar10", "cifar100"}});
+         {.help = "cifar: what the target splits are", .choices = {"cifar10", "cifar100"}});
   v.Object("paths", &paths, "folder and list: where each split lies");
-  v.Number(
-      "validation_share", &validation_share,
-      {.help = "share of each class's training images held out as *_validation",
-       .min = 0,
-       .max = 0.9});
-  v.Integer("split_seed", &split_seed,
-            {.help = "seed of the choice of held-out images", .min = 0});
-  v.Integer("max_image_pixels", &max_image_pixels,
-            {.help = "folder and list: an image of more pixels is an error",
-             .min = 1,
-             .max = 1e10});
+  v.Number("validation_share", &validation_share,
+           {.help = "share of each class's training images held out as *_validation",
+            .min = 0,
+            .max = 0.9});
+  v.Integer("split_seed", &split_seed, {.help = "seed of the choice of held-out images", .min = 0});
+  v.Integer(
+      "max_image_pixels", &max_image_pixels,
+      {.help = "folder and list: an image of more pixels is an error", .min = 1, .max = 1e10});
   v.Object("glyphs", &glyphs, "glyphs: classes, fonts and distortions");
   v.Object("augment", &augment, "random changes to training images");
 }

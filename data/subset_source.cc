@@ -12,28 +12,16 @@ namespace {
 
 class SubsetSource : public ImageSource {
  public:
-  SubsetSource(std::shared_ptr<const ImageSource> source,
-               std::vector<uint32_t> records, std::string what)
-      : source_(std::move(source)),
-        records_(std::move(records)),
-        what_(std::move(what)) {}
+  SubsetSource(std::shared_ptr<const ImageSource> source, std::vector<uint32_t> records,
+               std::string what)
+      : source_(std::move(source)), records_(std::move(records)), what_(std::move(what)) {}
 
-  int64_t size() const override {
-    return static_cast<int64_t>(records_.size());
-  }
+  int64_t size() const override { return static_cast<int64_t>(records_.size()); }
   int64_t num_classes() const override { return source_->num_classes(); }
-  ClassId Label(int64_t record) const override {
-    return source_->Label(records_[record]);
-  }
-  int Domain(int64_t record) const override {
-    return source_->Domain(records_[record]);
-  }
-  const std::vector<std::string>& domain_names() const override {
-    return source_->domain_names();
-  }
-  std::string ClassName(ClassId label) const override {
-    return source_->ClassName(label);
-  }
+  ClassId Label(int64_t record) const override { return source_->Label(records_[record]); }
+  int Domain(int64_t record) const override { return source_->Domain(records_[record]); }
+  const std::vector<std::string>& domain_names() const override { return source_->domain_names(); }
+  std::string ClassName(ClassId label) const override { return source_->ClassName(label); }
   std::string RecordName(int64_t record) const override {
     return source_->RecordName(records_[record]);
   }
@@ -41,8 +29,7 @@ class SubsetSource : public ImageSource {
     return source_->Read(records_[record], image);
   }
   std::string Description() const override {
-    return absl::StrCat(source_->Description(), "; ", what_, " ", size(),
-                        " of them");
+    return absl::StrCat(source_->Description(), "; ", what_, " ", size(), " of them");
   }
 
  private:
@@ -53,18 +40,14 @@ class SubsetSource : public ImageSource {
 
 }  // namespace
 
-std::unique_ptr<ImageSource> MakeSubset(
-    std::shared_ptr<const ImageSource> source, std::vector<uint32_t> records,
-    const std::string& what) {
-  return std::make_unique<SubsetSource>(std::move(source), std::move(records),
-                                        what);
+std::unique_ptr<ImageSource> MakeSubset(std::shared_ptr<const ImageSource> source,
+                                        std::vector<uint32_t> records, const std::string& what) {
+  return std::make_unique<SubsetSource>(std::move(source), std::move(records), what);
 }
 
-std::vector<uint32_t> ChooseHeldOut(const ImageSource& source, double share,
-                                    uint64_t seed) {
+std::vector<uint32_t> ChooseHeldOut(const ImageSource& source, double share, uint64_t seed) {
   const ClassImages images(source);
-  const int id_domain =
-      source.domain_names().size() > 1 ? FindDomain(source, "id") : -1;
+  const int id_domain = source.domain_names().size() > 1 ? FindDomain(source, "id") : -1;
   std::vector<uint32_t> held_out;
   std::vector<std::pair<uint64_t, uint32_t>> order;  // (hash, record)
   for (ClassId label = 0; label < images.num_classes(); ++label) {
@@ -87,8 +70,7 @@ std::vector<uint32_t> ChooseHeldOut(const ImageSource& source, double share,
   return held_out;
 }
 
-std::vector<uint32_t> Complement(int64_t size,
-                                 const std::vector<uint32_t>& records) {
+std::vector<uint32_t> Complement(int64_t size, const std::vector<uint32_t>& records) {
   std::vector<uint32_t> rest;
   rest.reserve(size - records.size());
   size_t next = 0;

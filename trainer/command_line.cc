@@ -27,10 +27,8 @@ std::string Wrapped(absl::string_view text, size_t indent) {
   std::string out;
   for (const absl::string_view paragraph : absl::StrSplit(text, '\n')) {
     std::string line(indent, ' ');
-    for (const absl::string_view word :
-         absl::StrSplit(paragraph, ' ', absl::SkipEmpty())) {
-      if (line.size() > indent &&
-          line.size() + 1 + word.size() > kHelpColumns) {
+    for (const absl::string_view word : absl::StrSplit(paragraph, ' ', absl::SkipEmpty())) {
+      if (line.size() > indent && line.size() + 1 + word.size() > kHelpColumns) {
         absl::StrAppend(&out, line, "\n");
         line.assign(indent, ' ');
       }
@@ -41,9 +39,7 @@ std::string Wrapped(absl::string_view text, size_t indent) {
   return out;
 }
 
-bool IsBool(const CommandFlag& flag) {
-  return absl::holds_alternative<bool*>(flag.value);
-}
+bool IsBool(const CommandFlag& flag) { return absl::holds_alternative<bool*>(flag.value); }
 bool IsList(const CommandFlag& flag) {
   return absl::holds_alternative<std::vector<std::string>*>(flag.value);
 }
@@ -60,9 +56,7 @@ std::string ValueName(const CommandFlag& flag) {
 std::string DefaultText(const CommandFlag& flag) {
   struct Text {
     std::string operator()(const bool* value) { return *value ? "true" : ""; }
-    std::string operator()(const int64_t* value) {
-      return absl::StrCat(*value);
-    }
+    std::string operator()(const int64_t* value) { return absl::StrCat(*value); }
     std::string operator()(const double* value) { return absl::StrCat(*value); }
     std::string operator()(const std::string* value) { return *value; }
     std::string operator()(const std::vector<std::string>* value) {
@@ -74,8 +68,8 @@ std::string DefaultText(const CommandFlag& flag) {
 
 absl::Status WrongValue(const CommandFlag& flag, absl::string_view found,
                         absl::string_view expected) {
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--", flag.name, ": found \"", found, "\", expected ", expected));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag.name, ": found \"", found, "\", expected ", expected));
 }
 
 absl::Status SetFlag(const CommandFlag& flag, absl::string_view text) {
@@ -95,27 +89,21 @@ absl::Status SetFlag(const CommandFlag& flag, absl::string_view text) {
     return WrongValue(flag, text, "a number");
   }
   if (!flag.choices.empty() &&
-      std::find(flag.choices.begin(), flag.choices.end(), text) ==
-          flag.choices.end()) {
-    return WrongValue(
-        flag, text, absl::StrCat("one of ", absl::StrJoin(flag.choices, ", ")));
+      std::find(flag.choices.begin(), flag.choices.end(), text) == flag.choices.end()) {
+    return WrongValue(flag, text, absl::StrCat("one of ", absl::StrJoin(flag.choices, ", ")));
   }
   if (flag.is_path && text.empty()) return WrongValue(flag, text, "a path");
-  std::string resolved =
-      flag.is_path ? ResolveUserPath(text) : std::string(text);
+  std::string resolved = flag.is_path ? ResolveUserPath(text) : std::string(text);
   if (std::string* const* value = absl::get_if<std::string*>(&flag.value)) {
     **value = std::move(resolved);
   } else {
-    absl::get<std::vector<std::string>*>(flag.value)
-        ->push_back(std::move(resolved));
+    absl::get<std::vector<std::string>*>(flag.value)->push_back(std::move(resolved));
   }
   return absl::OkStatus();
 }
 
-std::string HelpCommand(const CommandProgram& program,
-                        const CommandVerb& verb) {
-  return absl::StrCat(program.name, verb.name.empty() ? "" : " ", verb.name,
-                      " --help");
+std::string HelpCommand(const CommandProgram& program, const CommandVerb& verb) {
+  return absl::StrCat(program.name, verb.name.empty() ? "" : " ", verb.name, " --help");
 }
 
 // The verb that the arguments start with, and how many of them it takes.
@@ -142,9 +130,8 @@ absl::StatusOr<std::pair<const CommandVerb*, size_t>> FindVerb(
   }
   std::vector<std::string> names;
   for (const CommandVerb& verb : program.verbs) names.push_back(verb.name);
-  std::string message = words.empty()
-                            ? std::string("no verb given")
-                            : absl::StrCat("unknown verb \"", words[0], "\"");
+  std::string message = words.empty() ? std::string("no verb given")
+                                      : absl::StrCat("unknown verb \"", words[0], "\"");
   // "classes" or "classes ad" for "classes add".
   std::string nearest = NearestName(absl::StrJoin(words, " "), names);
   if (nearest.empty() && !words.empty()) nearest = NearestName(words[0], names);
@@ -153,12 +140,10 @@ absl::StatusOr<std::pair<const CommandVerb*, size_t>> FindVerb(
   } else {
     absl::StrAppend(&message, "; the verbs are ", absl::StrJoin(names, ", "));
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(message, " (see ", program.name, " --help)"));
+  return absl::InvalidArgumentError(absl::StrCat(message, " (see ", program.name, " --help)"));
 }
 
-absl::StatusOr<const CommandFlag*> FindFlag(const CommandProgram& program,
-                                            const CommandVerb& verb,
+absl::StatusOr<const CommandFlag*> FindFlag(const CommandProgram& program, const CommandVerb& verb,
                                             const std::string& name) {
   std::vector<std::string> names;
   for (const CommandFlag& flag : verb.flags) {
@@ -166,29 +151,27 @@ absl::StatusOr<const CommandFlag*> FindFlag(const CommandProgram& program,
     names.push_back(flag.name);
   }
   const std::string nearest = NearestName(name, names);
-  return absl::InvalidArgumentError(absl::StrCat(
-      "unknown flag --", name,
-      nearest.empty() ? "" : absl::StrCat(", did you mean --", nearest, "?"),
-      " (see ", HelpCommand(program, verb), ")"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown flag --", name,
+                   nearest.empty() ? "" : absl::StrCat(", did you mean --", nearest, "?"), " (see ",
+                   HelpCommand(program, verb), ")"));
 }
 
 }  // namespace
 
-absl::StatusOr<ParsedCommand> ParseCommandLine(
-    const CommandProgram& program, absl::Span<const std::string> arguments) {
+absl::StatusOr<ParsedCommand> ParseCommandLine(const CommandProgram& program,
+                                               absl::Span<const std::string> arguments) {
   if (!arguments.empty()) {
     if (arguments[0] == "--help" || arguments[0] == "-h") {
       return ParsedCommand{nullptr, ProgramHelp(program)};
     }
     if (arguments[0] == "--version") {
-      return ParsedCommand{
-          nullptr, absl::StrCat(program.name, " ", program.version, "\n")};
+      return ParsedCommand{nullptr, absl::StrCat(program.name, " ", program.version, "\n")};
     }
   }
   ASSIGN_OR_RETURN(const auto found, FindVerb(program, arguments));
   const CommandVerb& verb = *found.first;
-  const std::vector<std::string> rest(arguments.begin() + found.second,
-                                      arguments.end());
+  const std::vector<std::string> rest(arguments.begin() + found.second, arguments.end());
   // Help is given whatever else is wrong with the command.
   for (const std::string& argument : rest) {
     if (argument == "--help" || argument == "-h") {
@@ -198,21 +181,17 @@ absl::StatusOr<ParsedCommand> ParseCommandLine(
   std::vector<const CommandFlag*> given;
   for (size_t i = 0; i < rest.size(); ++i) {
     if (!absl::StartsWith(rest[i], "--") || rest[i].size() == 2) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("unexpected argument \"", rest[i],
-                       "\": flags are written --name=value (see ",
-                       HelpCommand(program, verb), ")"));
+      return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", rest[i],
+                                                     "\": flags are written --name=value (see ",
+                                                     HelpCommand(program, verb), ")"));
     }
     const std::pair<std::string, std::string> parts =
         absl::StrSplit(rest[i].substr(2), absl::MaxSplits('=', 1));
     const bool has_value = absl::StrContains(rest[i], '=');
-    ASSIGN_OR_RETURN(const CommandFlag* const flag,
-                     FindFlag(program, verb, parts.first));
-    const bool again =
-        std::find(given.begin(), given.end(), flag) != given.end();
+    ASSIGN_OR_RETURN(const CommandFlag* const flag, FindFlag(program, verb, parts.first));
+    const bool again = std::find(given.begin(), given.end(), flag) != given.end();
     if (again && !IsList(*flag)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--", flag->name, " is given twice"));
+      return absl::InvalidArgumentError(absl::StrCat("--", flag->name, " is given twice"));
     }
     // A list's default is replaced, not added to.
     if (!again && IsList(*flag)) {
@@ -226,19 +205,17 @@ absl::StatusOr<ParsedCommand> ParseCommandLine(
       } else if (i + 1 < rest.size() && !absl::StartsWith(rest[i + 1], "--")) {
         value = rest[++i];
       } else {
-        return absl::InvalidArgumentError(
-            absl::StrCat("--", flag->name, " needs a value: --", flag->name,
-                         "=", ValueName(*flag)));
+        return absl::InvalidArgumentError(absl::StrCat("--", flag->name, " needs a value: --",
+                                                       flag->name, "=", ValueName(*flag)));
       }
     }
     RETURN_IF_ERROR(SetFlag(*flag, value));
   }
   for (const CommandFlag& flag : verb.flags) {
-    if (flag.required &&
-        std::find(given.begin(), given.end(), &flag) == given.end()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(verb.name, verb.name.empty() ? "" : " ", "needs --",
-                       flag.name, "=", ValueName(flag), " (", flag.help, ")"));
+    if (flag.required && std::find(given.begin(), given.end(), &flag) == given.end()) {
+      return absl::InvalidArgumentError(absl::StrCat(verb.name, verb.name.empty() ? "" : " ",
+                                                     "needs --", flag.name, "=", ValueName(flag),
+                                                     " (", flag.help, ")"));
     }
   }
   return ParsedCommand{&verb, ""};
@@ -249,20 +226,17 @@ std::string ProgramHelp(const CommandProgram& program) {
   if (program.verbs[0].name.empty()) {
     return VerbHelp(program, program.verbs[0]);
   }
-  std::string out =
-      absl::StrCat(Wrapped(program.summary, 0), "\nUsage: ", program.name,
-                   " VERB --flag=value ...\n\n");
+  std::string out = absl::StrCat(Wrapped(program.summary, 0), "\nUsage: ", program.name,
+                                 " VERB --flag=value ...\n\n");
   size_t width = 0;
   for (const CommandVerb& verb : program.verbs) {
     width = std::max(width, verb.name.size());
   }
   for (const CommandVerb& verb : program.verbs) {
     std::string summary = Wrapped(verb.summary, width + 4);
-    absl::StrAppend(&out, "  ", verb.name,
-                    summary.substr(2 + verb.name.size()));
+    absl::StrAppend(&out, "  ", verb.name, summary.substr(2 + verb.name.size()));
   }
-  absl::StrAppend(&out, "\n", program.name,
-                  " VERB --help tells a verb's flags, ", program.name,
+  absl::StrAppend(&out, "\n", program.name, " VERB --help tells a verb's flags, ", program.name,
                   " --version what this is.\n"
                   "Exit status: 0 done, 1 failed, 2 wrong usage or config, "
                   "3 interrupted and saved.\n");
@@ -270,19 +244,17 @@ std::string ProgramHelp(const CommandProgram& program) {
 }
 
 std::string VerbHelp(const CommandProgram& program, const CommandVerb& verb) {
-  std::string usage = absl::StrCat("Usage: ", program.name,
-                                   verb.name.empty() ? "" : " ", verb.name);
+  std::string usage =
+      absl::StrCat("Usage: ", program.name, verb.name.empty() ? "" : " ", verb.name);
   for (const CommandFlag& flag : verb.flags) {
     if (flag.required) {
       absl::StrAppend(&usage, " --", flag.name, "=", ValueName(flag));
     }
   }
-  const bool all_required =
-      std::all_of(verb.flags.begin(), verb.flags.end(),
-                  [](const CommandFlag& flag) { return flag.required; });
+  const bool all_required = std::all_of(verb.flags.begin(), verb.flags.end(),
+                                        [](const CommandFlag& flag) { return flag.required; });
   if (!all_required) absl::StrAppend(&usage, " [--flag=value ...]");
-  const std::string& summary =
-      verb.summary.empty() ? program.summary : verb.summary;
+  const std::string& summary = verb.summary.empty() ? program.summary : verb.summary;
   std::string out = absl::StrCat(Wrapped(summary, 0), "\n", usage, "\n");
   for (const CommandFlag& flag : verb.flags) {
     absl::StrAppend(&out, "\n  --", flag.name);
@@ -300,16 +272,13 @@ std::string VerbHelp(const CommandProgram& program, const CommandVerb& verb) {
     absl::StrAppend(&out, "\n", Wrapped(flag.help, 6));
   }
   if (!verb.details.empty()) {
-    absl::StrAppend(&out, "\n", verb.details,
-                    absl::EndsWith(verb.details, "\n") ? "" : "\n");
+    absl::StrAppend(&out, "\n", verb.details, absl::EndsWith(verb.details, "\n") ? "" : "\n");
   }
   return out;
 }
 
-int RunCommandLine(const CommandProgram& program,
-                   const std::vector<std::string>& arguments) {
-  const absl::StatusOr<ParsedCommand> command =
-      ParseCommandLine(program, arguments);
+int RunCommandLine(const CommandProgram& program, const std::vector<std::string>& arguments) {
+  const absl::StatusOr<ParsedCommand> command = ParseCommandLine(program, arguments);
   absl::Status status = command.status();
   if (status.ok()) {
     if (command->verb != nullptr) {
@@ -345,8 +314,7 @@ int ExitStatus(const absl::Status& status) {
 
 std::string ResolveUserPath(absl::string_view path) {
   const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (path.empty() || path[0] == '/' || directory == nullptr ||
-      directory[0] == '\0') {
+  if (path.empty() || path[0] == '/' || directory == nullptr || directory[0] == '\0') {
     return std::string(path);
   }
   return JoinPath(directory, path);

@@ -46,8 +46,7 @@ namespace protopage {
 
 // Where a flag's value goes; its type is the flag's. A list takes the flag many
 // times, one element each.
-using FlagTarget = absl::variant<bool*, int64_t*, double*, std::string*,
-                                 std::vector<std::string>*>;
+using FlagTarget = absl::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*>;
 
 struct CommandFlag {
   std::string name;
@@ -85,15 +84,14 @@ struct ParsedCommand {
 // Parses the arguments that follow the program's name and fills the flags of
 // the verb. Errors: InvalidArgument with the flag, the value found and what is
 // allowed; an unknown verb or flag suggests the nearest known one.
-absl::StatusOr<ParsedCommand> ParseCommandLine(
-    const CommandProgram& program, absl::Span<const std::string> arguments);
+absl::StatusOr<ParsedCommand> ParseCommandLine(const CommandProgram& program,
+                                               absl::Span<const std::string> arguments);
 
 std::string ProgramHelp(const CommandProgram& program);
 std::string VerbHelp(const CommandProgram& program, const CommandVerb& verb);
 
 // Parses, runs the verb, logs the error, returns the exit status.
-int RunCommandLine(const CommandProgram& program,
-                   const std::vector<std::string>& arguments);
+int RunCommandLine(const CommandProgram& program, const std::vector<std::string>& arguments);
 
 // 0 done; 2 InvalidArgument: wrong usage or config; 3 Cancelled: interrupted
 // and saved; 1 everything else.

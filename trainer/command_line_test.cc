@@ -17,8 +17,7 @@ class CommandLineTest : public testing::Test {
   CommandLineTest() { unsetenv("BUILD_WORKING_DIRECTORY"); }
 
   absl::Status Parse(const std::vector<std::string>& arguments) {
-    const absl::StatusOr<ParsedCommand> command =
-        ParseCommandLine(program_, arguments);
+    const absl::StatusOr<ParsedCommand> command = ParseCommandLine(program_, arguments);
     verb_ = command.ok() && command->verb != nullptr ? command->verb->name : "";
     text_ = command.ok() ? command->text : "";
     return command.status();
@@ -52,9 +51,7 @@ class CommandLineTest : public testing::Test {
                             .value = &resume_,
                             .help = "goes on from the last checkpoint"},
                            {.name = "steps", .value = &steps_, .help = "steps"},
-                           {.name = "margin",
-                            .value = &margin_,
-                            .help = "margin of the loss"}},
+                           {.name = "margin", .value = &margin_, .help = "margin of the loss"}},
                  .run =
                      [this] {
                        ++runs_;
@@ -74,8 +71,8 @@ class CommandLineTest : public testing::Test {
 };
 
 TEST_F(CommandLineTest, BothFormsOfAValue) {
-  ASSERT_OK(Parse({"train", "--config=a.json", "--steps", "7", "--margin=-1e-1",
-                   "--set", "a=1", "--set=b.c=[1, 2]", "--resume"}));
+  ASSERT_OK(Parse({"train", "--config=a.json", "--steps", "7", "--margin=-1e-1", "--set", "a=1",
+                   "--set=b.c=[1, 2]", "--resume"}));
   EXPECT_EQ(verb_, "train");
   EXPECT_EQ(config_, "a.json");
   EXPECT_EQ(steps_, 7);
@@ -97,8 +94,7 @@ TEST_F(CommandLineTest, ABoolTakesItsValueByAnEqualsSignOnly) {
   ASSERT_OK(Parse({"train", "--config=a", "--resume=false"}));
   EXPECT_FALSE(resume_);
   EXPECT_THAT(Parse({"train", "--config=a", "--resume", "false"}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       "unexpected argument \"false\""));
+              StatusIs(absl::StatusCode::kInvalidArgument, "unexpected argument \"false\""));
   EXPECT_THAT(Parse({"train", "--config=a", "--resume=maybe"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "--resume: found \"maybe\", expected true or false"));
@@ -119,10 +115,9 @@ TEST_F(CommandLineTest, VerbsOfTwoWords) {
   ASSERT_OK(Parse({"classes", "drop"}));
   EXPECT_EQ(verb_, "classes drop");
   EXPECT_THAT(Parse({"classes", "drp"}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       "did you mean \"classes drop\"?"));
-  EXPECT_THAT(Parse({"classes"}), StatusIs(absl::StatusCode::kInvalidArgument,
-                                           "unknown verb \"classes\""));
+              StatusIs(absl::StatusCode::kInvalidArgument, "did you mean \"classes drop\"?"));
+  EXPECT_THAT(Parse({"classes"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, "unknown verb \"classes\""));
 }
 
 TEST_F(CommandLineTest, UnknownNamesSuggestTheNearest) {
@@ -135,18 +130,15 @@ TEST_F(CommandLineTest, UnknownNamesSuggestTheNearest) {
                        "unknown flag --confg, did you mean --config? (see "
                        "protopage train --help)"));
   const absl::Status far = Parse({"train", "--zzzzzzzzzz"});
-  EXPECT_THAT(far, StatusIs(absl::StatusCode::kInvalidArgument,
-                            "unknown flag --zzzzzzzzzz (see"));
-  EXPECT_THAT(Parse({"zzzzzzzzzz"}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       "the verbs are train, export, classes add"));
+  EXPECT_THAT(far, StatusIs(absl::StatusCode::kInvalidArgument, "unknown flag --zzzzzzzzzz (see"));
+  EXPECT_THAT(Parse({"zzzzzzzzzz"}), StatusIs(absl::StatusCode::kInvalidArgument,
+                                              "the verbs are train, export, classes add"));
 }
 
 TEST_F(CommandLineTest, WrongUsageIsNamed) {
   const auto invalid = absl::StatusCode::kInvalidArgument;
   EXPECT_THAT(Parse({}), StatusIs(invalid, "no verb given; the verbs are"));
-  EXPECT_THAT(Parse({"train"}),
-              StatusIs(invalid, "train needs --config=FILE (the config"));
+  EXPECT_THAT(Parse({"train"}), StatusIs(invalid, "train needs --config=FILE (the config"));
   EXPECT_THAT(Parse({"train", "--config"}),
               StatusIs(invalid, "--config needs a value: --config=FILE"));
   EXPECT_THAT(Parse({"train", "--config", "--resume"}),
@@ -159,15 +151,11 @@ TEST_F(CommandLineTest, WrongUsageIsNamed) {
               StatusIs(invalid, "--steps: found \"1.5\", expected an integer"));
   EXPECT_THAT(Parse({"train", "--config=a", "--margin=much"}),
               StatusIs(invalid, "--margin: found \"much\", expected a number"));
-  EXPECT_THAT(
-      Parse({"export", "--format=pt"}),
-      StatusIs(invalid, "--format: found \"pt\", expected one of onnx, hdf5"));
-  EXPECT_THAT(Parse({"train", "a.json"}),
-              StatusIs(invalid, "unexpected argument \"a.json\""));
-  EXPECT_THAT(Parse({"train", "--"}),
-              StatusIs(invalid, "unexpected argument \"--\""));
-  EXPECT_THAT(Parse({"train", "-c", "a"}),
-              StatusIs(invalid, "unexpected argument \"-c\""));
+  EXPECT_THAT(Parse({"export", "--format=pt"}),
+              StatusIs(invalid, "--format: found \"pt\", expected one of onnx, hdf5"));
+  EXPECT_THAT(Parse({"train", "a.json"}), StatusIs(invalid, "unexpected argument \"a.json\""));
+  EXPECT_THAT(Parse({"train", "--"}), StatusIs(invalid, "unexpected argument \"--\""));
+  EXPECT_THAT(Parse({"train", "-c", "a"}), StatusIs(invalid, "unexpected argument \"-c\""));
 }
 
 TEST_F(CommandLineTest, HelpOfTheProgram) {
@@ -233,25 +221,22 @@ TEST_F(CommandLineTest, Version) {
 
 TEST_F(CommandLineTest, AProgramWithoutVerbs) {
   std::string data_dir;
-  const CommandProgram program = {
-      .name = "cifar",
-      .summary = "The demo's experiment.",
-      .version = "1.2",
-      .verbs = {{.name = "",
-                 .flags = {{.name = "data_dir",
-                            .value = &data_dir,
-                            .help = "CIFAR's binaries",
-                            .required = true}}}}};
+  const CommandProgram program = {.name = "cifar",
+                                  .summary = "The demo's experiment.",
+                                  .version = "1.2",
+                                  .verbs = {{.name = "",
+                                             .flags = {{.name = "data_dir",
+                                                        .value = &data_dir,
+                                                        .help = "CIFAR's binaries",
+                                                        .required = true}}}}};
   ASSERT_OK(ParseCommandLine(program, {"--data_dir=/data"}));
   EXPECT_EQ(data_dir, "/data");
-  EXPECT_THAT(ParseCommandLine(program, {}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       "needs --data_dir=TEXT (CIFAR's binaries)"));
-  EXPECT_THAT(ParseCommandLine(program, {"--data-dir=/data"}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       "did you mean --data_dir? (see cifar --help)"));
-  ASSERT_OK_AND_ASSIGN(const ParsedCommand help,
-                       ParseCommandLine(program, {"--help"}));
+  EXPECT_THAT(ParseCommandLine(program, {}), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                      "needs --data_dir=TEXT (CIFAR's binaries)"));
+  EXPECT_THAT(
+      ParseCommandLine(program, {"--data-dir=/data"}),
+      StatusIs(absl::StatusCode::kInvalidArgument, "did you mean --data_dir? (see cifar --help)"));
+  ASSERT_OK_AND_ASSIGN(const ParsedCommand help, ParseCommandLine(program, {"--help"}));
   EXPECT_THAT(help.text, HasSubstr("The demo's experiment."));
   EXPECT_THAT(help.text, HasSubstr("Usage: cifar --data_dir=TEXT\n"));
 }

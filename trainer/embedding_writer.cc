@@ -27,9 +27,8 @@ std::string NpyHeader(int64_t rows, int64_t dim) {
   const int64_t length = kNpyHeaderBytes - 10;
   header += static_cast<char>(length & 0xff);
   header += static_cast<char>(length >> 8);
-  absl::StrAppendFormat(
-      &header, "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }",
-      rows, dim);
+  absl::StrAppendFormat(&header, "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }",
+                        rows, dim);
   header.resize(kNpyHeaderBytes - 1, ' ');
   return header + "\n";
 }
@@ -110,8 +109,7 @@ class QuietHdf5 {
 // left on device").
 std::string InnermostHdf5Error() {
   std::string description;
-  const H5E_walk2_t first = [](unsigned, const H5E_error2_t* error,
-                               void* result) -> herr_t {
+  const H5E_walk2_t first = [](unsigned, const H5E_error2_t* error, void* result) -> herr_t {
     if (error->desc != nullptr) {
       *static_cast<std::string*>(result) = error->desc;
     }
@@ -136,9 +134,8 @@ class Hdf5Writer : public EmbeddingWriter {
     // creates the file first: a missing folder or a missing right is named.
     RETURN_IF_ERROR(fs()->Open(temporary_path(), OpenMode::kCreate).status());
     const QuietHdf5 quiet;
-    file_ = Hid(H5Fcreate(temporary_path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT,
-                          H5P_DEFAULT),
-                H5Fclose);
+    file_ =
+        Hid(H5Fcreate(temporary_path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
     if (!file_.ok()) return Failed("create the file");
     string_type_ = Hid(H5Tcopy(H5T_C_S1), H5Tclose);
     if (!string_type_.ok() || H5Tset_size(string_type_, H5T_VARIABLE) < 0 ||
@@ -152,8 +149,7 @@ class Hdf5Writer : public EmbeddingWriter {
                      absl::Span<const std::string> names) override {
     const QuietHdf5 quiet;
     if (count() == 0) {
-      RETURN_IF_ERROR(
-          CreateDataset("embeddings", H5T_IEEE_F32LE, dim(), &embeddings_));
+      RETURN_IF_ERROR(CreateDataset("embeddings", H5T_IEEE_F32LE, dim(), &embeddings_));
       if (!labels.empty()) {
         RETURN_IF_ERROR(CreateDataset("labels", H5T_STD_I64LE, 0, &labels_));
       }
@@ -166,18 +162,16 @@ class Hdf5Writer : public EmbeddingWriter {
     RowMatrixXf packed;
     const bool contiguous = rows.outerStride() == dim();
     if (!contiguous) packed = rows;
-    RETURN_IF_ERROR(AppendTo(embeddings_, "embeddings", H5T_NATIVE_FLOAT, dim(),
-                             size, contiguous ? rows.data() : packed.data()));
+    RETURN_IF_ERROR(AppendTo(embeddings_, "embeddings", H5T_NATIVE_FLOAT, dim(), size,
+                             contiguous ? rows.data() : packed.data()));
     if (!labels.empty()) {
-      RETURN_IF_ERROR(AppendTo(labels_, "labels", H5T_NATIVE_INT64, 0, size,
-                               labels.data()));
+      RETURN_IF_ERROR(AppendTo(labels_, "labels", H5T_NATIVE_INT64, 0, size, labels.data()));
     }
     if (!names.empty()) {
       std::vector<const char*> texts;
       texts.reserve(names.size());
       for (const std::string& name : names) texts.push_back(name.c_str());
-      RETURN_IF_ERROR(
-          AppendTo(names_, "names", string_type_, 0, size, texts.data()));
+      RETURN_IF_ERROR(AppendTo(names_, "names", string_type_, 0, size, texts.data()));
     }
     return absl::OkStatus();
   }
@@ -185,8 +179,7 @@ class Hdf5Writer : public EmbeddingWriter {
   absl::Status Close() override {
     const QuietHdf5 quiet;
     if (count() == 0) {  // [0, D].
-      RETURN_IF_ERROR(
-          CreateDataset("embeddings", H5T_IEEE_F32LE, dim(), &embeddings_));
+      RETURN_IF_ERROR(CreateDataset("embeddings", H5T_IEEE_F32LE, dim(), &embeddings_));
     }
     bool closed = true;
     for (Hid* id : {&embeddings_, &labels_, &names_, &string_type_, &file_}) {
@@ -199,38 +192,32 @@ class Hdf5Writer : public EmbeddingWriter {
   }
 
   absl::Status Failed(absl::string_view what) const {
-    return absl::UnavailableError(absl::StrCat(
-        path(), ": HDF5 could not ", what, ": ", InnermostHdf5Error()));
+    return absl::UnavailableError(
+        absl::StrCat(path(), ": HDF5 could not ", what, ": ", InnermostHdf5Error()));
   }
 
   // An empty dataset [0, width], or [0] when width is 0, that grows by rows.
-  absl::Status CreateDataset(const char* name, hid_t type, int64_t width,
-                             Hid* dataset) {
+  absl::Status CreateDataset(const char* name, hid_t type, int64_t width, Hid* dataset) {
     const int rank = width > 0 ? 2 : 1;
     const auto columns = static_cast<hsize_t>(width);
-    const int64_t row_bytes =
-        width > 0 ? width * static_cast<int64_t>(sizeof(float)) : 16;
+    const int64_t row_bytes = width > 0 ? width * static_cast<int64_t>(sizeof(float)) : 16;
     const hsize_t size[2] = {0, columns};
     const hsize_t max_size[2] = {H5S_UNLIMITED, columns};
-    const hsize_t chunk[2] = {
-        static_cast<hsize_t>(std::max<int64_t>(1, kChunkBytes / row_bytes)),
-        columns};
+    const hsize_t chunk[2] = {static_cast<hsize_t>(std::max<int64_t>(1, kChunkBytes / row_bytes)),
+                              columns};
     const Hid space(H5Screate_simple(rank, size, max_size), H5Sclose);
     const Hid properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
-    if (!space.ok() || !properties.ok() ||
-        H5Pset_chunk(properties, rank, chunk) < 0) {
+    if (!space.ok() || !properties.ok() || H5Pset_chunk(properties, rank, chunk) < 0) {
       return Failed(absl::StrCat("describe dataset ", name));
     }
-    *dataset = Hid(H5Dcreate2(file_, name, type, space, H5P_DEFAULT, properties,
-                              H5P_DEFAULT),
-                   H5Dclose);
-    return dataset->ok() ? absl::OkStatus()
-                         : Failed(absl::StrCat("create dataset ", name));
+    *dataset =
+        Hid(H5Dcreate2(file_, name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose);
+    return dataset->ok() ? absl::OkStatus() : Failed(absl::StrCat("create dataset ", name));
   }
 
   // Writes rows [count(), count() + size).
-  absl::Status AppendTo(const Hid& dataset, const char* name, hid_t memory_type,
-                        int64_t width, int64_t size, const void* data) {
+  absl::Status AppendTo(const Hid& dataset, const char* name, hid_t memory_type, int64_t width,
+                        int64_t size, const void* data) {
     const int rank = width > 0 ? 2 : 1;
     const auto columns = static_cast<hsize_t>(width);
     const hsize_t new_size[2] = {static_cast<hsize_t>(count() + size), columns};
@@ -240,12 +227,9 @@ class Hdf5Writer : public EmbeddingWriter {
     const Hid file_space(H5Dget_space(dataset), H5Sclose);
     const Hid memory_space(H5Screate_simple(rank, block, nullptr), H5Sclose);
     if (!grown || !file_space.ok() || !memory_space.ok() ||
-        H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, nullptr, block,
-                            nullptr) < 0 ||
-        H5Dwrite(dataset, memory_type, memory_space, file_space, H5P_DEFAULT,
-                 data) < 0) {
-      return Failed(absl::StrCat("write ", size, " rows of dataset ", name,
-                                 " at row ", count()));
+        H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, nullptr, block, nullptr) < 0 ||
+        H5Dwrite(dataset, memory_type, memory_space, file_space, H5P_DEFAULT, data) < 0) {
+      return Failed(absl::StrCat("write ", size, " rows of dataset ", name, " at row ", count()));
     }
     return absl::OkStatus();
   }
@@ -256,21 +240,19 @@ class Hdf5Writer : public EmbeddingWriter {
 }  // namespace
 
 EmbeddingWriter::EmbeddingWriter(FileSystem* fs, std::string path, int64_t dim)
-    : fs_(fs),
-      path_(std::move(path)),
-      temporary_path_(path_ + ".tmp"),
-      dim_(dim) {}
+    : fs_(fs), path_(std::move(path)), temporary_path_(path_ + ".tmp"), dim_(dim) {}
 
 EmbeddingWriter::~EmbeddingWriter() {
   // Nothing depends on it: the next writer of this path truncates it.
   if (state_ != State::kFinished) fs_->Remove(temporary_path_).IgnoreError();
 }
 
-absl::StatusOr<std::unique_ptr<EmbeddingWriter>> EmbeddingWriter::Create(
-    FileSystem* fs, const std::string& path, int64_t dim) {
+absl::StatusOr<std::unique_ptr<EmbeddingWriter>> EmbeddingWriter::Create(FileSystem* fs,
+                                                                         const std::string& path,
+                                                                         int64_t dim) {
   if (dim < 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": embeddings have at least one dimension, found ", dim));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": embeddings have at least one dimension, found ", dim));
   }
   std::unique_ptr<EmbeddingWriter> writer;
   if (absl::EndsWith(path, ".npy")) {
@@ -278,8 +260,8 @@ absl::StatusOr<std::unique_ptr<EmbeddingWriter>> EmbeddingWriter::Create(
   } else if (absl::EndsWith(path, ".h5") || absl::EndsWith(path, ".hdf5")) {
     writer = std::make_unique<Hdf5Writer>(fs, path, dim);
   } else {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": expected a name that ends in .npy, .h5 or .hdf5"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": expected a name that ends in .npy, .h5 or .hdf5"));
   }
   RETURN_IF_ERROR(writer->Open());
   return writer;
@@ -290,20 +272,18 @@ absl::Status EmbeddingWriter::CheckUsable() const {
     case State::kOpen:
       return absl::OkStatus();
     case State::kFailed:
-      return absl::FailedPreconditionError(
-          absl::StrCat(path_, ": writing it failed before"));
+      return absl::FailedPreconditionError(absl::StrCat(path_, ": writing it failed before"));
     case State::kFinished:
       break;
   }
   return absl::FailedPreconditionError(absl::StrCat(path_, ": is finished"));
 }
 
-absl::Status EmbeddingWriter::CheckRows(
-    ConstRowMatrixRef rows, absl::Span<const int64_t> labels,
-    absl::Span<const std::string> names) const {
+absl::Status EmbeddingWriter::CheckRows(ConstRowMatrixRef rows, absl::Span<const int64_t> labels,
+                                        absl::Span<const std::string> names) const {
   if (rows.cols() != dim_) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path_, ": rows have ", rows.cols(), " columns, expected ", dim_));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, ": rows have ", rows.cols(), " columns, expected ", dim_));
   }
   const auto size = static_cast<size_t>(rows.rows());
   // What the first rows have, all must have.
@@ -312,20 +292,19 @@ absl::Status EmbeddingWriter::CheckRows(
     return found == 0 || found == size;
   };
   if (!right(labels.size(), has_labels_)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path_, ": found ", labels.size(), " labels for ", size, " rows after ",
-        count_, " rows with", has_labels_ ? "" : "out", " labels"));
+    return absl::InvalidArgumentError(absl::StrCat(path_, ": found ", labels.size(), " labels for ",
+                                                   size, " rows after ", count_, " rows with",
+                                                   has_labels_ ? "" : "out", " labels"));
   }
   if (!right(names.size(), has_names_)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path_, ": found ", names.size(), " names for ", size, " rows after ",
-        count_, " rows with", has_names_ ? "" : "out", " names"));
+    return absl::InvalidArgumentError(absl::StrCat(path_, ": found ", names.size(), " names for ",
+                                                   size, " rows after ", count_, " rows with",
+                                                   has_names_ ? "" : "out", " names"));
   }
   return absl::OkStatus();
 }
 
-absl::Status EmbeddingWriter::Append(ConstRowMatrixRef rows,
-                                     absl::Span<const int64_t> labels,
+absl::Status EmbeddingWriter::Append(ConstRowMatrixRef rows, absl::Span<const int64_t> labels,
                                      absl::Span<const std::string> names) {
   RETURN_IF_ERROR(CheckUsable());
   state_ = State::kFailed;

@@ -36,8 +36,9 @@ class EmbeddingWriter {
 
   // Errors: InvalidArgument (an ending that is none of the above, dim < 1),
   // those of FileSystem::Open.
-  static absl::StatusOr<std::unique_ptr<EmbeddingWriter>> Create(
-      FileSystem* fs, const std::string& path, int64_t dim);
+  static absl::StatusOr<std::unique_ptr<EmbeddingWriter>> Create(FileSystem* fs,
+                                                                 const std::string& path,
+                                                                 int64_t dim);
 
   // Adds rows [m, dim]. `labels` and `names` have m elements or none; the first
   // rows decide whether the file has them. Errors: InvalidArgument (shapes),
@@ -57,8 +58,7 @@ class EmbeddingWriter {
   // Creates temporary_path().
   virtual absl::Status Open() = 0;
   // Writes rows [count(), count() + m), whose shapes are right; m > 0.
-  virtual absl::Status Write(ConstRowMatrixRef rows,
-                             absl::Span<const int64_t> labels,
+  virtual absl::Status Write(ConstRowMatrixRef rows, absl::Span<const int64_t> labels,
                              absl::Span<const std::string> names) = 0;
   // Completes and syncs the temporary file.
   virtual absl::Status Close() = 0;
@@ -69,8 +69,7 @@ class EmbeddingWriter {
   int64_t dim() const { return dim_; }
 
  private:
-  absl::Status CheckRows(ConstRowMatrixRef rows,
-                         absl::Span<const int64_t> labels,
+  absl::Status CheckRows(ConstRowMatrixRef rows, absl::Span<const int64_t> labels,
                          absl::Span<const std::string> names) const;
   absl::Status CheckUsable() const;
 

@@ -20,15 +20,11 @@ class EmbeddingWriterTest : public testing::Test {
   EmbeddingWriterTest() {
     directory_ = JoinPath(
         testing::TempDir(),
-        absl::StrCat(
-            testing::UnitTest::GetInstance()->current_test_info()->name(), ".",
-            getpid()));
+        absl::StrCat(testing::UnitTest::GetInstance()->current_test_info()->name(), ".", getpid()));
     EXPECT_OK(fs_->CreateDirectories(directory_));
   }
 
-  std::string Path(const std::string& name) {
-    return JoinPath(directory_, name);
-  }
+  std::string Path(const std::string& name) { return JoinPath(directory_, name); }
   std::vector<std::string> Files() {
     const auto names = fs_->List(directory_);
     EXPECT_OK(names);
@@ -51,8 +47,7 @@ class EmbeddingWriterTest : public testing::Test {
 };
 
 TEST_F(EmbeddingWriterTest, NpyIsByteForByteWhatNumpyWrites) {
-  ASSERT_OK_AND_ASSIGN(auto writer,
-                       EmbeddingWriter::Create(fs_, Path("a.npy"), 2));
+  ASSERT_OK_AND_ASSIGN(auto writer, EmbeddingWriter::Create(fs_, Path("a.npy"), 2));
   ASSERT_OK(writer->Append(Rows(0, 1, 2), {}, {}));
   ASSERT_OK(writer->Append(Rows(1, 0, 2), {}, {}));
   // A block of a wider matrix: its rows lie apart.
@@ -66,16 +61,14 @@ TEST_F(EmbeddingWriterTest, NpyIsByteForByteWhatNumpyWrites) {
   expected += "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }";
   expected += std::string(127 - expected.size(), ' ') + "\n";
   const RowMatrixXf rows = Rows(0, 3, 2);
-  expected.append(reinterpret_cast<const char*>(rows.data()),
-                  rows.size() * sizeof(float));
+  expected.append(reinterpret_cast<const char*>(rows.data()), rows.size() * sizeof(float));
   ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs_, Path("a.npy")));
   EXPECT_EQ(content, expected);
   EXPECT_THAT(Files(), ElementsAre("a.npy"));
 }
 
 TEST_F(EmbeddingWriterTest, NpyWithoutRowsIsAnEmptyArray) {
-  ASSERT_OK_AND_ASSIGN(auto writer,
-                       EmbeddingWriter::Create(fs_, Path("a.npy"), 512));
+  ASSERT_OK_AND_ASSIGN(auto writer, EmbeddingWriter::Create(fs_, Path("a.npy"), 512));
   ASSERT_OK(writer->Finish());
   ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs_, Path("a.npy")));
   EXPECT_EQ(content.size(), 128);
@@ -93,9 +86,7 @@ std::vector<T> ReadDataset(hid_t file, const char* name, hid_t memory_type,
   shape->resize(H5Sget_simple_extent_ndims(space));
   H5Sget_simple_extent_dims(space, shape->data(), nullptr);
   std::vector<T> data(H5Sget_simple_extent_npoints(space));
-  EXPECT_GE(
-      H5Dread(dataset, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data.data()),
-      0);
+  EXPECT_GE(H5Dread(dataset, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data.data()), 0);
   H5Sclose(space);
   H5Dclose(dataset);
   return data;
@@ -104,10 +95,8 @@ std::vector<T> ReadDataset(hid_t file, const char* name, hid_t memory_type,
 TEST_F(EmbeddingWriterTest, Hdf5HoldsEmbeddingsLabelsAndNames) {
   const std::vector<int64_t> labels = {7, int64_t{1} << 40, -1};
   const std::vector<std::string> names = {"a.jpg", "\xe5\xad\x97.png", ""};
-  ASSERT_OK_AND_ASSIGN(auto writer,
-                       EmbeddingWriter::Create(fs_, Path("a.h5"), 2));
-  ASSERT_OK(
-      writer->Append(Rows(0, 2, 2), {labels.data(), 2}, {names.data(), 2}));
+  ASSERT_OK_AND_ASSIGN(auto writer, EmbeddingWriter::Create(fs_, Path("a.h5"), 2));
+  ASSERT_OK(writer->Append(Rows(0, 2, 2), {labels.data(), 2}, {names.data(), 2}));
   const RowMatrixXf wide = Rows(2, 1, 5);
   ASSERT_OK(writer->Append(wide.leftCols(2), {&labels[2], 1}, {&names[2], 1}));
   EXPECT_THAT(Files(), ElementsAre("a.h5.tmp"));
@@ -120,8 +109,7 @@ TEST_F(EmbeddingWriterTest, Hdf5HoldsEmbeddingsLabelsAndNames) {
   EXPECT_THAT(ReadDataset<float>(file, "embeddings", H5T_NATIVE_FLOAT, &shape),
               ElementsAre(0, 0.1f, 1, 1.1f, 2, 2.1f));
   EXPECT_THAT(shape, ElementsAre(3, 2));
-  EXPECT_EQ(ReadDataset<int64_t>(file, "labels", H5T_NATIVE_INT64, &shape),
-            labels);
+  EXPECT_EQ(ReadDataset<int64_t>(file, "labels", H5T_NATIVE_INT64, &shape), labels);
   EXPECT_THAT(shape, ElementsAre(3));
   const hid_t text = H5Tcopy(H5T_C_S1);
   H5Tset_size(text, H5T_VARIABLE);
@@ -138,12 +126,10 @@ TEST_F(EmbeddingWriterTest, Hdf5HoldsEmbeddingsLabelsAndNames) {
 
 TEST_F(EmbeddingWriterTest, Hdf5HasOnlyWhatIsGiven) {
   for (const int64_t count : {0, 3}) {
-    ASSERT_OK_AND_ASSIGN(auto writer,
-                         EmbeddingWriter::Create(fs_, Path("a.hdf5"), 4));
+    ASSERT_OK_AND_ASSIGN(auto writer, EmbeddingWriter::Create(fs_, Path("a.hdf5"), 4));
     ASSERT_OK(writer->Append(Rows(0, count, 4), {}, {}));
     ASSERT_OK(writer->Finish());
-    const hid_t file =
-        H5Fopen(Path("a.hdf5").c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+    const hid_t file = H5Fopen(Path("a.hdf5").c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
     ASSERT_GE(file, 0);
     std::vector<hsize_t> shape;
     ReadDataset<float>(file, "embeddings", H5T_NATIVE_FLOAT, &shape);
@@ -157,8 +143,7 @@ TEST_F(EmbeddingWriterTest, Hdf5HasOnlyWhatIsGiven) {
 TEST_F(EmbeddingWriterTest, AFileThatIsNotFinishedLeavesNothing) {
   for (const char* name : {"a.npy", "a.h5"}) {
     {
-      ASSERT_OK_AND_ASSIGN(auto writer,
-                           EmbeddingWriter::Create(fs_, Path(name), 2));
+      ASSERT_OK_AND_ASSIGN(auto writer, EmbeddingWriter::Create(fs_, Path(name), 2));
       ASSERT_OK(writer->Append(Rows(0, 3, 2), {}, {}));
     }
     EXPECT_THAT(Files(), IsEmpty()) << name;
@@ -168,8 +153,7 @@ TEST_F(EmbeddingWriterTest, AFileThatIsNotFinishedLeavesNothing) {
 TEST_F(EmbeddingWriterTest, AnOlderFileStaysUntilTheNewOneIsFinished) {
   ASSERT_OK(WriteFileAtomically(fs_, Path("a.npy"), "old"));
   {
-    ASSERT_OK_AND_ASSIGN(auto writer,
-                         EmbeddingWriter::Create(fs_, Path("a.npy"), 2));
+    ASSERT_OK_AND_ASSIGN(auto writer, EmbeddingWriter::Create(fs_, Path("a.npy"), 2));
     ASSERT_OK(writer->Append(Rows(0, 3, 2), {}, {}));
   }
   ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs_, Path("a.npy")));
@@ -182,35 +166,28 @@ TEST_F(EmbeddingWriterTest, WrongShapesAreRejectedAndEndTheFile) {
   const std::vector<std::string> names = {"a"};
   for (const char* name : {"a.npy", "a.h5"}) {
     {
-      ASSERT_OK_AND_ASSIGN(auto writer,
-                           EmbeddingWriter::Create(fs_, Path(name), 2));
+      ASSERT_OK_AND_ASSIGN(auto writer, EmbeddingWriter::Create(fs_, Path(name), 2));
       EXPECT_THAT(writer->Append(Rows(0, 1, 3), {}, {}),
                   StatusIs(invalid, "rows have 3 columns, expected 2"));
       EXPECT_THAT(writer->Append(Rows(0, 1, 2), {}, {}),
                   StatusIs(absl::StatusCode::kFailedPrecondition, name));
-      EXPECT_THAT(writer->Finish(),
-                  StatusIs(absl::StatusCode::kFailedPrecondition, name));
+      EXPECT_THAT(writer->Finish(), StatusIs(absl::StatusCode::kFailedPrecondition, name));
     }
     {
-      ASSERT_OK_AND_ASSIGN(auto writer,
-                           EmbeddingWriter::Create(fs_, Path(name), 2));
+      ASSERT_OK_AND_ASSIGN(auto writer, EmbeddingWriter::Create(fs_, Path(name), 2));
       EXPECT_THAT(writer->Append(Rows(0, 1, 2), labels, {}),
                   StatusIs(invalid, "found 2 labels for 1 rows"));
     }
     {
-      ASSERT_OK_AND_ASSIGN(auto writer,
-                           EmbeddingWriter::Create(fs_, Path(name), 2));
+      ASSERT_OK_AND_ASSIGN(auto writer, EmbeddingWriter::Create(fs_, Path(name), 2));
       EXPECT_THAT(writer->Append(Rows(0, 2, 2), labels, names),
                   StatusIs(invalid, "found 1 names for 2 rows"));
     }
     {
-      ASSERT_OK_AND_ASSIGN(auto writer,
-                           EmbeddingWriter::Create(fs_, Path(name), 2));
+      ASSERT_OK_AND_ASSIGN(auto writer, EmbeddingWriter::Create(fs_, Path(name), 2));
       ASSERT_OK(writer->Append(Rows(0, 2, 2), labels, {}));
-      EXPECT_THAT(
-          writer->Append(Rows(0, 2, 2), {}, {}),
-          StatusIs(invalid,
-                   "found 0 labels for 2 rows after 2 rows with labels"));
+      EXPECT_THAT(writer->Append(Rows(0, 2, 2), {}, {}),
+                  StatusIs(invalid, "found 0 labels for 2 rows after 2 rows with labels"));
     }
     EXPECT_THAT(Files(), IsEmpty());
   }
@@ -228,14 +205,30 @@ TEST_F(EmbeddingWriterTest, BadPathsAreNamed) {
   }
 }
 
+TEST_F(EmbeddingWriterTest, AFullDiskIsAnErrorAndLeavesNothing) {
+  for (const char* name : {"a.npy", "a.h5"}) {
+    ASSERT_EQ(symlink("/dev/full", (Path(name) + ".tmp").c_str()), 0);
+    // HDF5 may keep what it writes until the file is closed.
+    absl::Status status;
+    {
+      absl::StatusOr<std::unique_ptr<EmbeddingWriter>> writer =
+          EmbeddingWriter::Create(fs_, Path(name), 512);
+      status = writer.status();
+      if (status.ok()) status = (*writer)->Append(Rows(0, 1000, 512), {}, {});
+      if (status.ok()) status = (*writer)->Finish();
+    }
+    EXPECT_FALSE(status.ok());
+    EXPECT_THAT(status, StatusIs(status.code(), name));
+    EXPECT_THAT(Files(), IsEmpty());
+  }
+}
+
 TEST_F(EmbeddingWriterTest, AFinishedFileTakesNoMoreRows) {
-  ASSERT_OK_AND_ASSIGN(auto writer,
-                       EmbeddingWriter::Create(fs_, Path("a.npy"), 2));
+  ASSERT_OK_AND_ASSIGN(auto writer, EmbeddingWriter::Create(fs_, Path("a.npy"), 2));
   ASSERT_OK(writer->Finish());
   EXPECT_THAT(writer->Append(Rows(0, 1, 2), {}, {}),
               StatusIs(absl::StatusCode::kFailedPrecondition, "finished"));
-  EXPECT_THAT(writer->Finish(),
-              StatusIs(absl::StatusCode::kFailedPrecondition, "finished"));
+  EXPECT_THAT(writer->Finish(), StatusIs(absl::StatusCode::kFailedPrecondition, "finished"));
 }
 
 }  // namespace

@@ -27,8 +27,7 @@ void AddKnown(const std::string& name, double value, Json& line) {
   if (std::isfinite(value)) line[name] = value;
 }
 
-void AddScalars(const std::vector<std::pair<std::string, double>>& scalars,
-                Json& line) {
+void AddScalars(const std::vector<std::pair<std::string, double>>& scalars, Json& line) {
   for (const auto& scalar : scalars) {
     AddKnown(scalar.first, scalar.second, line);
   }
@@ -48,8 +47,7 @@ Json StageLine(absl::string_view kind, const StageReport& report) {
 // Whole lines of `content`, parsed one after the other.
 class LineReader {
  public:
-  LineReader(const std::string& path, absl::string_view content)
-      : path_(path), content_(content) {}
+  LineReader(const std::string& path, absl::string_view content) : path_(path), content_(content) {}
 
   // False at the end; a last line without a newline does not count.
   absl::StatusOr<bool> Next(Json* line) {
@@ -61,15 +59,14 @@ class LineReader {
     *line = Json::parse(text.begin(), text.end(), nullptr,
                         /*allow_exceptions=*/false);
     const bool good = line->is_object() && line->contains("stage_index") &&
-                      (*line)["stage_index"].is_number_integer() &&
-                      line->contains("step") &&
-                      (*line)["step"].is_number_integer() &&
-                      line->contains("kind") && (*line)["kind"].is_string();
+                      (*line)["stage_index"].is_number_integer() && line->contains("step") &&
+                      (*line)["step"].is_number_integer() && line->contains("kind") &&
+                      (*line)["kind"].is_string();
     if (!good) {
-      return absl::DataLossError(absl::StrCat(
-          path_, " line ", number_,
-          ": expected a JSON object with kind, stage_index and step, found ",
-          text.substr(0, 60), text.size() > 60 ? "..." : ""));
+      return absl::DataLossError(
+          absl::StrCat(path_, " line ", number_,
+                       ": expected a JSON object with kind, stage_index and step, found ",
+                       text.substr(0, 60), text.size() > 60 ? "..." : ""));
     }
     return true;
   }
@@ -86,15 +83,16 @@ class LineReader {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Create(
-    FileSystem* fs, const std::string& path) {
-  ASSIGN_OR_RETURN(std::unique_ptr<File> file,
-                   fs->Open(path, OpenMode::kCreate));
+absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Create(FileSystem* fs,
+                                                                     const std::string& path) {
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs->Open(path, OpenMode::kCreate));
   return std::unique_ptr<MetricsWriter>(new MetricsWriter(std::move(file), 0));
 }
 
-absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Resume(
-    FileSystem* fs, const std::string& path, int stage_index, int64_t step) {
+absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Resume(FileSystem* fs,
+                                                                     const std::string& path,
+                                                                     int stage_index,
+                                                                     int64_t step) {
   if (!fs->Exists(path)) return Create(fs, path);
   ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, path));
   // Lines are in the order of the run, so the kept part is a prefix. It ends
@@ -113,27 +111,22 @@ absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Resume(
       return more.status();
     }
     if (!*more) break;
-    const auto point = std::make_pair(line["stage_index"].get<int64_t>(),
-                                      line["step"].get<int64_t>());
+    const auto point =
+        std::make_pair(line["stage_index"].get<int64_t>(), line["step"].get<int64_t>());
     if (point > resume_point) break;
-    const bool is_checkpoint =
-        point == resume_point && line["kind"] == "checkpoint";
+    const bool is_checkpoint = point == resume_point && line["kind"] == "checkpoint";
     if (is_checkpoint || !found_checkpoint) kept = reader.end();
     found_checkpoint |= is_checkpoint;
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<File> file,
-                   fs->Open(path, OpenMode::kReadWrite));
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs->Open(path, OpenMode::kReadWrite));
   RETURN_IF_ERROR(file->Truncate(kept));
-  return std::unique_ptr<MetricsWriter>(
-      new MetricsWriter(std::move(file), kept));
+  return std::unique_ptr<MetricsWriter>(new MetricsWriter(std::move(file), kept));
 }
 
 absl::Status MetricsWriter::Append(const Json& line) {
   // Names come from users' folders and need not be UTF-8.
-  const std::string text =
-      line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  RETURN_IF_ERROR(
-      file_->WriteAt(size_, text.data(), static_cast<int64_t>(text.size())));
+  const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  RETURN_IF_ERROR(file_->WriteAt(size_, text.data(), static_cast<int64_t>(text.size())));
   size_ += static_cast<int64_t>(text.size());
   return absl::OkStatus();
 }
@@ -183,8 +176,7 @@ absl::Status MetricsWriter::OnStageEnd(const StageReport& report) {
   return file_->Sync();
 }
 
-absl::StatusOr<std::vector<Json>> ReadMetrics(FileSystem* fs,
-                                              const std::string& path) {
+absl::StatusOr<std::vector<Json>> ReadMetrics(FileSystem* fs, const std::string& path) {
   ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, path));
   LineReader reader(path, content);
   std::vector<Json> lines;

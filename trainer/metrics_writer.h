@@ -33,15 +33,16 @@ namespace protopage {
 class MetricsWriter : public TrainObserver {
  public:
   // Starts an empty file. Errors: those of FileSystem::Open.
-  static absl::StatusOr<std::unique_ptr<MetricsWriter>> Create(
-      FileSystem* fs, const std::string& path);
+  static absl::StatusOr<std::unique_ptr<MetricsWriter>> Create(FileSystem* fs,
+                                                               const std::string& path);
 
   // Goes on after the checkpoint that OnCheckpoint reported with this
   // stage_index and step: what the file says beyond it is dropped. A missing
   // file is created. Errors: DataLoss when a line before that point is not a
   // JSON object with stage_index and step (the line's number is named).
-  static absl::StatusOr<std::unique_ptr<MetricsWriter>> Resume(
-      FileSystem* fs, const std::string& path, int stage_index, int64_t step);
+  static absl::StatusOr<std::unique_ptr<MetricsWriter>> Resume(FileSystem* fs,
+                                                               const std::string& path,
+                                                               int stage_index, int64_t step);
 
   absl::Status OnStageStart(const StageReport& report) override;
   absl::Status OnStep(const StepReport& report) override;
@@ -51,8 +52,7 @@ class MetricsWriter : public TrainObserver {
   absl::Status OnStageEnd(const StageReport& report) override;
 
  private:
-  MetricsWriter(std::unique_ptr<File> file, int64_t size)
-      : file_(std::move(file)), size_(size) {}
+  MetricsWriter(std::unique_ptr<File> file, int64_t size) : file_(std::move(file)), size_(size) {}
   absl::Status Append(const nlohmann::ordered_json& line);
 
   const std::unique_ptr<File> file_;
@@ -61,8 +61,8 @@ class MetricsWriter : public TrainObserver {
 
 // The lines of a metrics file. A last line without its newline (a run that was
 // killed) is left out. Errors: NotFound, DataLoss naming the line.
-absl::StatusOr<std::vector<nlohmann::ordered_json>> ReadMetrics(
-    FileSystem* fs, const std::string& path);
+absl::StatusOr<std::vector<nlohmann::ordered_json>> ReadMetrics(FileSystem* fs,
+                                                                const std::string& path);
 
 }  // namespace protopage
 

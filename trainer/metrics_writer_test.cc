@@ -16,9 +16,7 @@ class MetricsWriterTest : public testing::Test {
   MetricsWriterTest() {
     path_ = JoinPath(
         testing::TempDir(),
-        std::string(
-            testing::UnitTest::GetInstance()->current_test_info()->name()) +
-            ".jsonl");
+        std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) + ".jsonl");
     const absl::Status removed = fs_->Remove(path_);
     EXPECT_TRUE(removed.ok() || absl::IsNotFound(removed)) << removed;
   }
@@ -192,13 +190,11 @@ TEST_F(MetricsWriterTest, ResumeCreatesAMissingFile) {
 }
 
 TEST_F(MetricsWriterTest, AForeignFileIsNamedWithItsLine) {
-  const std::string foreign =
-      "{\"kind\":\"step\",\"stage_index\":0,\"step\":1}\nhello\n";
+  const std::string foreign = "{\"kind\":\"step\",\"stage_index\":0,\"step\":1}\nhello\n";
   ASSERT_OK(WriteFileAtomically(fs_, path_, foreign));
   EXPECT_THAT(MetricsWriter::Resume(fs_, path_, 0, 9),
               StatusIs(absl::StatusCode::kDataLoss, path_ + " line 2"));
-  EXPECT_THAT(ReadMetrics(fs_, path_),
-              StatusIs(absl::StatusCode::kDataLoss, "found hello"));
+  EXPECT_THAT(ReadMetrics(fs_, path_), StatusIs(absl::StatusCode::kDataLoss, "found hello"));
   EXPECT_EQ(Content(), foreign);
 }
 
@@ -214,10 +210,14 @@ TEST_F(MetricsWriterTest, LeavesOutWhatIsNotFiniteAndRepairsBadUtf8) {
   EXPECT_EQ(lines[0]["stage"], "caf\xef\xbf\xbd");
 }
 
+TEST_F(MetricsWriterTest, AFullDiskIsAnError) {
+  ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Create(fs_, "/dev/full"));
+  EXPECT_THAT(writer->OnStep(Step(1)), StatusIs(absl::StatusCode::kResourceExhausted, "/dev/full"));
+}
+
 TEST_F(MetricsWriterTest, AnUnwritablePlaceIsAnError) {
-  EXPECT_THAT(
-      MetricsWriter::Create(fs_, JoinPath(path_, "inside/metrics.jsonl")),
-      StatusIs(absl::StatusCode::kNotFound, path_));
+  EXPECT_THAT(MetricsWriter::Create(fs_, JoinPath(path_, "inside/metrics.jsonl")),
+              StatusIs(absl::StatusCode::kNotFound, path_));
 }
 
 }  // namespace

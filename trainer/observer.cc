@@ -16,24 +16,12 @@ void AddKnown(const std::string& name, double value, Figures& figures) {
 
 }  // namespace
 
-absl::Status TrainObserver::OnStageStart(const StageReport&) {
-  return absl::OkStatus();
-}
-absl::Status TrainObserver::OnStep(const StepReport&) {
-  return absl::OkStatus();
-}
-absl::Status TrainObserver::OnEpochEnd(const EpochReport&) {
-  return absl::OkStatus();
-}
-absl::Status TrainObserver::OnEvaluation(const EvaluationReport&) {
-  return absl::OkStatus();
-}
-absl::Status TrainObserver::OnCheckpoint(const CheckpointReport&) {
-  return absl::OkStatus();
-}
-absl::Status TrainObserver::OnStageEnd(const StageReport&) {
-  return absl::OkStatus();
-}
+absl::Status TrainObserver::OnStageStart(const StageReport&) { return absl::OkStatus(); }
+absl::Status TrainObserver::OnStep(const StepReport&) { return absl::OkStatus(); }
+absl::Status TrainObserver::OnEpochEnd(const EpochReport&) { return absl::OkStatus(); }
+absl::Status TrainObserver::OnEvaluation(const EvaluationReport&) { return absl::OkStatus(); }
+absl::Status TrainObserver::OnCheckpoint(const CheckpointReport&) { return absl::OkStatus(); }
+absl::Status TrainObserver::OnStageEnd(const StageReport&) { return absl::OkStatus(); }
 
 void ObserverList::Add(std::unique_ptr<TrainObserver> observer) {
   observers_.push_back(std::move(observer));

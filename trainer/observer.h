@@ -56,9 +56,9 @@ struct StepReport {
   int64_t step = 0;
   int64_t stage_step = 0;
   int64_t stage_steps = 0;
-  int64_t epoch = 0;           // Of the stage, from 1.
-  double loss = kUnknown;      // Mean over steps.
-  double accuracy = kUnknown;  // In [0, 1], over the active classes, no margin.
+  int64_t epoch = 0;                    // Of the stage, from 1.
+  double loss = kUnknown;               // Mean over steps.
+  double accuracy = kUnknown;           // In [0, 1], over the active classes, no margin.
   double learning_rate = kUnknown;      // Of the net.
   double row_learning_rate = kUnknown;  // Of the prototype rows.
   double seconds = kUnknown;            // Wall time covered by this report.
@@ -67,9 +67,9 @@ struct StepReport {
   double wait_images_seconds = kUnknown;  // Of `seconds`, waiting for images,
   double wait_rows_seconds = kUnknown;    // and for prototype rows.
   int64_t rows_paged = 0;                 // Rows read from disk in that time.
-  double cache_hit_rate = kUnknown;  // Row lookups found in memory, [0, 1].
-  double index_recall = kUnknown;    // Of the class index, when measured.
-  int64_t skipped_steps = 0;         // Not finite, in the whole run so far.
+  double cache_hit_rate = kUnknown;       // Row lookups found in memory, [0, 1].
+  double index_recall = kUnknown;         // Of the class index, when measured.
+  int64_t skipped_steps = 0;              // Not finite, in the whole run so far.
   // More that a stage wants to show: (name, value), shown after the others.
   std::vector<std::pair<std::string, double>> extra = {};
 };
@@ -97,7 +97,8 @@ struct EvaluationReport {
   std::vector<std::pair<std::string, double>> scalars = {};
 };
 
-// A checkpoint that is complete and durable.
+// A checkpoint that is complete and durable. A run resumed from it goes on with stage `stage_index`:
+// the next one, when it was taken at a stage's end.
 struct CheckpointReport {
   std::string stage = {};
   int stage_index = 0;

@@ -11,23 +11,14 @@ using testing::Pair;
 // Writes its name and the event to a shared list, and fails at one event.
 class Recorder : public TrainObserver {
  public:
-  Recorder(std::string name, std::vector<std::string>* events,
-           std::string failing = "")
+  Recorder(std::string name, std::vector<std::string>* events, std::string failing = "")
       : name_(std::move(name)), events_(events), failing_(std::move(failing)) {}
 
-  absl::Status OnStageStart(const StageReport&) override {
-    return Record("start");
-  }
+  absl::Status OnStageStart(const StageReport&) override { return Record("start"); }
   absl::Status OnStep(const StepReport&) override { return Record("step"); }
-  absl::Status OnEpochEnd(const EpochReport&) override {
-    return Record("epoch");
-  }
-  absl::Status OnEvaluation(const EvaluationReport&) override {
-    return Record("evaluation");
-  }
-  absl::Status OnCheckpoint(const CheckpointReport&) override {
-    return Record("checkpoint");
-  }
+  absl::Status OnEpochEnd(const EpochReport&) override { return Record("epoch"); }
+  absl::Status OnEvaluation(const EvaluationReport&) override { return Record("evaluation"); }
+  absl::Status OnCheckpoint(const CheckpointReport&) override { return Record("checkpoint"); }
   absl::Status OnStageEnd(const StageReport&) override { return Record("end"); }
 
  private:
@@ -52,10 +43,9 @@ TEST(ObserverListTest, CallsAllInOrder) {
   EXPECT_OK(list.OnEvaluation({}));
   EXPECT_OK(list.OnCheckpoint({}));
   EXPECT_OK(list.OnStageEnd({}));
-  EXPECT_THAT(events,
-              ElementsAre("a start", "b start", "a step", "b step", "a epoch",
-                          "b epoch", "a evaluation", "b evaluation",
-                          "a checkpoint", "b checkpoint", "a end", "b end"));
+  EXPECT_THAT(events, ElementsAre("a start", "b start", "a step", "b step", "a epoch", "b epoch",
+                                  "a evaluation", "b evaluation", "a checkpoint", "b checkpoint",
+                                  "a end", "b end"));
 }
 
 TEST(ObserverListTest, StopsAtTheFirstError) {
@@ -63,8 +53,7 @@ TEST(ObserverListTest, StopsAtTheFirstError) {
   ObserverList list;
   list.Add(std::make_unique<Recorder>("a", &events, "step"));
   list.Add(std::make_unique<Recorder>("b", &events));
-  EXPECT_THAT(list.OnStep({}),
-              StatusIs(absl::StatusCode::kResourceExhausted, "disk full"));
+  EXPECT_THAT(list.OnStep({}), StatusIs(absl::StatusCode::kResourceExhausted, "disk full"));
   EXPECT_THAT(events, ElementsAre("a step"));
 }
 
@@ -73,9 +62,8 @@ TEST(ScalarsTest, LeaveOutWhatIsUnknown) {
   step.loss = 2.5;
   step.rows_paged = 7;
   step.extra = {{"queue_fill", 0.5}, {"unknown", kUnknown}};
-  EXPECT_THAT(Scalars(step),
-              ElementsAre(Pair("loss", 2.5), Pair("rows_paged", 7),
-                          Pair("skipped_steps", 0), Pair("queue_fill", 0.5)));
+  EXPECT_THAT(Scalars(step), ElementsAre(Pair("loss", 2.5), Pair("rows_paged", 7),
+                                         Pair("skipped_steps", 0), Pair("queue_fill", 0.5)));
   EpochReport epoch;
   epoch.accuracy = 0.25;
   EXPECT_THAT(Scalars(epoch), ElementsAre(Pair("accuracy", 0.25)));

@@ -17,15 +17,12 @@ namespace {
 constexpr double kPaceSeconds = 30;
 
 double MonotonicSeconds() {
-  return std::chrono::duration<double>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 // "source 1/4": stages are counted from 1 for people.
 std::string StageName(const StageReport& stage) {
-  return absl::StrCat(stage.stage, " ", stage.stage_index + 1, "/",
-                      stage.num_stages);
+  return absl::StrCat(stage.stage, " ", stage.stage_index + 1, "/", stage.num_stages);
 }
 
 // Rates in three figures: 0.98, 12.3, 1,240.
@@ -42,13 +39,9 @@ std::string FormatShare(double share) {
 }  // namespace
 
 ProgressOptions::ProgressOptions()
-    : is_terminal(StderrIsTerminal()),
-      clock(MonotonicSeconds),
-      draw(DrawProgress),
-      log(LogInfo) {}
+    : is_terminal(StderrIsTerminal()), clock(MonotonicSeconds), draw(DrawProgress), log(LogInfo) {}
 
-ProgressObserver::ProgressObserver(ProgressOptions options)
-    : options_(std::move(options)) {}
+ProgressObserver::ProgressObserver(ProgressOptions options) : options_(std::move(options)) {}
 
 absl::Status ProgressObserver::OnStageStart(const StageReport& report) {
   stage_ = report;
@@ -63,8 +56,7 @@ absl::Status ProgressObserver::OnStageStart(const StageReport& report) {
   if (report.stage_steps > 0) {
     absl::StrAppend(&text, ": ", FormatCount(report.stage_steps), " steps");
     if (report.stage_step > 0) {
-      absl::StrAppend(&text, ", going on after step ",
-                      FormatCount(report.stage_step));
+      absl::StrAppend(&text, ", going on after step ", FormatCount(report.stage_step));
     }
   }
   options_.log(text);
@@ -73,8 +65,7 @@ absl::Status ProgressObserver::OnStageStart(const StageReport& report) {
 
 double ProgressObserver::SecondsLeft(const StepReport& report) const {
   if (report.stage_steps <= 0) return kUnknown;
-  return seconds_per_step_ *
-         static_cast<double>(report.stage_steps - report.stage_step);
+  return seconds_per_step_ * static_cast<double>(report.stage_steps - report.stage_step);
 }
 
 absl::Status ProgressObserver::OnStep(const StepReport& report) {
@@ -83,19 +74,15 @@ absl::Status ProgressObserver::OnStep(const StepReport& report) {
   const int64_t steps = report.stage_step - last_report_step_;
   if (steps > 0 && elapsed > 0) {
     const double pace = elapsed / static_cast<double>(steps);
-    const double keep =
-        std::isnan(seconds_per_step_) ? 0 : std::exp(-elapsed / kPaceSeconds);
-    seconds_per_step_ =
-        keep == 0 ? pace : keep * seconds_per_step_ + (1 - keep) * pace;
+    const double keep = std::isnan(seconds_per_step_) ? 0 : std::exp(-elapsed / kPaceSeconds);
+    seconds_per_step_ = keep == 0 ? pace : keep * seconds_per_step_ + (1 - keep) * pace;
   }
   last_report_time_ = now;
   last_report_step_ = report.stage_step;
 
-  const double interval = options_.is_terminal
-                              ? options_.terminal_interval_seconds
-                              : options_.log_interval_seconds;
-  const bool last =
-      report.stage_steps > 0 && report.stage_step >= report.stage_steps;
+  const double interval =
+      options_.is_terminal ? options_.terminal_interval_seconds : options_.log_interval_seconds;
+  const bool last = report.stage_steps > 0 && report.stage_step >= report.stage_steps;
   if (drawn_in_stage_ && !last && now - last_drawn_ < interval) {
     return absl::OkStatus();
   }
@@ -119,15 +106,13 @@ absl::Status ProgressObserver::OnStep(const StepReport& report) {
     absl::StrAppendFormat(&line, "  acc %.3f", report.accuracy);
   }
   if (!std::isnan(report.images_per_second)) {
-    absl::StrAppend(&line, "  ", FormatRate(report.images_per_second),
-                    " images/s");
+    absl::StrAppend(&line, "  ", FormatRate(report.images_per_second), " images/s");
   }
   if (report.seconds > 0 && !std::isnan(report.wait_images_seconds)) {
     absl::StrAppend(&line, "  waiting: images ",
                     FormatShare(report.wait_images_seconds / report.seconds));
     if (!std::isnan(report.wait_rows_seconds)) {
-      absl::StrAppend(&line, ", rows ",
-                      FormatShare(report.wait_rows_seconds / report.seconds));
+      absl::StrAppend(&line, ", rows ", FormatShare(report.wait_rows_seconds / report.seconds));
     }
   }
   if (report.skipped_steps > 0) {
@@ -151,8 +136,8 @@ absl::Status ProgressObserver::OnEvaluation(const EvaluationReport& report) {
 }
 
 absl::Status ProgressObserver::OnCheckpoint(const CheckpointReport& report) {
-  std::string text = absl::StrCat("checkpoint at step ",
-                                  FormatCount(report.step), ": ", report.path);
+  std::string text =
+      absl::StrCat("checkpoint at step ", FormatCount(report.step), ": ", report.path);
   if (!std::isnan(report.seconds)) {
     absl::StrAppendFormat(&text, " (%.2f s)", report.seconds);
   }

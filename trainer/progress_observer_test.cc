@@ -16,12 +16,8 @@ class ProgressObserverTest : public testing::Test {
     ProgressOptions options;
     options.is_terminal = is_terminal;
     options.clock = [this] { return now_; };
-    options.draw = [this](absl::string_view text) {
-      drawn_.emplace_back(text);
-    };
-    options.log = [this](absl::string_view text) {
-      logged_.emplace_back(text);
-    };
+    options.draw = [this](absl::string_view text) { drawn_.emplace_back(text); };
+    options.log = [this](absl::string_view text) { logged_.emplace_back(text); };
     return ProgressObserver(options);
   }
 
@@ -64,10 +60,9 @@ TEST_F(ProgressObserverTest, OneLineSaysAll) {
   now_ += 120;  // 1,200 steps in two minutes; 3,870 are left.
   ASSERT_OK(observer.OnStep(Step(1200)));
   EXPECT_THAT(logged_, ElementsAre("stage dominant 3/4 (train): 5,070 steps"));
-  EXPECT_THAT(drawn_,
-              ElementsAre("dominant 3/4  step 1,200/5,070 (23%)  epoch 4  "
-                          "loss 3.412  acc 0.571  1,240 images/s  "
-                          "waiting: images 1.2%, rows 20%  ETA 6m27s"));
+  EXPECT_THAT(drawn_, ElementsAre("dominant 3/4  step 1,200/5,070 (23%)  epoch 4  "
+                                  "loss 3.412  acc 0.571  1,240 images/s  "
+                                  "waiting: images 1.2%, rows 20%  ETA 6m27s"));
 }
 
 TEST_F(ProgressObserverTest, UnknownValuesAreLeftOut) {
@@ -150,12 +145,10 @@ TEST_F(ProgressObserverTest, StagesEvaluationsAndCheckpointsAreLogLines) {
   StageReport end = Stage();
   end.seconds = 3725;
   ASSERT_OK(observer.OnStageEnd(end));
-  EXPECT_THAT(
-      logged_,
-      ElementsAre("stage dominant 3/4 (train): 5,070 steps",
-                  "evaluation (evaluate):  closed_set/top1 0.5741  rank1 0.9",
-                  "checkpoint at step 1,200: run/checkpoints/1200 (0.25 s)",
-                  "stage dominant 3/4 done in 1h02m"));
+  EXPECT_THAT(logged_, ElementsAre("stage dominant 3/4 (train): 5,070 steps",
+                                   "evaluation (evaluate):  closed_set/top1 0.5741  rank1 0.9",
+                                   "checkpoint at step 1,200: run/checkpoints/1200 (0.25 s)",
+                                   "stage dominant 3/4 done in 1h02m"));
 }
 
 TEST_F(ProgressObserverTest, TheLineIsClearedAtTheEndOnATerminalOnly) {

@@ -52,11 +52,14 @@ svg polyline { fill: none; stroke-linejoin: round; }
 .raw { stroke-width: 1; opacity: .35; } .smooth { stroke-width: 2.2; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .75rem; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; padding-left: 0;
-  white-space: normal; overflow-wrap: normal; }
+th, td { padding: .35rem 0 .35rem 1rem; text-align: right;
+  overflow-wrap: normal; border-bottom: 1px solid var(--line); }
+td { white-space: nowrap; }
+th:first-child { text-align: left; padding-left: 0; }
+tbody th { white-space: nowrap; } tbody wbr { white-space: normal; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
+@media (max-width: 30rem) { table { font-size: .85rem; }
+  th, td { padding-left: .6rem; } }
 .better { color: var(--better); } .worse { color: var(--worse); }
 details { margin: .75rem 0; } summary { cursor: pointer; color: var(--soft); }
 pre { margin: .5rem 0; padding: .75rem; background: var(--panel);
@@ -100,7 +103,7 @@ struct Point {
   double y;
 };
 
-// One stage, as its lines tell it.
+// One stage, as its lines in metrics.jsonl tell it.
 struct Stage {
   std::string name;
   std::string kind;
@@ -124,9 +127,10 @@ std::map<int64_t, Stage> CollectStages(absl::Span<const Json> metrics) {
   };
   for (const Json& line : metrics) {
     if (!line.is_object()) continue;
+    const std::string kind = Text(line, "kind");
+    if (kind == "checkpoint") continue;  // Its stage_index may be the next stage's.
     Stage& stage = stages[Integer(line, "stage_index")];
     stage.name = Text(line, "stage");
-    const std::string kind = Text(line, "kind");
     if (kind == "step") {
       const auto x = static_cast<double>(Integer(line, "stage_step"));
       stage.steps = std::max(stage.steps, Integer(line, "stage_step"));
@@ -167,15 +171,16 @@ std::vector<Point> Thinned(const std::vector<Point>& points, size_t limit) {
   return out;
 }
 
-// Means over the points at most `radius` places away; fewer near the ends, so
-// that the window stays centred.
+// Means over the points at most `radius` places away. Near the start, where curves are steep,
+// over fewer, so that the window stays centred.
 std::vector<Point> Smoothed(const std::vector<Point>& points, size_t radius) {
   std::vector<Point> out;
   for (size_t i = 0; i < points.size(); ++i) {
-    const size_t r = std::min({radius, i, points.size() - 1 - i});
+    const size_t begin = i - std::min(radius, i);
+    const size_t end = std::min(i + (i - begin) + 1, points.size());
     double sum = 0;
-    for (size_t j = i - r; j <= i + r; ++j) sum += points[j].y;
-    out.push_back({points[i].x, sum / static_cast<double>(2 * r + 1)});
+    for (size_t j = begin; j < end; ++j) sum += points[j].y;
+    out.push_back({points[i].x, sum / static_cast<double>(end - begin)});
   }
   return out;
 }
@@ -213,7 +218,7 @@ std::string Chart(absl::string_view name, const std::vector<Point>& points) {
     low -= half;
     high += half;
   }
-  const double y_step = TickStep(high - low, 4);
+  const double y_step = TickStep(high - low, 5);
   low = std::floor(low / y_step) * y_step;
   high = std::ceil(high / y_step) * y_step;
   const double first = raw.front().x;
@@ -251,7 +256,7 @@ std::string Chart(absl::string_view name, const std::vector<Point>& points) {
                           y_of(value) + 4, absl::StrFormat("%.6g", value == 0 ? 0 : value));
   }
   // Half a tick's label fits on either side of its place.
-  const double x_step = std::max(1.0, TickStep(last - first, 4));
+  const double x_step = std::max(1.0, TickStep(last - first, 6));
   for (double x = std::ceil(first / x_step) * x_step; x <= last; x += x_step) {
     absl::StrAppendFormat(&out,
                           "<text x=\"%.1f\" y=\"%g\" text-anchor=\"middle\">%s"
@@ -270,6 +275,7 @@ std::string Chart(absl::string_view name, const std::vector<Point>& points) {
   return out + "</svg></figure>\n";
 }
 
+// The pace and the curves of a stage that has some.
 std::string StageSection(const Stage& stage) {
   std::string out = absl::StrCat("<section><h2>", Escape(stage.name));
   if (!stage.kind.empty() && stage.kind != stage.name) {
@@ -298,13 +304,10 @@ std::string StageSection(const Stage& stage) {
     absl::StrAppend(&out, i == 0 ? "" : " &middot; ", facts[i]);
   }
   out += "</p>\n";
-  if (!stage.loss.empty() || !stage.accuracy.empty()) {
-    out += "<div class=\"charts\">\n";
-    if (!stage.loss.empty()) out += Chart("loss", stage.loss);
-    if (!stage.accuracy.empty()) out += Chart("accuracy", stage.accuracy);
-    out += "</div>\n";
-  }
-  return out + "</section>\n";
+  out += "<div class=\"charts\">\n";
+  if (!stage.loss.empty()) out += Chart("loss", stage.loss);
+  if (!stage.accuracy.empty()) out += Chart("accuracy", stage.accuracy);
+  return out + "</div></section>\n";
 }
 
 // Figures down, evaluations across, with the change from the first to the last.
@@ -401,10 +404,17 @@ std::string RenderReport(absl::string_view title, const Json& config,
     steps += entry.second.steps;
   }
   absl::StrAppend(&out, FormatCount(steps), steps == 1 ? " step" : " steps", " in ", stages.size(),
-                  stages.size() == 1 ? " stage" : " stages", ", ", FormatDuration(seconds),
-                  "</p>\n");
+                  stages.size() == 1 ? " stage" : " stages", ", ", FormatDuration(seconds), ":");
+  for (const auto& entry : stages) {
+    absl::StrAppend(&out, entry.first == stages.begin()->first ? " " : ", ",
+                    Escape(entry.second.name), " ", FormatDuration(entry.second.seconds));
+  }
+  out += "</p>\n";
   if (!evaluations.empty()) out += EvaluationSection(evaluations);
-  for (const auto& entry : stages) out += StageSection(entry.second);
+  for (const auto& entry : stages) {
+    const Stage& stage = entry.second;
+    if (!stage.loss.empty() || !stage.accuracy.empty()) out += StageSection(stage);
+  }
   absl::StrAppend(&out,
                   "<section><h2>Config</h2>\n<details open><summary>As "
                   "resolved</summary><pre>",

@@ -25,15 +25,13 @@
 namespace protopage {
 
 // The page as text. `metrics` are the lines of metrics.jsonl.
-std::string RenderReport(absl::string_view title,
-                         const nlohmann::ordered_json& config,
+std::string RenderReport(absl::string_view title, const nlohmann::ordered_json& config,
                          absl::Span<const nlohmann::ordered_json> metrics);
 
 // Writes the page at the end of every stage, whole or not at all.
 class ReportWriter : public TrainObserver {
  public:
-  ReportWriter(FileSystem* fs, std::string metrics_path,
-               std::string report_path, std::string title,
+  ReportWriter(FileSystem* fs, std::string metrics_path, std::string report_path, std::string title,
                nlohmann::ordered_json config);
   absl::Status OnStageEnd(const StageReport& report) override;
 

@@ -170,6 +170,21 @@ TEST(RenderReportTest, StrangeLinesDoNoHarm) {
   EXPECT_THAT(RenderReport("run", Json::object(), lines), HasSubstr("</body></html>"));
 }
 
+TEST(RenderReportTest, StagesWithoutCurvesAreOnlyNamed) {
+  std::vector<Json> lines = StepLines(0, 20);
+  lines.push_back({{"kind", "stage_end"},
+                   {"stage", "imprint"},
+                   {"stage_kind", "imprint"},
+                   {"stage_index", 1},
+                   {"step", 200},
+                   {"seconds", 3.0}});
+  lines.push_back(
+      {{"kind", "checkpoint"}, {"stage", "imprint"}, {"stage_index", 2}, {"step", 200}});
+  const std::string html = RenderReport("run", Json::object(), lines);
+  EXPECT_THAT(html, HasSubstr("200 steps in 2 stages, 43s: source 40s, imprint 3s</p>"));
+  EXPECT_THAT(html, Not(HasSubstr("<h2>imprint")));
+}
+
 TEST(ReportWriterTest, WritesThePageAtTheEndOfAStage) {
   FileSystem* fs = DefaultFileSystem();
   const std::string directory = JoinPath(testing::TempDir(), absl::StrCat("report.", getpid()));
@@ -196,7 +211,7 @@ TEST(ReportWriterTest, WritesThePageAtTheEndOfAStage) {
   ASSERT_OK_AND_ASSIGN(const std::string html, ReadFile(fs, report_path));
   EXPECT_THAT(html, HasSubstr("<h1>my run</h1>"));
   EXPECT_THAT(html, HasSubstr("<h2>source (train)</h2>"));
-  EXPECT_THAT(html, HasSubstr("1 step in 1 stage, 1m40s"));
+  EXPECT_THAT(html, HasSubstr("1 step in 1 stage, 1m40s: source 1m40s"));
   EXPECT_THAT(html, HasSubstr("3.5 at the end"));
   EXPECT_THAT(html, HasSubstr("&quot;seed&quot;: 17"));
 }

@@ -85,9 +85,7 @@ std::string HostName() {
 }
 
 double SecondsSince1970() {
-  return std::chrono::duration<double>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace
@@ -120,16 +118,15 @@ absl::StatusOr<std::unique_ptr<TensorBoardWriter>> TensorBoardWriter::Create(
 absl::StatusOr<std::unique_ptr<TensorBoardWriter>> TensorBoardWriter::Create(
     FileSystem* fs, const std::string& directory, int64_t done_steps,
     std::function<double()> clock) {
-  const std::string prefix = absl::StrFormat(
-      "events.out.tfevents.%010d.%s.%d.",
-      static_cast<int64_t>(std::floor(clock())), HostName(), getpid());
+  const std::string prefix =
+      absl::StrFormat("events.out.tfevents.%010d.%s.%d.", static_cast<int64_t>(std::floor(clock())),
+                      HostName(), getpid());
   // TensorBoard reads the files of a folder in the order of their names, so the
   // time comes first; the number tells apart files of one second.
   std::unique_ptr<File> file;
   for (int number = 0; file == nullptr; ++number) {
     absl::StatusOr<std::unique_ptr<File>> opened =
-        fs->Open(JoinPath(directory, absl::StrCat(prefix, number)),
-                 OpenMode::kCreateExclusive);
+        fs->Open(JoinPath(directory, absl::StrCat(prefix, number)), OpenMode::kCreateExclusive);
     if (opened.ok()) {
       file = std::move(opened).value();
     } else if (!absl::IsAlreadyExists(opened.status())) {

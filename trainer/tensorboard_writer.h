@@ -31,15 +31,16 @@ class TensorBoardWriter : public TrainObserver {
  public:
   // `done_steps`: steps of the run that are done already, 0 for a new run.
   // `clock` gives seconds since 1970. Errors: those of FileSystem::Open.
-  static absl::StatusOr<std::unique_ptr<TensorBoardWriter>> Create(
-      FileSystem* fs, const std::string& directory, int64_t done_steps);
-  static absl::StatusOr<std::unique_ptr<TensorBoardWriter>> Create(
-      FileSystem* fs, const std::string& directory, int64_t done_steps,
-      std::function<double()> clock);
+  static absl::StatusOr<std::unique_ptr<TensorBoardWriter>> Create(FileSystem* fs,
+                                                                   const std::string& directory,
+                                                                   int64_t done_steps);
+  static absl::StatusOr<std::unique_ptr<TensorBoardWriter>> Create(FileSystem* fs,
+                                                                   const std::string& directory,
+                                                                   int64_t done_steps,
+                                                                   std::function<double()> clock);
 
   // Adds one point to the curve of each (tag, value).
-  absl::Status AddScalars(
-      int64_t step, absl::Span<const std::pair<std::string, double>> scalars);
+  absl::Status AddScalars(int64_t step, absl::Span<const std::pair<std::string, double>> scalars);
 
   absl::Status OnStep(const StepReport& report) override;
   absl::Status OnEvaluation(const EvaluationReport& report) override;

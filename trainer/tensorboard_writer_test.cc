@@ -90,8 +90,7 @@ uint32_t Unmask(uint32_t masked) {
 // The records of a TFRecord file, checksums verified.
 std::vector<Message> ReadEvents(const std::string& path) {
   std::vector<Message> events;
-  const absl::StatusOr<std::string> content =
-      ReadFile(DefaultFileSystem(), path);
+  const absl::StatusOr<std::string> content = ReadFile(DefaultFileSystem(), path);
   EXPECT_OK(content);
   if (!content.ok()) return events;
   Decoder decoder(*content);
@@ -122,9 +121,7 @@ class TensorBoardWriterTest : public testing::Test {
   TensorBoardWriterTest() {
     directory_ = JoinPath(
         testing::TempDir(),
-        absl::StrCat(
-            testing::UnitTest::GetInstance()->current_test_info()->name(), ".",
-            getpid()));
+        absl::StrCat(testing::UnitTest::GetInstance()->current_test_info()->name(), ".", getpid()));
     EXPECT_OK(fs_->CreateDirectories(directory_));
   }
 
@@ -150,24 +147,20 @@ TEST_F(TensorBoardWriterTest, TheFirstRecordByteForByte) {
   ASSERT_OK(TensorBoardWriter::Create(fs_, directory_, 0, [] { return 1.5; }));
   const std::vector<std::string> files = Files();
   ASSERT_THAT(files, SizeIs(1));
-  EXPECT_TRUE(absl::StartsWith(files[0], "events.out.tfevents.0000000001."))
-      << files[0];
-  ASSERT_OK_AND_ASSIGN(const std::string content,
-                       ReadFile(fs_, JoinPath(directory_, files[0])));
+  EXPECT_TRUE(absl::StartsWith(files[0], "events.out.tfevents.0000000001.")) << files[0];
+  ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs_, JoinPath(directory_, files[0])));
   // Length 24 and its checksum; wall_time 1.5; file_version; checksum.
   ASSERT_EQ(content.size(), 8 + 4 + 24 + 4);
   EXPECT_EQ(content.substr(0, 8), std::string("\x18\0\0\0\0\0\0\0", 8));
-  EXPECT_EQ(content.substr(12, 24),
-            std::string("\x09\0\0\0\0\0\0\xf8\x3f\x1a\x0d"
-                        "brain.Event:2",
-                        24));
+  EXPECT_EQ(content.substr(12, 24), std::string("\x09\0\0\0\0\0\0\xf8\x3f\x1a\x0d"
+                                                "brain.Event:2",
+                                                24));
 }
 
 TEST_F(TensorBoardWriterTest, StepsAndEvaluationsAreScalars) {
   double now = 1000;
-  ASSERT_OK_AND_ASSIGN(
-      auto writer,
-      TensorBoardWriter::Create(fs_, directory_, 0, [&] { return now; }));
+  ASSERT_OK_AND_ASSIGN(auto writer,
+                       TensorBoardWriter::Create(fs_, directory_, 0, [&] { return now; }));
   now = 1001.25;
   StepReport step;
   step.step = 300;
@@ -186,14 +179,12 @@ TEST_F(TensorBoardWriterTest, StepsAndEvaluationsAreScalars) {
   EXPECT_EQ(Number<double>(Field(events[0], 1)), 1000);
   EXPECT_EQ(Number<double>(Field(events[1], 1)), 1001.25);
   EXPECT_EQ(Number<int64_t>(Field(events[1], 2)), 300);
-  EXPECT_THAT(Values(events[1]), ElementsAre(Pair("train/loss", 3.5f),
-                                             Pair("train/accuracy", 0.1f),
-                                             Pair("train/rows_paged", 0.0f),
-                                             Pair("train/skipped_steps", 0.0f),
-                                             Pair("train/epoch", 2.0f)));
+  EXPECT_THAT(Values(events[1]),
+              ElementsAre(Pair("train/loss", 3.5f), Pair("train/accuracy", 0.1f),
+                          Pair("train/rows_paged", 0.0f), Pair("train/skipped_steps", 0.0f),
+                          Pair("train/epoch", 2.0f)));
   EXPECT_EQ(Number<int64_t>(Field(events[2], 2)), int64_t{5} << 32);
-  EXPECT_THAT(Values(events[2]),
-              ElementsAre(Pair("closed_set/top1", FloatEq(0.574f))));
+  EXPECT_THAT(Values(events[2]), ElementsAre(Pair("closed_set/top1", FloatEq(0.574f))));
 }
 
 TEST_F(TensorBoardWriterTest, AResumedRunTellsWhatToDrop) {
@@ -209,9 +200,8 @@ TEST_F(TensorBoardWriterTest, AResumedRunTellsWhatToDrop) {
 }
 
 TEST_F(TensorBoardWriterTest, AMissingFolderIsAnError) {
-  EXPECT_THAT(
-      TensorBoardWriter::Create(fs_, JoinPath(directory_, "missing"), 0),
-      StatusIs(absl::StatusCode::kNotFound, "missing/events.out.tfevents."));
+  EXPECT_THAT(TensorBoardWriter::Create(fs_, JoinPath(directory_, "missing"), 0),
+              StatusIs(absl::StatusCode::kNotFound, "missing/events.out.tfevents."));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -23,7 +24,7 @@ Shape WithBatch(int64_t batch, const Shape& image_shape) {
 }
 
 // Memory for things that are alive in an interval of time: two that meet in time do not overlap
-// in space. Greedy by size: the largest first, each at the lowest place that is free.
+// in space. Greedy: the largest first, each at the lowest place that is free.
 class SpacePlanner {
  public:
   // [begin, end], both inclusive. Returns the number of the piece.
@@ -36,8 +37,11 @@ class SpacePlanner {
   void Place() {
     std::vector<int> order(pieces_.size());
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [this](int a, int b) { return pieces_[a].size > pieces_[b].size; });
+    std::sort(order.begin(), order.end(), [this](int a, int b) {
+      // Of one size the earliest first, which is the best order when all are of one size.
+      return std::tuple(-pieces_[a].size, pieces_[a].begin, a) <
+             std::tuple(-pieces_[b].size, pieces_[b].begin, b);
+    });
     std::vector<int> placed;  // By offset.
     for (const int i : order) {
       int64_t offset = 0;

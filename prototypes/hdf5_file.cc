@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,17 +20,27 @@ constexpr int64_t kPageBytes = 4096;
 //
 // HDF5 hands a driver only a file name and a property list; the File travels in the list.
 
-struct DriverFile {
-  H5FD_t base;  // HDF5's own part, first.
+// HDF5 1.10 does not survive a write that fails while it closes a file (it frees twice, then
+// writes once more when the program ends). So it is never told: the first failure is kept, nothing
+// after it reaches the File, and our functions report it.
+struct DriverState {
   File* file;
-  haddr_t eoa;  // End of the addresses HDF5 has allocated.
-  haddr_t eof;
-  absl::Status* status;  // Where the first failure is kept.
+  absl::Status status;    // The first failure.
+  bool detached = false;  // The File may be gone.
+
+  bool silent() const { return detached || !status.ok(); }
 };
 
+struct DriverFile {
+  H5FD_t base;  // HDF5's own part, first.
+  std::shared_ptr<DriverState> state;
+  haddr_t eoa;  // End of the addresses HDF5 has allocated.
+  haddr_t eof;
+};
+
+// What the property list holds.
 struct DriverInfo {
-  File* file;
-  absl::Status* status;
+  std::shared_ptr<DriverState> state;
 };
 
 void* CopyInfo(const void* info) { return new DriverInfo(*static_cast<const DriverInfo*>(info)); }
@@ -38,20 +49,17 @@ herr_t FreeInfo(void* info) {
   return 0;
 }
 
-herr_t Keep(DriverFile* f, const absl::Status& status) {
+herr_t Keep(DriverState* state, const absl::Status& status) {
   if (status.ok()) return 0;
-  if (f->status->ok()) *f->status = status;
+  if (state->status.ok()) state->status = status;
   return -1;
 }
 
 H5FD_t* DriverOpen(const char*, unsigned, hid_t fapl, haddr_t) {
   const auto* info = static_cast<const DriverInfo*>(H5Pget_driver_info(fapl));
-  const absl::StatusOr<int64_t> size = info->file->Size();
-  if (!size.ok()) {
-    if (info->status->ok()) *info->status = size.status();
-    return nullptr;
-  }
-  return &(new DriverFile{{}, info->file, 0, static_cast<haddr_t>(*size), info->status})->base;
+  const absl::StatusOr<int64_t> size = info->state->file->Size();
+  if (Keep(info->state.get(), size.status()) < 0) return nullptr;
+  return &(new DriverFile{{}, info->state, 0, static_cast<haddr_t>(*size)})->base;
 }
 DriverFile* Cast(H5FD_t* f) { return reinterpret_cast<DriverFile*>(f); }
 const DriverFile* Cast(const H5FD_t* f) { return reinterpret_cast<const DriverFile*>(f); }
@@ -61,7 +69,7 @@ herr_t DriverClose(H5FD_t* f) {
   return 0;
 }
 int DriverCompare(const H5FD_t* a, const H5FD_t* b) {
-  const File *x = Cast(a)->file, *y = Cast(b)->file;
+  const DriverState *x = Cast(a)->state.get(), *y = Cast(b)->state.get();
   return x < y ? -1 : x > y ? 1 : 0;
 }
 herr_t DriverQuery(const H5FD_t*, unsigned long* flags) {
@@ -77,21 +85,27 @@ haddr_t DriverGetEof(const H5FD_t* f, H5FD_mem_t) { return Cast(f)->eof; }
 herr_t DriverRead(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, void* data) {
   // Past the end reads as zeros, as HDF5's own drivers have it.
   DriverFile* file = Cast(f);
-  const size_t present = address >= file->eof ? 0 : std::min<size_t>(size, file->eof - address);
+  size_t present = address >= file->eof ? 0 : std::min<size_t>(size, file->eof - address);
+  if (file->state->silent()) present = 0;
   std::memset(static_cast<char*>(data) + present, 0, size - present);
   if (present == 0) return 0;
-  return Keep(file, file->file->ReadAt(static_cast<int64_t>(address), data, present));
+  return Keep(file->state.get(),
+              file->state->file->ReadAt(static_cast<int64_t>(address), data, present));
 }
 herr_t DriverWrite(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, const void* data) {
   DriverFile* file = Cast(f);
   file->eof = std::max<haddr_t>(file->eof, address + size);
-  return Keep(file, file->file->WriteAt(static_cast<int64_t>(address), data, size));
+  if (file->state->silent()) return 0;
+  Keep(file->state.get(), file->state->file->WriteAt(static_cast<int64_t>(address), data, size));
+  return 0;
 }
 herr_t DriverTruncate(H5FD_t* f, hid_t, hbool_t) {
   DriverFile* file = Cast(f);
   if (file->eof == file->eoa) return 0;
   file->eof = file->eoa;
-  return Keep(file, file->file->Truncate(static_cast<int64_t>(file->eoa)));
+  if (file->state->silent()) return 0;
+  Keep(file->state.get(), file->state->file->Truncate(static_cast<int64_t>(file->eoa)));
+  return 0;
 }
 
 hid_t Driver() {
@@ -184,22 +198,38 @@ hid_t FileType(CellType type) {
 constexpr CellType kCellTypes[] = {CellType::kUint8, CellType::kInt32, CellType::kInt64,
                                    CellType::kUint64, CellType::kFloat32};
 
-// The driver's own failure when there was one, else HDF5's.
-absl::Status Failure(const absl::Status& driver_status, absl::StatusCode code,
-                     const std::string& path, absl::string_view what) {
-  if (!driver_status.ok()) return driver_status;
-  return absl::Status(code, absl::StrCat(path, ": ", what, ": ", LastHdf5Error()));
-}
-
-hid_t OpenList(File* file, absl::Status* status) {
-  const hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
-  const DriverInfo info = {file, status};
-  if (fapl >= 0 && H5Pset_driver(fapl, Driver(), &info) < 0) {
-    H5Pclose(fapl);
-    return H5I_INVALID_HID;
+// A property list that leads HDF5 to a File, for as long as this lives.
+class Connection {
+ public:
+  explicit Connection(File* file) : state_(std::make_shared<DriverState>()) {
+    state_->file = file;
+    fapl_ = H5Pcreate(H5P_FILE_ACCESS);
+    const DriverInfo info = {state_};
+    if (fapl_ >= 0 && H5Pset_driver(fapl_, Driver(), &info) < 0) {
+      H5Pclose(fapl_);
+      fapl_ = H5I_INVALID_HID;
+    }
   }
-  return fapl;
-}
+  ~Connection() {
+    state_->detached = true;
+    if (fapl_ >= 0) H5Pclose(fapl_);
+  }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  hid_t fapl() const { return fapl_; }
+  bool ok() const { return fapl_ >= 0 && state_->status.ok(); }
+
+  // The File's own failure when there was one, else HDF5's.
+  absl::Status Failure(absl::StatusCode code, const std::string& path, absl::string_view what) {
+    if (!state_->status.ok()) return state_->status;
+    return absl::Status(code, absl::StrCat(path, ": ", what, ": ", LastHdf5Error()));
+  }
+
+ private:
+  std::shared_ptr<DriverState> state_;
+  hid_t fapl_ = H5I_INVALID_HID;
+};
 
 bool WriteInteger(hid_t file, const std::string& name, int64_t value) {
   const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
@@ -308,16 +338,14 @@ const Hdf5Dataset* Hdf5Layout::Find(const std::string& name) const {
 
 absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* layout) {
   const QuietErrors quiet;
-  absl::Status status;
+  Connection connection(file);
   const auto failed = [&](absl::string_view what) {
-    return Failure(status, absl::StatusCode::kInternal, path, what);
+    return connection.Failure(absl::StatusCode::kInternal, path, what);
   };
-  const Handle fapl(OpenList(file, &status), H5Pclose);
-  if (fapl < 0 || H5Pset_alignment(fapl, kPageBytes, kPageBytes) < 0) {
+  if (!connection.ok() || H5Pset_alignment(connection.fapl(), kPageBytes, kPageBytes) < 0) {
     return failed("cannot set up HDF5");
   }
-  // Closed by hand, as closing writes.
-  const hid_t handle = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, fapl);
+  const hid_t handle = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, connection.fapl());
   if (handle < 0) return failed("cannot create an HDF5 file");
   std::string bad;
   for (const auto& [name, value] : layout->integers) {
@@ -329,20 +357,21 @@ absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* l
   for (Hdf5Dataset& dataset : layout->datasets) {
     if (bad.empty() && !CreateDataset(handle, &dataset)) bad = dataset.name;
   }
-  const bool closed = H5Fclose(handle) >= 0;
-  if (!bad.empty()) return failed(absl::StrCat("cannot create '", bad, "'"));
-  if (!closed || !status.ok()) return failed("cannot write");
-  return absl::OkStatus();
+  absl::Status status;
+  if (!bad.empty()) status = failed(absl::StrCat("cannot create '", bad, "'"));
+  if (H5Fclose(handle) < 0 || !connection.ok()) status.Update(failed("cannot write"));
+  return status;
 }
 
 absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
   const QuietErrors quiet;
-  absl::Status status;
-  const Handle fapl(OpenList(file, &status), H5Pclose);
-  if (fapl < 0) return Failure(status, absl::StatusCode::kInternal, path, "cannot set up HDF5");
-  const Handle handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, fapl), H5Fclose);
+  Connection connection(file);
+  if (!connection.ok()) {
+    return connection.Failure(absl::StatusCode::kInternal, path, "cannot set up HDF5");
+  }
+  const Handle handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, connection.fapl()), H5Fclose);
   if (handle < 0) {
-    return Failure(status, absl::StatusCode::kDataLoss, path, "not a readable HDF5 file");
+    return connection.Failure(absl::StatusCode::kDataLoss, path, "not a readable HDF5 file");
   }
   Hdf5Layout layout;
   struct Context {
@@ -364,8 +393,8 @@ absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
         return 0;
       },
       &context);
-  if (attributes < 0 || links < 0 || !status.ok()) {
-    return Failure(status, absl::StatusCode::kDataLoss, path, "damaged HDF5 file");
+  if (attributes < 0 || links < 0 || !connection.ok()) {
+    return connection.Failure(absl::StatusCode::kDataLoss, path, "damaged HDF5 file");
   }
   ASSIGN_OR_RETURN(const int64_t size, file->Size());
   for (const Hdf5Dataset& dataset : layout.datasets) {

@@ -38,7 +38,9 @@ Hdf5Dataset MakeDataset(const TableColumn& column, int64_t capacity) {
   return dataset;
 }
 
-absl::StatusOr<std::unique_ptr<File>> AcquireLock(FileSystem* fs, const std::string& path) {
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<File>> LockTable(FileSystem* fs, const std::string& path) {
   // A file of its own: HDF5 readers lock the data file itself, and may read while we write.
   const std::string lock_path = absl::StrCat(path, ".lock");
   ASSIGN_OR_RETURN(std::unique_ptr<File> lock, fs->Open(lock_path, OpenMode::kCreate));
@@ -50,8 +52,6 @@ absl::StatusOr<std::unique_ptr<File>> AcquireLock(FileSystem* fs, const std::str
   RETURN_IF_ERROR(status);
   return lock;
 }
-
-}  // namespace
 
 PagedTable::PagedTable(FileSystem* file_system, std::string path, const TableOptions& options)
     : file_system_(file_system), path_(std::move(path)), options_(options) {}
@@ -93,7 +93,7 @@ absl::StatusOr<std::unique_ptr<PagedTable>> PagedTable::Create(FileSystem* file_
   std::unique_ptr<PagedTable> table(new PagedTable(file_system, path, options));
   ASSIGN_OR_RETURN(table->file_, file_system->Open(path, OpenMode::kCreateExclusive));
   absl::Status status = [&]() -> absl::Status {
-    ASSIGN_OR_RETURN(table->lock_, AcquireLock(file_system, path));
+    ASSIGN_OR_RETURN(table->lock_, LockTable(file_system, path));
     RETURN_IF_ERROR(CreateHdf5Layout(table->file_.get(), path, &layout));
     RETURN_IF_ERROR(table->file_->Sync());
     RETURN_IF_ERROR(file_system->SyncDirectory(DirectoryOf(path)));
@@ -116,7 +116,7 @@ absl::StatusOr<std::unique_ptr<PagedTable>> PagedTable::Open(FileSystem* file_sy
   ASSIGN_OR_RETURN(table->file_, file_system->Open(path, options.read_only ? OpenMode::kRead
                                                                            : OpenMode::kReadWrite));
   if (!options.read_only) {
-    ASSIGN_OR_RETURN(table->lock_, AcquireLock(file_system, path));
+    ASSIGN_OR_RETURN(table->lock_, LockTable(file_system, path));
   }
   ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(table->file_.get(), path));
   const auto version = layout.integers.find("format_version");

@@ -173,6 +173,10 @@ class PagedTable {
   TableStats stats_;
 };
 
+// The lock that a PagedTable open for writing holds on `path`, which need not exist, for as long as
+// the result lives. Errors: FailedPrecondition (another holds it).
+absl::StatusOr<std::unique_ptr<File>> LockTable(FileSystem* file_system, const std::string& path);
+
 }  // namespace protopage
 
 #endif  // PROTOPAGE_PROTOTYPES_PAGED_TABLE_H_

@@ -73,6 +73,7 @@ void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row) {
 }
 
 absl::Status RestoreCopy(FileSystem* file_system, const std::string& from, const std::string& to) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(file_system, to));
   return CopyFileAtomically(file_system, from, to);
 }
 

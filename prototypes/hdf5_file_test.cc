@@ -1,0 +1,97 @@
+#include "prototypes/hdf5_file.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/status_matchers.h"
+#include "prototypes/faulty_file_system.h"
+
+namespace protopage {
+namespace {
+
+std::string TempPath(const std::string& name) {
+  return absl::StrCat(testing::TempDir(), "/hdf5_file_test_", getpid(), "_", name);
+}
+
+Hdf5Layout Example() {
+  Hdf5Layout layout;
+  layout.integers = {{"dim", 512}, {"seed", -3}};
+  layout.texts = {{"kind", "example"}, {"dtype", ""}};
+  layout.datasets = {{"wide", CellType::kFloat32, {1000000000, 512}},
+                     {"bytes", CellType::kUint8, {7}},
+                     {"steps", CellType::kInt64, {1000}},
+                     {"words", CellType::kUint64, {5, 2}},
+                     {"ids", CellType::kInt32, {3, 4}}};
+  return layout;
+}
+
+TEST(Hdf5FileTest, WhatWasCreatedIsRead) {
+  const std::string path = TempPath("round_trip");
+  ASSERT_OK_AND_ASSIGN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kCreate));
+  Hdf5Layout layout = Example();
+  ASSERT_OK(CreateHdf5Layout(file.get(), path, &layout));
+  ASSERT_OK_AND_ASSIGN(const Hdf5Layout read, ReadHdf5Layout(file.get(), path));
+  EXPECT_EQ(read.integers, layout.integers);
+  EXPECT_EQ(read.texts, layout.texts);
+  ASSERT_EQ(read.datasets.size(), layout.datasets.size());
+  for (const Hdf5Dataset& want : layout.datasets) {
+    const Hdf5Dataset* dataset = read.Find(want.name);
+    ASSERT_NE(dataset, nullptr) << want.name;
+    EXPECT_EQ(dataset->type, want.type) << want.name;
+    EXPECT_EQ(dataset->dims, want.dims) << want.name;
+    EXPECT_EQ(dataset->offset, want.offset) << want.name;
+    EXPECT_GT(dataset->offset, 0) << want.name;
+  }
+  EXPECT_EQ(read.Find("wide")->offset % 4096, 0);
+  // 2 TB of rows that were never written take no room, and read as zeros.
+  ASSERT_OK_AND_ASSIGN(const ByteRange data, file->NextData(read.Find("wide")->offset + 4096));
+  EXPECT_GT(data.begin, int64_t{2048} * 1000 * 1000 * 1000);
+  char byte = 1;
+  ASSERT_OK(file->ReadAt(read.Find("wide")->offset + (int64_t{1000} << 30), &byte, 1));
+  EXPECT_EQ(byte, 0);
+}
+
+TEST(Hdf5FileTest, ForeignAndTruncatedFilesAreDataLoss) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempPath("damaged");
+  ASSERT_OK(WriteFileAtomically(fs, path, "no HDF5 file at all"));
+  {
+    ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(path, OpenMode::kRead));
+    EXPECT_THAT(ReadHdf5Layout(file.get(), path), StatusIs(absl::StatusCode::kDataLoss, path));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(path, OpenMode::kCreate));
+  EXPECT_THAT(ReadHdf5Layout(file.get(), path), StatusIs(absl::StatusCode::kDataLoss, path));
+  Hdf5Layout layout = Example();
+  ASSERT_OK(CreateHdf5Layout(file.get(), path, &layout));
+  ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
+  for (const int64_t cut : {size - 1, size / 2, int64_t{3000}, int64_t{100}, int64_t{0}}) {
+    ASSERT_OK(file->Truncate(cut));
+    EXPECT_THAT(ReadHdf5Layout(file.get(), path), StatusIs(absl::StatusCode::kDataLoss, path));
+  }
+}
+
+TEST(Hdf5FileTest, AFailureOfTheFileIsReportedAsItIs) {
+  FaultyFileSystem fs;
+  const std::string path = TempPath("faults");
+  int failures = 0;
+  for (int64_t call = 1;; ++call) {
+    ASSERT_OK_AND_ASSIGN(const auto file, fs.Open(path, OpenMode::kCreate));
+    Hdf5Layout layout = Example();
+    fs.FailAt(call);
+    absl::Status status = CreateHdf5Layout(file.get(), path, &layout);
+    if (status.ok()) status = ReadHdf5Layout(file.get(), path).status();
+    fs.FailAt(0);
+    if (status.ok()) break;
+    ++failures;
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, "injected fault"));
+  }
+  EXPECT_GT(failures, 3);
+}
+
+}  // namespace
+}  // namespace protopage

@@ -1,0 +1,403 @@
+#include "prototypes/prototype_store.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/random.h"
+#include "base/status_matchers.h"
+#include "prototypes/faulty_file_system.h"
+#include "prototypes/hdf5_file.h"
+
+namespace protopage {
+namespace {
+
+constexpr int64_t kDim = 48;
+
+std::string TempPath(const std::string& name) {
+  return absl::StrCat(testing::TempDir(), "/prototype_store_test_", getpid(), "_", name);
+}
+
+absl::StatusOr<std::unique_ptr<PrototypeStore>> CreateTest(const std::string& path, int64_t classes,
+                                                           int64_t cache_bytes = 1 << 20,
+                                                           FileSystem* fs = nullptr) {
+  PrototypeStoreSpec spec;
+  spec.num_classes = classes;
+  spec.dim = kDim;
+  spec.seed = 7;
+  PrototypeStoreOptions options;
+  options.cache_bytes = cache_bytes;
+  options.file_system = fs;
+  return PrototypeStore::Create(path, spec, options);
+}
+
+RowMatrixXf RandomRows(int64_t count, uint64_t key) {
+  RandomStream random(3, RandomPurpose::kTest, key);
+  RowMatrixXf rows(count, kDim);
+  for (int64_t i = 0; i < rows.size(); ++i) rows.data()[i] = random.Normal();
+  return rows;
+}
+
+std::vector<ClassId> RandomIds(int64_t classes, int64_t count, uint64_t key) {
+  RandomStream random(4, RandomPurpose::kTest, key);
+  return SampleWithoutReplacement(random, classes, count);
+}
+
+TEST(PrototypeStoreTest, TheExampleOfTheHeader) {
+  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("example"), 1000));
+  const std::vector<ClassId> ids = {4, 1, 9};
+  StepRows step_rows;
+  ASSERT_OK(store->GatherStep(ids, &step_rows));
+  ASSERT_EQ(step_rows.rows.rows(), 3);
+  EXPECT_EQ(step_rows.last_step, (std::vector<int64_t>{-1, -1, -1}));
+  EXPECT_TRUE(step_rows.momentum.isZero(0));
+  step_rows.rows *= 2;
+  step_rows.momentum.setConstant(0.5f);
+  ASSERT_OK(store->ScatterStep(ids, step_rows, 17));
+  ASSERT_OK(store->Flush());
+  StepRows again;
+  ASSERT_OK(store->GatherStep({9, 9, 8, 4}, &again));
+  EXPECT_EQ(again.rows.row(0), step_rows.rows.row(2));
+  EXPECT_EQ(again.rows.row(1), step_rows.rows.row(2));
+  EXPECT_EQ(again.rows.row(3), step_rows.rows.row(0));
+  EXPECT_EQ(again.momentum.row(3), step_rows.momentum.row(0));
+  EXPECT_EQ(again.last_step, (std::vector<int64_t>{17, 17, -1, 17}));
+}
+
+TEST(PrototypeStoreTest, UntouchedRowsAreUnitVectorsOfSeedAndClass) {
+  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("initial"), 1000000000));
+  RowMatrixXf rows(3, kDim);
+  ASSERT_OK(store->Gather({0, 999999999, 12345}, rows));
+  for (int i = 0; i < 3; ++i) EXPECT_NEAR(rows.row(i).norm(), 1.0f, 1e-6f);
+  EXPECT_LT(std::abs(rows.row(0).dot(rows.row(1))), 0.7f);
+  RowMatrixXf direct(1, kDim);
+  InitialPrototype(7, 12345, absl::MakeSpan(direct.data(), kDim));
+  EXPECT_EQ(direct.row(0), rows.row(2));
+  RowMatrixXf range(2, kDim);
+  ASSERT_OK(store->ReadRange(12344, range));
+  EXPECT_EQ(range.row(1), rows.row(2));
+  InitialPrototype(8, 12345, absl::MakeSpan(direct.data(), kDim));
+  EXPECT_NE(direct.row(0), rows.row(2));
+}
+
+// Against a plain matrix, with a cache that holds a small part of the rows.
+TEST(PrototypeStoreTest, BehavesAsAMatrixWhateverIsCached) {
+  constexpr int64_t kClasses = 3000, kCount = 64;
+  const std::string path = TempPath("matrix");
+  RowMatrixXf want(kClasses, kDim), want_momentum = RowMatrixXf::Zero(kClasses, kDim);
+  std::vector<int64_t> want_step(kClasses, -1);
+  {
+    // About 300 rows of 3 * 48 * 4 bytes and more.
+    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, kClasses, 200000));
+    ASSERT_OK(store->ReadRange(0, want));
+    StepRows rows;
+    for (int64_t step = 0; step < 300; ++step) {
+      const std::vector<ClassId> ids = RandomIds(kClasses, kCount, step);
+      if (step % 3 == 0) {
+        ASSERT_OK(store->Prefetch(ids));
+      }
+      ASSERT_OK(store->GatherStep(ids, &rows));
+      for (int64_t i = 0; i < kCount; ++i) {
+        ASSERT_EQ(rows.rows.row(i), want.row(ids[i])) << step;
+        ASSERT_EQ(rows.momentum.row(i), want_momentum.row(ids[i])) << step;
+        ASSERT_EQ(rows.last_step[i], want_step[ids[i]]) << step;
+      }
+      rows.rows = RandomRows(kCount, 2 * step);
+      rows.momentum = RandomRows(kCount, 2 * step + 1);
+      ASSERT_OK(store->ScatterStep(ids, rows, step));
+      for (int64_t i = 0; i < kCount; ++i) {
+        want.row(ids[i]) = rows.rows.row(i);
+        want_momentum.row(ids[i]) = rows.momentum.row(i);
+        want_step[ids[i]] = step;
+      }
+      if (step % 50 == 20) {
+        const RowMatrixXf block = RandomRows(200, 100000 + step);
+        ASSERT_OK(store->WriteRange(5 * step, block));
+        want.middleRows(5 * step, 200) = block;
+      }
+      if (step % 50 == 30) {
+        const std::vector<ClassId> some = RandomIds(kClasses, 30, 200000 + step);
+        const RowMatrixXf block = RandomRows(30, 300000 + step);
+        ASSERT_OK(store->Scatter(some, block));
+        for (int i = 0; i < 30; ++i) want.row(some[i]) = block.row(i);
+      }
+      if (step % 50 == 40) {
+        RowMatrixXf all(kClasses, kDim);
+        ASSERT_OK(store->ReadRange(0, all));
+        ASSERT_EQ(all, want) << step;
+      }
+      if (step == 150) {
+        ASSERT_OK(store->ResetState());
+        want_momentum.setZero();
+        std::fill(want_step.begin(), want_step.end(), -1);
+      }
+      EXPECT_LE(store->stats().cache_bytes, 200000);
+    }
+    EXPECT_GT(store->stats().misses, 1000);
+    EXPECT_GT(store->stats().rows_written, 1000);
+    ASSERT_OK(store->Flush());
+    EXPECT_EQ(store->stats().dirty_rows, 0);
+  }
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  EXPECT_TRUE(store->clean_when_opened());
+  std::vector<ClassId> ids(kClasses);
+  for (int64_t i = 0; i < kClasses; ++i) ids[i] = i;
+  StepRows rows;
+  ASSERT_OK(store->GatherStep(ids, &rows));
+  EXPECT_EQ(rows.rows, want);
+  EXPECT_EQ(rows.momentum, want_momentum);
+  EXPECT_EQ(rows.last_step, want_step);
+}
+
+TEST(PrototypeStoreTest, RefusesBadArguments) {
+  const std::string path = TempPath("arguments");
+  EXPECT_THAT(CreateTest(path, 0), StatusIs(absl::StatusCode::kInvalidArgument, "num_classes 0"));
+  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 900));
+  RowMatrixXf rows = RandomRows(2, 1);
+  EXPECT_THAT(store->Gather({1, 912}, rows),
+              StatusIs(absl::StatusCode::kOutOfRange, "id 912 at position 1 is outside [0, 900)"));
+  EXPECT_THAT(store->Gather({1, 2, 3}, rows),
+              StatusIs(absl::StatusCode::kInvalidArgument, "[2, 48], expected [3, 48]"));
+  EXPECT_THAT(store->Scatter({5, 5}, rows),
+              StatusIs(absl::StatusCode::kInvalidArgument, "id 5 at positions 0 and 1"));
+  EXPECT_THAT(store->ReadRange(899, rows), StatusIs(absl::StatusCode::kOutOfRange, "id 900"));
+  EXPECT_THAT(store->WriteRange(-1, rows), StatusIs(absl::StatusCode::kOutOfRange, "id -1"));
+  StepRows step;
+  step.rows = rows;
+  EXPECT_THAT(store->ScatterStep({1, 2}, step, 0),
+              StatusIs(absl::StatusCode::kInvalidArgument, "momentum are [0, 0]"));
+  step.momentum = rows;
+  EXPECT_THAT(store->ScatterStep({1, 2}, step, -1),
+              StatusIs(absl::StatusCode::kInvalidArgument, "step -1"));
+}
+
+TEST(PrototypeStoreTest, AStoreWithoutState) {
+  PrototypeStoreSpec spec;
+  spec.num_classes = 10;
+  spec.capacity = 20;
+  spec.dim = kDim;
+  spec.row_state = RowState::kNone;
+  const std::string path = TempPath("none");
+  {
+    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, {}));
+    StepRows rows;
+    ASSERT_OK(store->GatherStep({3}, &rows));
+    EXPECT_EQ(rows.momentum.size(), 0);
+    ASSERT_OK(store->ScatterStep({3}, rows, 5));
+    ASSERT_OK(store->Flush());
+  }
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  EXPECT_EQ(store->spec().capacity, 20);
+  EXPECT_EQ(store->spec().row_state, RowState::kNone);
+  StepRows rows;
+  ASSERT_OK(store->GatherStep({3, 4}, &rows));
+  EXPECT_EQ(rows.last_step, (std::vector<int64_t>{5, -1}));
+}
+
+TEST(PrototypeStoreTest, ACacheTooSmallForTheRowsSaysSo) {
+  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("small"), 1000, 20 * 600));
+  RowMatrixXf rows(100, kDim);
+  EXPECT_THAT(store->Gather(RandomIds(1000, 100, 1), rows),
+              StatusIs(absl::StatusCode::kResourceExhausted, "cache_bytes"));
+  RowMatrixXf few(5, kDim);
+  EXPECT_OK(store->Gather(RandomIds(1000, 5, 1), few));
+  // Pins count until the gather that releases them.
+  ASSERT_OK(store->Prefetch({1, 2, 3, 4, 5, 6}));
+  ASSERT_OK(store->Prefetch({1, 2, 3, 4, 5, 6}));
+  EXPECT_THAT(store->Prefetch(RandomIds(1000, 15, 2)),
+              StatusIs(absl::StatusCode::kResourceExhausted, "in use"));
+  StepRows step;
+  ASSERT_OK(store->GatherStep({1, 2, 3, 4, 5, 6}, &step));
+  ASSERT_OK(store->GatherStep({1, 2, 3, 4, 5, 6}, &step));
+  EXPECT_OK(store->Prefetch(RandomIds(1000, 15, 2)));
+}
+
+TEST(PrototypeStoreTest, OneWriterManyReaders) {
+  const std::string path = TempPath("lock");
+  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 10));
+  EXPECT_THAT(PrototypeStore::Open(path, {}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "already open for writing"));
+  EXPECT_THAT(RestoreCopy(DefaultFileSystem(), path, path),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "already open for writing"));
+  PrototypeStoreOptions options;
+  options.read_only = true;
+  ASSERT_OK_AND_ASSIGN(auto reader, PrototypeStore::Open(path, options));
+  RowMatrixXf rows(1, kDim);
+  EXPECT_OK(reader->Gather({3}, rows));
+  EXPECT_THAT(reader->Scatter({3}, rows),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
+  EXPECT_THAT(reader->WriteRange(3, rows),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
+  EXPECT_THAT(reader->ResetState(), StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
+}
+
+TEST(PrototypeStoreTest, ACopyIsACheckpoint) {
+  const std::string path = TempPath("live"), copy = TempPath("checkpoint");
+  StepRows saved, rows;
+  const std::vector<ClassId> ids = {1, 5, 77};
+  {
+    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 100));
+    rows.rows = RandomRows(3, 1);
+    rows.momentum = RandomRows(3, 2);
+    ASSERT_OK(store->ScatterStep(ids, rows, 4));
+    ASSERT_OK(store->SaveCopy(copy));
+    ASSERT_OK(store->GatherStep(ids, &saved));
+    rows.rows = RandomRows(3, 3);
+    ASSERT_OK(store->ScatterStep(ids, rows, 5));
+    ASSERT_OK(store->Flush());
+  }
+  ASSERT_OK(RestoreCopy(DefaultFileSystem(), copy, path));
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  EXPECT_TRUE(store->clean_when_opened());
+  ASSERT_OK(store->GatherStep(ids, &rows));
+  EXPECT_EQ(rows.rows, saved.rows);
+  EXPECT_EQ(rows.momentum, saved.momentum);
+  EXPECT_EQ(rows.last_step, (std::vector<int64_t>{4, 4, 4}));
+}
+
+TEST(PrototypeStoreTest, AFlippedByteOfARowIsNamed) {
+  const std::string path = TempPath("flipped");
+  {
+    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 100));
+    ASSERT_OK(store->WriteRange(40, RandomRows(3, 1)));
+    ASSERT_OK(store->Flush());
+  }
+  {
+    ASSERT_OK_AND_ASSIGN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kReadWrite));
+    ASSERT_OK_AND_ASSIGN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), path));
+    ASSERT_OK(file->WriteAt(layout.Find("prototypes")->offset + 41 * kDim * 4 + 9, "x", 1));
+  }
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  RowMatrixXf rows(2, kDim);
+  EXPECT_THAT(store->Gather({1, 41}, rows), StatusIs(absl::StatusCode::kDataLoss, path));
+  EXPECT_THAT(store->Gather({1, 41}, rows), StatusIs(absl::StatusCode::kDataLoss, "row 41"));
+  EXPECT_THAT(store->ReadRange(40, rows), StatusIs(absl::StatusCode::kDataLoss, "row 41"));
+  EXPECT_OK(store->Gather({40, 42}, rows));  // The failed call left nothing behind.
+}
+
+TEST(PrototypeStoreTest, AFullDiskIsReportedAndNothingIsLost) {
+  FaultyFileSystem fs;
+  const std::string path = TempPath("full");
+  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 3000, 200000, &fs));
+  RowMatrixXf want(3000, kDim);
+  ASSERT_OK(store->ReadRange(0, want));
+  StepRows rows;
+  int refused = 0;
+  for (int64_t step = 0; step < 200; ++step) {
+    fs.FailWrites(step >= 50 && step < 100);
+    const std::vector<ClassId> ids = RandomIds(3000, 64, step);
+    rows.rows = RandomRows(64, step);
+    rows.momentum = rows.rows;
+    const absl::Status status = store->ScatterStep(ids, rows, step);
+    if (!status.ok()) {
+      ++refused;
+      EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted, "full disk"));
+      if (step >= 100) {
+        ASSERT_OK(store->Flush());  // Room again: goes on from here.
+      }
+      continue;
+    }
+    for (int i = 0; i < 64; ++i) want.row(ids[i]) = rows.rows.row(i);
+  }
+  EXPECT_GT(refused, 10);
+  EXPECT_LT(refused, 60);
+  ASSERT_OK(store->Flush());
+  RowMatrixXf all(3000, kDim);
+  ASSERT_OK(store->ReadRange(0, all));
+  EXPECT_EQ(all, want);
+}
+
+TEST(PrototypeStoreTest, AFailedReadLeavesTheCacheRight) {
+  FaultyFileSystem fs;
+  const std::string path = TempPath("eio");
+  {
+    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 1000));
+    ASSERT_OK(store->WriteRange(0, RandomRows(1000, 1)));
+    ASSERT_OK(store->Flush());
+  }
+  PrototypeStoreOptions options;
+  options.file_system = &fs;
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, options));
+  const RowMatrixXf want = RandomRows(1000, 1);
+  RowMatrixXf rows(3, kDim);
+  for (int64_t call = 1; call < 5; ++call) {
+    fs.FailAt(call);
+    const std::vector<ClassId> ids = {call, 300 + call, 600 + call};
+    const absl::Status status = store->Gather(ids, rows);
+    if (!status.ok()) {
+      EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, "injected fault"));
+      fs.FailAt(0);
+      ASSERT_OK(store->Gather(ids, rows));
+    }
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(rows.row(i), want.row(ids[i]));
+  }
+  EXPECT_EQ(store->stats().dirty_rows, 0);
+}
+
+// Each thread owns a part of the classes and checks that it reads what it wrote, while the
+// others push it out of the cache, and one reads all rows in ranges.
+TEST(PrototypeStoreTest, ThreadsSeeTheirOwnWrites) {
+  constexpr int64_t kClasses = 2000;
+  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("threads"), kClasses, 400000));
+  std::atomic<bool> stop{false};
+  std::atomic<int> errors{0};
+  const auto work = [&](int thread) {
+    std::vector<float> value(kClasses, 0);
+    StepRows rows;
+    for (int step = 1; step <= 150; ++step) {
+      std::vector<ClassId> ids = RandomIds(kClasses / 4, 40, thread * 1000 + step);
+      for (ClassId& id : ids) id = id * 4 + thread;
+      if (step % 2 == 0 && !store->Prefetch(ids).ok()) ++errors;
+      if (!store->GatherStep(ids, &rows).ok()) ++errors;
+      for (size_t i = 0; i < ids.size(); ++i) {
+        if (value[ids[i]] != 0 && (rows.rows.row(i).array() != value[ids[i]]).any()) ++errors;
+        value[ids[i]] = static_cast<float>(step);
+      }
+      rows.rows.setConstant(static_cast<float>(step));
+      rows.momentum.setConstant(static_cast<float>(step));
+      if (!store->ScatterStep(ids, rows, step).ok()) ++errors;
+      if (step % 40 == 0 && !store->Flush().ok()) ++errors;
+    }
+  };
+  std::thread reader([&] {
+    RowMatrixXf rows(100, kDim);
+    for (int64_t first = 0; !stop; first = (first + 100) % kClasses) {
+      if (!store->ReadRange(first, rows).ok()) ++errors;
+      for (int64_t i = 0; i < 100; ++i) {
+        const bool initial = std::abs(rows.row(i).norm() - 1.0f) < 1e-3f;
+        // A whole row at a time: no mixture of two writes.
+        if (!initial && (rows.row(i).array() != rows(i, 0)).any()) ++errors;
+      }
+    }
+  });
+  // Class 3 mod 4: written in ranges around the cache, a row at a time.
+  std::thread writer([&] {
+    RowMatrixXf row(1, kDim), read(1, kDim);
+    for (int step = 1; !stop; ++step) {
+      const ClassId id = step % (kClasses / 4) * 4 + 3;
+      row.setConstant(static_cast<float>(step));
+      if (!store->WriteRange(id, row).ok() || !store->Gather({id}, read).ok() || row != read) {
+        ++errors;
+      }
+    }
+  });
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) threads.emplace_back(work, t);
+  for (std::thread& thread : threads) thread.join();
+  stop = true;
+  reader.join();
+  writer.join();
+  EXPECT_EQ(errors, 0);
+}
+
+}  // namespace
+}  // namespace protopage

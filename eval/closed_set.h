@@ -1,12 +1,10 @@
 // Closed-set accuracy: features classified against all N prototypes by cosine.
 //
 //   ASSIGN_OR_RETURN(ClosedSetResult result,
-//                    EvaluateClosedSet(features, labels, domains, prototypes,
-//                    {}, pool));
+//                    EvaluateClosedSet(features, labels, domains, prototypes, {}, pool));
 //   result.all.Top1();  // 0.574
 //
-// Prototypes are read once, in blocks: memory is 4 * block_rows * dim bytes
-// beside the features.
+// Prototypes are read once, in blocks: memory does not grow with N.
 #ifndef PROTOPAGE_EVAL_CLOSED_SET_H_
 #define PROTOPAGE_EVAL_CLOSED_SET_H_
 
@@ -23,39 +21,31 @@
 namespace protopage {
 
 struct ClosedSetOptions {
-  int64_t block_rows = 4096;
-  // Dropped classes: never an answer, and no label may be one. Empty: none.
-  // Called from several threads.
+  // Dropped classes: never an answer, and no label may be one. Empty: none. Called from several
+  // threads.
   std::function<bool(ClassId)> is_dropped = {};
 };
 
 struct AccuracyCounts {
   int64_t samples = 0;
-  int64_t top1 = 0;  // Samples whose class is the best answer; on ties the
-                     // lowest class id is.
+  int64_t top1 = 0;  // Samples whose class is the best answer; on ties the lowest class id is.
   int64_t top5 = 0;  // Samples whose class is among the five best.
-  double Top1() const {
-    return samples == 0 ? 0 : static_cast<double>(top1) / samples;
-  }
-  double Top5() const {
-    return samples == 0 ? 0 : static_cast<double>(top5) / samples;
-  }
+  double Top1() const { return samples == 0 ? 0 : static_cast<double>(top1) / samples; }
+  double Top5() const { return samples == 0 ? 0 : static_cast<double>(top5) / samples; }
 };
 
 struct ClosedSetResult {
   int64_t num_classes = 0;  // N, with the dropped ones
   AccuracyCounts all;
-  std::map<int32_t, AccuracyCounts>
-      by_domain;  // Empty when no domains were given.
+  std::map<int32_t, AccuracyCounts> by_domain;  // Empty when no domains were given.
 };
 
-// features [M, D], labels [M] in [0, N), domains [M] or empty, prototypes [N,
-// D]. Errors: InvalidArgument (no features, shapes, a label out of range or
-// dropped, values that are not finite), those of `prototypes.read`.
+// features [M, D], labels [M] in [0, N), domains [M] or empty, prototypes [N, D].
+// Errors: InvalidArgument (no features, shapes, a label out of range or dropped, values that are
+// not finite), those of `prototypes.read`.
 absl::StatusOr<ClosedSetResult> EvaluateClosedSet(
-    ConstRowMatrixRef features, absl::Span<const ClassId> labels,
-    absl::Span<const int32_t> domains, const RowSource& prototypes,
-    const ClosedSetOptions& options, ThreadPool& pool);
+    ConstRowMatrixRef features, absl::Span<const ClassId> labels, absl::Span<const int32_t> domains,
+    const RowSource& prototypes, const ClosedSetOptions& options, ThreadPool& pool);
 
 }  // namespace protopage
 

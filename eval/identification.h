@@ -1,11 +1,9 @@
-// Identification: whose image is this? Probes against a gallery of one id image
-// a class, and distractors.
+// Identification: whose image is this? Probes against a gallery of one id image a class, and
+// distractors.
 //
 //   ASSIGN_OR_RETURN(IdentificationResult result,
-//                    EvaluateIdentification(gallery, gallery_labels, probes,
-//                    probe_labels,
-//                                           /*distractors=*/{}, {.ranks = {1,
-//                                           5}}, pool));
+//                    EvaluateIdentification(gallery, gallery_labels, probes, probe_labels,
+//                                           /*distractors=*/{}, {.ranks = {1, 5}}, pool));
 //   result.Rate(1);  // rank-1 identification rate
 #ifndef PROTOPAGE_EVAL_IDENTIFICATION_H_
 #define PROTOPAGE_EVAL_IDENTIFICATION_H_
@@ -23,32 +21,27 @@ namespace protopage {
 
 struct IdentificationOptions {
   std::vector<int64_t> ranks = {1, 5};  // Each >= 1.
-  int64_t block_rows =
-      4096;  // Gallery and distractor rows in memory at a time.
 };
 
 struct IdentificationResult {
   int64_t gallery = 0;  // Classes in the gallery.
   int64_t distractors = 0;
-  int64_t probes = 0;  // Probes whose class is in the gallery: those counted.
+  int64_t probes = 0;               // Probes whose class is in the gallery: those counted.
   int64_t probes_without_mate = 0;  // The others, which are left out.
   std::vector<int64_t> ranks;
-  std::vector<int64_t>
-      hits;  // hits[i]: probes whose class is among the ranks[i] nearest.
+  std::vector<int64_t> hits;  // hits[i]: probes whose class is among the ranks[i] nearest.
   // hits / probes of that rank; CHECKs that it was asked for.
   double Rate(int64_t rank) const;
 };
 
-// gallery [G, D] with distinct labels [G], probes [M, D] with labels [M],
-// distractors [X, D] or empty (rows == 0). On ties the gallery's earlier row is
-// nearer, and the gallery before distractors. Errors: InvalidArgument (shapes,
-// a label twice in the gallery, values that are not finite, no probe with its
-// class in the gallery), those of `distractors.read`.
+// gallery [G, D] with distinct labels [G], probes [M, D] with labels [M], distractors [X, D] or
+// empty (rows == 0). On ties the gallery's earlier row is nearer, and the gallery before
+// distractors. Errors: InvalidArgument (shapes, a label twice in the gallery, values that are not
+// finite, no probe with its class in the gallery), those of `distractors.read`.
 absl::StatusOr<IdentificationResult> EvaluateIdentification(
-    const RowMatrixXf& gallery, absl::Span<const ClassId> gallery_labels,
-    ConstRowMatrixRef probes, absl::Span<const ClassId> probe_labels,
-    const RowSource& distractors, const IdentificationOptions& options,
-    ThreadPool& pool);
+    const RowMatrixXf& gallery, absl::Span<const ClassId> gallery_labels, ConstRowMatrixRef probes,
+    absl::Span<const ClassId> probe_labels, const RowSource& distractors,
+    const IdentificationOptions& options, ThreadPool& pool);
 
 }  // namespace protopage
 

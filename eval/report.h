@@ -1,8 +1,8 @@
 // Reports: results as JSON for machines and as tables for people.
 //
-//   EvalReport before = {.name = "imprinted", .closed_set = ..., .verification
-//   = ...}; std::cout << FormatReport(before); std::cout <<
-//   FormatComparison({before, after});  // A column a report and the change.
+//   EvalReport before = {.name = "imprinted", .closed_set = ..., .verification = ...};
+//   std::cout << FormatReport(before);
+//   std::cout << FormatComparison({before, after});  // A column a report and the change.
 //   nlohmann::ordered_json json = ToJson(after);
 #ifndef PROTOPAGE_EVAL_REPORT_H_
 #define PROTOPAGE_EVAL_REPORT_H_
@@ -21,15 +21,14 @@
 
 namespace protopage {
 
-// What was evaluated of one model at one moment; parts that were not are
-// absent.
+// What was evaluated of one model at one moment; parts that were not are absent.
 struct EvalReport {
   std::string name;  // "imprinted"
-  std::optional<ClosedSetResult> closed_set;
-  std::optional<IdentificationResult> identification;
-  std::optional<VerificationResult> verification;
-  std::map<int32_t, std::string>
-      domain_names;  // For closed_set->by_domain; numbers elsewhere.
+  std::optional<ClosedSetResult> closed_set = {};
+  std::optional<IdentificationResult> identification = {};
+  std::optional<VerificationResult> verification = {};
+  std::map<int32_t, std::string> domain_names =
+      {};  // For closed_set->by_domain; numbers elsewhere.
 };
 
 nlohmann::ordered_json ToJson(const ClosedSetResult& result);
@@ -37,13 +36,12 @@ nlohmann::ordered_json ToJson(const IdentificationResult& result);
 nlohmann::ordered_json ToJson(const VerificationResult& result);
 nlohmann::ordered_json ToJson(const EvalReport& report);
 
-// One line a metric: value, 95 % interval, counts behind it. A FAR that rests
-// on fewer than 10 false accepts is marked.
+// One line a metric: value, 95 % interval, counts behind it. A FAR that rests on fewer than 10
+// false accepts is marked.
 std::string FormatReport(const EvalReport& report);
 
-// One line a metric, one column a report, and last the change from the first
-// report to the last (absent for a single one). Metrics that a report has not
-// are "-".
+// One line a metric, one column a report, and last the change from the first report to the last
+// (absent for a single one). Metrics that a report has not are "-".
 std::string FormatComparison(absl::Span<const EvalReport> reports);
 
 }  // namespace protopage

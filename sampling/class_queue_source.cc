@@ -4,18 +4,14 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "prototypes/neighbor_search.h"
 
 namespace protopage {
 
 NeighborSearchFunction SearchPrototypes(PrototypeStore* store, const ClassIndex* index,
                                         ThreadPool* pool) {
   return [=](absl::Span<const ClassId> ids, int64_t k, absl::Span<ClassId> neighbors) {
-    RowMatrixXf rows(ids.size(), store->dim());
-    RETURN_IF_ERROR(store->Gather(ids, rows));
-    NearestClasses nearest;
-    RETURN_IF_ERROR(index->Search(rows, k, /*exclude=*/ids, pool, &nearest));
-    std::copy(nearest.ids.begin(), nearest.ids.end(), neighbors.begin());
-    return absl::OkStatus();
+    return FindNeighbors(store, *index, pool, ids, k, neighbors);
   };
 }
 

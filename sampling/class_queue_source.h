@@ -1,7 +1,7 @@
 // ClassQueueSource: the paged queues of prototypes/ as a DominantSource.
 //
-//   ClassQueueSource source(queues.get(), SearchPrototypes(store.get(),
-//   index.get(), &pool)); planner_options.dominants = &source;
+//   ClassQueueSource source(queues.get(), SearchPrototypes(store.get(), index.get(), &pool));
+//   planner_options.dominants = &source;
 #ifndef PROTOPAGE_SAMPLING_CLASS_QUEUE_SOURCE_H_
 #define PROTOPAGE_SAMPLING_CLASS_QUEUE_SOURCE_H_
 
@@ -25,15 +25,15 @@ namespace protopage {
 using NeighborSearchFunction = std::function<absl::Status(absl::Span<const ClassId> ids, int64_t k,
                                                           absl::Span<ClassId> neighbors)>;
 
-// The k classes nearest to the present rows of `ids`, by the index. Nothing is
-// owned; all three must outlive the function.
+// FindNeighbors of prototypes/neighbor_search.h in these three, which are not owned and must
+// outlive the function.
 NeighborSearchFunction SearchPrototypes(PrototypeStore* store, const ClassIndex* index,
                                         ThreadPool* pool);
 
 class ClassQueueSource : public DominantSource {
  public:
-  // `queues` is not owned. `search` builds the queues of classes drawn for the
-  // first time.
+  // `queues` is not owned. `search` builds the queues of classes that are drawn for the first
+  // time or whose candidates are too old.
   ClassQueueSource(ClassQueues* queues, NeighborSearchFunction search);
 
   absl::StatusOr<std::vector<ClassId>> Dominants(int64_t step,

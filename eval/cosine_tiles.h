@@ -1,0 +1,39 @@
+// ForEachCosineTile: all cosines between the rows of two matrices, a tile at a time.
+#ifndef PROTOPAGE_EVAL_COSINE_TILES_H_
+#define PROTOPAGE_EVAL_COSINE_TILES_H_
+
+#include <cstdint>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "base/thread_pool.h"
+#include "base/types.h"
+
+namespace protopage {
+
+// A tile: cosines(i, j) is that of rows first_a + i and first_b + j.
+struct CosineTile {
+  int64_t first_a;
+  int64_t first_b;
+  ConstRowMatrixRef cosines;
+  int thread;  // In [0, pool.num_threads()), for scratch memory.
+};
+
+// Rows of `a` [M, D] of any norm against unit (or zero) rows `unit_b` [N, D]. Tiles of the same
+// rows of `a` are visited by one thread, in ascending first_b; others in parallel. Tiles and bits
+// are the same for any number of threads.
+void ForEachCosineTile(ConstRowMatrixRef a, ConstRowMatrixRef unit_b, ThreadPool& pool,
+                       absl::FunctionRef<void(const CosineTile&)> visit);
+
+// Divides every row by max(norm, 1e-5), as the network's own normalisation does: a zero row stays
+// zero and has cosine 0 with everything.
+void NormalizeRows(RowMatrixRef rows);
+
+// Errors: InvalidArgument, "<what> 17 is not finite", for the first such row, counted from
+// `first_row`.
+absl::Status CheckFinite(absl::string_view what, ConstRowMatrixRef rows, int64_t first_row = 0);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_EVAL_COSINE_TILES_H_

@@ -1,0 +1,203 @@
+#include "eval/report.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "eval/text_table.h"
+#include "eval/wilson_interval.h"
+
+namespace protopage {
+namespace {
+
+constexpr int kDecimals = 4;
+
+// A line of a table.
+struct Metric {
+  std::string name;
+  double value = 0;
+  std::optional<Interval> interval;
+  std::string counts;  // What it rests on, in words.
+  bool few = false;    // It rests on too little.
+};
+
+Metric Share(const std::string& name, int64_t successes, int64_t trials, absl::string_view what) {
+  return {.name = name,
+          .value = static_cast<double>(successes) / static_cast<double>(trials),
+          .interval = WilsonInterval(successes, trials),
+          .counts = absl::StrCat(FormatCount(successes), " of ", FormatCount(trials), " ", what)};
+}
+
+std::string DomainName(const EvalReport& report, int32_t domain) {
+  const auto name = report.domain_names.find(domain);
+  return name == report.domain_names.end() ? absl::StrCat("domain ", domain) : name->second;
+}
+
+std::vector<Metric> Metrics(const EvalReport& report) {
+  std::vector<Metric> metrics;
+  if (report.closed_set) {
+    const auto add = [&](const std::string& suffix, const AccuracyCounts& counts) {
+      metrics.push_back(
+          Share(absl::StrCat("closed set top-1", suffix), counts.top1, counts.samples, "images"));
+      metrics.push_back(
+          Share(absl::StrCat("closed set top-5", suffix), counts.top5, counts.samples, "images"));
+    };
+    add("", report.closed_set->all);
+    for (const auto& [domain, counts] : report.closed_set->by_domain) {
+      add(absl::StrCat(", ", DomainName(report, domain)), counts);
+    }
+  }
+  if (report.identification) {
+    const IdentificationResult& result = *report.identification;
+    for (size_t i = 0; i < result.ranks.size(); ++i) {
+      metrics.push_back(
+          Share(absl::StrCat("rank-", result.ranks[i]), result.hits[i], result.probes, "probes"));
+    }
+  }
+  if (report.verification) {
+    const VerificationResult& result = *report.verification;
+    for (const TarAtFar& point : result.at_far) {
+      Metric metric = Share(absl::StrFormat("TAR at FAR %g", point.target_far), point.true_accepts,
+                            result.genuine_pairs, "genuine");
+      absl::StrAppend(&metric.counts, ", ", FormatCount(point.false_accepts), " of ",
+                      FormatCount(result.impostor_pairs), " impostor pairs");
+      metric.few = point.few_false_accepts;
+      metrics.push_back(std::move(metric));
+    }
+    metrics.push_back(
+        {.name = "equal error rate",
+         .value = result.equal_error_rate,
+         .interval = std::nullopt,
+         .counts = absl::StrCat(FormatCount(result.genuine_pairs), " genuine, ",
+                                FormatCount(result.impostor_pairs), " impostor pairs")});
+  }
+  return metrics;
+}
+
+constexpr char kFewFootnote[] = "* rests on fewer than 10 false accepts\n";
+
+}  // namespace
+
+nlohmann::ordered_json ToJson(const ClosedSetResult& result) {
+  const auto counts_json = [](const AccuracyCounts& counts) {
+    return nlohmann::ordered_json{
+        {"samples", counts.samples}, {"top1", counts.Top1()}, {"top5", counts.Top5()}};
+  };
+  nlohmann::ordered_json json = {{"num_classes", result.num_classes}};
+  json.update(counts_json(result.all));
+  if (!result.by_domain.empty()) {
+    for (const auto& [domain, counts] : result.by_domain) {
+      json["by_domain"][absl::StrCat(domain)] = counts_json(counts);
+    }
+  }
+  return json;
+}
+
+nlohmann::ordered_json ToJson(const IdentificationResult& result) {
+  nlohmann::ordered_json json = {{"gallery", result.gallery},
+                                 {"distractors", result.distractors},
+                                 {"probes", result.probes},
+                                 {"probes_without_mate", result.probes_without_mate}};
+  for (const int64_t rank : result.ranks) json[absl::StrCat("rank", rank)] = result.Rate(rank);
+  return json;
+}
+
+nlohmann::ordered_json ToJson(const VerificationResult& result) {
+  nlohmann::ordered_json json = {{"genuine_pairs", result.genuine_pairs},
+                                 {"impostor_pairs", result.impostor_pairs}};
+  json["at_far"] = nlohmann::ordered_json::array();
+  for (const TarAtFar& point : result.at_far) {
+    json["at_far"].push_back({{"target_far", point.target_far},
+                              {"tar", point.tar},
+                              {"tar_low", point.tar_interval.low},
+                              {"tar_high", point.tar_interval.high},
+                              {"far", point.far},
+                              {"false_accepts", point.false_accepts},
+                              {"true_accepts", point.true_accepts},
+                              {"threshold", point.threshold},
+                              {"few_false_accepts", point.few_false_accepts}});
+  }
+  json["equal_error_rate"] = result.equal_error_rate;
+  json["equal_error_threshold"] = result.equal_error_threshold;
+  json["roc"] = nlohmann::ordered_json::array();
+  for (const RocPoint& point : result.roc) {
+    json["roc"].push_back({{"far", point.far}, {"tar", point.tar}, {"threshold", point.threshold}});
+  }
+  return json;
+}
+
+nlohmann::ordered_json ToJson(const EvalReport& report) {
+  nlohmann::ordered_json json = {{"name", report.name}};
+  if (report.closed_set) {
+    json["closed_set"] = ToJson(*report.closed_set);
+    if (!report.closed_set->by_domain.empty()) {
+      nlohmann::ordered_json by_domain;
+      for (const auto& [domain, counts] : report.closed_set->by_domain) {
+        by_domain[DomainName(report, domain)] =
+            json["closed_set"]["by_domain"][absl::StrCat(domain)];
+      }
+      json["closed_set"]["by_domain"] = std::move(by_domain);
+    }
+  }
+  if (report.identification) json["identification"] = ToJson(*report.identification);
+  if (report.verification) json["verification"] = ToJson(*report.verification);
+  return json;
+}
+
+std::string FormatReport(const EvalReport& report) {
+  TextTable table({report.name, "value", "95 % interval", "counts"});
+  bool few = false;
+  for (const Metric& metric : Metrics(report)) {
+    table.AddRow(
+        {metric.name, absl::StrCat(FormatFixed(metric.value, kDecimals), metric.few ? "*" : " "),
+         metric.interval ? absl::StrCat(FormatFixed(metric.interval->low, kDecimals), " - ",
+                                        FormatFixed(metric.interval->high, kDecimals))
+                         : "",
+         metric.counts});
+    few |= metric.few;
+  }
+  return absl::StrCat(table.ToString(), few ? kFewFootnote : "");
+}
+
+std::string FormatComparison(absl::Span<const EvalReport> reports) {
+  std::vector<std::vector<Metric>> metrics;
+  std::vector<std::string> names;  // Of all metrics, in the order of their first report.
+  std::vector<std::string> header = {"metric"};
+  for (const EvalReport& report : reports) {
+    metrics.push_back(Metrics(report));
+    header.push_back(report.name);
+    for (const Metric& metric : metrics.back()) {
+      if (std::find(names.begin(), names.end(), metric.name) == names.end()) {
+        names.push_back(metric.name);
+      }
+    }
+  }
+  const bool with_change = reports.size() > 1;
+  if (with_change) header.push_back("change");
+
+  TextTable table(header);
+  bool few = false;
+  for (const std::string& name : names) {
+    std::vector<std::string> cells = {name};
+    std::optional<double> first, last;
+    for (const std::vector<Metric>& of_report : metrics) {
+      const auto metric = std::find_if(of_report.begin(), of_report.end(),
+                                       [&](const Metric& m) { return m.name == name; });
+      last.reset();
+      if (metric != of_report.end()) {
+        last = metric->value;
+        few |= metric->few;
+      }
+      if (cells.size() == 1) first = last;
+      cells.push_back(last ? absl::StrCat(FormatFixed(*last, kDecimals), metric->few ? "*" : " ")
+                           : "- ");
+    }
+    if (with_change) {
+      cells.push_back(first && last ? absl::StrFormat("%+.*f", kDecimals, *last - *first) : "-");
+    }
+    table.AddRow(std::move(cells));
+  }
+  return absl::StrCat(table.ToString(), few ? kFewFootnote : "");
+}
+
+}  // namespace protopage

@@ -1,0 +1,79 @@
+#include "sampling/class_queue_source.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/file.h"
+#include "base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
+
+// A path of this test's own where nothing is.
+std::string FreshPath(const std::string& name) {
+  const std::string path = JoinPath(
+      ::testing::TempDir(),
+      std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()) + "_" + name);
+  if (DefaultFileSystem()->Exists(path)) EXPECT_OK(DefaultFileSystem()->Remove(path));
+  return path;
+}
+
+TEST(ClassQueueSource, BuildsQueuesWhenAClassIsFirstDrawn) {
+  ASSERT_OK_AND_ASSIGN(
+      auto queues,
+      ClassQueues::Create(FreshPath("queues.h5"), 10, {.dominant_queue = 2, .candidate_queue = 3}));
+  std::vector<ClassId> searched;
+  ClassQueueSource source(
+      queues.get(), [&](absl::Span<const ClassId> ids, int64_t k, absl::Span<ClassId> neighbors) {
+        EXPECT_EQ(k, 3);
+        for (size_t i = 0; i < ids.size(); ++i) {
+          searched.push_back(ids[i]);
+          // Class 9 has one neighbour only.
+          for (int64_t j = 0; j < k; ++j) {
+            neighbors[i * k + j] = ids[i] == 9 && j > 0 ? kNoClass : (ids[i] + 1 + j) % 10;
+          }
+        }
+        return absl::OkStatus();
+      });
+  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> first, source.Dominants(0, {4, 9}));
+  EXPECT_THAT(first, ElementsAre(5, 6, 0));
+  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> second, source.Dominants(1, {1, 4}));
+  EXPECT_THAT(second, ElementsAre(2, 3, 5, 6));
+  EXPECT_THAT(searched, UnorderedElementsAre(4, 9, 1));
+}
+
+TEST(ClassQueueSource, MistakesEnterTheDominantQueue) {
+  ASSERT_OK_AND_ASSIGN(
+      auto queues,
+      ClassQueues::Create(FreshPath("queues.h5"), 10, {.dominant_queue = 2, .candidate_queue = 3}));
+  ClassQueueSource source(
+      queues.get(), [](absl::Span<const ClassId> ids, int64_t k, absl::Span<ClassId> neighbors) {
+        for (size_t i = 0; i < neighbors.size(); ++i) neighbors[i] = (ids[i / k] + 1 + i % k) % 10;
+        return absl::OkStatus();
+      });
+  ASSERT_OK(source.Dominants(0, {4}));
+  // Class 4 was taken for its candidate 7.
+  const std::vector<ClassId> classes = {4, 7, 8};
+  ASSERT_OK(source.ApplyMistakes(classes, {0, 0}, {0, 1}));
+  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants, source.Dominants(1, {4}));
+  EXPECT_THAT(dominants, ElementsAre(7, 5));
+}
+
+TEST(ClassQueueSource, PassesTheSearchsErrorOn) {
+  ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Create(FreshPath("queues.h5"), 10, {}));
+  ClassQueueSource source(queues.get(),
+                          [](absl::Span<const ClassId>, int64_t, absl::Span<ClassId>) {
+                            return absl::InternalError("no index");
+                          });
+  EXPECT_THAT(source.Dominants(0, {4}), StatusIs(absl::StatusCode::kInternal, "no index"));
+}
+
+}  // namespace
+}  // namespace protopage

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/logging.h"
+#include "eval/text_table.h"
 
 namespace protopage {
 namespace {
@@ -169,16 +170,6 @@ std::string FormatDuration(double seconds) {
   }
   const int64_t hours = minutes / 60;
   return absl::StrFormat("%dd%02dh", hours / 24, hours % 24);
-}
-
-std::string FormatCount(int64_t count) {
-  const std::string digits = absl::StrCat(std::abs(count));
-  std::string text = count < 0 ? "-" : "";
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-    text += digits[i];
-  }
-  return text;
 }
 
 }  // namespace protopage

@@ -56,8 +56,6 @@ class ProgressObserver : public TrainObserver {
 
 // "45s", "5m12s", "3h05m", "2d04h".
 std::string FormatDuration(double seconds);
-// 1234567 -> "1,234,567".
-std::string FormatCount(int64_t count);
 
 }  // namespace protopage
 

@@ -174,12 +174,5 @@ TEST(FormatTest, Durations) {
   EXPECT_EQ(FormatDuration(86400 * 2 + 4 * 3600), "2d04h");
 }
 
-TEST(FormatTest, Counts) {
-  EXPECT_EQ(FormatCount(0), "0");
-  EXPECT_EQ(FormatCount(999), "999");
-  EXPECT_EQ(FormatCount(1000), "1,000");
-  EXPECT_EQ(FormatCount(-1234567), "-1,234,567");
-}
-
 }  // namespace
 }  // namespace protopage

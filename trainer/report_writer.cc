@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "base/status_macros.h"
+#include "eval/text_table.h"
 #include "trainer/metrics_writer.h"
 #include "trainer/progress_observer.h"
 

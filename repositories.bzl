@@ -143,11 +143,12 @@ def protopage_repositories():
     maybe(
         system_repository,
         name = "faiss",
-        debian_package = "libfaiss-dev",
+        debian_package = "libfaiss-dev g++",
         files = {"@protopage//third_party:faiss.BUILD": "BUILD"},
         links = {
             "include/faiss": ["include/faiss"],
             "lib/libfaiss.a": ["lib/libfaiss.a"],
+            "lib/libgomp.a": ["lib/gcc/x86_64-linux-gnu/12/libgomp.a"],
         },
     )
     maybe(
@@ -231,12 +232,14 @@ def protopage_repositories():
     maybe(
         system_repository,
         name = "openblas",
-        debian_package = "libopenblas-pthread-dev",
+        debian_package = "libopenblas-pthread-dev libgfortran-12-dev g++",
         files = {"@protopage//third_party:openblas.BUILD": "BUILD"},
         links = {
             "include/cblas.h": ["include/openblas-pthread/cblas.h"],
             "include/openblas_config.h": ["include/openblas-pthread/openblas_config.h"],
+            "lib/libgfortran.a": ["lib/gcc/x86_64-linux-gnu/12/libgfortran.a"],
             "lib/libopenblas.a": ["lib/openblas-pthread/libopenblas.a"],
+            "lib/libquadmath.a": ["lib/gcc/x86_64-linux-gnu/12/libquadmath.a"],
         },
     )
     maybe(

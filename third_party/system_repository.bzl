@@ -10,8 +10,8 @@ _SEARCH = {
     ],
     "lib": [
         "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib64",
         "/usr/lib",
+        "/usr/lib64",
         "/usr/local/lib",
     ],
 }
@@ -28,7 +28,7 @@ def _impl(ctx):
         tried = [path for target in targets for path in _candidates(target)]
         found = [path for path in tried if ctx.path(path).exists]
         if not found:
-            fail(("\n\n@{repo} needs the Debian package {package}, which is not installed: " +
+            fail(("\n\n@{repo} needs what Debian 12 has in {package}: " +
                   "none of {tried} exists.\nRun ./bazelw, which installs what is missing, or: " +
                   "apt-get install {package}\n").format(
                 repo = ctx.name,

@@ -85,8 +85,7 @@ TEST(OpenBlasTest, Multiplies) {
   const float a[] = {1, 2, 3, 4};
   const float b[] = {5, 6, 7, 8};
   float c[4] = {};
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, 2, 2, 2, 1, a, 2, b, 2,
-              0, c, 2);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, 2, 2, 2, 1, a, 2, b, 2, 0, c, 2);
   EXPECT_THAT(c, ElementsAre(19, 22, 43, 50));
 }
 
@@ -111,24 +110,20 @@ TEST(FaissTest, FindsTheNearestRow) {
 
 TEST(Hdf5Test, WritesAndReadsACompressedDataset) {
   const std::string path = TempPath("smoke.h5");
-  const hid_t file =
-      H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   ASSERT_GE(file, 0);
   const hsize_t dims[] = {4};
   const hid_t space = H5Screate_simple(1, dims, nullptr);
   const hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
   ASSERT_GE(H5Pset_chunk(properties, 1, dims), 0);
   ASSERT_GE(H5Pset_deflate(properties, 6), 0);
-  const hid_t dataset = H5Dcreate2(file, "x", H5T_NATIVE_INT, space,
-                                   H5P_DEFAULT, properties, H5P_DEFAULT);
+  const hid_t dataset =
+      H5Dcreate2(file, "x", H5T_NATIVE_INT, space, H5P_DEFAULT, properties, H5P_DEFAULT);
   ASSERT_GE(dataset, 0);
   const int written[] = {1, 2, 3, 4};
-  ASSERT_GE(
-      H5Dwrite(dataset, H5T_NATIVE_INT, H5S_ALL, H5S_ALL, H5P_DEFAULT, written),
-      0);
+  ASSERT_GE(H5Dwrite(dataset, H5T_NATIVE_INT, H5S_ALL, H5S_ALL, H5P_DEFAULT, written), 0);
   int read[4] = {};
-  ASSERT_GE(
-      H5Dread(dataset, H5T_NATIVE_INT, H5S_ALL, H5S_ALL, H5P_DEFAULT, read), 0);
+  ASSERT_GE(H5Dread(dataset, H5T_NATIVE_INT, H5S_ALL, H5S_ALL, H5P_DEFAULT, read), 0);
   EXPECT_THAT(read, ElementsAre(1, 2, 3, 4));
   H5Dclose(dataset);
   H5Pclose(properties);
@@ -141,14 +136,12 @@ TEST(JpegTest, RoundTripsAFlatImage) {
   unsigned char* jpeg = nullptr;
   unsigned long jpeg_bytes = 0;  // NOLINT: the type of the library.
   const tjhandle encoder = tjInitCompress();
-  ASSERT_EQ(tjCompress2(encoder, pixels.data(), 16, 0, 16, TJPF_RGB, &jpeg,
-                        &jpeg_bytes, TJSAMP_444, 90, 0),
+  ASSERT_EQ(tjCompress2(encoder, pixels.data(), 16, 0, 16, TJPF_RGB, &jpeg, &jpeg_bytes, TJSAMP_444,
+                        90, 0),
             0);
   const tjhandle decoder = tjInitDecompress();
   std::vector<unsigned char> decoded(pixels.size());
-  ASSERT_EQ(tjDecompress2(decoder, jpeg, jpeg_bytes, decoded.data(), 16, 0, 16,
-                          TJPF_RGB, 0),
-            0);
+  ASSERT_EQ(tjDecompress2(decoder, jpeg, jpeg_bytes, decoded.data(), 16, 0, 16, TJPF_RGB, 0), 0);
   EXPECT_NEAR(decoded[300], 100, 2);
   tjDestroy(encoder);
   tjDestroy(decoder);
@@ -167,8 +160,7 @@ TEST(PngTest, RoundTripsAnImage) {
   image.format = PNG_FORMAT_GRAY;
   const unsigned char pixels[] = {0, 50, 100, 150};
   const std::string path = TempPath("smoke.png");
-  ASSERT_NE(
-      png_image_write_to_file(&image, path.c_str(), 0, pixels, 0, nullptr), 0);
+  ASSERT_NE(png_image_write_to_file(&image, path.c_str(), 0, pixels, 0, nullptr), 0);
   png_image read;
   std::memset(&read, 0, sizeof(read));
   read.version = PNG_IMAGE_VERSION;
@@ -180,8 +172,7 @@ TEST(PngTest, RoundTripsAnImage) {
 }
 
 TEST(FreeTypeTest, DrawsAHanCharacter) {
-  const char* const kFont =
-      "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc";
+  const char* const kFont = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc";
   FT_Library library;
   ASSERT_EQ(FT_Init_FreeType(&library), 0);
   FT_Face face;
@@ -208,8 +199,8 @@ TEST(ZlibTest, GivesThePublishedCrc) {
 }
 
 TEST(JsonTest, ReadsComments) {
-  const nlohmann::json json = nlohmann::json::parse(
-      "{ \"a\": [1, 2] // two\n }", nullptr, false, /*ignore_comments=*/true);
+  const nlohmann::json json =
+      nlohmann::json::parse("{ \"a\": [1, 2] // two\n }", nullptr, false, /*ignore_comments=*/true);
   EXPECT_EQ(json.at("a").size(), 2u);
 }
 

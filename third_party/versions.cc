@@ -34,9 +34,8 @@ std::string Compiler() {
 #if defined(__clang__)
   return absl::StrCat("Clang ", __clang_version__);
 #elif defined(__GNUC__)
-  return absl::StrCat("GCC ",
-                      Dotted(__GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__),
-                      ", C++", __cplusplus / 100 % 100);
+  return absl::StrCat("GCC ", Dotted(__GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__), ", C++",
+                      __cplusplus / 100 % 100);
 #else
   return "unknown";
 #endif
@@ -73,8 +72,7 @@ std::string OpenBlas() {
   const std::string text = OPENBLAS_VERSION;
   const size_t first = text.find_first_of("0123456789");
   const size_t last = text.find_last_of("0123456789");
-  return first == std::string::npos ? text
-                                    : text.substr(first, last - first + 1);
+  return first == std::string::npos ? text : text.substr(first, last - first + 1);
 }
 
 // LIBJPEG_TURBO_VERSION is a bare 2.1.5.
@@ -91,20 +89,16 @@ std::vector<ComponentVersion> ComponentVersions() {
       {"compiler", Compiler()},
       {"target", Target()},
       {"Abseil", Abseil()},
-      {"Eigen",
-       Dotted(EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION)},
-      {"FAISS",
-       Dotted(FAISS_VERSION_MAJOR, FAISS_VERSION_MINOR, FAISS_VERSION_PATCH)},
+      {"Eigen", Dotted(EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION)},
+      {"FAISS", Dotted(FAISS_VERSION_MAJOR, FAISS_VERSION_MINOR, FAISS_VERSION_PATCH)},
       {"FreeType", Dotted(FREETYPE_MAJOR, FREETYPE_MINOR, FREETYPE_PATCH)},
       {"HDF5", Dotted(H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE)},
       {"libjpeg-turbo", kJpegTurbo},
       {"libpng", PNG_LIBPNG_VER_STRING},
-      {"nlohmann/json",
-       Dotted(NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,
-              NLOHMANN_JSON_VERSION_PATCH)},
+      {"nlohmann/json", Dotted(NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,
+                               NLOHMANN_JSON_VERSION_PATCH)},
       {"OpenBLAS", OpenBlas()},
-      {"xxHash",
-       Dotted(XXH_VERSION_MAJOR, XXH_VERSION_MINOR, XXH_VERSION_RELEASE)},
+      {"xxHash", Dotted(XXH_VERSION_MAJOR, XXH_VERSION_MINOR, XXH_VERSION_RELEASE)},
       {"zlib", ZLIB_VERSION},
   };
 }

@@ -16,8 +16,7 @@ using ::testing::ContainsRegex;
 TEST(VersionsTest, EveryComponentHasAVersion) {
   for (const ComponentVersion& component : ComponentVersions()) {
     if (component.name == "target" || component.name == "Abseil") continue;
-    EXPECT_THAT(component.version, ContainsRegex("[0-9]+\\.[0-9]+"))
-        << component.name;
+    EXPECT_THAT(component.version, ContainsRegex("[0-9]+\\.[0-9]+")) << component.name;
   }
 }
 
@@ -28,9 +27,8 @@ TEST(VersionsTest, HeadersAndLinkedLibrariesAgree) {
   }
   unsigned major = 0, minor = 0, release = 0;
   ASSERT_GE(H5get_libversion(&major, &minor, &release), 0);
-  EXPECT_EQ(versions["HDF5"], std::to_string(major) + "." +
-                                  std::to_string(minor) + "." +
-                                  std::to_string(release));
+  EXPECT_EQ(versions["HDF5"],
+            std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(release));
   EXPECT_EQ(versions["zlib"], zlibVersion());
 }
 

@@ -18,9 +18,7 @@ const std::vector<float>& Twos() {
   return twos;
 }
 
-TEST(IsaExampleTest, Avx2) {
-  EXPECT_EQ(avx2::Dot(Ones().data(), Twos().data(), 100), 200);
-}
+TEST(IsaExampleTest, Avx2) { EXPECT_EQ(avx2::Dot(Ones().data(), Twos().data(), 100), 200); }
 
 TEST(IsaExampleTest, Avx512WhereTheCpuHasIt) {
   if (!__builtin_cpu_supports("x86-64-v4")) GTEST_SKIP() << "no AVX-512 here";

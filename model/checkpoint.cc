@@ -7,18 +7,22 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "hdf5.h"
+#include "xxhash.h"
 
 namespace protopage {
 namespace {
 
-constexpr char kFormat[] = "protopage-model";
-constexpr int64_t kFormatVersion = 1;
-// HDF5's checksums (Fletcher32) are of chunks. A chunk must stay below 4 GiB.
-constexpr int64_t kMaxChunkBytes = int64_t{64} << 20;
+// The file begins with an HDF5 user block: one line of text, then zeros.
+//   protopage-model <version> xxh3 <16 hexadecimal digits: XXH3-64 of all bytes behind the block>
+constexpr size_t kUserBlockBytes = 512;  // The smallest that HDF5 takes.
+constexpr char kMagic[] = "protopage-model ";
+constexpr int kFormatVersion = 1;
 
 // An HDF5 handle that is closed by the function of its kind.
 class Handle {
@@ -113,9 +117,14 @@ const char* NameOf(DType dtype) {
 Handle MemoryAccess() {
   Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_fapl_core(access.get(), size_t{1} << 20, /*backing_store=*/false);
-  // Object headers with checksums.
-  H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V110);
   return access;
+}
+
+std::string UserBlock(absl::string_view content) {
+  std::string block = absl::StrFormat("%s%d xxh3 %016x\n", kMagic, kFormatVersion,
+                                      XXH3_64bits(content.data(), content.size()));
+  block.resize(kUserBlockBytes, '\0');
+  return block;
 }
 
 // --- Saving -------------------------------------------------------------------------------------
@@ -138,18 +147,6 @@ class Writer : public StateVisitor {
     const int rank = tensor.shape().rank();
     std::vector<hsize_t> dims(rank);
     for (int i = 0; i < rank; ++i) dims[i] = tensor.shape()[i];
-    if (rank > 0 && tensor.num_elements() > 0) {
-      std::vector<hsize_t> chunk = dims;
-      int64_t bytes = tensor.bytes();
-      for (int i = 0; i < rank; ++i) {
-        while (bytes > kMaxChunkBytes && chunk[i] > 1) {
-          bytes = bytes / static_cast<int64_t>(chunk[i]) * static_cast<int64_t>((chunk[i] + 1) / 2);
-          chunk[i] = (chunk[i] + 1) / 2;
-        }
-      }
-      H5Pset_chunk(creation.get(), rank, chunk.data());
-      H5Pset_fletcher32(creation.get());
-    }
     Handle space(rank > 0 ? H5Screate_simple(rank, dims.data(), nullptr) : H5Screate(H5S_SCALAR),
                  H5Sclose);
     Handle dataset(H5Dcreate2(group_, std::string(name).c_str(), FileType(tensor.dtype()),
@@ -198,57 +195,37 @@ class Writer : public StateVisitor {
   absl::Status status_;
 };
 
-absl::Status WriteRootAttributes(hid_t file) {
-  Handle scalar(H5Screate(H5S_SCALAR), H5Sclose);
-  Handle text(H5Tcopy(H5T_C_S1), H5Tclose);
-  H5Tset_size(text.get(), sizeof(kFormat));
-  Handle format(H5Acreate2(file, "format", text.get(), scalar.get(), H5P_DEFAULT, H5P_DEFAULT),
-                H5Aclose);
-  Handle version(
-      H5Acreate2(file, "format_version", H5T_STD_I64LE, scalar.get(), H5P_DEFAULT, H5P_DEFAULT),
-      H5Aclose);
-  if (!format || !version || H5Awrite(format.get(), text.get(), kFormat) < 0 ||
-      H5Awrite(version.get(), H5T_NATIVE_INT64, &kFormatVersion) < 0) {
-    return absl::InternalError(Hdf5Message());
-  }
-  return absl::OkStatus();
-}
-
 // --- Loading ------------------------------------------------------------------------------------
 
-// An HDF5 file in memory. HDF5 copies the image it is given.
-absl::StatusOr<Handle> OpenImage(const std::string& path, std::string image) {
+// Reads a file and opens it in memory, after its checksum: HDF5 sees no damaged bytes.
+absl::StatusOr<Handle> OpenCheckpoint(FileSystem* fs, const std::string& path) {
+  ASSIGN_OR_RETURN(std::string image, ReadFile(fs, path));
+  const absl::string_view magic = kMagic;
+  if (image.size() <= kUserBlockBytes || !absl::StartsWith(image, magic)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, " is not a model checkpoint: it does not begin with \"", magic, "<version>\""));
+  }
+  absl::string_view text = absl::string_view(image).substr(magic.size());
+  int version = 0;
+  if (!absl::SimpleAtoi(text.substr(0, text.find(' ')), &version) || version < 1) {
+    return absl::DataLossError(absl::StrCat(path, " is damaged: no format version"));
+  }
+  if (version > kFormatVersion) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, " has format version ", version, ", this program reads up to ", kFormatVersion));
+  }
+  const absl::string_view content = absl::string_view(image).substr(kUserBlockBytes);
+  if (!absl::StartsWith(image, UserBlock(content))) {
+    return absl::DataLossError(
+        absl::StrCat(path, " is damaged or cut off: its checksum does not fit its content"));
+  }
   Handle access = MemoryAccess();
+  // HDF5 copies the image.
   if (H5Pset_file_image(access.get(), image.data(), image.size()) < 0) {
     return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
   }
   Handle file(H5Fopen("checkpoint in memory", H5F_ACC_RDONLY, access.get()), H5Fclose);
-  if (!file) {
-    return absl::DataLossError(
-        absl::StrCat(path, " is not an HDF5 file, or a damaged one: ", Hdf5Message()));
-  }
-  char format[sizeof(kFormat)] = {};
-  Handle attribute(H5Aopen(file.get(), "format", H5P_DEFAULT), H5Aclose);
-  Handle text(H5Tcopy(H5T_C_S1), H5Tclose);
-  H5Tset_size(text.get(), sizeof(kFormat));
-  if (!attribute || H5Aread(attribute.get(), text.get(), format) < 0 ||
-      std::string(format, sizeof(kFormat) - 1) != kFormat) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path,
-                     " is an HDF5 file, but no model checkpoint: its attribute "
-                     "\"format\" is "
-                     "not \"",
-                     kFormat, "\""));
-  }
-  int64_t version = 0;
-  Handle version_attribute(H5Aopen(file.get(), "format_version", H5P_DEFAULT), H5Aclose);
-  if (!version_attribute || H5Aread(version_attribute.get(), H5T_NATIVE_INT64, &version) < 0) {
-    return absl::DataLossError(absl::StrCat(path, ": cannot read format_version: ", Hdf5Message()));
-  }
-  if (version < 1 || version > kFormatVersion) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        path, " has format version ", version, ", this program reads up to ", kFormatVersion));
-  }
+  if (!file) return absl::DataLossError(absl::StrCat(path, ": ", Hdf5Message()));
   return file;
 }
 
@@ -472,10 +449,10 @@ absl::Status SaveCheckpoint(FileSystem* fs, const std::string& path,
   Handle access = MemoryAccess();
   Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
   H5Pset_obj_track_times(creation.get(), false);
+  H5Pset_userblock(creation.get(), kUserBlockBytes);
   Handle file(H5Fcreate("checkpoint in memory", H5F_ACC_TRUNC, creation.get(), access.get()),
               H5Fclose);
   if (!file) return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
-  RETURN_IF_ERROR(WithContext(WriteRootAttributes(file.get()), path));
   for (const CheckpointSection& section : sections) {
     if (H5Lexists(file.get(), section.name.c_str(), H5P_DEFAULT) > 0) {
       return absl::AlreadyExistsError(
@@ -497,14 +474,14 @@ absl::Status SaveCheckpoint(FileSystem* fs, const std::string& path,
   if (size <= 0 || H5Fget_file_image(file.get(), image.data(), image.size()) != size) {
     return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
   }
-  return WriteFileAtomically(fs, path, image);
+  // The image is what lies behind the user block.
+  return WriteFileAtomically(fs, path, absl::StrCat(UserBlock(image), image));
 }
 
 absl::Status LoadCheckpoint(FileSystem* fs, const std::string& path,
                             const std::vector<CheckpointSection>& sections, Backend* backend) {
   const QuietHdf5 quiet;
-  ASSIGN_OR_RETURN(std::string image, ReadFile(fs, path));
-  ASSIGN_OR_RETURN(Handle file, OpenImage(path, std::move(image)));
+  ASSIGN_OR_RETURN(Handle file, OpenCheckpoint(fs, path));
   // All is compared before anything is changed.
   std::vector<Handle> groups;
   std::vector<std::set<std::string>> names;
@@ -530,8 +507,7 @@ absl::StatusOr<LoadByNameResult> LoadByName(FileSystem* fs, const std::string& p
                                             const CheckpointSection& section,
                                             const LoadByNameOptions& options, Backend* backend) {
   const QuietHdf5 quiet;
-  ASSIGN_OR_RETURN(std::string image, ReadFile(fs, path));
-  ASSIGN_OR_RETURN(Handle file, OpenImage(path, std::move(image)));
+  ASSIGN_OR_RETURN(Handle file, OpenCheckpoint(fs, path));
   ASSIGN_OR_RETURN(Handle group, OpenSection(path, file.get(), section.name));
   ASSIGN_OR_RETURN(const auto stored, ListSection(path, group.get()));
   Lister lister;

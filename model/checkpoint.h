@@ -7,17 +7,16 @@
 //       {"schedule", [&](StateVisitor& v) { schedule->State(v); }},
 //       {"trainer", [&](StateVisitor& v) { v.Integer("step", &step); }}};
 //   RETURN_IF_ERROR(SaveCheckpoint(fs, "model.h5", sections, backend));
-//   RETURN_IF_ERROR(LoadCheckpoint(fs, "model.h5", sections, backend));  // The
-//   same bits.
+//   RETURN_IF_ERROR(LoadCheckpoint(fs, "model.h5", sections, backend));  // The same bits.
 //
-// The file: a group for each section; in it a dataset for each array, in groups
-// by the slashes of its name
-// (/net/conv_1/kernel, float32 little-endian, row-major, shape as in memory);
-// numbers are attributes of the section's group (int64 or double). Root
-// attributes: `format` = "protopage-model", `format_version` = 1. The HDF5
-// image is made in memory and goes to disk through the File seam: written
-// beside, synced, renamed. Not thread-safe: HDF5 is used from one thread at a
-// time.
+// The file: a group for each section; in it a dataset for each array, in groups by the slashes
+// of its name (/net/conv_1/kernel; little-endian, row-major, shape as in memory); numbers are
+// attributes of the section's group (int64 or double). It begins with an HDF5 user block of
+// 512 bytes, a line of text with the format's version and a checksum of all that follows.
+// Equal states make equal files. The HDF5 image is made in memory and goes to disk through
+// the File seam: written beside, synced, renamed.
+//
+// Not thread-safe: HDF5 is used from one thread at a time.
 #ifndef PROTOPAGE_MODEL_CHECKPOINT_H_
 #define PROTOPAGE_MODEL_CHECKPOINT_H_
 

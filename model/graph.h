@@ -1,7 +1,7 @@
-// Graph: a network as a DAG of ops (the tape). It is planned once for each
-// batch size: where every activation, gradient and saved tensor lies in one
-// block of device memory, which holds only what is alive at a time. A run then
-// allocates nothing, whatever batch sizes follow.
+// Graph: a network as a DAG of ops (the tape). It is planned once for each batch size: where
+// every activation, gradient and saved tensor lies in one block of device memory, which
+// holds only what is alive at a time. A run then allocates nothing, whatever batch sizes
+// follow.
 //
 //   Graph graph(backend, /*seed=*/1);
 //   int x = graph.Input({8, 8, 1});
@@ -10,9 +10,8 @@
 //   RETURN_IF_ERROR(graph.Finish(x));  // The first error of building.
 //
 //   Tensor y;  // [B, 4]
-//   RETURN_IF_ERROR(graph.Forward(images, {.training = true, .step = step},
-//   &y)); RETURN_IF_ERROR(graph.Backward(d_y));  // Fills the gradients of
-//   graph.parameters().
+//   RETURN_IF_ERROR(graph.Forward(images, {.training = true, .step = step}, &y));
+//   RETURN_IF_ERROR(graph.Backward(d_y));  // Fills the gradients of graph.parameters().
 //
 // Not thread-safe. The backend must outlive the graph.
 #ifndef PROTOPAGE_MODEL_GRAPH_H_
@@ -43,9 +42,8 @@ class Graph {
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
-  // --- Building: errors are kept and come from Finish()
-  // ----------------------------------------- The one input, of images of
-  // `image_shape`; uint8 values are converted by scale * x + shift.
+  // --- Building: errors are kept and come from Finish() ---
+  // The one input, of images of `image_shape`; uint8 values are converted by scale * x + shift.
   int Input(const Shape& image_shape, float scale = 1.0f, float shift = 0.0f);
   // Returns the node of the op's output.
   int Add(std::unique_ptr<Op> op, const std::vector<int>& inputs);
@@ -53,8 +51,7 @@ class Graph {
   // used twice).
   absl::Status Finish(int output);
 
-  // --- Running
-  // ----------------------------------------------------------------------------------
+  // --- Running ---
   // images: uint8 or float32 [B, image_shape], on the device; float32 is taken
   // as it is, without scale and shift. *output [B, ...] is good until the next
   // Forward. Errors: InvalidArgument (shape), ResourceExhausted.
@@ -64,8 +61,7 @@ class Graph {
   // Forward with training before).
   absl::Status Backward(const Tensor& d_output);
 
-  // --- Looking
-  // ----------------------------------------------------------------------------------
+  // --- Looking ---
   // In the order of building; the pointers are good as long as the graph.
   absl::Span<Parameter* const> parameters() const { return parameters_; }
   // The gradients of the parameters that are trainable now.

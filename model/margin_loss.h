@@ -1,23 +1,22 @@
-// MarginLoss: a softmax over the cosines between features and prototype rows,
-// with a margin.
+// MarginLoss: a softmax over the cosines between features and prototype rows, with a margin.
 //
 //   LossConfig config;  // am_softmax
 //   ASSIGN_OR_RETURN(auto loss, MarginLoss::Create(config, backend));
-//   ASSIGN_OR_RETURN(LossResult r, loss->Compute({.features = f, .rows = w,
-//   .slots = slots}));
-//   // r.loss, r.accuracy; r.d_features [B, D] to Net::Backward; r.d_rows [K,
-//   D] to RowOptimizer.
+//   ASSIGN_OR_RETURN(LossResult r, loss->Compute({.features = f, .rows = w, .slots = slots}));
+//   // r.loss, r.accuracy; r.d_features [B, D] for Net::Backward; r.d_rows [K, D] for
+//   // RowOptimizer::Update.
 //
-// With c_bk = cos(theta_bk) = (f_b / |f_b|) . (w_k / |w_k|), y = slots[b], s
-// the scale, m the margin:
-//   loss = mean_b -log softmax(z_b)_y,  z_bk = s c_bk for k != y, and z_by =
-//   am_softmax  s (c_y - m)              Wang et al., arXiv 1801.05599; default
-//   s 24, m .2 (the demo; the paper: 30, .35) cosface     s (c_y - m) Wang et
-//   al., arXiv 1801.09414; default s 64, m .4 arcface     s cos(theta_y + m),
-//   and  Deng et al., arXiv 1801.07698; default s 64, m .5
-//               s (c_y - m sin(pi - m)) where c_y <= cos(pi - m)
-//   combined    s (cos(m1 theta_y + m2) - m)   the same paper; default s 64, m1
-//   1, m2 .3, m .2
+// With c_bk = cos(theta_bk) = (f_b / |f_b|) . (w_k / |w_k|), y = slots[b], s the scale and m the
+// margin, the loss is mean_b -log softmax(z_b)_y, where z_bk = s c_bk for k != y and z_by is
+//
+//   am_softmax   s (c_y - m)                   Wang et al., arXiv 1801.05599
+//   cosface      s (c_y - m)                   Wang et al., arXiv 1801.09414
+//   arcface      s cos(theta_y + m),           Deng et al., arXiv 1801.07698
+//                s (c_y - m sin(pi - m)) where c_y <= cos(pi - m)
+//   combined     s (cos(m1 theta_y + m2) - m)  the same paper
+//
+// Defaults: am_softmax s 24, m .2 (the demo's; the paper has 30, .35); cosface s 64, m .4; arcface
+// s 64, m .5; combined s 64, m1 1, m2 .3, m .2.
 //
 // Not thread-safe. The backend must outlive the loss.
 #ifndef PROTOPAGE_MODEL_MARGIN_LOSS_H_

@@ -1,19 +1,17 @@
-// Net: an embedding network chosen by name, from images [B, H, W, C] to
-// features [B, D].
+// Net: an embedding network chosen by name, from images [B, H, W, C] to features [B, D].
 //
 //   NetOptions options;  // seed_cnn, 512
-//   ASSIGN_OR_RETURN(auto net, Net::Create(options, {32, 32, 3}, /*seed=*/1,
-//   backend)); std::cout << net->Summary(/*num_classes=*/10); Tensor features;
-//   // [B, 512], not normalised RETURN_IF_ERROR(net->Forward(images, {.training
-//   = true, .step = step}, &features));
+//   ASSIGN_OR_RETURN(auto net, Net::Create(options, {32, 32, 3}, /*seed=*/1, backend));
+//   std::cout << net->Summary(/*num_classes=*/10);
+//   Tensor features;  // [B, 512], not normalised
+//   RETURN_IF_ERROR(net->Forward(images, {.training = true, .step = step}, &features));
 //   ... a loss of model/margin_loss.h gives d_features ...
 //   RETURN_IF_ERROR(net->Backward(d_features));
-//   RETURN_IF_ERROR(optimizer->Update(learning_rate));  // model/optimizer.h,
-//   over net->parameters()
+//   RETURN_IF_ERROR(optimizer->Update(learning_rate));  // Of model/optimizer.h.
 //
 // Nets:
-//   seed_cnn   the demo's CNN: 361,120 parameters for 3 channels; images of 20
-//   x 20 or more, 1 or 3 channels
+//   seed_cnn   the demo's CNN: 361,120 parameters for 3 channels; images of 18 x 18 or more,
+//              1 or 3 channels
 //
 // Not thread-safe. The backend must outlive the net.
 #ifndef PROTOPAGE_MODEL_NETS_H_

@@ -1,9 +1,8 @@
-// The ops of a network. Formulas stand above the code in ops.cc and in
-// model/backend.h.
+// The ops of a network. Formulas stand above the code in ops.cc and in model/backend.h.
 //
 //   int x = graph.Input({32, 32, 3});
-//   x = graph.Add(Conv2d("conv_1", {.filters = 32, .padding = Padding::kSame}),
-//   {x}); x = graph.Add(BatchNorm("bn_conv1", {.relu = true}), {x});
+//   x = graph.Add(Conv2d("conv_1", {.filters = 32, .padding = Padding::kSame}), {x});
+//   x = graph.Add(BatchNorm("bn_conv1", {.relu = true}), {x});
 #ifndef PROTOPAGE_MODEL_OPS_H_
 #define PROTOPAGE_MODEL_OPS_H_
 

@@ -1,16 +1,14 @@
 // Optimizer: updates the parameters of a net from their gradients.
 //
 //   OptimizerConfig config;  // adam
-//   ASSIGN_OR_RETURN(auto optimizer, Optimizer::Create(config,
-//   net->parameters(), backend));
+//   ASSIGN_OR_RETURN(auto optimizer, Optimizer::Create(config, net->parameters(), backend));
 //   ...
-//   RETURN_IF_ERROR(optimizer->Update(config.learning_rate *
-//   schedule->Factor(step)));
+//   RETURN_IF_ERROR(optimizer->Update(config.learning_rate * schedule->Factor(step)));
 //
-// sgd    g += weight_decay * w;  v = momentum * v + g;  w -= lr v   (nesterov:
-// w -= lr (g + momentum v)) adam   Kingma and Ba, arXiv 1412.6980,
-// bias-corrected; weight_decay is decoupled (AdamW, arXiv 1711.05101):
-//        w -= lr * weight_decay * w
+// sgd    g <- g + weight_decay w;  v <- momentum v + g;  w <- w - lr v
+//        (nesterov: w <- w - lr (g + momentum v))
+// adam   Kingma and Ba, arXiv 1412.6980, bias-corrected; weight_decay is decoupled
+//        (AdamW, arXiv 1711.05101): w <- w - lr weight_decay w
 // Weight decay applies where Parameter::decay says so: to kernels.
 //
 // Not thread-safe. The parameters and the backend must outlive the optimizer.

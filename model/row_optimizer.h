@@ -1,19 +1,18 @@
-// RowOptimizer: updates prototype rows, which are unit vectors, with state that
-// belongs to the class.
+// RowOptimizer: updates prototype rows, which are unit vectors, with state that belongs to
+// the class.
 //
 //   ASSIGN_OR_RETURN(auto optimizer, RowOptimizer::Create({}, backend));
-//   Tensor state;  // [K, optimizer->StateFloats(D)]: gathered with the rows,
-//   scattered back with them RETURN_IF_ERROR(optimizer->Update(learning_rate,
-//   rows, state, away, d_rows));
+//   // state [K, optimizer->StateFloats(D)] is gathered with the rows and scattered with them.
+//   RETURN_IF_ERROR(optimizer->Update(learning_rate, rows, state, away, d_rows));
 //
-// momentum  a row [D] of velocity a class. A row that was away for a steps
-// first catches up:
+// momentum  a row [D] of velocity a class. A row that was away for a steps first catches up:
 //             v <- mu^a v;  v <- v - (v.w) w
-//           then, with g <- g - (g.w) w:  v <- mu v + g;  w <- w - lr v;  w <-
-//           w / |w|;  v <- v - (v.w) w
-// adagrad   one scalar h a class: h <- h + mean_d(g^2);  w <- w - lr g /
-// (sqrt(h) + epsilon);  w <- w / |w| A row that is away does not move. Weight
-// decay does not apply to unit rows. New state is all zeros.
+//           then, with g <- g - (g.w) w:
+//             v <- mu v + g;  w <- w - lr v;  w <- w / |w|;  v <- v - (v.w) w
+// adagrad   one scalar h a class:
+//             h <- h + mean_d(g^2);  w <- w - lr g / (sqrt(h) + epsilon);  w <- w / |w|
+// A row that is away does not move. Weight decay does not apply to unit rows. New state is all
+// zeros.
 //
 // Not thread-safe. The backend must outlive the optimizer.
 #ifndef PROTOPAGE_MODEL_ROW_OPTIMIZER_H_

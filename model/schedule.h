@@ -2,27 +2,22 @@
 //
 //   ScheduleConfig config;
 //   config.name = "cosine";
-//   ASSIGN_OR_RETURN(auto schedule, Schedule::Create(config,
-//   /*total_steps=*/5000)); const double learning_rate =
-//   optimizer_config.learning_rate * schedule->Factor(step);
+//   ASSIGN_OR_RETURN(auto schedule, Schedule::Create(config, /*total_steps=*/5000));
+//   const double learning_rate = optimizer_config.learning_rate * schedule->Factor(step);
 //   ...
-//   schedule->EndEpoch(training_accuracy);  // plateau watches it; the others
-//   do not care
+//   schedule->EndEpoch(training_accuracy);  // plateau watches it; the others do not care.
 //
 // With t = step - warmup_steps, T = total_steps - warmup_steps:
 //   constant  1
 //   step      gamma^(number of milestones <= step)
-//   cosine    final_factor + (1 - final_factor) (1 + cos(pi t / T)) / 2;
-//   final_factor after T decay     1 / (1 + decay t), Keras' `decay` plateau f,
-//   which starts at 1; an epoch that ends `patience` epochs after the last gain
-//   makes it
-//             max(f * factor, min_factor), as Keras' ReduceLROnPlateau does
-//             (mode max, min_delta 1e-4, cooldown 0)
-// Warm-up: for step < warmup_steps the factor is (step + 1) / warmup_steps
-// times that of t = 0.
+//   cosine    final_factor + (1 - final_factor) (1 + cos(pi t / T)) / 2; final_factor after T
+//   decay     1 / (1 + decay t), Keras' `decay`
+//   plateau   f, which starts at 1; an epoch that ends `patience` epochs after the last gain
+//             makes it max(f * factor, min_factor), as Keras' ReduceLROnPlateau (mode max,
+//             cooldown 0)
+// Warm-up: for step < warmup_steps the factor is (step + 1) / warmup_steps times that of t = 0.
 //
-// All but plateau are pure functions of the step; State() keeps what plateau
-// has seen.
+// All but plateau are pure functions of the step; State() keeps what plateau has seen.
 #ifndef PROTOPAGE_MODEL_SCHEDULE_H_
 #define PROTOPAGE_MODEL_SCHEDULE_H_
 
@@ -40,14 +35,14 @@ namespace protopage {
 struct ScheduleConfig {
   std::string name = "constant";
   int64_t warmup_steps = 0;
-  std::vector<double> milestones;  // step: ascending step numbers.
-  double gamma = 0.1;              // step
-  double final_factor = 0.0;       // cosine
-  double decay = 0.0;              // decay
-  double factor = 0.1;             // plateau
-  int64_t patience = 5;            // plateau: epochs
-  double min_factor = 0.0;         // plateau
-  double min_delta = 1e-4;         // plateau: what counts as a gain
+  std::vector<double> milestones = {};  // step: ascending step numbers.
+  double gamma = 0.1;                   // step
+  double final_factor = 0.0;            // cosine
+  double decay = 0.0;                   // decay
+  double factor = 0.1;                  // plateau
+  int64_t patience = 5;                 // plateau: epochs
+  double min_factor = 0.0;              // plateau
+  double min_delta = 1e-4;              // plateau: what counts as a gain
 
   void Fields(ConfigVisitor& v);
 };

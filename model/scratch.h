@@ -1,9 +1,8 @@
-// ScratchBuffer: device memory that grows to the largest size asked for and is
-// then kept, so that a steady loop allocates nothing:
+// ScratchBuffer: device memory that grows to the largest size asked for and is then kept, so
+// that a steady loop allocates nothing:
 //
 //   ScratchBuffer cosines;
-//   ASSIGN_OR_RETURN(Tensor c, cosines.Get(backend, DType::kFloat32, {batch,
-//   slots}));
+//   ASSIGN_OR_RETURN(Tensor c, cosines.Get(backend, DType::kFloat32, {batch, slots}));
 //
 // Content is unspecified; a later Get hands out the same memory again.
 #ifndef PROTOPAGE_MODEL_SCRATCH_H_

@@ -70,19 +70,21 @@ class FlatIndex : public ClassIndex {
     }
     const int64_t blocks = (num_classes_ + kRowBlock - 1) / kRowBlock;
     std::vector<float> largest(blocks, 0.0f);
+    std::vector<ClassId> bad(blocks, kNoClass);
     pool->ParallelFor(blocks, [&](int64_t block) {
       const int64_t end = std::min(num_classes_, (block + 1) * kRowBlock);
       for (int64_t i = block * kRowBlock; i < end; ++i) {
-        // NaN and infinity stay visible: neither is <= the largest float.
         const float norm = Norm(Row(i), dim_);
-        if (!(norm <= largest[block])) largest[block] = norm;
+        if (!std::isfinite(norm)) bad[block] = i;
+        largest[block] = std::max(largest[block], norm);
       }
     });
-    for (float norm : largest) {
-      if (!(norm <= std::numeric_limits<float>::max())) {
-        return absl::InvalidArgumentError("a class's row has values that are not finite");
+    for (int64_t block = 0; block < blocks; ++block) {
+      if (bad[block] != kNoClass) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("the row of class ", bad[block], " is not finite"));
       }
-      max_norm_ = std::max(max_norm_, norm);
+      max_norm_ = std::max(max_norm_, largest[block]);
     }
     return absl::OkStatus();
   }

@@ -1,0 +1,50 @@
+// The store's file as another HDF5 program sees it: h5py reads what was written.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_matchers.h"
+#include "prototypes/prototype_store.h"
+
+namespace protopage {
+namespace {
+
+// The exit status of prototypes/h5py_read.py: 0 right, 77 no h5py.
+int Check(const std::string& path, const std::string& state) {
+  const int status = std::system(
+      absl::StrCat("/usr/bin/python3 prototypes/h5py_read.py '", path, "' ", state).c_str());
+  return WEXITSTATUS(status);
+}
+
+TEST(H5pyReadTest, H5pyReadsTheStore) {
+  const std::string path = absl::StrCat(testing::TempDir(), "/h5py_read_test_", getpid());
+  PrototypeStoreSpec spec;
+  spec.num_classes = 1000;
+  spec.capacity = 1200;
+  spec.dim = 24;
+  spec.seed = 5;
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, {}));
+  if (Check(path, "empty") == 77) GTEST_SKIP() << "no h5py in /usr/bin/python3";
+  // As in the script: row(c)[j] = c / 2 + j, momentum = -row.
+  const std::vector<ClassId> ids = {0, 7, 8, 999};
+  StepRows rows;
+  ASSERT_OK(store->GatherStep(ids, &rows));
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 24; ++j) rows.rows(i, j) = 0.5f * static_cast<float>(ids[i]) + j;
+  }
+  rows.momentum = -rows.rows;
+  ASSERT_OK(store->ScatterStep(ids, rows, 41));
+  EXPECT_EQ(Check(path, "empty"), 0) << "well-formed while it is written";
+  ASSERT_OK(store->Flush());
+  EXPECT_EQ(Check(path, "written"), 0) << "also while it is open";
+  store.reset();
+  EXPECT_EQ(Check(path, "written"), 0);
+}
+
+}  // namespace
+}  // namespace protopage

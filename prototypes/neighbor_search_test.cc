@@ -1,0 +1,73 @@
+#include "prototypes/neighbor_search.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+TEST(NeighborSearchTest, SearchesWithTheRowsOfTheStore) {
+  PrototypeStoreSpec spec;
+  spec.num_classes = 700;
+  spec.dim = 32;
+  ASSERT_OK_AND_ASSIGN(
+      auto store,
+      PrototypeStore::Create(absl::StrCat(testing::TempDir(), "/neighbor_search_test_", getpid()),
+                             spec, {}));
+  RowMatrixXf rows(700, 32);
+  ASSERT_OK(store->ReadRange(0, rows));
+  ASSERT_OK(store->WriteRange(0, rows));
+  ThreadPool pool(2);
+  ASSERT_OK_AND_ASSIGN(const auto index,
+                       ClassIndex::Build(700, 32, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+                         return store->ReadRange(first, out);
+                       }));
+  // Class 5 moved since: its neighbours are those of where it is now.
+  ASSERT_OK(store->Scatter({5}, -rows.row(8)));
+  std::vector<ClassId> ids(600), neighbors(600 * 10), want;
+  std::iota(ids.begin(), ids.end(), 0);
+  ASSERT_OK(FindNeighbors(store.get(), *index, &pool, ids, 10, absl::MakeSpan(neighbors)));
+  for (ClassId id : {0, 5, 8, 300, 599}) {
+    const RowMatrixXf query = id == 5 ? RowMatrixXf(-rows.row(8)) : RowMatrixXf(rows.row(id));
+    // By looking at all classes.
+    want.resize(700);
+    std::iota(want.begin(), want.end(), 0);
+    want.erase(want.begin() + id);
+    std::sort(want.begin(), want.end(), [&](ClassId a, ClassId b) {
+      return FixedOrderDot(query.data(), rows.row(a).data(), 32) >
+             FixedOrderDot(query.data(), rows.row(b).data(), 32);
+    });
+    want.resize(10);
+    EXPECT_EQ(std::vector<ClassId>(neighbors.begin() + id * 10, neighbors.begin() + id * 10 + 10),
+              want);
+  }
+}
+
+TEST(NeighborSearchTest, RefusesAResultOfTheWrongSize) {
+  PrototypeStoreSpec spec;
+  spec.num_classes = 10;
+  spec.dim = 4;
+  ASSERT_OK_AND_ASSIGN(
+      auto store,
+      PrototypeStore::Create(
+          absl::StrCat(testing::TempDir(), "/neighbor_search_test_size_", getpid()), spec, {}));
+  ThreadPool pool(1);
+  ASSERT_OK_AND_ASSIGN(const auto index,
+                       ClassIndex::Build(10, 4, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+                         return store->ReadRange(first, out);
+                       }));
+  std::vector<ClassId> neighbors(5);
+  EXPECT_THAT(FindNeighbors(store.get(), *index, &pool, {1, 2}, 3, absl::MakeSpan(neighbors)),
+              StatusIs(absl::StatusCode::kInvalidArgument, "room for 5 neighbors"));
+}
+
+}  // namespace
+}  // namespace protopage

@@ -1,0 +1,284 @@
+// The cost of a training step's rows: GatherStep and ScatterStep of K rows of 512 floats with
+// momentum, in a store of 1M classes, beside memcpy of the same bytes and a row-at-a-time h5py loop.
+//
+//   ./bazelw run -c opt //prototypes:prototype_store_benchmark -- [directory] [rounds]
+//
+// The cache has its default size. cached: the classes drawn (16384) fit into it. page cache: they do
+// not (131072, room for less than half), their file does; they lie at random among the 1M. Each round is 128 steps and the write-back of
+// all that they changed, without the sync to the device, which is the disk's speed and not ours. The
+// kinds take turns; the table shows medians over the rounds, in milliseconds a step. The h5py loop
+// reads, then writes the rows (no momentum) one by one, as the Keras demo does; it is left out where
+// python3 has no h5py.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "base/status_macros.h"
+#include "prototypes/prototype_store.h"
+
+namespace protopage {
+namespace {
+
+constexpr int64_t kClasses = 1000000, kDim = 512, kSteps = 128;
+
+double Milliseconds() {
+  return std::chrono::duration<double, std::milli>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// Of all threads.
+double CpuMilliseconds() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  const auto ms = [](const timeval& t) { return t.tv_sec * 1e3 + t.tv_usec * 1e-3; };
+  return ms(usage.ru_utime) + ms(usage.ru_stime);
+}
+
+// The machine's files, but Sync does nothing.
+class NoSyncFileSystem : public FileSystem {
+ public:
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
+    ASSIGN_OR_RETURN(std::unique_ptr<File> file, base_->Open(path, mode));
+    return std::unique_ptr<File>(new NoSyncFile(std::move(file)));
+  }
+  absl::Status Rename(const std::string& from, const std::string& to) override {
+    return base_->Rename(from, to);
+  }
+  absl::Status Remove(const std::string& path) override { return base_->Remove(path); }
+  absl::Status CreateDirectories(const std::string& path) override {
+    return base_->CreateDirectories(path);
+  }
+  absl::Status RemoveDirectory(const std::string& path) override {
+    return base_->RemoveDirectory(path);
+  }
+  absl::Status SyncDirectory(const std::string&) override { return absl::OkStatus(); }
+  absl::StatusOr<std::vector<std::string>> List(const std::string& path) override {
+    return base_->List(path);
+  }
+  bool Exists(const std::string& path) override { return base_->Exists(path); }
+  bool IsDirectory(const std::string& path) override { return base_->IsDirectory(path); }
+
+ private:
+  class NoSyncFile : public File {
+   public:
+    explicit NoSyncFile(std::unique_ptr<File> base) : base_(std::move(base)) {}
+    absl::Status ReadAt(int64_t offset, void* data, int64_t size) override {
+      return base_->ReadAt(offset, data, size);
+    }
+    absl::Status WriteAt(int64_t offset, const void* data, int64_t size) override {
+      return base_->WriteAt(offset, data, size);
+    }
+    absl::Status ReadPieces(absl::Span<const ReadPiece> pieces) override {
+      return base_->ReadPieces(pieces);
+    }
+    absl::Status WritePieces(absl::Span<const WritePiece> pieces) override {
+      return base_->WritePieces(pieces);
+    }
+    absl::StatusOr<int64_t> Size() override { return base_->Size(); }
+    absl::Status Truncate(int64_t size) override { return base_->Truncate(size); }
+    absl::Status Sync() override { return absl::OkStatus(); }
+    absl::Status Lock() override { return base_->Lock(); }
+    absl::StatusOr<ByteRange> NextData(int64_t offset) override { return base_->NextData(offset); }
+    void ExpectScatteredReads() override { base_->ExpectScatteredReads(); }
+
+   private:
+    const std::unique_ptr<File> base_;
+  };
+
+  FileSystem* const base_ = DefaultFileSystem();
+};
+
+// Steps over a fixed set of classes.
+class StoreSteps {
+ public:
+  StoreSteps(FileSystem* fs, std::string path, int64_t working_set) : path_(std::move(path)) {
+    RandomStream random(1, RandomPurpose::kTest, working_set);
+    classes_ = SampleWithoutReplacement(random, kClasses, working_set);
+    PrototypeStoreSpec spec;
+    spec.num_classes = kClasses;
+    spec.dim = kDim;
+    PrototypeStoreOptions options;
+    options.file_system = fs;
+    fs->Remove(path_).IgnoreError();
+    auto store = PrototypeStore::Create(path_, spec, options);
+    if (!store.ok()) Die(store.status());
+    store_ = *std::move(store);
+    // Every class is written once, so that no round computes initial rows.
+    StepRows rows;
+    for (int64_t i = 0; i < working_set; i += 1024) {
+      const absl::Span<const ClassId> ids = absl::MakeConstSpan(classes_).subspan(i, 1024);
+      Check(store_->GatherStep(ids, &rows));
+      Check(store_->ScatterStep(ids, rows, 0));
+    }
+    Check(store_->Flush());
+  }
+  ~StoreSteps() {
+    store_.reset();
+    unlink(path_.c_str());
+    unlink(absl::StrCat(path_, ".lock").c_str());
+  }
+
+  // Milliseconds a step.
+  double Round(int64_t k) {
+    std::vector<std::vector<ClassId>> ids(kSteps);
+    for (std::vector<ClassId>& step_ids : ids) {
+      RandomStream random(2, RandomPurpose::kTest, ++draws_);
+      for (int64_t i : SampleWithoutReplacement(random, classes_.size(), k)) {
+        step_ids.push_back(classes_[i]);
+      }
+    }
+    const double start = Milliseconds(), cpu_start = CpuMilliseconds();
+    for (const std::vector<ClassId>& step_ids : ids) {
+      Check(store_->GatherStep(step_ids, &rows_));
+      Check(store_->ScatterStep(step_ids, rows_, ++step_));
+    }
+    steps_only_ = (Milliseconds() - start) / kSteps;
+    Check(store_->Flush());
+    cpu_ = (CpuMilliseconds() - cpu_start) / kSteps;
+    return (Milliseconds() - start) / kSteps;
+  }
+  double cpu() const { return cpu_; }
+  double steps_only() const { return steps_only_; }
+
+  double HitRate() const {
+    const PrototypeStoreStats stats = store_->stats();
+    return static_cast<double>(stats.hits) / static_cast<double>(stats.hits + stats.misses);
+  }
+
+  static void Check(const absl::Status& status) {
+    if (!status.ok()) Die(status);
+  }
+  [[noreturn]] static void Die(const absl::Status& status) {
+    std::fprintf(stderr, "%s\n", status.ToString().c_str());
+    std::exit(1);
+  }
+
+ private:
+  const std::string path_;
+  std::vector<ClassId> classes_;
+  std::unique_ptr<PrototypeStore> store_;
+  StepRows rows_;
+  int64_t step_ = 0;
+  uint64_t draws_ = 0;
+  double steps_only_ = 0;
+  double cpu_ = 0;
+};
+
+// K rows and momenta out of a table of 64 MiB, and back into it.
+double MemcpyRound(int64_t k) {
+  static std::vector<float> table(int64_t{64} << 18, 1.0f);
+  static std::vector<float> step(2 * 1024 * kDim);
+  const int64_t rows = static_cast<int64_t>(table.size()) / (2 * kDim);
+  RandomStream random(3, RandomPurpose::kTest, k);
+  const std::vector<int64_t> ids = SampleWithoutReplacement(random, rows, k);
+  const double start = Milliseconds();
+  for (int64_t s = 0; s < kSteps; ++s) {
+    for (int64_t i = 0; i < k; ++i) {
+      std::memcpy(&step[i * 2 * kDim], &table[(ids[i] + s) % rows * 2 * kDim], 8 * kDim);
+    }
+    for (int64_t i = 0; i < k; ++i) {
+      std::memcpy(&table[(ids[i] + s) % rows * 2 * kDim], &step[i * 2 * kDim], 8 * kDim);
+    }
+  }
+  return (Milliseconds() - start) / kSteps;
+}
+
+// Milliseconds a step, or a negative number when there is no h5py.
+double H5pyRound(const std::string& script, const std::string& path, int64_t k) {
+  // Debian's h5py belongs to Debian's python, which need not be the first on the path.
+  const std::string arguments = absl::StrCat(" '", script, "' '", path, "' ", k, " 2>/dev/null");
+  FILE* pipe =
+      popen(absl::StrCat("python3", arguments, " || /usr/bin/python3", arguments).c_str(), "r");
+  double milliseconds = -1;
+  if (pipe == nullptr) return -1;
+  if (std::fscanf(pipe, "%lf", &milliseconds) != 1) milliseconds = -1;
+  pclose(pipe);
+  return milliseconds;
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+int Main(int argc, char** argv) {
+  const char* tmp = std::getenv("TMPDIR");
+  const std::string dir = argc > 1 ? argv[1] : tmp != nullptr ? tmp : "/tmp";
+  const int rounds = argc > 2 ? std::max(1, std::atoi(argv[2])) : 7;
+  const std::string base = JoinPath(dir, absl::StrCat("store_benchmark_", getpid()));
+  const std::string script = "prototypes/h5py_loop.py";
+
+  NoSyncFileSystem fs;
+  StoreSteps cached(&fs, base + "_cached.h5", 16384);
+  StoreSteps paged(&fs, base + "_paged.h5", 131072);
+  std::map<std::string, std::vector<double>> times;
+  for (int round = 0; round < rounds + 1; ++round) {
+    for (const int64_t k : {256, 1024}) {
+      std::map<std::string, double> now;
+      now[absl::StrCat(k, " memcpy")] = MemcpyRound(k);
+      now[absl::StrCat(k, " cached")] = cached.Round(k);
+      now[absl::StrCat(k, " cached, steps")] = cached.steps_only();
+      now[absl::StrCat(k, " cached, cpu")] = cached.cpu();
+      now[absl::StrCat(k, " page cache")] = paged.Round(k);
+      now[absl::StrCat(k, " page cache, steps")] = paged.steps_only();
+      now[absl::StrCat(k, " page cache, cpu")] = paged.cpu();
+      now[absl::StrCat(k, " h5py")] = H5pyRound(script, base + "_h5py.h5", k);
+      if (round == 0) continue;  // Warms up.
+      for (const auto& [name, value] : now) times[name].push_back(value);
+    }
+  }
+  unlink((base + "_h5py.h5").c_str());
+
+  std::printf(
+      "gather + scatter of K rows of %d floats with momentum, %d classes; ms a step, "
+      "medians of %d rounds\n",
+      static_cast<int>(kDim), static_cast<int>(kClasses), rounds);
+  std::printf("%-34s %10s %10s\n", "", "K = 256", "K = 1024");
+  const auto line = [&](const char* name, const char* key) {
+    std::printf("%-34s %10.3f %10.3f\n", name, Median(times[absl::StrCat("256 ", key)]),
+                Median(times[absl::StrCat("1024 ", key)]));
+  };
+  line("memcpy of the same bytes", "memcpy");
+  line("cached", "cached");
+  line("  of that, until the last step", "cached, steps");
+  line("  CPU time of all threads", "cached, cpu");
+  line("page cache", "page cache");
+  line("  of that, until the last step", "page cache, steps");
+  line("  CPU time of all threads", "page cache, cpu");
+  const auto ratio = [&](const char* name, const char* a, const char* b) {
+    std::printf("%-34s %9.1fx %9.1fx\n", name,
+                Median(times[absl::StrCat("256 ", a)]) / Median(times[absl::StrCat("256 ", b)]),
+                Median(times[absl::StrCat("1024 ", a)]) / Median(times[absl::StrCat("1024 ", b)]));
+  };
+  ratio("cached / memcpy", "cached", "memcpy");
+  if (Median(times["256 h5py"]) > 0) {
+    line("h5py loop, rows only", "h5py");
+    ratio("h5py loop / cached", "h5py", "cached");
+    ratio("h5py loop / page cache", "h5py", "page cache");
+  } else {
+    std::printf("h5py loop: not run, python3 has no h5py\n");
+  }
+  std::printf("hit rate: cached %.3f, page cache %.3f\n", cached.HitRate(), paged.HitRate());
+  return 0;
+}
+
+}  // namespace
+}  // namespace protopage
+
+int main(int argc, char** argv) { return protopage::Main(argc, argv); }

@@ -62,12 +62,14 @@ struct NetCase {
 
 class GradientTest : public ::testing::TestWithParam<NetCase> {};
 
-// Directional derivatives through the whole net. The loss is L = sum(output * r) in double for a fixed r. For
-// each parameter and direction u of length 1, (L(w + h u) - L(w - h u)) / 2h must be g . u. Its error has two parts:
-//  - rounding: the output is in float32, each value off by a few epsilon of its magnitude, so L by
-//    c epsilon sum|output r| and the quotient by that / h; c = 64 leaves room for the layers between;
-//  - truncation (curvature, and the kinks of relu and max): the quotient changes by a comparable amount when h is
-//    halved, so twice that change bounds it.
+// Directional derivatives through the whole net. The loss is L = sum(output * r) in double
+// for a fixed r. For each parameter and direction u of length 1, (L(w + h u) - L(w - h u)) /
+// 2h must be g . u. Its error has two parts:
+//  - rounding: the output is in float32, each value off by a few epsilon of its magnitude, so
+//    L by c epsilon sum|output r| and the quotient by that / h; c = 64 leaves room for the
+//    layers between;
+//  - truncation (curvature, and the kinks of relu and max): the quotient changes by a
+//    comparable amount when h is halved, so twice that change bounds it.
 TEST_P(GradientTest, BackwardAgreesWithFiniteDifferences) {
   TestBackend backend;
   Graph graph(backend.get(), /*seed=*/3);
@@ -225,8 +227,8 @@ TEST(GraphTest, MemoryIsUsedAgain) {
   // Inference holds an input and an output at a time.
   EXPECT_EQ(graph.workspace_bytes(), 2 * 8 * 16 * 4);
   ASSERT_OK(graph.Forward(images, {.training = true}, &output));
-  // Training keeps 21 activations; the gradients behind the last one's take the place of activations that
-  // are no longer read.
+  // Training keeps 21 activations; the gradients behind the last one's take the place of
+  // activations that are no longer read.
   EXPECT_EQ(graph.workspace_bytes(), 22 * 8 * 16 * 4);
 }
 

@@ -69,8 +69,8 @@ double ReferenceMean(const LossConfig& config, const Problem& p) {
 
 class MarginLossTest : public ::testing::TestWithParam<std::string> {
  protected:
-  // Features of different lengths around their own rows; the last feature points away from its row, which
-  // is where ArcFace is linear.
+  // Features of different lengths around their own rows; the last feature points away from
+  // its row, which is where ArcFace is linear.
   Problem MakeProblem(TestBackend& backend, int64_t batch, int64_t num_slots, int64_t dim) {
     Problem p = {batch, num_slots, dim, {}, {}, {}};
     const std::vector<float> rows = backend.ToHost(backend.Random({num_slots, dim}, 1));
@@ -92,10 +92,10 @@ class MarginLossTest : public ::testing::TestWithParam<std::string> {
 
 std::vector<float> ToFloat(const std::vector<double>& x) { return {x.begin(), x.end()}; }
 
-// Values and gradients against the double loop and its central differences. A cosine is a sum of `dim`
-// products: off by at most dim * epsilon / 2 or so, hence a logit by s times that, and a probability by as much,
-// relatively. Gradients are s / B / length times probabilities. The angle's derivative
-// sin(theta + m) / sin(theta) stays below 4 here.
+// Values and gradients against the double loop and its central differences. A cosine is a sum
+// of `dim` products: off by at most dim * epsilon / 2 or so, hence a logit by s times that,
+// and a probability by as much, relatively. Gradients are s / B / length times probabilities.
+// The angle's derivative sin(theta + m) / sin(theta) stays below 4 here.
 TEST_P(MarginLossTest, AgreesWithTheDoubleLoopAndItsDifferences) {
   TestBackend backend;
   LossConfig config;

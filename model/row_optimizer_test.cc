@@ -39,8 +39,9 @@ std::vector<int64_t> ActiveAt(int64_t step) {
 
 class RowOptimizerTest : public ::testing::TestWithParam<std::string> {};
 
-// The paged way (rows and state gathered, updated with `away`, scattered) against a dense table in double whose
-// every row sees every step: an active one the update, one that is away only v <- mu v.
+// The paged way (rows and state gathered, updated with `away`, scattered) against a dense
+// table in double whose every row sees every step: an active one the update, one that is away
+// only v <- mu v.
 TEST_P(RowOptimizerTest, PagedRowsAgreeWithADenseLoop) {
   const bool momentum = GetParam() == "momentum";
   TestBackend backend;
@@ -119,8 +120,9 @@ TEST_P(RowOptimizerTest, PagedRowsAgreeWithADenseLoop) {
     }
   }
   EXPECT_GE(longest_away, 4);
-  // Elements are below 1; a step rounds a few times, and an error stays with the row: kSteps * 4 * epsilon. The
-  // velocity's decay makes its own errors those of about 10 steps, on values below 3.
+  // Elements are below 1; a step rounds a few times, and an error stays with the row: kSteps
+  // * 4 * epsilon. The velocity's decay makes its own errors those of about 10 steps, on
+  // values below 3.
   for (int64_t i = 0; i < kClasses * kDim; ++i) {
     EXPECT_NEAR(table[i], w[i], kSteps * 4 * 6e-8) << "class " << i / kDim;
   }

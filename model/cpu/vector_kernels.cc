@@ -1,9 +1,9 @@
 #include "model/cpu/vector_kernels.h"
 
+#include <immintrin.h>
+
 #include <cmath>
 #include <cstring>
-
-#include "base/philox.h"
 
 // Loops are written so that the compiler makes vectors of them: independent elements, or
 // sums in a fixed number of lanes. In place calls pass one array twice, which has no
@@ -52,52 +52,87 @@ void Scale(float alpha, int64_t n, float* x) {
   for (int64_t i = 0; i < n; ++i) x[i] *= alpha;
 }
 
-// Philox4x32 of base/philox.h for consecutive counters, one counter a lane.
-constexpr int kDropoutLanes = 16;
-void DropoutWords(uint64_t key, uint64_t step, uint64_t counter, uint32_t words[4][kDropoutLanes]) {
-  uint32_t c0[kDropoutLanes], c1[kDropoutLanes], c2[kDropoutLanes], c3[kDropoutLanes];
-  for (int l = 0; l < kDropoutLanes; ++l) {
-    const uint64_t low = counter + static_cast<uint64_t>(l);
-    c0[l] = static_cast<uint32_t>(low);
-    c1[l] = static_cast<uint32_t>(low >> 32);
-    c2[l] = static_cast<uint32_t>(step);
-    c3[l] = static_cast<uint32_t>(step >> 32);
+// Philox4x32 of base/philox.h, for the counters `first` to `first` + 7, each in a lane.
+// Products of 32 bits come in 64 bits from the even lanes; the odd ones are shifted down first.
+struct PhiloxLanes {
+  __m256i word[4];
+};
+
+inline void MultiplyLanes(__m256i x, __m256i factor, __m256i* high, __m256i* low) {
+  const __m256i even = _mm256_mul_epu32(x, factor);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), factor);
+  *low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+  *high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
+}
+
+inline PhiloxLanes Philox8(uint64_t key, uint64_t step, uint64_t first) {
+  alignas(32) uint32_t low[8], high[8];
+  for (int lane = 0; lane < 8; ++lane) {
+    low[lane] = static_cast<uint32_t>(first + static_cast<uint64_t>(lane));
+    high[lane] = static_cast<uint32_t>((first + static_cast<uint64_t>(lane)) >> 32);
   }
+  __m256i c0 = _mm256_load_si256(reinterpret_cast<const __m256i*>(low));
+  __m256i c1 = _mm256_load_si256(reinterpret_cast<const __m256i*>(high));
+  __m256i c2 = _mm256_set1_epi32(static_cast<int32_t>(step));
+  __m256i c3 = _mm256_set1_epi32(static_cast<int32_t>(step >> 32));
+  const __m256i factor0 = _mm256_set1_epi64x(0xD2511F53);
+  const __m256i factor1 = _mm256_set1_epi64x(0xCD9E8D57);
   uint32_t k0 = static_cast<uint32_t>(key);
   uint32_t k1 = static_cast<uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
-    for (int l = 0; l < kDropoutLanes; ++l) {
-      const uint64_t p0 = uint64_t{0xD2511F53u} * c0[l];
-      const uint64_t p1 = uint64_t{0xCD9E8D57u} * c2[l];
-      c0[l] = static_cast<uint32_t>(p1 >> 32) ^ c1[l] ^ k0;
-      c1[l] = static_cast<uint32_t>(p1);
-      c2[l] = static_cast<uint32_t>(p0 >> 32) ^ c3[l] ^ k1;
-      c3[l] = static_cast<uint32_t>(p0);
-    }
+    __m256i high0, low0, high1, low1;
+    MultiplyLanes(c0, factor0, &high0, &low0);
+    MultiplyLanes(c2, factor1, &high1, &low1);
+    c0 = _mm256_xor_si256(_mm256_xor_si256(high1, c1), _mm256_set1_epi32(static_cast<int32_t>(k0)));
+    c2 = _mm256_xor_si256(_mm256_xor_si256(high0, c3), _mm256_set1_epi32(static_cast<int32_t>(k1)));
+    c1 = low1;
+    c3 = low0;
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
-  std::memcpy(words[0], c0, sizeof(c0));
-  std::memcpy(words[1], c1, sizeof(c1));
-  std::memcpy(words[2], c2, sizeof(c2));
-  std::memcpy(words[3], c3, sizeof(c3));
+  return {{c0, c1, c2, c3}};
+}
+
+// The factors of 8 elements from their words: `scale` where UnitFloat(word) >= rate.
+inline __m256 DropoutFactors(__m256i words, __m256 rate, __m256 scale) {
+  const __m256 unit = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(words, 8)),
+                                    _mm256_set1_ps(1.0f / 16777216.0f));
+  return _mm256_and_ps(scale, _mm256_cmp_ps(unit, rate, _CMP_GE_OQ));
 }
 
 void Dropout(float rate, uint64_t key, uint64_t step, int64_t first, const float* x, int64_t n,
              float* y) {
+  constexpr int kStep = 32;  // 8 counters of 4 words.
   const float scale = 1.0f / (1.0f - rate);
-  uint32_t words[4][kDropoutLanes];
-  float factor[4 * kDropoutLanes];
-  for (int64_t i = 0; i < n; i += 4 * kDropoutLanes) {
-    DropoutWords(key, step, static_cast<uint64_t>((first + i) / 4), words);
-    for (int l = 0; l < kDropoutLanes; ++l) {
-      for (int w = 0; w < 4; ++w) {
-        factor[4 * l + w] = UnitFloat(words[w][l]) >= rate ? scale : 0.0f;
+  const __m256 rates = _mm256_set1_ps(rate), scales = _mm256_set1_ps(scale);
+  alignas(32) float factor[kStep];
+  for (int64_t i = 0; i < n; i += kStep) {
+    const PhiloxLanes p = Philox8(key, step, static_cast<uint64_t>((first + i) / 4));
+    // From a word an array to the 4 words of a counter after each other: a transpose of 4 x 4 in
+    // each half, which leaves the counters of the halves 4 apart.
+    const __m256i a = _mm256_unpacklo_epi32(p.word[0], p.word[1]);
+    const __m256i b = _mm256_unpackhi_epi32(p.word[0], p.word[1]);
+    const __m256i c = _mm256_unpacklo_epi32(p.word[2], p.word[3]);
+    const __m256i d = _mm256_unpackhi_epi32(p.word[2], p.word[3]);
+    const __m256i pair0 = _mm256_unpacklo_epi64(a, c);  // Counters 0 and 4.
+    const __m256i pair1 = _mm256_unpackhi_epi64(a, c);  // 1 and 5.
+    const __m256i pair2 = _mm256_unpacklo_epi64(b, d);  // 2 and 6.
+    const __m256i pair3 = _mm256_unpackhi_epi64(b, d);  // 3 and 7.
+    const __m256i words[4] = {_mm256_permute2x128_si256(pair0, pair1, 0x20),
+                              _mm256_permute2x128_si256(pair2, pair3, 0x20),
+                              _mm256_permute2x128_si256(pair0, pair1, 0x31),
+                              _mm256_permute2x128_si256(pair2, pair3, 0x31)};
+    if (i + kStep <= n) {
+      for (int q = 0; q < 4; ++q) {
+        _mm256_storeu_ps(y + i + 8 * q, _mm256_mul_ps(_mm256_loadu_ps(x + i + 8 * q),
+                                                      DropoutFactors(words[q], rates, scales)));
       }
+      continue;
     }
-    const int64_t count = n - i < 4 * kDropoutLanes ? n - i : 4 * kDropoutLanes;
-    PROTOPAGE_VECTOR_LOOP
-    for (int64_t j = 0; j < count; ++j) y[i + j] = x[i + j] * factor[j];
+    for (int q = 0; q < 4; ++q) {
+      _mm256_store_ps(factor + 8 * q, DropoutFactors(words[q], rates, scales));
+    }
+    for (int64_t j = 0; i + j < n; ++j) y[i + j] = x[i + j] * factor[j];
   }
 }
 

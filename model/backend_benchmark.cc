@@ -1,0 +1,378 @@
+// Speed of the CPU backend: each operation of a seed_cnn training step in GFLOP/s beside what the
+// processor can do at most in the same run, and the whole step in images/s, beside PyTorch when
+// a Python that has it is named. Ours and PyTorch's rounds take turns; figures are medians.
+//
+//   ./bazelw run -c opt //model:backend_benchmark -- --threads=2 --python=/usr/bin/python3
+
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/check.h"
+#include "base/random.h"
+#include "base/status_macros.h"
+#include "base/thread_pool.h"
+#include "model/backend.h"
+#include "model/cpu/cpu_backend.h"
+#include "model/cpu/matrix_kernels.h"
+#include "model/margin_loss.h"
+#include "model/nets.h"
+#include "model/optimizer.h"
+#include "model/tensor.h"
+#include "nlohmann/json.hpp"
+
+ABSL_FLAG(int, threads, 2, "threads of ours and of PyTorch's");
+ABSL_FLAG(int, rounds, 5, "rounds of each measurement; the median is printed");
+ABSL_FLAG(double, seconds, 2, "length of a round of training steps");
+ABSL_FLAG(std::string, isa, "auto", "instruction set: auto, avx2, avx512");
+ABSL_FLAG(std::string, python, "", "a Python with PyTorch; empty: ours alone");
+ABSL_FLAG(std::string, peer, "model/torch_peer.py", "the script that it runs");
+
+extern char** environ;
+
+namespace protopage {
+namespace {
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// The median time of `body`, run until `seconds` have passed and at least 3 times.
+double MedianSeconds(double seconds, const std::function<void()>& body) {
+  std::vector<double> times;
+  const double end = Now() + seconds;
+  while (Now() < end || times.size() < 3) {
+    const double start = Now();
+    body();
+    times.push_back(Now() - start);
+  }
+  return Median(times);
+}
+
+void CheckOk(const absl::Status& status) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "backend_benchmark: %s\n", status.ToString().c_str());
+  std::exit(1);
+}
+template <typename T>
+T ValueOf(absl::StatusOr<T> result) {
+  CheckOk(result.status());
+  return *std::move(result);
+}
+
+// FLOP/s of all threads at once on fused multiply-adds between registers.
+double PeakFlops(ThreadPool& pool, bool avx512) {
+  const MatrixKernels& kernels = avx512 ? avx512::GetMatrixKernels() : avx2::GetMatrixKernels();
+  const int threads = pool.num_threads();
+  std::vector<std::vector<float>> sinks(threads, std::vector<float>(64, 1e-9f));
+  const int64_t iterations = 1 << 21;
+  std::vector<int64_t> flops(threads);
+  const double seconds = MedianSeconds(0.1, [&] {
+    pool.ParallelFor(
+        threads, [&](int64_t i) { flops[i] = kernels.peak_flops(iterations, sinks[i].data()); });
+  });
+  return static_cast<double>(flops[0]) * threads / seconds;
+}
+
+class Bench {
+ public:
+  Bench(ThreadPool* pool, Backend* backend) : pool_(*pool), backend_(*backend) {
+    wide_ = backend->Description().find("avx512") != std::string::npos;
+  }
+
+  Tensor Random(const Shape& shape) {
+    RandomStream random(1, RandomPurpose::kTest, stream_++);
+    std::vector<float> values(shape.num_elements());
+    for (float& value : values) value = random.Uniform(-1.0f, 1.0f);
+    const Tensor x = ValueOf(backend_.Allocate(DType::kFloat32, shape));
+    CheckOk(backend_.CopyToDevice(values.data(), x));
+    return x;
+  }
+
+  // `flops` is 0 for what moves memory: GB/s of `bytes` are printed then.
+  void Row(const std::string& name, double flops, double bytes,
+           const std::function<absl::Status()>& body) {
+    CheckOk(body());
+    std::vector<double> times, peaks;
+    for (int round = 0; round < absl::GetFlag(FLAGS_rounds); ++round) {
+      times.push_back(MedianSeconds(0.05, [&] { CheckOk(body()); }));
+      peaks.push_back(PeakFlops(pool_, wide_));
+    }
+    const double seconds = Median(times), peak = Median(peaks);
+    if (flops > 0) {
+      absl::PrintF("%-34s %8.3f ms %8.1f GFLOP/s  %5.1f %% of %.1f\n", name, 1e3 * seconds,
+                   flops / seconds / 1e9, 100 * flops / seconds / peak, peak / 1e9);
+    } else {
+      absl::PrintF("%-34s %8.3f ms %8.1f GB/s\n", name, 1e3 * seconds, bytes / seconds / 1e9);
+    }
+    std::fflush(stdout);
+  }
+
+  void Convolution(const std::string& name, int64_t batch, int64_t in, int64_t in_c, int64_t out_c,
+                   bool same, bool first) {
+    Window2d w;
+    w.batch = batch;
+    w.in_h = w.in_w = in;
+    w.in_c = in_c;
+    w.out_c = out_c;
+    w.kernel_h = w.kernel_w = 3;
+    w.out_h = w.out_w = same ? in : in - 2;
+    w.pad_top = w.pad_left = same ? 1 : 0;
+    const Tensor x = Random({batch, in, in, in_c}), k = Random({3, 3, in_c, out_c});
+    const Tensor bias = Random({out_c}), y = Random({batch, w.out_h, w.out_w, out_c});
+    const Tensor d_y = Random(y.shape()), d_k = Random(k.shape()), d_bias = Random({out_c});
+    const Tensor d_x = first ? Tensor() : Random(x.shape());
+    const double flops =
+        2.0 * static_cast<double>(y.num_elements()) * static_cast<double>(9 * in_c);
+    Row(name + " forward", flops, 0,
+        [&] { return backend_.Conv2dForward(w, x, k, bias, true, y); });
+    Row(name + " backward", (first ? 1 : 2) * flops, 0,
+        [&] { return backend_.Conv2dBackward(w, x, k, y, true, d_y, d_x, d_k, d_bias); });
+  }
+
+  void Operations(int64_t batch) {
+    absl::PrintF("\nOperations of seed_cnn, batch %d\n", batch);
+    Convolution("conv_1 32x32x3 -> 32", batch, 32, 3, 32, true, true);
+    Convolution("conv_2 32x32x32 -> 32", batch, 32, 32, 32, false, false);
+    Convolution("conv_3 15x15x32 -> 64", batch, 15, 32, 64, true, false);
+    Convolution("conv_4 15x15x64 -> 64", batch, 15, 64, 64, false, false);
+    Convolution("conv_5 6x6x64 -> 512", batch, 6, 64, 512, false, false);
+
+    const Shape shape = {batch * 32 * 32, 32}, columns = {32};
+    const double bytes = 4.0 * static_cast<double>(shape.num_elements());
+    const Tensor x = Random(shape), y = Random(shape), d_y = Random(shape), d_x = Random(shape);
+    const Tensor gamma = Random(columns), beta = Random(columns), mean = Random(columns);
+    const Tensor var = Random(columns), saved_mean = Random(columns), inv_std = Random(columns);
+    Row("batch norm forward", 0, 3 * bytes, [&] {
+      return backend_.BatchNormTrain(x, gamma, beta, 1e-3f, 0.99f, true, mean, var, saved_mean,
+                                     inv_std, y);
+    });
+    Row("batch norm backward", 0, 7 * bytes, [&] {
+      return backend_.BatchNormBackward(x, gamma, saved_mean, inv_std, y, true, d_y, d_x, mean,
+                                        var);
+    });
+
+    Window2d pool;
+    pool.batch = batch;
+    pool.in_h = pool.in_w = 30;
+    pool.in_c = pool.out_c = 32;
+    pool.kernel_h = pool.kernel_w = pool.stride_h = pool.stride_w = 2;
+    pool.out_h = pool.out_w = 15;
+    const Tensor big = Random({batch, 30, 30, 32}), small = Random({batch, 15, 15, 32});
+    const Tensor argmax = ValueOf(backend_.Allocate(DType::kInt32, small.shape()));
+    const double pool_bytes = static_cast<double>(big.bytes()) + 2.0 * small.bytes();
+    Row("max pool forward", 0, pool_bytes,
+        [&] { return backend_.MaxPool2dForward(pool, big, small, argmax); });
+    Row("max pool backward", 0, pool_bytes,
+        [&] { return backend_.MaxPool2dBackward(pool, small, argmax, big); });
+    Row("dropout", 0, 2.0 * small.bytes(), [&] {
+      return backend_.Dropout(0.25f, DropoutKey{1, 2}, small, small);
+    });
+
+    const int64_t n = 512;
+    const Tensor a = Random({n, n}), b = Random({n, n}), c = Random({n, n});
+    Row("matrix product 512 x 512 x 512", 2.0 * n * n * n, 0,
+        [&] { return backend_.MatMul(a, false, b, true, 1.0f, 0.0f, c); });
+  }
+
+ private:
+  ThreadPool& pool_;
+  Backend& backend_;
+  bool wide_;
+  uint64_t stream_ = 0;
+};
+
+// Forward, AM-softmax over 10 rows, backward, Adam.
+class SeedCnnStep {
+ public:
+  SeedCnnStep(Backend* backend, int64_t batch) : batch_(batch) {
+    NetOptions options;
+    net_ = ValueOf(Net::Create(options, {32, 32, 3}, /*seed=*/1, backend));
+    loss_ = ValueOf(MarginLoss::Create(LossConfig(), backend));
+    rows_.name = "rows";
+    rows_.value = ValueOf(backend->Allocate(DType::kFloat32, {10, 512}));
+    rows_.gradient = ValueOf(backend->Allocate(DType::kFloat32, {10, 512}));
+    RandomStream random(1, RandomPurpose::kTest, 0);
+    std::vector<float> rows(10 * 512);
+    for (float& value : rows) value = 0.06f * random.Normal();
+    CheckOk(backend->CopyToDevice(rows.data(), rows_.value));
+    std::vector<Parameter*> parameters(net_->parameters().begin(), net_->parameters().end());
+    parameters.push_back(&rows_);
+    optimizer_ = ValueOf(Optimizer::Create(OptimizerConfig(), parameters, backend));
+    std::vector<float> images(batch * 32 * 32 * 3);
+    for (float& value : images) value = random.Uniform(0.0f, 255.0f);
+    images_ = ValueOf(backend->Allocate(DType::kFloat32, {batch, 32, 32, 3}));
+    CheckOk(backend->CopyToDevice(images.data(), images_));
+    for (int64_t i = 0; i < batch; ++i) slots_.push_back(static_cast<int32_t>(random.Below(10)));
+    backend_ = backend;
+    for (int i = 0; i < 3; ++i) Step();
+  }
+
+  double ImagesPerSecond(double seconds) {
+    return static_cast<double>(batch_) / MedianSeconds(seconds, [this] { Step(); });
+  }
+
+ private:
+  void Step() {
+    RunOptions run;
+    run.training = true;
+    run.step = step_++;
+    Tensor features;
+    CheckOk(net_->Forward(images_, run, &features));
+    LossInput input;
+    input.features = features;
+    input.rows = rows_.value;
+    input.slots = slots_;
+    const LossResult result = ValueOf(loss_->Compute(input));
+    CheckOk(backend_->Copy(result.d_rows, rows_.gradient));
+    CheckOk(net_->Backward(result.d_features));
+    CheckOk(optimizer_->Update(1e-3));
+  }
+
+  const int64_t batch_;
+  Backend* backend_;
+  std::unique_ptr<Net> net_;
+  std::unique_ptr<MarginLoss> loss_;
+  std::unique_ptr<Optimizer> optimizer_;
+  Parameter rows_;
+  Tensor images_;
+  std::vector<int32_t> slots_;
+  uint64_t step_ = 0;
+};
+
+// model/torch_peer.py --serve, through two pipes.
+class TorchPeer {
+ public:
+  TorchPeer(const std::string& python, const std::string& script, int threads) {
+    signal(SIGPIPE, SIG_IGN);
+    int to[2], from[2];
+    PROTOPAGE_CHECK(pipe(to) == 0 && pipe(from) == 0);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, to[0], STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, from[1], STDOUT_FILENO);
+    for (const int fd : {to[0], to[1], from[0], from[1]}) {
+      posix_spawn_file_actions_addclose(&actions, fd);
+    }
+    std::string threads_flag = absl::StrCat("--threads=", threads);
+    std::vector<std::string> words = {python, script, "--serve", threads_flag};
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    const int error =
+        posix_spawnp(&process_, python.c_str(), &actions, nullptr, arguments.data(), environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(to[0]);
+    close(from[1]);
+    if (error != 0) Fail(absl::StrCat("cannot start ", python));
+    in_ = fdopen(to[1], "w");
+    out_ = fdopen(from[0], "r");
+    version_ = Read()["torch"].get<std::string>();
+  }
+  ~TorchPeer() {
+    std::fclose(in_);
+    std::fclose(out_);
+    int status;
+    waitpid(process_, &status, 0);
+  }
+
+  const std::string& version() const { return version_; }
+
+  double ImagesPerSecond(int64_t batch, const std::string& layout, double seconds) {
+    const nlohmann::json request = {{"batch", batch}, {"layout", layout}, {"seconds", seconds}};
+    std::fprintf(in_, "%s\n", request.dump().c_str());
+    std::fflush(in_);
+    return Read()["images_per_s"].get<double>();
+  }
+
+ private:
+  [[noreturn]] static void Fail(const std::string& what) {
+    std::fprintf(stderr, "backend_benchmark: %s (flag --python)\n", what.c_str());
+    std::exit(1);
+  }
+  nlohmann::json Read() {
+    char line[4096];
+    if (std::fgets(line, sizeof(line), out_) == nullptr) {
+      Fail("the PyTorch script ended without an answer");
+    }
+    const nlohmann::json answer = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!answer.is_object()) Fail(absl::StrCat("the PyTorch script said: ", line));
+    return answer;
+  }
+
+  pid_t process_ = 0;
+  FILE* in_ = nullptr;
+  FILE* out_ = nullptr;
+  std::string version_;
+};
+
+void Steps(Backend* backend, TorchPeer* peer) {
+  const double seconds = absl::GetFlag(FLAGS_seconds);
+  absl::PrintF("\nseed_cnn training step (forward, AM-softmax, backward, Adam), images/s\n");
+  for (const int64_t batch : {64, 256}) {
+    SeedCnnStep step(backend, batch);
+    std::vector<double> ours, nchw, channels_last, ratios;
+    for (int round = 0; round < absl::GetFlag(FLAGS_rounds); ++round) {
+      ours.push_back(step.ImagesPerSecond(seconds));
+      if (peer == nullptr) continue;
+      nchw.push_back(peer->ImagesPerSecond(batch, "nchw", seconds));
+      channels_last.push_back(peer->ImagesPerSecond(batch, "channels_last", seconds));
+      ratios.push_back(ours.back() / std::max(nchw.back(), channels_last.back()));
+    }
+    absl::PrintF("batch %3d: ours %.1f", batch, Median(ours));
+    if (peer != nullptr) {
+      absl::PrintF(", PyTorch %s nchw %.1f, channels_last %.1f; ours / the faster %.2f",
+                   peer->version(), Median(nchw), Median(channels_last), Median(ratios));
+    }
+    absl::PrintF("\n");
+    std::fflush(stdout);
+  }
+}
+
+int Main() {
+  ThreadPool pool(absl::GetFlag(FLAGS_threads));
+  CpuBackendOptions options;
+  options.isa = absl::GetFlag(FLAGS_isa);
+  const std::unique_ptr<Backend> backend = ValueOf(NewCpuBackend(&pool, options));
+  absl::PrintF("%s; %d rounds, medians\n", backend->Description(), absl::GetFlag(FLAGS_rounds));
+  std::unique_ptr<TorchPeer> peer;
+  if (!absl::GetFlag(FLAGS_python).empty()) {
+    peer = std::make_unique<TorchPeer>(absl::GetFlag(FLAGS_python), absl::GetFlag(FLAGS_peer),
+                                       pool.num_threads());
+  }
+  Steps(backend.get(), peer.get());
+  Bench bench(&pool, backend.get());
+  bench.Operations(64);
+  return 0;
+}
+
+}  // namespace
+}  // namespace protopage
+
+int main(int argc, char** argv) {
+  absl::SetProgramUsageMessage(
+      "Speed of the CPU backend on seed_cnn, beside the processor's peak and PyTorch.");
+  absl::ParseCommandLine(argc, argv);
+  return protopage::Main();
+}

@@ -87,7 +87,7 @@ absl::Status RunTrain(const std::string& text, absl::string_view source, const s
   // Paths of a config are the user's too.
   config.data.data_dir = ResolveUserPath(config.data.data_dir);
   for (std::string* path :
-       {&config.data.paths.source_train, &config.data.paths.source_test,
+       {&config.init_from, &config.data.paths.source_train, &config.data.paths.source_test,
         &config.data.paths.target_train, &config.data.paths.target_test,
         &config.data.paths.unseen}) {
     *path = ResolveUserPath(*path);
@@ -259,7 +259,7 @@ int RunJob(const Job& job, const std::vector<std::string>& arguments) {
     }
     if (!data_dir.empty()) {
       // First, so that the user's own --set wins.
-      flags.set.insert(flags.set.begin(), absl::StrCat("data.data_dir=", data_dir));
+      flags.set.insert(flags.set.begin(), absl::StrCat("data.data_dir=", nlohmann::json(data_dir).dump()));
     }
     return RunTrain(std::string(text), absl::StrCat("preset ", preset), job.name, flags,
                     [&](const TrainResult& result) {

@@ -49,6 +49,9 @@ void TrainConfig::Fields(ConfigVisitor& v) {
   v.Integer("seed", &seed, {.help = "All random numbers of the run follow from it.", .min = 0});
   v.Text("device", &device,
          {.help = "Where the net runs; auto takes the best there is.", .choices = {"auto", "cpu"}});
+  v.Text("init_from", &init_from,
+         {.help = "The net starts from the weights of this run (a directory) or model.h5; \"\" "
+                  "starts at random."});
   v.Integer("threads", &threads,
             {.help = "Compute threads; 0 is one a processor. Never changes a result.",
              .min = 0,
@@ -80,7 +83,7 @@ absl::Status ValidateConfig(TrainConfig* config) {
     return absl::InvalidArgumentError(
         "stages: found none, expected at least one of source, imprint, dominant, evaluate");
   }
-  bool has_net = false, has_prototypes = false;
+  bool has_classifier = false;
   for (size_t i = 0; i < config->stages.size(); ++i) {
     StageConfig& stage = config->stages[i];
     const std::string path = absl::StrCat("stages[", i, "]");
@@ -92,15 +95,14 @@ absl::Status ValidateConfig(TrainConfig* config) {
     if (!stage.split.empty()) {
       RETURN_IF_ERROR(WithContext(ParseSplit(stage.split).status(), absl::StrCat(path, ".split")));
     }
-    if (stage.name == "source" || stage.name == "dominant") has_net = true;
     if (stage.name == "dominant" && stage.rows.name != config->prototypes.row_state) {
       return absl::InvalidArgumentError(
           absl::StrCat(path, ".rows.name: found \"", stage.rows.name,
                        "\", expected the prototypes.row_state \"", config->prototypes.row_state,
                        "\""));
     }
-    if (stage.name == "imprint" || stage.name == "dominant") has_prototypes = true;
-    if (stage.name == "evaluate" && !has_net && !has_prototypes) {
+    if (stage.name != "evaluate") has_classifier = true;
+    if (stage.name == "evaluate" && !has_classifier) {
       return absl::InvalidArgumentError(
           absl::StrCat(path, ": there is nothing to evaluate before a stage that trains or imprints"));
     }

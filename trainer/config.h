@@ -65,6 +65,8 @@ struct StageConfig {
 struct TrainConfig {
   int64_t seed = 1;
   std::string device = "auto";
+  // A run's directory (its newest checkpoint) or a model.h5: the net starts from its weights.
+  std::string init_from;
   int64_t threads = 0;
   int64_t loader_threads = 1;
   int64_t log_every_steps = 20;

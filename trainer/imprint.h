@@ -21,7 +21,7 @@ struct ImprintOptions {
   // Rows are written in blocks of so many: that is all that is in memory at a time.
   int64_t block_rows = 4096;
   // Called now and then with images done and in all.
-  std::function<void(int64_t done, int64_t total)> progress;
+  std::function<void(int64_t done, int64_t total)> progress = {};
 };
 
 struct ImprintStats {

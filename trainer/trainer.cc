@@ -100,6 +100,7 @@ class Run {
 
   absl::Status OpenDirectory();
   absl::Status RestoreCheckpoint();
+  absl::Status InitializeNet();
   absl::Status MakeObservers();
   absl::Status RunStage();
   absl::Status RunTraining();
@@ -189,6 +190,20 @@ absl::Status Run::RestoreCheckpoint() {
   return absl::OkStatus();
 }
 
+absl::Status Run::InitializeNet() {
+  if (config_.init_from.empty()) return absl::OkStatus();
+  std::string path = config_.init_from;
+  if (fs_->IsDirectory(path)) {
+    ASSIGN_OR_RETURN(const RunDirectory other, RunDirectory::Open(fs_, path));
+    ASSIGN_OR_RETURN(const std::string folder, other.LatestCheckpoint());
+    path = JoinPath(folder, kModelFile);
+  }
+  ASSIGN_OR_RETURN(const LoadByNameResult loaded,
+                   LoadByName(fs_, path, session_->Sections()[0], {}, session_->backend()));
+  LogInfo(absl::StrCat("the net starts from ", path, " (", loaded.loaded.size(), " arrays)"));
+  return absl::OkStatus();
+}
+
 absl::Status Run::MakeObservers() {
   observers_.Add(std::make_unique<ProgressObserver>());
   const std::string metrics_path = directory_->File(kMetricsFile);
@@ -216,6 +231,7 @@ absl::StatusOr<TrainResult> Run::Go() {
   RETURN_IF_ERROR(OpenDirectory());
   ASSIGN_OR_RETURN(session_, Session::Create(config_));
   if (options_.resume) RETURN_IF_ERROR(RestoreCheckpoint());
+  if (resumed_model_.empty()) RETURN_IF_ERROR(InitializeNet());
   RETURN_IF_ERROR(MakeObservers());
   LogInfo(absl::StrCat("run ", options_.directory, " on ", session_->backend()->Description()));
   const StopSignals signals;

@@ -198,12 +198,23 @@ TEST_F(TrainerTest, LossesThatAreNotFiniteStopTheRun) {
   EXPECT_THAT(result, StatusIs(absl::StatusCode::kAborted, "3 steps in a row"));
 }
 
+TEST_F(TrainerTest, InitFromStartsFromTheNetOfAnotherRun) {
+  ASSERT_OK_AND_ASSIGN(const TrainResult first, TrainIn("first", Config({"stages[4].steps=4"})));
+  // Imprinting with the first run's net, which a net at random does not repeat.
+  TrainConfig config = Config({absl::StrCat("init_from=", RunPath("first"))});
+  config.stages = {config.stages[2], config.stages[3]};
+  ASSERT_OK(TrainIn("second", config));
+  EXPECT_EQ(Load("second").parameters, Load("first").parameters);
+  config.init_from = RunPath("nowhere");
+  EXPECT_THAT(TrainIn("third", config), StatusIs(absl::StatusCode::kNotFound, "nowhere"));
+}
+
 TEST_F(TrainerTest, EverySelectionModeTrains) {
   for (const std::string mode : {"full", "random"}) {
     ASSERT_OK_AND_ASSIGN(
         const TrainResult result,
         TrainIn("mode_" + mode, Config({"selection.mode=" + mode, "stages[0].epochs=1",
-                                        "selection.images_for=positives", "stages[4].steps=3"})));
+                                        "selection.images_for=positives", "stages[4].steps=4"})));
     EXPECT_EQ(result.reports.size(), 3u) << mode;
   }
 }

@@ -159,63 +159,37 @@ void InputGradient(const Backward& backward, int thread, int64_t first, int64_t 
   }
 }
 
-// Adds x^T d_y of `count` images (whole, or `rows` rows of one) to the columns [first_panel,
-// first_panel + num_panels) of the kernel's gradient `d_w`, [depth, d_w_stride].
+// Adds x^T d_y of `count` <= images_per_block images to the columns of `num_panels` panels of the
+// kernel's gradient, from `first_panel` on: d_w [depth, d_w_stride].
 void AddKernelGradient(const Backward& backward, int thread, const float* source, int64_t count,
-                       int64_t first_row, int64_t rows, const float* d_y, int64_t first_panel,
-                       int64_t num_panels, float* d_w, int64_t d_w_stride) {
+                       const float* d_y, int64_t first_panel, int64_t num_panels, float* d_w,
+                       int64_t d_w_stride) {
   const Window2d& window = backward.window;
   const Layout& layout = backward.layout;
   CpuContext& context = backward.context;
   const int64_t panel = context.matrix().panel;
-  const int64_t positions = count * rows * window.out_w;
-  float* packed =
-      context.ForThread(thread, CpuContext::kThreadPanels, num_panels * panel * positions);
   const int64_t columns = std::min(num_panels * panel, window.out_c - first_panel * panel);
-  context.matrix().pack(d_y + first_row * window.out_w * window.out_c + first_panel * panel,
-                        positions, columns, window.out_c, 1, 1.0f, packed);
-  for (int64_t p = 0; p < num_panels; ++p) {
-    for (int64_t kh = 0; kh < window.kernel_h; ++kh) {
-      OuterProduct product = {};
-      product.a = source + (first_row * window.stride_h + kh) * layout.row_stride;
-      product.a_images = count;
-      product.a_image_stride = layout.source_size;
-      product.a_rows = rows;
-      product.a_row_stride = window.stride_h * layout.row_stride;
-      product.a_cols = window.out_w;
-      product.a_col_stride = window.stride_w * window.in_c;
-      product.b = packed + p * panel * positions;
-      product.m = layout.run_length;
-      product.c = d_w + kh * layout.run_length * d_w_stride + p * panel;
-      product.c_stride = d_w_stride;
-      context.matrix().add_outer(product);
-    }
-  }
-}
-
-// The same for a block of whole images, in steps whose positions fit in L1.
-void AddBlockKernelGradient(const Backward& backward, int thread, const float* source,
-                            int64_t count, const float* d_y, int64_t first_panel,
-                            int64_t num_panels, float* d_w, int64_t d_w_stride) {
-  const Window2d& window = backward.window;
-  const Layout& layout = backward.layout;
-  if (layout.positions <= kPositionsPerSum) {
-    const int64_t images = std::max<int64_t>(1, kPositionsPerSum / layout.positions);
-    for (int64_t i = 0; i < count; i += images) {
-      AddKernelGradient(backward, thread, source + i * layout.source_size,
-                        std::min(images, count - i), 0, window.out_h,
-                        d_y + i * layout.positions * window.out_c, first_panel, num_panels, d_w,
-                        d_w_stride);
-    }
-    return;
-  }
-  const int64_t rows = std::max<int64_t>(1, kPositionsPerSum / window.out_w);
-  for (int64_t i = 0; i < count; ++i) {
-    for (int64_t row = 0; row < window.out_h; row += rows) {
-      AddKernelGradient(backward, thread, source + i * layout.source_size, 1, row,
-                        std::min(rows, window.out_h - row),
-                        d_y + i * layout.positions * window.out_c, first_panel, num_panels, d_w,
-                        d_w_stride);
+  float* packed =
+      context.ForThread(thread, CpuContext::kThreadPanels, num_panels * panel * kPositionsPerSum);
+  const int64_t end = count * layout.positions;
+  // Steps of equal size, none longer than kPositionsPerSum.
+  const int64_t step = DivideUp(end, DivideUp(end, kPositionsPerSum));
+  for (int64_t first = 0; first < end; first += step) {
+    const int64_t positions = std::min(step, end - first);
+    context.matrix().pack(d_y + first * window.out_c + first_panel * panel, positions, columns,
+                          window.out_c, 1, 1.0f, packed);
+    for (int64_t p = 0; p < num_panels; ++p) {
+      for (int64_t kh = 0; kh < window.kernel_h; ++kh) {
+        OuterProduct product = {};
+        product.a = source + kh * layout.row_stride;
+        product.a_offsets = backward.windows + first;
+        product.positions = positions;
+        product.b = packed + p * panel * positions;
+        product.m = layout.run_length;
+        product.c = d_w + kh * layout.run_length * d_w_stride + p * panel;
+        product.c_stride = d_w_stride;
+        context.matrix().add_outer(product);
+      }
     }
   }
 }
@@ -326,8 +300,8 @@ void ConvolutionBackward(CpuContext& context, const Window2d& window, const floa
       }
       if (partials_fit) {
         const float* source = SourceImages(window, layout, x, first, count, copies);
-        AddBlockKernelGradient(backward, thread, source, count, block_d_y, 0, layout.out_panels,
-                               partial, d_w_stride);
+        AddKernelGradient(backward, thread, source, count, block_d_y, 0, layout.out_panels, partial,
+                          d_w_stride);
       } else if (layout.padded) {
         SourceImages(window, layout, x, first, count, copies_of_all + first * layout.source_size);
       }
@@ -357,8 +331,11 @@ void ConvolutionBackward(CpuContext& context, const Window2d& window, const floa
     float* gradient =
         context.ForThread(thread, CpuContext::kThreadGradient, layout.depth * matrix.panel);
     std::memset(gradient, 0, sizeof(float) * layout.depth * matrix.panel);
-    AddBlockKernelGradient(backward, thread, source, window.batch, d_y, p, 1, gradient,
-                           matrix.panel);
+    for (int64_t first = 0; first < window.batch; first += layout.images_per_block) {
+      const int64_t count = std::min(layout.images_per_block, window.batch - first);
+      AddKernelGradient(backward, thread, source + first * layout.source_size, count,
+                        d_y + first * out_size, p, 1, gradient, matrix.panel);
+    }
     const int64_t columns = std::min(matrix.panel, window.out_c - p * matrix.panel);
     vector.copy_rows(gradient, matrix.panel, layout.depth, columns, d_w + p * matrix.panel,
                      window.out_c);

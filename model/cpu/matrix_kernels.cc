@@ -101,67 +101,93 @@ inline void MultiplyTile(const RowProduct& product, const float* const* a_rows, 
   }
 }
 
-void MultiplyRows(const RowProduct& product) {
+// All rows of one panel: `columns` <= kPanel columns from `column` on.
+void MultiplyPanel(const RowProduct& product, const float* b, int64_t column, int64_t columns) {
   float edge[kPanel] = {};
   Tile tile;
+  Vec bias0 = Zero(), bias1 = Zero();
+  if (product.bias != nullptr) {
+    for (int64_t j = 0; j < columns; ++j) edge[j] = product.bias[column + j];
+    bias0 = Load(edge);
+    bias1 = Load(edge + kWidth);
+  }
+  for (int64_t row = 0; row < product.rows; row += kTileRows) {
+    // Past the last row the last one is computed again: the same value to the same place, as
+    // all of c is read before any of it is written.
+    const float* a[kTileRows];
+    float* c[kTileRows];
+    for (int r = 0; r < kTileRows; ++r) {
+      const int64_t i = row + r < product.rows ? row + r : product.rows - 1;
+      a[r] = product.a + product.a_offsets[i];
+      c[r] = product.c + product.c_offsets[i] + column;
+    }
+    if (!product.accumulate) {
+      PROTOPAGE_UNROLL
+      for (int r = 0; r < kTileRows; ++r) {
+        tile.sum[r][0] = bias0;
+        tile.sum[r][1] = bias1;
+      }
+    } else if (columns == kPanel) {
+      PROTOPAGE_UNROLL
+      for (int r = 0; r < kTileRows; ++r) {
+        tile.sum[r][0] = Load(c[r]);
+        tile.sum[r][1] = Load(c[r] + kWidth);
+      }
+    } else {
+      for (int r = 0; r < kTileRows; ++r) {
+        for (int64_t j = 0; j < columns; ++j) edge[j] = c[r][j];
+        tile.sum[r][0] = Load(edge);
+        tile.sum[r][1] = Load(edge + kWidth);
+      }
+    }
+    MultiplyTile(product, a, b, tile);
+    if (product.relu) {
+      PROTOPAGE_UNROLL
+      for (int r = 0; r < kTileRows; ++r) {
+        tile.sum[r][0] = Max(Zero(), tile.sum[r][0]);
+        tile.sum[r][1] = Max(Zero(), tile.sum[r][1]);
+      }
+    }
+    if (columns == kPanel) {
+      PROTOPAGE_UNROLL
+      for (int r = 0; r < kTileRows; ++r) {
+        Store(c[r], tile.sum[r][0]);
+        Store(c[r] + kWidth, tile.sum[r][1]);
+      }
+    } else {
+      for (int r = 0; r < kTileRows; ++r) {
+        Store(edge, tile.sum[r][0]);
+        Store(edge + kWidth, tile.sum[r][1]);
+        for (int64_t j = 0; j < columns; ++j) c[r][j] = edge[j];
+      }
+    }
+  }
+}
+
+// Rows of a packed panel that stay in L1 (32 KiB) beside the rows of a and c: deeper products are
+// summed in pieces, through c.
+constexpr int64_t kMaxDepth = (20 << 10) / (kPanel * sizeof(float));
+
+void MultiplyRows(const RowProduct& product) {
+  // A piece is some whole runs, or a part of one.
+  const int64_t length = product.run_length < kMaxDepth ? product.run_length : kMaxDepth;
+  const int64_t runs = length < product.run_length || length == 0 ? 1 : kMaxDepth / length;
   for (int64_t column = 0; column < product.n; column += kPanel) {
     const float* b = product.b + column / kPanel * product.b_panel_stride;
     const int64_t columns = product.n - column < kPanel ? product.n - column : kPanel;
-    Vec bias0 = Zero(), bias1 = Zero();
-    if (product.bias != nullptr) {
-      for (int64_t j = 0; j < columns; ++j) edge[j] = product.bias[column + j];
-      bias0 = Load(edge);
-      bias1 = Load(edge + kWidth);
-    }
-    for (int64_t row = 0; row < product.rows; row += kTileRows) {
-      // Past the last row the last one is computed again: the same value to the same place, as
-      // all of c is read before any of it is written.
-      const float* a[kTileRows];
-      float* c[kTileRows];
-      for (int r = 0; r < kTileRows; ++r) {
-        const int64_t i = row + r < product.rows ? row + r : product.rows - 1;
-        a[r] = product.a + product.a_offsets[i];
-        c[r] = product.c + product.c_offsets[i] + column;
-      }
-      if (!product.accumulate) {
-        PROTOPAGE_UNROLL
-        for (int r = 0; r < kTileRows; ++r) {
-          tile.sum[r][0] = bias0;
-          tile.sum[r][1] = bias1;
-        }
-      } else if (columns == kPanel) {
-        PROTOPAGE_UNROLL
-        for (int r = 0; r < kTileRows; ++r) {
-          tile.sum[r][0] = Load(c[r]);
-          tile.sum[r][1] = Load(c[r] + kWidth);
-        }
-      } else {
-        for (int r = 0; r < kTileRows; ++r) {
-          for (int64_t j = 0; j < columns; ++j) edge[j] = c[r][j];
-          tile.sum[r][0] = Load(edge);
-          tile.sum[r][1] = Load(edge + kWidth);
-        }
-      }
-      MultiplyTile(product, a, b, tile);
-      if (product.relu) {
-        PROTOPAGE_UNROLL
-        for (int r = 0; r < kTileRows; ++r) {
-          tile.sum[r][0] = Max(Zero(), tile.sum[r][0]);
-          tile.sum[r][1] = Max(Zero(), tile.sum[r][1]);
-        }
-      }
-      if (columns == kPanel) {
-        PROTOPAGE_UNROLL
-        for (int r = 0; r < kTileRows; ++r) {
-          Store(c[r], tile.sum[r][0]);
-          Store(c[r] + kWidth, tile.sum[r][1]);
-        }
-      } else {
-        for (int r = 0; r < kTileRows; ++r) {
-          Store(edge, tile.sum[r][0]);
-          Store(edge + kWidth, tile.sum[r][1]);
-          for (int64_t j = 0; j < columns; ++j) c[r][j] = edge[j];
-        }
+    RowProduct piece = product;
+    for (int64_t run = 0; run < product.runs; run += runs) {
+      piece.runs = product.runs - run < runs ? product.runs - run : runs;
+      for (int64_t k = 0; k < product.run_length; k += length) {
+        piece.run_length = product.run_length - k < length ? product.run_length - k : length;
+        piece.a = product.a + run * product.run_stride + k;
+        const bool last =
+            run + piece.runs == product.runs && k + piece.run_length == product.run_length;
+        piece.relu = product.relu && last;
+        MultiplyPanel(piece, b, column, columns);
+        b += piece.runs * piece.run_length * kPanel;
+        piece.accumulate = true;
+        piece.bias = nullptr;
       }
     }
   }
@@ -177,21 +203,17 @@ void AddOuterTile(const OuterProduct& product, int64_t i) {
     sum[r][1] = Load(c + r * product.c_stride + kWidth);
   }
   const float* b = product.b;
-  for (int64_t image = 0; image < product.a_images; ++image) {
-    for (int64_t y = 0; y < product.a_rows; ++y) {
-      const float* a = product.a + i + image * product.a_image_stride + y * product.a_row_stride;
-      for (int64_t x = 0; x < product.a_cols; ++x) {
-        const Vec b0 = Load(b);
-        const Vec b1 = Load(b + kWidth);
-        b += kPanel;
-        PROTOPAGE_UNROLL
-        for (int r = 0; r < kRows; ++r) {
-          const Vec v = Broadcast(a + r);
-          sum[r][0] = MulAdd(v, b0, sum[r][0]);
-          sum[r][1] = MulAdd(v, b1, sum[r][1]);
-        }
-        a += product.a_col_stride;
-      }
+  const float* first = product.a + i;
+  for (int64_t p = 0; p < product.positions; ++p) {
+    const float* a = first + product.a_offsets[p];
+    const Vec b0 = Load(b);
+    const Vec b1 = Load(b + kWidth);
+    b += kPanel;
+    PROTOPAGE_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const Vec v = Broadcast(a + r);
+      sum[r][0] = MulAdd(v, b0, sum[r][0]);
+      sum[r][1] = MulAdd(v, b1, sum[r][1]);
     }
   }
   PROTOPAGE_UNROLL

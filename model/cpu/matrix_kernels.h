@@ -30,15 +30,12 @@ struct RowProduct {
   bool relu;                 // c = max(0, c), at last.
 };
 
-// c[i, j] += sum over p of a[p, i] b[p, j], for i in [0, m), j in [0, panel): one panel of the
-// columns of b. The p are the `a_rows` x `a_cols` positions of a grid in each of `a_images`
-// images of `a`, apart as the strides (in floats) say; b is
-// [a_images * a_rows * a_cols][panel].
+// c[i, j] += sum over p of a[p, i] b[p, j], for p in [0, positions), i in [0, m), j in [0, panel):
+// one panel of the columns of b, which is [positions][panel].
 struct OuterProduct {
   const float* a;
-  int64_t a_images, a_image_stride;
-  int64_t a_rows, a_row_stride;
-  int64_t a_cols, a_col_stride;
+  const int64_t* a_offsets;  // [positions]
+  int64_t positions;
   const float* b;
   int64_t m;
   float* c;

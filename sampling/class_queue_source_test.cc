@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ std::string FreshPath(const std::string& name) {
   const std::string path = JoinPath(
       ::testing::TempDir(),
       std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()) + "_" + name);
-  if (DefaultFileSystem()->Exists(path)) EXPECT_OK(DefaultFileSystem()->Remove(path));
+  DefaultFileSystem()->Remove(path).IgnoreError();  // Usually it is not there.
   return path;
 }
 
@@ -73,6 +74,28 @@ TEST(ClassQueueSource, PassesTheSearchsErrorOn) {
                             return absl::InternalError("no index");
                           });
   EXPECT_THAT(source.Dominants(0, {4}), StatusIs(absl::StatusCode::kInternal, "no index"));
+}
+
+TEST(SearchPrototypes, FindsTheNearestOtherRows) {
+  // Rows on a circle: class c at c * 0.1 radians.
+  constexpr int64_t kClasses = 8;
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(FreshPath("w.h5"),
+                                                          {.num_classes = kClasses, .dim = 2}, {}));
+  RowMatrixXf rows(kClasses, 2);
+  for (int64_t c = 0; c < kClasses; ++c) {
+    const float angle = 0.1f * static_cast<float>(c);
+    rows.row(c) << std::cos(angle), std::sin(angle);
+  }
+  ASSERT_OK(store->WriteRange(0, rows));
+  ThreadPool pool(2);
+  ASSERT_OK_AND_ASSIGN(
+      auto index, ClassIndex::Build(kClasses, 2, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+        return store->ReadRange(first, out);
+      }));
+  const NeighborSearchFunction search = SearchPrototypes(store.get(), index.get(), &pool);
+  std::vector<ClassId> neighbors(6);
+  ASSERT_OK(search({7, 0}, 3, absl::MakeSpan(neighbors)));
+  EXPECT_THAT(neighbors, ElementsAre(6, 5, 4, 1, 2, 3));
 }
 
 }  // namespace

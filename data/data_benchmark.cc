@@ -1,0 +1,167 @@
+// Images a second of each source, of augmentation, and of the loader with one worker.
+//
+//   ./bazelw run -c opt //data:data_benchmark
+//
+// CIFAR and folder images are made in a temporary folder; glyphs are read from their cache, after
+// the first run has rendered them.
+#include <benchmark/benchmark.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "data/augment.h"
+#include "data/decode_image.h"
+#include "data/glyph_renderer.h"
+#include "data/loader.h"
+#include "data/open_source.h"
+
+namespace protopage {
+namespace {
+
+std::string Folder(const std::string& name) {
+  const char* tmp = std::getenv("TMPDIR");
+  return JoinPath(tmp == nullptr ? "/tmp" : tmp, absl::StrCat("protopage_data_benchmark/", name));
+}
+
+void Write(const std::string& path, const std::string& content) {
+  FileSystem* fs = DefaultFileSystem();
+  PROTOPAGE_CHECK(fs->CreateDirectories(DirectoryOf(path)).ok());
+  PROTOPAGE_CHECK(WriteFileAtomically(fs, path, content).ok());
+}
+
+// 10,000 images in the official layout.
+DataConfig CifarConfig() {
+  DataConfig config;
+  config.type = "cifar";
+  config.data_dir = Folder("cifar");
+  std::string content(10000 * 3074, '\0');
+  RandomStream random(1, RandomPurpose::kTest, 0);
+  for (size_t i = 0; i < content.size(); ++i) {
+    content[i] = static_cast<char>(i % 3074 < 2 ? i / 3074 % 20 : random.Below(256));
+  }
+  Write(JoinPath(config.data_dir, "cifar-100-binary/train.bin"), content);
+  return config;
+}
+
+// 64 PNG images of 250 x 250, the size of LFW's.
+DataConfig FolderConfig() {
+  DataConfig config;
+  config.type = "folder";
+  config.image_size = 112;
+  config.paths.target_train = Folder("folder");
+  for (int i = 0; i < 64; ++i) {
+    Image image;
+    image.Reset(250, 250, 3);
+    for (int p = 0; p < 250 * 250 * 3; ++p) {
+      image.pixels[p] = static_cast<uint8_t>((p / 750 + p % 750 / 3 + i) % 256);
+    }
+    absl::StatusOr<std::string> png = EncodePng(image);
+    PROTOPAGE_CHECK(png.ok());
+    Write(JoinPath(config.paths.target_train, absl::StrCat("class", i % 4, "/", i, ".png")), *png);
+  }
+  return config;
+}
+
+DataConfig ConfigOf(const std::string& type) {
+  if (type == "cifar") return CifarConfig();
+  if (type == "folder") return FolderConfig();
+  return DataConfig();
+}
+
+std::unique_ptr<ImageSource> OpenTrain(const DataConfig& config) {
+  auto source = OpenSource(config, Split::kTargetTrain);
+  if (!source.ok()) std::fprintf(stderr, "%s\n", source.status().ToString().c_str());
+  PROTOPAGE_CHECK(source.ok());
+  return *std::move(source);
+}
+
+void BM_Read(benchmark::State& state, const std::string& type) {
+  const auto source = OpenTrain(ConfigOf(type));
+  Image image;
+  int64_t record = 0;
+  for (auto _ : state) {
+    PROTOPAGE_CHECK(source->Read(record, &image).ok());
+    benchmark::DoNotOptimize(image.pixels.data());
+    record = (record + 7919) % source->size();
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK_CAPTURE(BM_Read, cifar, "cifar");
+BENCHMARK_CAPTURE(BM_Read, folder_png_250, "folder");
+BENCHMARK_CAPTURE(BM_Read, glyphs, "glyphs");
+
+void BM_Augment(benchmark::State& state, const std::string& type) {
+  DataConfig config;
+  config.type = type;
+  const AugmentConfig augment = AugmentFor(config);
+  Image image;
+  image.Reset(32, 32, ChannelsFor(config));
+  Image scratch;
+  int64_t step = 0;
+  for (auto _ : state) {
+    RandomStream random(1, RandomPurpose::kAugment, step++);
+    Augment(augment, random, &scratch, &image);
+    benchmark::DoNotOptimize(image.pixels.data());
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK_CAPTURE(BM_Augment, cifar, "cifar");
+BENCHMARK_CAPTURE(BM_Augment, glyphs, "glyphs");
+
+// The whole path of a training batch of 256 with one worker thread; the items are images.
+void BM_Loader(benchmark::State& state, const std::string& type) {
+  const DataConfig config = ConfigOf(type);
+  const auto source = OpenTrain(config);
+  LoaderOptions options;
+  options.height = options.width = static_cast<int>(config.image_size);
+  options.channels = ChannelsFor(config);
+  options.augment = AugmentFor(config);
+  Loader loader(source.get(), options);
+  int64_t step = 0;
+  auto submit = [&] {
+    std::vector<int64_t> records(256);
+    RandomStream random(1, RandomPurpose::kImageSampler, step);
+    for (int64_t& r : records) r = static_cast<int64_t>(random.Below(source->size()));
+    loader.Submit(step++, std::move(records));
+  };
+  for (int i = 0; i < 4; ++i) submit();
+  for (auto _ : state) {
+    submit();
+    absl::StatusOr<ImageBatch> batch = loader.Next();
+    PROTOPAGE_CHECK(batch.ok());
+    loader.Recycle(*std::move(batch));
+  }
+  state.SetItemsProcessed(state.iterations() * 256);
+}
+BENCHMARK_CAPTURE(BM_Loader, cifar, "cifar")->UseRealTime();
+BENCHMARK_CAPTURE(BM_Loader, folder_png_250, "folder")->UseRealTime();
+BENCHMARK_CAPTURE(BM_Loader, glyphs, "glyphs")->UseRealTime();
+
+void BM_RenderSpot(benchmark::State& state) {
+  const GlyphConfig config;
+  auto spec = ParseFontSpec(config.train_fonts[0]);
+  PROTOPAGE_CHECK(spec.ok());
+  auto face = FontFace::Open(config.font_dir, *spec);
+  PROTOPAGE_CHECK(face.ok());
+  Image image;
+  uint32_t i = 0;
+  for (auto _ : state) {
+    RandomStream random(1, RandomPurpose::kRender, i);
+    DrawSpot(**face, 0x4E00 + i++ % 0x5000, 32, 1.0f, random, &image);
+    benchmark::DoNotOptimize(image.pixels.data());
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_RenderSpot);
+
+}  // namespace
+}  // namespace protopage

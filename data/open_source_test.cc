@@ -1,0 +1,176 @@
+#include "data/open_source.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "base/file.h"
+#include "base/status_matchers.h"
+#include "data/decode_image.h"
+
+namespace protopage {
+namespace {
+
+class OpenSourceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = JoinPath(::testing::TempDir(),
+                    ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    ASSERT_OK(fs_->CreateDirectories(dir_));
+  }
+  void Write(const std::string& name, const std::string& content) {
+    const std::string path = JoinPath(dir_, name);
+    ASSERT_OK(fs_->CreateDirectories(DirectoryOf(path)));
+    ASSERT_OK(WriteFileAtomically(fs_, path, content));
+  }
+  void WriteImage(const std::string& name, uint8_t value) {
+    absl::StatusOr<std::string> png = EncodePng(Image{1, 1, 1, {value}});
+    ASSERT_OK(png);
+    Write(name, *png);
+  }
+  DataConfig FolderConfig() {
+    for (const char* c : {"a", "b"}) {
+      for (int i = 0; i < 10; ++i) {
+        WriteImage(std::string("train/") + c + "/" + std::to_string(i) + ".png",
+                   static_cast<uint8_t>(i));
+      }
+    }
+    WriteImage("test/b/x.png", 200);
+    DataConfig config;
+    config.type = "folder";
+    config.paths.target_train = JoinPath(dir_, "train");
+    config.paths.target_test = JoinPath(dir_, "test");
+    return config;
+  }
+
+  FileSystem* fs_ = DefaultFileSystem();
+  std::string dir_;
+};
+
+TEST(SplitTest, NamesGoBothWays) {
+  for (Split split :
+       {Split::kSourceTrain, Split::kSourceValidation, Split::kSourceTest, Split::kTargetTrain,
+        Split::kTargetValidation, Split::kTargetTest, Split::kUnseen}) {
+    ASSERT_OK_AND_ASSIGN(const Split parsed, ParseSplit(SplitName(split)));
+    EXPECT_EQ(parsed, split);
+  }
+  EXPECT_THAT(ParseSplit("train"),
+              StatusIs(absl::StatusCode::kInvalidArgument, "split \"train\": allowed are source_"));
+}
+
+TEST_F(OpenSourceTest, FolderTestHasTheTrainingLabels) {
+  const DataConfig config = FolderConfig();
+  ASSERT_OK_AND_ASSIGN(auto test, OpenSource(config, Split::kTargetTest));
+  ASSERT_EQ(test->size(), 1);
+  EXPECT_EQ(test->num_classes(), 2);
+  EXPECT_EQ(test->Label(0), 1);
+}
+
+TEST_F(OpenSourceTest, ValidationAndTrainingShareNothingAndLeaveNothing) {
+  DataConfig config = FolderConfig();
+  config.validation_share = 0.2;
+  ASSERT_OK_AND_ASSIGN(auto train, OpenSource(config, Split::kTargetTrain));
+  ASSERT_OK_AND_ASSIGN(auto validation, OpenSource(config, Split::kTargetValidation));
+  EXPECT_EQ(train->size(), 16);
+  EXPECT_EQ(validation->size(), 4);
+  std::set<std::string> all;
+  for (const auto* source : {train.get(), validation.get()}) {
+    EXPECT_EQ(source->num_classes(), 2);
+    for (int64_t r = 0; r < source->size(); ++r) all.insert(source->RecordName(r));
+  }
+  EXPECT_EQ(all.size(), 20u);
+}
+
+TEST_F(OpenSourceTest, SplitsThatAreNotThereSayWhatTheyNeed) {
+  DataConfig config = FolderConfig();
+  EXPECT_FALSE(HasSplit(config, Split::kUnseen));
+  EXPECT_THAT(OpenSource(config, Split::kUnseen),
+              StatusIs(absl::StatusCode::kNotFound, "split unseen needs data.paths.unseen"));
+  EXPECT_THAT(OpenSource(config, Split::kTargetValidation),
+              StatusIs(absl::StatusCode::kNotFound, "data.validation_share"));
+  EXPECT_THAT(OpenSource(config, Split::kSourceTrain),
+              StatusIs(absl::StatusCode::kNotFound, "data.paths.source_train"));
+  config.paths.target_train.clear();
+  EXPECT_THAT(OpenSource(config, Split::kTargetTest),
+              StatusIs(absl::StatusCode::kInvalidArgument, "needs data.paths.target_train"));
+  config.paths.target_train = "/none";
+  EXPECT_THAT(OpenSource(config, Split::kTargetTrain),
+              StatusIs(absl::StatusCode::kNotFound, "data.paths.target_train: /none: no such"));
+  config.type = "cifar";
+  EXPECT_THAT(OpenSource(config, Split::kUnseen),
+              StatusIs(absl::StatusCode::kNotFound, "cifar has no unseen"));
+  EXPECT_THAT(OpenSource(config, Split::kTargetTrain),
+              StatusIs(absl::StatusCode::kInvalidArgument, "data.data_dir is not set"));
+}
+
+TEST_F(OpenSourceTest, CifarRolesAreDataSets) {
+  Write("cifar-10-batches-bin/test_batch.bin", std::string(3073, '\x3'));
+  Write("cifar-100-binary/test.bin", std::string(3074, '\x17'));
+  DataConfig config;
+  config.type = "cifar";
+  config.data_dir = dir_;
+  ASSERT_OK_AND_ASSIGN(auto source, OpenSource(config, Split::kSourceTest));
+  EXPECT_EQ(source->num_classes(), 10);
+  EXPECT_EQ(source->Label(0), 3);
+  ASSERT_OK_AND_ASSIGN(auto target, OpenSource(config, Split::kTargetTest));
+  EXPECT_EQ(target->num_classes(), 100);
+  EXPECT_EQ(target->Label(0), 23);
+}
+
+TEST_F(OpenSourceTest, ListsWork) {
+  WriteImage("1.png", 9);
+  Write("train.txt", "1.png\t1\n1.png\t0\n");
+  DataConfig config;
+  config.type = "list";
+  config.paths.source_train = JoinPath(dir_, "train.txt");
+  ASSERT_OK_AND_ASSIGN(auto source, OpenSource(config, Split::kSourceTrain));
+  EXPECT_EQ(source->Label(0), 1);
+  ASSERT_OK_AND_ASSIGN(auto images, OpenImages(JoinPath(dir_, "train.txt"), config));
+  EXPECT_EQ(images->size(), 2);
+}
+
+TEST_F(OpenSourceTest, GlyphsWork) {
+  DataConfig config;
+  config.glyphs.source_classes = 2;
+  config.glyphs.unseen_classes = 2;
+  config.glyphs.target_classes = 3;
+  config.glyphs.cache_dir = dir_;
+  config.validation_share = 0.5;
+  ASSERT_OK_AND_ASSIGN(auto unseen, OpenSource(config, Split::kUnseen));
+  EXPECT_EQ(unseen->num_classes(), 2);
+  ASSERT_OK_AND_ASSIGN(auto train, OpenSource(config, Split::kTargetTrain));
+  ASSERT_OK_AND_ASSIGN(auto validation, OpenSource(config, Split::kTargetValidation));
+  EXPECT_EQ(train->size(), 9);
+  EXPECT_EQ(validation->size(), 6);
+  for (int64_t r = 0; r < validation->size(); ++r) EXPECT_EQ(validation->Domain(r), 1);
+}
+
+TEST(DataConfigTest, UnknownAndWrongKeysAreNamed) {
+  DataConfig config;
+  EXPECT_THAT(ReadConfig(nlohmann::json{{"type", "cifer"}}, "data", config),
+              StatusIs(absl::StatusCode::kInvalidArgument, "data.type"));
+  EXPECT_THAT(ReadConfig(nlohmann::json{{"glyphs", {{"target_clases", 5}}}}, "data", config),
+              StatusIs(absl::StatusCode::kInvalidArgument, "target_classes"));
+  EXPECT_OK(ReadConfig(nlohmann::json{{"type", "cifar"}, {"data_dir", "x"}}, "data", config));
+}
+
+TEST(DataConfigTest, AugmentationAndChannelsFollowTheType) {
+  DataConfig config;
+  EXPECT_EQ(ChannelsFor(config), 1);
+  EXPECT_EQ(AugmentFor(config).flip, 0);
+  EXPECT_GT(AugmentFor(config).rotate, 0);
+  config.type = "cifar";
+  EXPECT_EQ(ChannelsFor(config), 3);
+  EXPECT_EQ(AugmentFor(config).flip, 0.5);
+  EXPECT_EQ(AugmentFor(config).pad_crop, 4);
+  EXPECT_EQ(AugmentFor(config).rotate, 0);
+  config.augment.flip = 0;
+  config.channels = 1;
+  EXPECT_EQ(ChannelsFor(config), 1);
+  EXPECT_EQ(AugmentFor(config).flip, 0);
+  EXPECT_EQ(AugmentFor(config).pad_crop, 4);
+}
+
+}  // namespace
+}  // namespace protopage

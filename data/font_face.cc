@@ -25,23 +25,8 @@ constexpr int kCompareSize = 32;
 std::vector<float> Signature(FontFace& face, uint32_t code) {
   constexpr int n = kCompareSize;
   std::vector<uint8_t> ink(n * n);
-  // Half the image at first, to learn the extent also of glyphs that leave their em.
   GlyphPlacement placement;
-  placement.xx = placement.yy = 0.5f;
-  if (!face.Draw(code, placement, n, ink.data())) return {};
-  int left = n, right = -1, top = n, bottom = -1;
-  for (int y = 0; y < n; ++y) {
-    for (int x = 0; x < n; ++x) {
-      if (ink[y * n + x] < 64) continue;
-      left = std::min(left, x);
-      right = std::max(right, x);
-      top = std::min(top, y);
-      bottom = std::max(bottom, y);
-    }
-  }
-  if (right < left) return {};
-  placement.xx *= static_cast<float>(n) / static_cast<float>(right - left + 1);
-  placement.yy *= static_cast<float>(n) / static_cast<float>(bottom - top + 1);
+  placement.fill = true;
   if (!face.Draw(code, placement, n, ink.data())) return {};
   std::vector<float> blurred(n * n);
   double mean = 0;
@@ -147,14 +132,19 @@ bool FontFace::Handles::Draw(uint32_t glyph, const GlyphPlacement& placement, in
   if (outline.n_points < 3) return false;
   FT_BBox box;
   FT_Outline_Get_CBox(&outline, &box);
-  const float em = 1.0f / static_cast<float>(face->units_per_EM);
+  float scale_x = 1.0f / static_cast<float>(face->units_per_EM);
+  float scale_y = scale_x;
+  if (placement.fill) {
+    scale_x = 1.0f / static_cast<float>(std::max<FT_Pos>(1, box.xMax - box.xMin));
+    scale_y = 1.0f / static_cast<float>(std::max<FT_Pos>(1, box.yMax - box.yMin));
+  }
   const float centre_x = 0.5f * static_cast<float>(box.xMin + box.xMax);
   const float centre_y = 0.5f * static_cast<float>(box.yMin + box.yMax);
   const float unit = 64.0f * static_cast<float>(size);  // FreeType counts in 1/64 pixel.
   const float* bend = placement.bend;
   for (int i = 0; i < outline.n_points; ++i) {
-    const float x = (static_cast<float>(outline.points[i].x) - centre_x) * em;
-    const float y = (static_cast<float>(outline.points[i].y) - centre_y) * em;
+    const float x = (static_cast<float>(outline.points[i].x) - centre_x) * scale_x;
+    const float y = (static_cast<float>(outline.points[i].y) - centre_y) * scale_y;
     const float u = x + bend[0] * y * y + bend[1] * x * y + bend[2] * x * x;
     const float v = y + bend[3] * x * x + bend[4] * x * y + bend[5] * y * y;
     const float px = placement.xx * u + placement.xy * v + placement.dx + 0.5f;

@@ -32,6 +32,8 @@ absl::StatusOr<FontSpec> ParseFontSpec(absl::string_view text);
 // Where a glyph's outline goes in a square image. Coordinates are in units of the em, from the
 // centre of the glyph's bounding box, y upwards; the image is [-1/2, 1/2] both ways.
 struct GlyphPlacement {
+  // Before all else: scales the bounding box to the image, each axis on its own.
+  bool fill = false;
   // (x, y) -> (xx x + xy y + dx, yx x + yy y + dy)
   float xx = 1, xy = 0, yx = 0, yy = 1;
   float dx = 0, dy = 0;

@@ -1,9 +1,13 @@
 #include "eval/report.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "eval/text_table.h"
 #include "eval/wilson_interval.h"
 
@@ -142,6 +146,97 @@ nlohmann::ordered_json ToJson(const EvalReport& report) {
   if (report.identification) json["identification"] = ToJson(*report.identification);
   if (report.verification) json["verification"] = ToJson(*report.verification);
   return json;
+}
+
+namespace {
+
+AccuracyCounts CountsFromJson(const nlohmann::ordered_json& json) {
+  AccuracyCounts counts;
+  counts.samples = json.at("samples").get<int64_t>();
+  // A share of n samples determines the count it came from: its rounding error is far below 1 / n.
+  const auto count = [&](const char* key) {
+    return std::llround(json.at(key).get<double>() * static_cast<double>(counts.samples));
+  };
+  counts.top1 = count("top1");
+  counts.top5 = count("top5");
+  return counts;
+}
+
+IdentificationResult IdentificationFromJson(const nlohmann::ordered_json& json) {
+  IdentificationResult result;
+  result.gallery = json.at("gallery").get<int64_t>();
+  result.distractors = json.at("distractors").get<int64_t>();
+  result.probes = json.at("probes").get<int64_t>();
+  result.probes_without_mate = json.at("probes_without_mate").get<int64_t>();
+  for (const auto& item : json.items()) {
+    int64_t rank;
+    if (!absl::SimpleAtoi(absl::StripPrefix(item.key(), "rank"), &rank)) continue;
+    result.ranks.push_back(rank);
+    result.hits.push_back(
+        std::llround(item.value().get<double>() * static_cast<double>(result.probes)));
+  }
+  return result;
+}
+
+VerificationResult VerificationFromJson(const nlohmann::ordered_json& json) {
+  VerificationResult result;
+  result.genuine_pairs = json.at("genuine_pairs").get<int64_t>();
+  result.impostor_pairs = json.at("impostor_pairs").get<int64_t>();
+  for (const auto& item : json.at("at_far")) {
+    TarAtFar point;
+    point.target_far = item.at("target_far").get<double>();
+    point.tar = item.at("tar").get<double>();
+    point.tar_interval.low = item.at("tar_low").get<double>();
+    point.tar_interval.high = item.at("tar_high").get<double>();
+    point.far = item.at("far").get<double>();
+    point.false_accepts = item.at("false_accepts").get<int64_t>();
+    point.true_accepts = item.at("true_accepts").get<int64_t>();
+    point.threshold = item.at("threshold").get<float>();
+    point.few_false_accepts = item.at("few_false_accepts").get<bool>();
+    result.at_far.push_back(point);
+  }
+  result.equal_error_rate = json.at("equal_error_rate").get<double>();
+  result.equal_error_threshold = json.at("equal_error_threshold").get<float>();
+  for (const auto& item : json.at("roc")) {
+    RocPoint point;
+    point.far = item.at("far").get<double>();
+    point.tar = item.at("tar").get<double>();
+    point.threshold = item.at("threshold").get<float>();
+    result.roc.push_back(point);
+  }
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<EvalReport> EvalReportFromJson(const nlohmann::ordered_json& json) {
+  EvalReport report;
+  // The library reports what is missing by exceptions; they stop here.
+  try {
+    report.name = json.at("name").get<std::string>();
+    if (json.contains("closed_set")) {
+      const nlohmann::ordered_json& closed_set = json.at("closed_set");
+      report.closed_set.emplace();
+      report.closed_set->num_classes = closed_set.at("num_classes").get<int64_t>();
+      report.closed_set->all = CountsFromJson(closed_set);
+      if (closed_set.contains("by_domain")) {
+        for (const auto& item : closed_set.at("by_domain").items()) {
+          const int32_t domain = static_cast<int32_t>(report.domain_names.size());
+          report.domain_names[domain] = item.key();
+          report.closed_set->by_domain[domain] = CountsFromJson(item.value());
+        }
+      }
+    }
+    if (json.contains("identification")) {
+      report.identification = IdentificationFromJson(json.at("identification"));
+    }
+    if (json.contains("verification")) {
+      report.verification = VerificationFromJson(json.at("verification"));
+    }
+  } catch (const nlohmann::json::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat("evaluation report: ", error.what()));
+  }
+  return report;
 }
 
 std::string FormatReport(const EvalReport& report) {

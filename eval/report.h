@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "eval/closed_set.h"
 #include "eval/identification.h"
@@ -35,6 +36,9 @@ nlohmann::ordered_json ToJson(const ClosedSetResult& result);
 nlohmann::ordered_json ToJson(const IdentificationResult& result);
 nlohmann::ordered_json ToJson(const VerificationResult& result);
 nlohmann::ordered_json ToJson(const EvalReport& report);
+// The inverse of the last, exact but for the numbers of unnamed domains: for reports of an earlier
+// process. Errors: InvalidArgument (what is missing or of a wrong type).
+absl::StatusOr<EvalReport> EvalReportFromJson(const nlohmann::ordered_json& json);
 
 // One line a metric: value, 95 % interval, counts behind it. A FAR that rests on fewer than 10
 // false accepts is marked.

@@ -128,6 +128,26 @@ TEST(ToJson, HoldsEveryResult) {
             nlohmann::ordered_json::parse(R"([{"far": 0.01, "tar": 0.8, "threshold": 0.5}])"));
 }
 
+TEST(EvalReportFromJson, IsTheInverseOfToJson) {
+  for (const EvalReport& report : {Imprinted(), Trained(), EvalReport{.name = "nothing"}}) {
+    const nlohmann::ordered_json json = ToJson(report);
+    // By way of text, as a file does it.
+    const absl::StatusOr<EvalReport> again =
+        EvalReportFromJson(nlohmann::ordered_json::parse(json.dump()));
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(ToJson(*again), json);
+    EXPECT_EQ(FormatReport(*again), FormatReport(report));
+  }
+}
+
+TEST(EvalReportFromJson, SaysWhatIsMissing) {
+  nlohmann::ordered_json json = ToJson(Trained());
+  json["verification"].erase("genuine_pairs");
+  const absl::StatusOr<EvalReport> report = EvalReportFromJson(json);
+  EXPECT_EQ(report.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(report.status().message().find("genuine_pairs"), absl::string_view::npos);
+}
+
 TEST(ToJson, LeavesOutWhatWasNotEvaluated) {
   const nlohmann::ordered_json json = ToJson(Imprinted());
   EXPECT_EQ(json.size(), 2u);

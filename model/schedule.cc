@@ -78,8 +78,9 @@ double Schedule::FactorAfterWarmup(int64_t step) const {
     const double wave = (1.0 + std::cos(M_PI * std::min(t / total, 1.0))) / 2.0;
     return config_.final_factor + (1.0 - config_.final_factor) * wave;
   }
-  if (config_.name == "decay") return 1.0 / (1.0 + config_.decay * t);
-  if (config_.name == "plateau") return plateau_factor_;
+  const double decay = 1.0 / (1.0 + config_.decay * t);
+  if (config_.name == "decay") return decay;
+  if (config_.name == "plateau") return plateau_factor_ * decay;
   return 1.0;
 }
 

@@ -14,7 +14,7 @@
 //   decay     1 / (1 + decay t), Keras' `decay`
 //   plateau   f, which starts at 1; an epoch that ends `patience` epochs after the last gain
 //             makes it max(f * factor, min_factor), as Keras' ReduceLROnPlateau (mode max,
-//             cooldown 0)
+//             cooldown 0); times 1 / (1 + decay t), as the two go together in Keras
 // Warm-up: for step < warmup_steps the factor is (step + 1) / warmup_steps times that of t = 0.
 //
 // All but plateau are pure functions of the step; State() keeps what plateau has seen.

@@ -76,6 +76,14 @@ TEST(ScheduleTest, PlateauFallsAfterPatienceAndNotBelowItsMinimum) {
   EXPECT_DOUBLE_EQ(schedule->Factor(12345), 0.2);
 }
 
+TEST(ScheduleTest, PlateauGoesTogetherWithDecay) {
+  const auto schedule = Make({.name = "plateau", .decay = 0.5, .factor = 0.1, .patience = 1});
+  EXPECT_DOUBLE_EQ(schedule->Factor(2), 0.5);
+  schedule->EndEpoch(0.5);
+  EXPECT_TRUE(schedule->EndEpoch(0.5));
+  EXPECT_DOUBLE_EQ(schedule->Factor(2), 0.05);
+}
+
 TEST(ScheduleTest, OnlyPlateauListensToEpochs) {
   const auto schedule = Make({.name = "cosine"});
   for (int i = 0; i < 20; ++i) EXPECT_FALSE(schedule->EndEpoch(0.0));

@@ -4,7 +4,7 @@
 //   ./bazelw run -c opt //prototypes:prototype_store_benchmark -- [directory] [rounds]
 //
 // The cache has its default size. cached: the classes drawn (16384) fit into it. page cache: they do
-// not (131072, room for less than half), their file does; they lie at random among the 1M. Each round is 128 steps and the write-back of
+// not (131072, room for less than half), their file does; they lie at random among the 1M. Each round is 131072 / K steps and the write-back of
 // all that they changed, without the sync to the device, which is the disk's speed and not ours. The
 // kinds take turns; the table shows medians over the rounds, in milliseconds a step. The h5py loop
 // reads, then writes the rows (no momentum) one by one, as the Keras demo does; it is left out where
@@ -34,7 +34,7 @@
 namespace protopage {
 namespace {
 
-constexpr int64_t kClasses = 1000000, kDim = 512, kSteps = 128;
+constexpr int64_t kClasses = 1000000, kDim = 512;
 
 double Milliseconds() {
   return std::chrono::duration<double, std::milli>(
@@ -104,6 +104,9 @@ class NoSyncFileSystem : public FileSystem {
   FileSystem* const base_ = DefaultFileSystem();
 };
 
+// Steps in a round: as many rows for every K. A run flushes at checkpoints, which are no closer.
+int64_t Steps(int64_t k) { return 131072 / k; }
+
 // Steps over a fixed set of classes.
 class StoreSteps {
  public:
@@ -136,7 +139,8 @@ class StoreSteps {
 
   // Milliseconds a step.
   double Round(int64_t k) {
-    std::vector<std::vector<ClassId>> ids(kSteps);
+    const auto steps = Steps(k);
+    std::vector<std::vector<ClassId>> ids(steps);
     for (std::vector<ClassId>& step_ids : ids) {
       RandomStream random(2, RandomPurpose::kTest, ++draws_);
       for (int64_t i : SampleWithoutReplacement(random, classes_.size(), k)) {
@@ -148,10 +152,10 @@ class StoreSteps {
       Check(store_->GatherStep(step_ids, &rows_));
       Check(store_->ScatterStep(step_ids, rows_, ++step_));
     }
-    steps_only_ = (Milliseconds() - start) / kSteps;
+    steps_only_ = (Milliseconds() - start) / static_cast<double>(steps);
     Check(store_->Flush());
-    cpu_ = (CpuMilliseconds() - cpu_start) / kSteps;
-    return (Milliseconds() - start) / kSteps;
+    cpu_ = (CpuMilliseconds() - cpu_start) / static_cast<double>(steps);
+    return (Milliseconds() - start) / static_cast<double>(steps);
   }
   double cpu() const { return cpu_; }
   double steps_only() const { return steps_only_; }
@@ -188,7 +192,7 @@ double MemcpyRound(int64_t k) {
   RandomStream random(3, RandomPurpose::kTest, k);
   const std::vector<int64_t> ids = SampleWithoutReplacement(random, rows, k);
   const double start = Milliseconds();
-  for (int64_t s = 0; s < kSteps; ++s) {
+  for (int64_t s = 0; s < Steps(k); ++s) {
     for (int64_t i = 0; i < k; ++i) {
       std::memcpy(&step[i * 2 * kDim], &table[(ids[i] + s) % rows * 2 * kDim], 8 * kDim);
     }
@@ -196,7 +200,7 @@ double MemcpyRound(int64_t k) {
       std::memcpy(&table[(ids[i] + s) % rows * 2 * kDim], &step[i * 2 * kDim], 8 * kDim);
     }
   }
-  return (Milliseconds() - start) / kSteps;
+  return (Milliseconds() - start) / static_cast<double>(Steps(k));
 }
 
 // Milliseconds a step, or a negative number when there is no h5py.

@@ -105,7 +105,7 @@ absl::Status RunTrain(const std::string& text, absl::string_view source, const s
   }
   ASSIGN_OR_RETURN(const TrainResult result, protopage::Train(config, options));
   if (flags.json) {
-    std::cout << result.all_reports.dump(2) << std::endl;
+    std::cout << ToJson(result).dump(2) << std::endl;
   } else {
     std::cout << print(result) << std::flush;
   }

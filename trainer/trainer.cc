@@ -162,7 +162,10 @@ absl::Status Run::RestoreCheckpoint() {
     position_.stage_step = state.at("stage_step").get<int64_t>();
     position_.run_step = state.at("run_step").get<int64_t>();
     position_.skipped_steps = state.at("skipped_steps").get<int64_t>();
-    result_.all_reports = state.at("reports");
+    for (const nlohmann::json& report : state.at("reports")) {
+      ASSIGN_OR_RETURN(EvalReport evaluation, EvalReportFromJson(report));
+      result_.reports.push_back(std::move(evaluation));
+    }
     const int64_t head_classes = state.at("head_classes").get<int64_t>();
     if (head_classes > 0) {
       ASSIGN_OR_RETURN(auto head, DenseHead::Create(head_classes, session_->net()->embedding_dim(),
@@ -227,7 +230,6 @@ absl::Status Run::MakeObservers() {
 }
 
 absl::StatusOr<TrainResult> Run::Go() {
-  result_.all_reports = nlohmann::ordered_json::array();
   RETURN_IF_ERROR(OpenDirectory());
   ASSIGN_OR_RETURN(session_, Session::Create(config_));
   if (options_.resume) RETURN_IF_ERROR(RestoreCheckpoint());
@@ -457,10 +459,9 @@ absl::Status Run::RunEvaluate() {
   report.results = ToJson(evaluation);
   report.scalars = ReportScalars(evaluation);
   RETURN_IF_ERROR(observers_.OnEvaluation(report));
-  result_.all_reports.push_back(report.results);
   result_.reports.push_back(std::move(evaluation));
   return WriteFileAtomically(fs_, directory_->File(kResultsFile),
-                             absl::StrCat(result_.all_reports.dump(2), "\n"));
+                             absl::StrCat(ToJson(result_).dump(2), "\n"));
 }
 
 absl::Status Run::Save(StageTrainer* trainer, Schedule* schedule, const Means& epoch) {
@@ -476,7 +477,7 @@ absl::Status Run::Save(StageTrainer* trainer, Schedule* schedule, const Means& e
   state["skipped_steps"] = position_.skipped_steps;
   state["head_classes"] = session_->head() != nullptr ? session_->head()->num_classes() : 0;
   state["prototypes"] = session_->prototypes() != nullptr;
-  state["reports"] = result_.all_reports;
+  state["reports"] = ToJson(result_);
   if (trainer != nullptr) {
     for (CheckpointSection& section : trainer->Sections()) sections.push_back(std::move(section));
     sections.push_back({"schedule", [schedule](StateVisitor& v) { schedule->State(v); }});
@@ -502,6 +503,12 @@ absl::Status Run::Save(StageTrainer* trainer, Schedule* schedule, const Means& e
 }
 
 }  // namespace
+
+nlohmann::ordered_json ToJson(const TrainResult& result) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const EvalReport& report : result.reports) list.push_back(ToJson(report));
+  return list;
+}
 
 absl::StatusOr<TrainResult> Train(const TrainConfig& config, const TrainOptions& options) {
   return Run(config, options).Go();

@@ -29,11 +29,12 @@ struct TrainOptions {
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
 };
 
-// The reports of all evaluate stages, those of before a resume with their figures as JSON only.
 struct TrainResult {
-  std::vector<EvalReport> reports;         // Of this process.
-  nlohmann::ordered_json all_reports;      // A list: of the whole run.
+  // Of all evaluate stages of the run, also those before a resume.
+  std::vector<EvalReport> reports;
 };
+// The list that results.json holds.
+nlohmann::ordered_json ToJson(const TrainResult& result);
 
 // Trains. SIGINT or SIGTERM ends the running step, saves a checkpoint and returns Cancelled; a second
 // one ends the process at once. Errors: InvalidArgument (config, or a resume with a changed

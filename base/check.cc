@@ -6,8 +6,7 @@
 namespace protopage {
 
 void CheckFailed(const char* file, int line, const char* condition) {
-  std::fprintf(stderr, "%s:%d: internal error: check failed: %s\n", file, line,
-               condition);
+  std::fprintf(stderr, "%s:%d: internal error: check failed: %s\n", file, line, condition);
   std::fflush(stderr);
   std::abort();
 }

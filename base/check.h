@@ -5,13 +5,11 @@
 
 namespace protopage {
 
-[[noreturn]] void CheckFailed(const char* file, int line,
-                              const char* condition);
+[[noreturn]] void CheckFailed(const char* file, int line, const char* condition);
 
 }  // namespace protopage
 
-#define PROTOPAGE_CHECK(condition)    \
-  ((condition) ? static_cast<void>(0) \
-               : ::protopage::CheckFailed(__FILE__, __LINE__, #condition))
+#define PROTOPAGE_CHECK(condition) \
+  ((condition) ? static_cast<void>(0) : ::protopage::CheckFailed(__FILE__, __LINE__, #condition))
 
 #endif  // PROTOPAGE_BASE_CHECK_H_

@@ -31,21 +31,18 @@ std::string Range(const FieldSpec& spec) {
 }
 
 std::string Quoted(const std::vector<std::string>& words) {
-  return absl::StrJoin(words, ", ",
-                       [](std::string* out, const std::string& word) {
-                         absl::StrAppend(out, "\"", word, "\"");
-                       });
+  return absl::StrJoin(words, ", ", [](std::string* out, const std::string& word) {
+    absl::StrAppend(out, "\"", word, "\"");
+  });
 }
 
 // Reads from JSON; keeps the first error.
 class Reader : public ConfigVisitor {
  public:
-  Reader(const Json& json, std::string path)
-      : json_(json), path_(std::move(path)) {
+  Reader(const Json& json, std::string path) : json_(json), path_(std::move(path)) {
     if (!json_.is_object()) {
-      status_ = absl::InvalidArgumentError(
-          absl::StrCat(path_.empty() ? "the config" : path_, ": found ",
-                       json_.dump(), ", expected an object"));
+      status_ = absl::InvalidArgumentError(absl::StrCat(
+          path_.empty() ? "the config" : path_, ": found ", json_.dump(), ", expected an object"));
     }
   }
 
@@ -56,43 +53,35 @@ class Reader : public ConfigVisitor {
     *value = found->get<bool>();
   }
 
-  void Integer(absl::string_view name, int64_t* value,
-               const FieldSpec& spec) override {
+  void Integer(absl::string_view name, int64_t* value, const FieldSpec& spec) override {
     const Json* found = Find(name);
     if (found == nullptr) return;
     const std::string expected = absl::StrCat("an integer ", Range(spec));
     if (!found->is_number() ||
-        (found->is_number_float() &&
-         found->get<double>() != std::floor(found->get<double>()))) {
+        (found->is_number_float() && found->get<double>() != std::floor(found->get<double>()))) {
       return Fail(name, *found, expected);
     }
     const double number = found->get<double>();
     // 2^63 as a double; beyond it the conversion to int64_t is undefined.
-    if (number < spec.min || number > spec.max ||
-        std::abs(number) >= 9223372036854775808.0) {
+    if (number < spec.min || number > spec.max || std::abs(number) >= 9223372036854775808.0) {
       return Fail(name, *found, expected);
     }
-    *value = found->is_number_float() ? static_cast<int64_t>(number)
-                                      : found->get<int64_t>();
+    *value = found->is_number_float() ? static_cast<int64_t>(number) : found->get<int64_t>();
   }
 
-  void Number(absl::string_view name, double* value,
-              const FieldSpec& spec) override {
+  void Number(absl::string_view name, double* value, const FieldSpec& spec) override {
     const Json* found = Find(name);
     if (found == nullptr) return;
-    if (!ReadNumber(*found, spec, value))
-      Fail(name, *found, NumberExpected(spec));
+    if (!ReadNumber(*found, spec, value)) Fail(name, *found, NumberExpected(spec));
   }
 
-  void Text(absl::string_view name, std::string* value,
-            const FieldSpec& spec) override {
+  void Text(absl::string_view name, std::string* value, const FieldSpec& spec) override {
     const Json* found = Find(name);
     if (found == nullptr) return;
     if (!found->is_string()) return Fail(name, *found, "a string");
     std::string text = found->get<std::string>();
     if (!spec.choices.empty() &&
-        std::find(spec.choices.begin(), spec.choices.end(), text) ==
-            spec.choices.end()) {
+        std::find(spec.choices.begin(), spec.choices.end(), text) == spec.choices.end()) {
       return Fail(name, *found, absl::StrCat("one of ", Quoted(spec.choices)));
     }
     *value = std::move(text);
@@ -107,11 +96,9 @@ class Reader : public ConfigVisitor {
       for (const Json& item : *found) {
         if (!item.is_string()) return Fail(name, *found, "a list of strings");
         texts.push_back(item.get<std::string>());
-        if (!spec.choices.empty() &&
-            std::find(spec.choices.begin(), spec.choices.end(), texts.back()) ==
-                spec.choices.end()) {
-          return Fail(name, item,
-                      absl::StrCat("one of ", Quoted(spec.choices)));
+        if (!spec.choices.empty() && std::find(spec.choices.begin(), spec.choices.end(),
+                                               texts.back()) == spec.choices.end()) {
+          return Fail(name, item, absl::StrCat("one of ", Quoted(spec.choices)));
         }
       }
     } else {
@@ -124,8 +111,7 @@ class Reader : public ConfigVisitor {
                   const FieldSpec& spec) override {
     const Json* found = Find(name);
     if (found == nullptr) return;
-    const std::string expected =
-        absl::StrCat("a list, each ", NumberExpected(spec));
+    const std::string expected = absl::StrCat("a list, each ", NumberExpected(spec));
     if (!found->is_array()) return Fail(name, *found, expected);
     std::vector<double> numbers;
     for (const Json& item : *found) {
@@ -143,26 +129,23 @@ class Reader : public ConfigVisitor {
       if (known_.count(item.key()) > 0) continue;
       const std::vector<std::string> names(known_.begin(), known_.end());
       const std::string near = NearestName(item.key(), names);
-      return absl::InvalidArgumentError(absl::StrCat(
-          "unknown key ", Joined(path_, item.key()),
-          near.empty()
-              ? absl::StrCat("; known here: ", absl::StrJoin(names, ", "))
-              : absl::StrCat("; did you mean ", Joined(path_, near), "?")));
+      return absl::InvalidArgumentError(
+          absl::StrCat("unknown key ", Joined(path_, item.key()),
+                       near.empty() ? absl::StrCat("; known here: ", absl::StrJoin(names, ", "))
+                                    : absl::StrCat("; did you mean ", Joined(path_, near), "?")));
     }
     return absl::OkStatus();
   }
 
  protected:
-  void ObjectFields(absl::string_view name, const std::string&,
-                    FieldsFunction fields) override {
+  void ObjectFields(absl::string_view name, const std::string&, FieldsFunction fields) override {
     const Json* found = Find(name);
     if (found != nullptr) Nested(*found, Joined(path_, name), fields);
   }
 
-  void ObjectListFields(
-      absl::string_view name, const std::string&, size_t,
-      absl::FunctionRef<void(size_t)> resize,
-      absl::FunctionRef<void(size_t, ConfigVisitor&)> fields) override {
+  void ObjectListFields(absl::string_view name, const std::string&, size_t,
+                        absl::FunctionRef<void(size_t)> resize,
+                        absl::FunctionRef<void(size_t, ConfigVisitor&)> fields) override {
     const Json* found = Find(name);
     if (found == nullptr) return;
     if (!found->is_array()) return Fail(name, *found, "a list of objects");
@@ -178,8 +161,7 @@ class Reader : public ConfigVisitor {
     return absl::StrCat("a number ", Range(spec));
   }
 
-  static bool ReadNumber(const Json& json, const FieldSpec& spec,
-                         double* value) {
+  static bool ReadNumber(const Json& json, const FieldSpec& spec, double* value) {
     if (!json.is_number()) return false;
     const double number = json.get<double>();
     if (!(number >= spec.min && number <= spec.max)) return false;
@@ -194,12 +176,11 @@ class Reader : public ConfigVisitor {
     return it == json_.end() ? nullptr : &*it;
   }
 
-  void Fail(absl::string_view name, const Json& found,
-            absl::string_view expected) {
+  void Fail(absl::string_view name, const Json& found, absl::string_view expected) {
     if (!status_.ok()) return;
-    status_ = absl::InvalidArgumentError(
-        absl::StrCat(Joined(path_, name), ": found ", found.dump(),
-                     ", expected ", absl::StripAsciiWhitespace(expected)));
+    status_ = absl::InvalidArgumentError(absl::StrCat(Joined(path_, name), ": found ", found.dump(),
+                                                      ", expected ",
+                                                      absl::StripAsciiWhitespace(expected)));
   }
 
   void Nested(const Json& json, std::string path, FieldsFunction fields) {
@@ -217,15 +198,11 @@ class Reader : public ConfigVisitor {
 
 class Writer : public ConfigVisitor {
  public:
-  void Flag(absl::string_view name, bool* value, const FieldSpec&) override {
+  void Flag(absl::string_view name, bool* value, const FieldSpec&) override { Set(name, *value); }
+  void Integer(absl::string_view name, int64_t* value, const FieldSpec&) override {
     Set(name, *value);
   }
-  void Integer(absl::string_view name, int64_t* value,
-               const FieldSpec&) override {
-    Set(name, *value);
-  }
-  void Number(absl::string_view name, double* value,
-              const FieldSpec&) override {
+  void Number(absl::string_view name, double* value, const FieldSpec&) override {
     // Whole numbers are written as such: 24, not 24.0.
     if (*value == std::floor(*value) && std::abs(*value) < 1e15) {
       Set(name, static_cast<int64_t>(*value));
@@ -233,34 +210,29 @@ class Writer : public ConfigVisitor {
       Set(name, *value);
     }
   }
-  void Text(absl::string_view name, std::string* value,
-            const FieldSpec&) override {
+  void Text(absl::string_view name, std::string* value, const FieldSpec&) override {
     Set(name, *value);
   }
   void TextList(absl::string_view name, std::vector<std::string>* value,
                 const FieldSpec&) override {
     Set(name, *value);
   }
-  void NumberList(absl::string_view name, std::vector<double>* value,
-                  const FieldSpec&) override {
+  void NumberList(absl::string_view name, std::vector<double>* value, const FieldSpec&) override {
     Set(name, *value);
   }
 
   OrderedJson Take() { return std::move(json_); }
 
  protected:
-  void ObjectFields(absl::string_view name, const std::string&,
-                    FieldsFunction fields) override {
+  void ObjectFields(absl::string_view name, const std::string&, FieldsFunction fields) override {
     Set(name, WriteConfigFields(fields));
   }
-  void ObjectListFields(
-      absl::string_view name, const std::string&, size_t size,
-      absl::FunctionRef<void(size_t)>,
-      absl::FunctionRef<void(size_t, ConfigVisitor&)> fields) override {
+  void ObjectListFields(absl::string_view name, const std::string&, size_t size,
+                        absl::FunctionRef<void(size_t)>,
+                        absl::FunctionRef<void(size_t, ConfigVisitor&)> fields) override {
     OrderedJson list = OrderedJson::array();
     for (size_t i = 0; i < size; ++i) {
-      list.push_back(
-          WriteConfigFields([&fields, i](ConfigVisitor& v) { fields(i, v); }));
+      list.push_back(WriteConfigFields([&fields, i](ConfigVisitor& v) { fields(i, v); }));
     }
     Set(name, std::move(list));
   }
@@ -277,31 +249,24 @@ class Helper : public ConfigVisitor {
  public:
   explicit Helper(std::string path) : path_(std::move(path)) {}
 
-  void Flag(absl::string_view name, bool* value,
-            const FieldSpec& spec) override {
+  void Flag(absl::string_view name, bool* value, const FieldSpec& spec) override {
     Add(name, "true|false", *value ? "true" : "false", spec);
   }
-  void Integer(absl::string_view name, int64_t* value,
-               const FieldSpec& spec) override {
-    Add(name, absl::StrCat("integer ", Range(spec)), absl::StrCat(*value),
-        spec);
+  void Integer(absl::string_view name, int64_t* value, const FieldSpec& spec) override {
+    Add(name, absl::StrCat("integer ", Range(spec)), absl::StrCat(*value), spec);
   }
-  void Number(absl::string_view name, double* value,
-              const FieldSpec& spec) override {
+  void Number(absl::string_view name, double* value, const FieldSpec& spec) override {
     Add(name, absl::StrCat("number ", Range(spec)), absl::StrCat(*value), spec);
   }
-  void Text(absl::string_view name, std::string* value,
-            const FieldSpec& spec) override {
-    Add(name,
-        spec.choices.empty() ? "string" : absl::StrJoin(spec.choices, "|"),
+  void Text(absl::string_view name, std::string* value, const FieldSpec& spec) override {
+    Add(name, spec.choices.empty() ? "string" : absl::StrJoin(spec.choices, "|"),
         absl::StrCat("\"", *value, "\""), spec);
   }
   void TextList(absl::string_view name, std::vector<std::string>* value,
                 const FieldSpec& spec) override {
     Add(name,
-        spec.choices.empty()
-            ? "list of strings"
-            : absl::StrCat("list of ", absl::StrJoin(spec.choices, "|")),
+        spec.choices.empty() ? "list of strings"
+                             : absl::StrCat("list of ", absl::StrJoin(spec.choices, "|")),
         absl::StrCat("[", Quoted(*value), "]"), spec);
   }
   void NumberList(absl::string_view name, std::vector<double>* value,
@@ -317,32 +282,27 @@ class Helper : public ConfigVisitor {
                     FieldsFunction fields) override {
     Section(Joined(path_, name), help, fields);
   }
-  void ObjectListFields(
-      absl::string_view name, const std::string& help, size_t,
-      absl::FunctionRef<void(size_t)>,
-      absl::FunctionRef<void(size_t, ConfigVisitor&)> fields) override {
+  void ObjectListFields(absl::string_view name, const std::string& help, size_t,
+                        absl::FunctionRef<void(size_t)>,
+                        absl::FunctionRef<void(size_t, ConfigVisitor&)> fields) override {
     // An element past the end shows the defaults of an element.
     Section(absl::StrCat(Joined(path_, name), "[i]"), help,
-            [&fields](ConfigVisitor& v) {
-              fields(std::numeric_limits<size_t>::max(), v);
-            });
+            [&fields](ConfigVisitor& v) { fields(std::numeric_limits<size_t>::max(), v); });
   }
 
  private:
-  void Section(const std::string& path, const std::string& help,
-               FieldsFunction fields) {
+  void Section(const std::string& path, const std::string& help, FieldsFunction fields) {
     absl::StrAppend(&text_, path, ": ", help, "\n");
     Helper nested(path);
     fields(nested);
     absl::StrAppend(&text_, nested.Take());
   }
 
-  void Add(absl::string_view name, absl::string_view type,
-           absl::string_view value, const FieldSpec& spec) {
-    absl::StrAppend(
-        &text_, "  ", Joined(path_, name), " (",
-        absl::StripAsciiWhitespace(type), "; default ", value, ")\n      ",
-        spec.help, spec.safe_to_change ? " May change on --resume." : "", "\n");
+  void Add(absl::string_view name, absl::string_view type, absl::string_view value,
+           const FieldSpec& spec) {
+    absl::StrAppend(&text_, "  ", Joined(path_, name), " (", absl::StripAsciiWhitespace(type),
+                    "; default ", value, ")\n      ", spec.help,
+                    spec.safe_to_change ? " May change on --resume." : "", "\n");
   }
 
   const std::string path_;
@@ -352,24 +312,19 @@ class Helper : public ConfigVisitor {
 // The values of the fields that --resume must find unchanged, by dotted name.
 class UnsafeValues : public ConfigVisitor {
  public:
-  UnsafeValues(std::string path,
-               std::vector<std::pair<std::string, std::string>>* values)
+  UnsafeValues(std::string path, std::vector<std::pair<std::string, std::string>>* values)
       : path_(std::move(path)), values_(values) {}
 
-  void Flag(absl::string_view name, bool* value,
-            const FieldSpec& spec) override {
+  void Flag(absl::string_view name, bool* value, const FieldSpec& spec) override {
     Add(name, *value, spec);
   }
-  void Integer(absl::string_view name, int64_t* value,
-               const FieldSpec& spec) override {
+  void Integer(absl::string_view name, int64_t* value, const FieldSpec& spec) override {
     Add(name, *value, spec);
   }
-  void Number(absl::string_view name, double* value,
-              const FieldSpec& spec) override {
+  void Number(absl::string_view name, double* value, const FieldSpec& spec) override {
     Add(name, *value, spec);
   }
-  void Text(absl::string_view name, std::string* value,
-            const FieldSpec& spec) override {
+  void Text(absl::string_view name, std::string* value, const FieldSpec& spec) override {
     Add(name, *value, spec);
   }
   void TextList(absl::string_view name, std::vector<std::string>* value,
@@ -382,26 +337,22 @@ class UnsafeValues : public ConfigVisitor {
   }
 
  protected:
-  void ObjectFields(absl::string_view name, const std::string&,
-                    FieldsFunction fields) override {
+  void ObjectFields(absl::string_view name, const std::string&, FieldsFunction fields) override {
     UnsafeValues nested(Joined(path_, name), values_);
     fields(nested);
   }
-  void ObjectListFields(
-      absl::string_view name, const std::string&, size_t size,
-      absl::FunctionRef<void(size_t)>,
-      absl::FunctionRef<void(size_t, ConfigVisitor&)> fields) override {
+  void ObjectListFields(absl::string_view name, const std::string&, size_t size,
+                        absl::FunctionRef<void(size_t)>,
+                        absl::FunctionRef<void(size_t, ConfigVisitor&)> fields) override {
     for (size_t i = 0; i < size; ++i) {
-      UnsafeValues nested(absl::StrCat(Joined(path_, name), "[", i, "]"),
-                          values_);
+      UnsafeValues nested(absl::StrCat(Joined(path_, name), "[", i, "]"), values_);
       fields(i, nested);
     }
   }
 
  private:
   void Add(absl::string_view name, const Json& value, const FieldSpec& spec) {
-    if (!spec.safe_to_change)
-      values_->emplace_back(Joined(path_, name), value.dump());
+    if (!spec.safe_to_change) values_->emplace_back(Joined(path_, name), value.dump());
   }
 
   const std::string path_;
@@ -425,8 +376,8 @@ int64_t EditDistance(absl::string_view a, absl::string_view b) {
 
 }  // namespace
 
-absl::Status ReadConfigFields(const nlohmann::json& json,
-                              absl::string_view path, FieldsFunction fields) {
+absl::Status ReadConfigFields(const nlohmann::json& json, absl::string_view path,
+                              FieldsFunction fields) {
   Reader reader(json, std::string(path));
   fields(reader);
   return reader.Finish();
@@ -444,36 +395,31 @@ std::string ConfigFieldsHelp(FieldsFunction fields) {
   return helper.Take();
 }
 
-std::vector<std::string> UnsafeDifferences(FieldsFunction before,
-                                           FieldsFunction after) {
+std::vector<std::string> UnsafeDifferences(FieldsFunction before, FieldsFunction after) {
   std::vector<std::pair<std::string, std::string>> old_values, new_values;
   UnsafeValues old_visitor("", &old_values), new_visitor("", &new_values);
   before(old_visitor);
   after(new_visitor);
   std::vector<std::string> names;
   for (const auto& value : old_values) {
-    if (std::find(new_values.begin(), new_values.end(), value) ==
-        new_values.end()) {
+    if (std::find(new_values.begin(), new_values.end(), value) == new_values.end()) {
       names.push_back(value.first);
     }
   }
   for (const auto& value : new_values) {
-    const bool known =
-        std::any_of(old_values.begin(), old_values.end(),
-                    [&](const auto& old) { return old.first == value.first; });
+    const bool known = std::any_of(old_values.begin(), old_values.end(),
+                                   [&](const auto& old) { return old.first == value.first; });
     if (!known) names.push_back(value.first);
   }
   return names;
 }
 
-absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text,
-                                         absl::string_view source) {
+absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view source) {
   // Keys of the objects being parsed, innermost last, to find repeated ones:
   // the library would silently keep the last.
   std::vector<std::set<std::string>> keys;
   std::string repeated;
-  const Json::parser_callback_t callback = [&](int, Json::parse_event_t event,
-                                               Json& parsed) {
+  const Json::parser_callback_t callback = [&](int, Json::parse_event_t event, Json& parsed) {
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key &&
@@ -488,28 +434,25 @@ absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text,
                             /*allow_exceptions=*/true,
                             /*ignore_comments=*/true);
     if (!repeated.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          source, ": the key \"", repeated, "\" stands twice in one object"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(source, ": the key \"", repeated, "\" stands twice in one object"));
     }
     return json;
   } catch (const Json::exception& error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(source, ": not valid JSON: ", error.what()));
+    return absl::InvalidArgumentError(absl::StrCat(source, ": not valid JSON: ", error.what()));
   }
 }
 
 absl::Status SetJsonValue(absl::string_view assignment, nlohmann::json& json) {
   const auto malformed = [&assignment](absl::string_view why) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--set ", assignment, ": ", why, "; expected key.name=value"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--set ", assignment, ": ", why, "; expected key.name=value"));
   };
   const size_t equals = assignment.find('=');
-  if (equals == absl::string_view::npos || equals == 0)
-    return malformed("no key before '='");
+  if (equals == absl::string_view::npos || equals == 0) return malformed("no key before '='");
   const std::string text(assignment.substr(equals + 1));
   Json* at = &json;
-  for (absl::string_view part :
-       absl::StrSplit(assignment.substr(0, equals), '.')) {
+  for (absl::string_view part : absl::StrSplit(assignment.substr(0, equals), '.')) {
     std::vector<size_t> positions;
     const size_t bracket = part.find('[');
     if (bracket != absl::string_view::npos) {
@@ -528,14 +471,12 @@ absl::Status SetJsonValue(absl::string_view assignment, nlohmann::json& json) {
     if (part.empty()) return malformed("an empty name");
     if (at->is_null()) *at = Json::object();
     if (!at->is_object()) {
-      return malformed(
-          absl::StrCat("what stands before \"", part, "\" is not an object"));
+      return malformed(absl::StrCat("what stands before \"", part, "\" is not an object"));
     }
     at = &(*at)[std::string(part)];
     for (const size_t position : positions) {
       if (!at->is_array() || position >= at->size()) {
-        return malformed(
-            absl::StrCat("\"", part, "\" has no element ", position));
+        return malformed(absl::StrCat("\"", part, "\" has no element ", position));
       }
       at = &(*at)[position];
     }
@@ -545,8 +486,7 @@ absl::Status SetJsonValue(absl::string_view assignment, nlohmann::json& json) {
   return absl::OkStatus();
 }
 
-std::string NearestName(absl::string_view word,
-                        const std::vector<std::string>& candidates) {
+std::string NearestName(absl::string_view word, const std::vector<std::string>& candidates) {
   std::string best;
   // Near enough: up to a third of the word's letters differ, at least two may.
   int64_t best_distance = std::max<int64_t>(2, word.size() / 3) + 1;

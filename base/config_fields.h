@@ -49,14 +49,10 @@ struct FieldSpec {
 class ConfigVisitor {
  public:
   virtual ~ConfigVisitor() = default;
-  virtual void Flag(absl::string_view name, bool* value,
-                    const FieldSpec& spec) = 0;
-  virtual void Integer(absl::string_view name, int64_t* value,
-                       const FieldSpec& spec) = 0;
-  virtual void Number(absl::string_view name, double* value,
-                      const FieldSpec& spec) = 0;
-  virtual void Text(absl::string_view name, std::string* value,
-                    const FieldSpec& spec) = 0;
+  virtual void Flag(absl::string_view name, bool* value, const FieldSpec& spec) = 0;
+  virtual void Integer(absl::string_view name, int64_t* value, const FieldSpec& spec) = 0;
+  virtual void Number(absl::string_view name, double* value, const FieldSpec& spec) = 0;
+  virtual void Text(absl::string_view name, std::string* value, const FieldSpec& spec) = 0;
   virtual void TextList(absl::string_view name, std::vector<std::string>* value,
                         const FieldSpec& spec) = 0;
   virtual void NumberList(absl::string_view name, std::vector<double>* value,
@@ -69,17 +65,14 @@ class ConfigVisitor {
   }
   // A list of objects. T() is an element's default.
   template <typename T>
-  void ObjectList(absl::string_view name, std::vector<T>* value,
-                  const std::string& help) {
+  void ObjectList(absl::string_view name, std::vector<T>* value, const std::string& help) {
     ObjectListFields(
-        name, help, value->size(),
-        [value](size_t size) { value->assign(size, T()); },
+        name, help, value->size(), [value](size_t size) { value->assign(size, T()); },
         [value](size_t i, ConfigVisitor& v) {
           if (i < value->size()) {
             (*value)[i].Fields(v);
           } else {
-            T().Fields(
-                v);  // For help: the fields of an element when there is none.
+            T().Fields(v);  // For help: the fields of an element when there is none.
           }
         });
   }
@@ -87,10 +80,9 @@ class ConfigVisitor {
  protected:
   virtual void ObjectFields(absl::string_view name, const std::string& help,
                             absl::FunctionRef<void(ConfigVisitor&)> fields) = 0;
-  virtual void ObjectListFields(
-      absl::string_view name, const std::string& help, size_t size,
-      absl::FunctionRef<void(size_t)> resize,
-      absl::FunctionRef<void(size_t, ConfigVisitor&)> fields) = 0;
+  virtual void ObjectListFields(absl::string_view name, const std::string& help, size_t size,
+                                absl::FunctionRef<void(size_t)> resize,
+                                absl::FunctionRef<void(size_t, ConfigVisitor&)> fields) = 0;
 };
 
 using FieldsFunction = absl::FunctionRef<void(ConfigVisitor&)>;
@@ -99,21 +91,18 @@ using FieldsFunction = absl::FunctionRef<void(ConfigVisitor&)>;
 // ("stages[0].steps"). Errors: InvalidArgument with the key, the value found
 // and what is allowed; an unknown key suggests the nearest known one. On error
 // the fields hold any mixture of old and new values.
-absl::Status ReadConfigFields(const nlohmann::json& json,
-                              absl::string_view path, FieldsFunction fields);
+absl::Status ReadConfigFields(const nlohmann::json& json, absl::string_view path,
+                              FieldsFunction fields);
 nlohmann::ordered_json WriteConfigFields(FieldsFunction fields);
 // One paragraph of text a field: dotted name, type, default, range, help.
 std::string ConfigFieldsHelp(FieldsFunction fields);
 // The dotted names of the fields that are not safe to change and whose values
 // differ: what --resume refuses. Both must have the same fields.
-std::vector<std::string> UnsafeDifferences(FieldsFunction before,
-                                           FieldsFunction after);
+std::vector<std::string> UnsafeDifferences(FieldsFunction before, FieldsFunction after);
 
 template <typename T>
-absl::Status ReadConfig(const nlohmann::json& json, absl::string_view path,
-                        T& config) {
-  return ReadConfigFields(json, path,
-                          [&config](ConfigVisitor& v) { config.Fields(v); });
+absl::Status ReadConfig(const nlohmann::json& json, absl::string_view path, T& config) {
+  return ReadConfigFields(json, path, [&config](ConfigVisitor& v) { config.Fields(v); });
 }
 template <typename T>
 nlohmann::ordered_json WriteConfig(T& config) {
@@ -126,8 +115,7 @@ std::string ConfigHelp(T& config) {
 
 // JSON with // and /* */ comments. Errors: InvalidArgument with `source`, line
 // and column; the same key twice in one object is an error.
-absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text,
-                                         absl::string_view source);
+absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view source);
 
 // Applies one "a.b.c=value" or "stages[0].steps=100" (--set) to `json`,
 // creating objects on the way. The value is JSON when it parses as JSON, else a
@@ -136,8 +124,7 @@ absl::Status SetJsonValue(absl::string_view assignment, nlohmann::json& json);
 
 // The element of `candidates` with the smallest edit distance to `word`, or ""
 // when none is near enough to be meant.
-std::string NearestName(absl::string_view word,
-                        const std::vector<std::string>& candidates);
+std::string NearestName(absl::string_view word, const std::vector<std::string>& candidates);
 
 }  // namespace protopage
 

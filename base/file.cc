@@ -20,10 +20,8 @@
 namespace protopage {
 namespace {
 
-absl::Status ErrnoStatus(int error, absl::string_view operation,
-                         absl::string_view path) {
-  const std::string message =
-      absl::StrCat(operation, " ", path, ": ", std::strerror(error));
+absl::Status ErrnoStatus(int error, absl::string_view operation, absl::string_view path) {
+  const std::string message = absl::StrCat(operation, " ", path, ": ", std::strerror(error));
   switch (error) {
     case ENOENT:
     case ENOTDIR:
@@ -57,24 +55,21 @@ class PosixFile : public File {
     return ReadPieces(absl::MakeConstSpan(&piece, 1));
   }
 
-  absl::Status WriteAt(int64_t offset, const void* data,
-                       int64_t size) override {
+  absl::Status WriteAt(int64_t offset, const void* data, int64_t size) override {
     const WritePiece piece{offset, data, size};
     return WritePieces(absl::MakeConstSpan(&piece, 1));
   }
 
   absl::Status ReadPieces(absl::Span<const ReadPiece> pieces) override {
-    return MovePieces(pieces, "read",
-                      [this](const iovec* parts, int count, int64_t offset) {
-                        return preadv(fd_, parts, count, offset);
-                      });
+    return MovePieces(pieces, "read", [this](const iovec* parts, int count, int64_t offset) {
+      return preadv(fd_, parts, count, offset);
+    });
   }
 
   absl::Status WritePieces(absl::Span<const WritePiece> pieces) override {
-    return MovePieces(pieces, "write",
-                      [this](const iovec* parts, int count, int64_t offset) {
-                        return pwritev(fd_, parts, count, offset);
-                      });
+    return MovePieces(pieces, "write", [this](const iovec* parts, int count, int64_t offset) {
+      return pwritev(fd_, parts, count, offset);
+    });
   }
 
   absl::StatusOr<int64_t> Size() override {
@@ -107,10 +102,8 @@ class PosixFile : public File {
     if (offset >= size) return ByteRange{size, size};
     const off_t begin = lseek(fd_, offset, SEEK_DATA);
     if (begin < 0) {
-      if (errno == ENXIO)
-        return ByteRange{size, size};  // A hole up to the end.
-      if (errno == EINVAL)
-        return ByteRange{offset, size};  // No such call here.
+      if (errno == ENXIO) return ByteRange{size, size};     // A hole up to the end.
+      if (errno == EINVAL) return ByteRange{offset, size};  // No such call here.
       return ErrnoStatus(errno, "seek", path_);
     }
     const off_t end = lseek(fd_, begin, SEEK_HOLE);
@@ -118,27 +111,22 @@ class PosixFile : public File {
     return ByteRange{begin, end};
   }
 
-  void ExpectScatteredReads() override {
-    posix_fadvise(fd_, 0, 0, POSIX_FADV_RANDOM);
-  }
+  void ExpectScatteredReads() override { posix_fadvise(fd_, 0, 0, POSIX_FADV_RANDOM); }
 
  private:
   // Moves runs of touching pieces by `move`, which reads or writes a vector of
   // buffers at an offset and returns the bytes moved, as preadv does.
   template <typename Piece, typename Move>
-  absl::Status MovePieces(absl::Span<const Piece> pieces,
-                          absl::string_view operation, Move move) {
+  absl::Status MovePieces(absl::Span<const Piece> pieces, absl::string_view operation, Move move) {
     size_t first = 0;
     while (first < pieces.size()) {
       size_t last = first + 1;
       int64_t end = pieces[first].offset + pieces[first].size;
-      while (last < pieces.size() && last - first < IOV_MAX &&
-             pieces[last].offset == end) {
+      while (last < pieces.size() && last - first < IOV_MAX && pieces[last].offset == end) {
         end += pieces[last].size;
         ++last;
       }
-      RETURN_IF_ERROR(
-          MoveRun(pieces.subspan(first, last - first), operation, move));
+      RETURN_IF_ERROR(MoveRun(pieces.subspan(first, last - first), operation, move));
       PROTOPAGE_CHECK(last == pieces.size() || pieces[last].offset >= end);
       first = last;
     }
@@ -146,8 +134,7 @@ class PosixFile : public File {
   }
 
   template <typename Piece, typename Move>
-  absl::Status MoveRun(absl::Span<const Piece> run, absl::string_view operation,
-                       Move move) {
+  absl::Status MoveRun(absl::Span<const Piece> run, absl::string_view operation, Move move) {
     std::vector<iovec> parts;
     parts.reserve(run.size());
     int64_t left = 0;
@@ -159,22 +146,20 @@ class PosixFile : public File {
     int64_t offset = run[0].offset;
     size_t part = 0;
     while (left > 0) {
-      const ssize_t moved = move(parts.data() + part,
-                                 static_cast<int>(parts.size() - part), offset);
+      const ssize_t moved =
+          move(parts.data() + part, static_cast<int>(parts.size() - part), offset);
       if (moved < 0) {
         if (errno == EINTR) continue;
         return ErrnoStatus(errno, operation, path_);
       }
       if (moved == 0) {
-        return absl::OutOfRangeError(
-            absl::StrCat(operation, " ", path_, ": the file ends at byte ",
-                         offset, ", ", left, " bytes short"));
+        return absl::OutOfRangeError(absl::StrCat(operation, " ", path_, ": the file ends at byte ",
+                                                  offset, ", ", left, " bytes short"));
       }
       offset += moved;
       left -= moved;
       int64_t skip = moved;
-      while (part < parts.size() &&
-             skip >= static_cast<int64_t>(parts[part].iov_len)) {
+      while (part < parts.size() && skip >= static_cast<int64_t>(parts[part].iov_len)) {
         skip -= parts[part].iov_len;
         ++part;
       }
@@ -192,8 +177,7 @@ class PosixFile : public File {
 
 class PosixFileSystem : public FileSystem {
  public:
-  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path,
-                                             OpenMode mode) override {
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
     int flags = O_CLOEXEC;
     switch (mode) {
       case OpenMode::kRead:
@@ -229,8 +213,7 @@ class PosixFileSystem : public FileSystem {
   absl::Status CreateDirectories(const std::string& path) override {
     for (size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
       const std::string prefix = path.substr(0, end);
-      if (!prefix.empty() && mkdir(prefix.c_str(), 0755) != 0 &&
-          !IsDirectory(prefix)) {
+      if (!prefix.empty() && mkdir(prefix.c_str(), 0755) != 0 && !IsDirectory(prefix)) {
         return ErrnoStatus(errno, "create directory", prefix);
       }
       if (end == std::string::npos) return absl::OkStatus();
@@ -238,8 +221,7 @@ class PosixFileSystem : public FileSystem {
   }
 
   absl::Status RemoveDirectory(const std::string& path) override {
-    if (rmdir(path.c_str()) != 0)
-      return ErrnoStatus(errno, "remove directory", path);
+    if (rmdir(path.c_str()) != 0) return ErrnoStatus(errno, "remove directory", path);
     return absl::OkStatus();
   }
 
@@ -253,8 +235,7 @@ class PosixFileSystem : public FileSystem {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::vector<std::string>> List(
-      const std::string& path) override {
+  absl::StatusOr<std::vector<std::string>> List(const std::string& path) override {
     DIR* directory = opendir(path.c_str());
     if (directory == nullptr) return ErrnoStatus(errno, "list", path);
     std::vector<std::string> names;
@@ -306,13 +287,11 @@ std::string DirectoryOf(absl::string_view path) {
 
 std::string BaseName(absl::string_view path) {
   const size_t slash = path.rfind('/');
-  return std::string(slash == absl::string_view::npos ? path
-                                                      : path.substr(slash + 1));
+  return std::string(slash == absl::string_view::npos ? path : path.substr(slash + 1));
 }
 
 absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                   fs->Open(path, OpenMode::kRead));
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs->Open(path, OpenMode::kRead));
   ASSIGN_OR_RETURN(const int64_t size, file->Size());
   std::string content(size, '\0');
   RETURN_IF_ERROR(file->ReadAt(0, &content[0], size));
@@ -323,8 +302,7 @@ absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
                                  absl::string_view content) {
   const std::string temporary = absl::StrCat(path, ".tmp");
   {
-    ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                     fs->Open(temporary, OpenMode::kCreate));
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs->Open(temporary, OpenMode::kCreate));
     RETURN_IF_ERROR(file->WriteAt(0, content.data(), content.size()));
     RETURN_IF_ERROR(file->Sync());
   }
@@ -332,13 +310,10 @@ absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
   return fs->SyncDirectory(DirectoryOf(path));
 }
 
-absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from,
-                                const std::string& to) {
+absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from, const std::string& to) {
   const std::string temporary = absl::StrCat(to, ".tmp");
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> source,
-                   fs->Open(from, OpenMode::kRead));
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> target,
-                   fs->Open(temporary, OpenMode::kCreate));
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> source, fs->Open(from, OpenMode::kRead));
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> target, fs->Open(temporary, OpenMode::kCreate));
   const auto copy = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const int64_t size, source->Size());
     RETURN_IF_ERROR(target->Truncate(size));
@@ -352,8 +327,7 @@ absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from,
         const int64_t count = std::min(data.end - at, kRead);
         RETURN_IF_ERROR(source->ReadAt(at, block.data(), count));
         for (int64_t i = 0; i < count; i += kWrite) {
-          RETURN_IF_ERROR(target->WriteAt(at + i, block.data() + i,
-                                          std::min(kWrite, count - i)));
+          RETURN_IF_ERROR(target->WriteAt(at + i, block.data() + i, std::min(kWrite, count - i)));
         }
         at += count;
       }

@@ -48,8 +48,7 @@ class File {
 
   // Reads exactly `size` bytes. Errors: OutOfRange (the file ends before).
   virtual absl::Status ReadAt(int64_t offset, void* data, int64_t size) = 0;
-  virtual absl::Status WriteAt(int64_t offset, const void* data,
-                               int64_t size) = 0;
+  virtual absl::Status WriteAt(int64_t offset, const void* data, int64_t size) = 0;
   // Pieces must be sorted by offset and disjoint; neighbours that touch are
   // moved by one system call. On error any prefix may have been moved.
   virtual absl::Status ReadPieces(absl::Span<const ReadPiece> pieces) = 0;
@@ -85,16 +84,11 @@ class FileSystem {
 
   // Errors: NotFound, AlreadyExists, PermissionDenied, others Unavailable or
   // Internal.
-  virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path,
-                                                     OpenMode mode) = 0;
-  virtual absl::Status Rename(const std::string& from,
-                              const std::string& to) = 0;
-  virtual absl::Status Remove(
-      const std::string& path) = 0;  // A file. NotFound when missing.
-  virtual absl::Status CreateDirectories(
-      const std::string& path) = 0;  // Like mkdir -p.
-  virtual absl::Status RemoveDirectory(
-      const std::string& path) = 0;  // An empty one.
+  virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) = 0;
+  virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
+  virtual absl::Status Remove(const std::string& path) = 0;  // A file. NotFound when missing.
+  virtual absl::Status CreateDirectories(const std::string& path) = 0;  // Like mkdir -p.
+  virtual absl::Status RemoveDirectory(const std::string& path) = 0;    // An empty one.
   // Makes creations, renames and removals of names in the directory durable.
   virtual absl::Status SyncDirectory(const std::string& path) = 0;
   virtual absl::StatusOr<std::vector<std::string>> List(
@@ -120,8 +114,7 @@ absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
                                  absl::string_view content);
 
 // Copies the file `from` over `to` in the same way, holes staying holes.
-absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from,
-                                const std::string& to);
+absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from, const std::string& to);
 
 }  // namespace protopage
 

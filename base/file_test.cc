@@ -28,14 +28,12 @@ TEST(FileTest, PiecesGoWhereTheyBelong) {
   std::string a(3, ' '), b(1, ' '), c(2, ' ');
   ASSERT_OK(file->ReadPieces({{0, &a[0], 3}, {3, &b[0], 1}, {8, &c[0], 2}}));
   EXPECT_EQ(a + b + c, "abcdef");
-  EXPECT_THAT(file->ReadAt(9, &c[0], 2),
-              StatusIs(absl::StatusCode::kOutOfRange, "1 bytes short"));
+  EXPECT_THAT(file->ReadAt(9, &c[0], 2), StatusIs(absl::StatusCode::kOutOfRange, "1 bytes short"));
 }
 
 TEST(FileTest, FindsDataBetweenHoles) {
-  ASSERT_OK_AND_ASSIGN(
-      const auto file,
-      DefaultFileSystem()->Open(TempPath("holes"), OpenMode::kCreate));
+  ASSERT_OK_AND_ASSIGN(const auto file,
+                       DefaultFileSystem()->Open(TempPath("holes"), OpenMode::kCreate));
   constexpr int64_t kSize = int64_t{64} << 20, kAt = int64_t{16} << 20;
   ASSERT_OK(file->Truncate(kSize));
   ASSERT_OK(file->WriteAt(kAt, "data", 4));
@@ -69,31 +67,25 @@ TEST(FileTest, CopiesWithHoles) {
 
 TEST(FileTest, MoreTouchingPiecesThanOneSystemCallTakes) {
   const std::string path = TempPath("many");
-  ASSERT_OK_AND_ASSIGN(const auto file,
-                       DefaultFileSystem()->Open(path, OpenMode::kCreate));
+  ASSERT_OK_AND_ASSIGN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kCreate));
   std::string data(5000, 'x');
-  for (size_t i = 0; i < data.size(); ++i)
-    data[i] = static_cast<char>('a' + i % 26);
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>('a' + i % 26);
   std::vector<WritePiece> pieces;
   for (int64_t i = 0; i < 5000; ++i) pieces.push_back({i, &data[i], 1});
   ASSERT_OK(file->WritePieces(pieces));
-  ASSERT_OK_AND_ASSIGN(const std::string read,
-                       ReadFile(DefaultFileSystem(), path));
+  ASSERT_OK_AND_ASSIGN(const std::string read, ReadFile(DefaultFileSystem(), path));
   EXPECT_EQ(read, data);
 }
 
 TEST(FileTest, ErrorsNameTheFile) {
   FileSystem* fs = DefaultFileSystem();
-  EXPECT_THAT(
-      fs->Open("/nowhere/x", OpenMode::kRead),
-      StatusIs(absl::StatusCode::kNotFound, "open /nowhere/x: No such file"));
+  EXPECT_THAT(fs->Open("/nowhere/x", OpenMode::kRead),
+              StatusIs(absl::StatusCode::kNotFound, "open /nowhere/x: No such file"));
   const std::string path = TempPath("exclusive");
-  ASSERT_OK_AND_ASSIGN(const auto file,
-                       fs->Open(path, OpenMode::kCreateExclusive));
+  ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(path, OpenMode::kCreateExclusive));
   EXPECT_THAT(fs->Open(path, OpenMode::kCreateExclusive),
               StatusIs(absl::StatusCode::kAlreadyExists, path));
-  EXPECT_THAT(fs->List("/nowhere"),
-              StatusIs(absl::StatusCode::kNotFound, "/nowhere"));
+  EXPECT_THAT(fs->List("/nowhere"), StatusIs(absl::StatusCode::kNotFound, "/nowhere"));
 }
 
 TEST(FileTest, SecondLockIsRefused) {
@@ -102,8 +94,7 @@ TEST(FileTest, SecondLockIsRefused) {
   ASSERT_OK_AND_ASSIGN(auto first, fs->Open(path, OpenMode::kCreate));
   ASSERT_OK_AND_ASSIGN(const auto second, fs->Open(path, OpenMode::kReadWrite));
   EXPECT_OK(first->Lock());
-  EXPECT_THAT(second->Lock(), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                       "another process"));
+  EXPECT_THAT(second->Lock(), StatusIs(absl::StatusCode::kFailedPrecondition, "another process"));
   first.reset();
   EXPECT_OK(second->Lock());
 }

@@ -44,8 +44,7 @@ void Log(LogLevel level, absl::string_view message) {
                                                             : "";
   const std::lock_guard<std::mutex> lock(Mutex());
   const std::string& drawn = Drawn();
-  WriteAll(absl::StrCat(drawn.empty() ? "" : kClearLine, "protopage: ", tag,
-                        message, "\n", drawn));
+  WriteAll(absl::StrCat(drawn.empty() ? "" : kClearLine, "protopage: ", tag, message, "\n", drawn));
 }
 
 void DrawProgress(absl::string_view text) {

@@ -12,15 +12,9 @@ enum class LogLevel { kInfo, kWarning, kError };
 // One line, written by one write(2), so that lines of threads do not mix. When
 // a progress line is being redrawn on the terminal it is cleared first.
 void Log(LogLevel level, absl::string_view message);
-inline void LogInfo(absl::string_view message) {
-  Log(LogLevel::kInfo, message);
-}
-inline void LogWarning(absl::string_view message) {
-  Log(LogLevel::kWarning, message);
-}
-inline void LogError(absl::string_view message) {
-  Log(LogLevel::kError, message);
-}
+inline void LogInfo(absl::string_view message) { Log(LogLevel::kInfo, message); }
+inline void LogWarning(absl::string_view message) { Log(LogLevel::kWarning, message); }
+inline void LogError(absl::string_view message) { Log(LogLevel::kError, message); }
 
 // True when stderr is a terminal.
 bool StderrIsTerminal();

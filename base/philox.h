@@ -20,8 +20,7 @@ struct PhiloxBlock {
   uint32_t word[4];
 };
 
-PROTOPAGE_HOST_DEVICE constexpr PhiloxBlock Philox4x32(uint64_t key,
-                                                       uint64_t counter_high,
+PROTOPAGE_HOST_DEVICE constexpr PhiloxBlock Philox4x32(uint64_t key, uint64_t counter_high,
                                                        uint64_t counter_low) {
   uint32_t k0 = static_cast<uint32_t>(key);
   uint32_t k1 = static_cast<uint32_t>(key >> 32);

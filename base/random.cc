@@ -40,12 +40,10 @@ float RandomStream::Normal() {
   // 1 - u is in (0, 1], so the logarithm is finite.
   const double u = 1.0 - static_cast<double>(Uniform());
   const double v = static_cast<double>(Uniform());
-  return static_cast<float>(std::sqrt(-2.0 * std::log(u)) *
-                            std::cos(2.0 * M_PI * v));
+  return static_cast<float>(std::sqrt(-2.0 * std::log(u)) * std::cos(2.0 * M_PI * v));
 }
 
-std::vector<int64_t> SampleWithoutReplacement(RandomStream& random, int64_t n,
-                                              int64_t count) {
+std::vector<int64_t> SampleWithoutReplacement(RandomStream& random, int64_t n, int64_t count) {
   PROTOPAGE_CHECK(count >= 0 && count <= n);
   absl::flat_hash_set<int64_t> seen;
   seen.reserve(count);

@@ -26,8 +26,8 @@ enum class RandomPurpose : uint32_t {
   kImageSampler = 5,   // a = step
   kAugment = 6,        // a = step, b = image of the batch
   kDropout = 7,        // a = op's position in the net, b = step
-  kRender = 8,  // a = class, b = image (the fixed images of rendered sources)
-  kSplit = 9,   // a = class or group
+  kRender = 8,         // a = class, b = image (the fixed images of rendered sources)
+  kSplit = 9,          // a = class or group
   kSynthetic = 10,
   kIndex = 11,
 };
@@ -47,9 +47,7 @@ class RandomStream {
   uint64_t Below(uint64_t n);
   // Uniform in [0, 1).
   float Uniform() { return UnitFloat(Next()); }
-  float Uniform(float low, float high) {
-    return low + (high - low) * Uniform();
-  }
+  float Uniform(float low, float high) { return low + (high - low) * Uniform(); }
   // Standard normal (Box-Muller on two draws).
   float Normal();
 
@@ -63,8 +61,7 @@ class RandomStream {
 
 // `count` distinct integers of [0, n) in random order, count <= n, in O(count)
 // time and memory whatever n is (Floyd's algorithm, then a shuffle).
-std::vector<int64_t> SampleWithoutReplacement(RandomStream& random, int64_t n,
-                                              int64_t count);
+std::vector<int64_t> SampleWithoutReplacement(RandomStream& random, int64_t n, int64_t count);
 
 }  // namespace protopage
 

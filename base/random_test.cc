@@ -40,8 +40,8 @@ TEST(RandomStreamTest, SameKeySameNumbersOtherKeyOthers) {
   std::set<uint64_t> values;
   const uint64_t first = a.Next64();
   EXPECT_EQ(first, same.Next64());
-  values.insert({first, other_seed.Next64(), other_purpose.Next64(),
-                 other_a.Next64(), other_b.Next64()});
+  values.insert(
+      {first, other_seed.Next64(), other_purpose.Next64(), other_a.Next64(), other_b.Next64()});
   EXPECT_EQ(values.size(), 5u);
 }
 
@@ -63,11 +63,9 @@ TEST(RandomStreamTest, MomentsOfUniformAndNormal) {
 
 TEST(SampleWithoutReplacementTest, IsDistinctAndInRange) {
   RandomStream random(1, RandomPurpose::kTest, 0);
-  for (const int64_t n :
-       {int64_t{1}, int64_t{7}, int64_t{100}, int64_t{1} << 40}) {
+  for (const int64_t n : {int64_t{1}, int64_t{7}, int64_t{100}, int64_t{1} << 40}) {
     const int64_t count = std::min<int64_t>(n, 50);
-    const std::vector<int64_t> sample =
-        SampleWithoutReplacement(random, n, count);
+    const std::vector<int64_t> sample = SampleWithoutReplacement(random, n, count);
     const std::set<int64_t> distinct(sample.begin(), sample.end());
     EXPECT_EQ(static_cast<int64_t>(distinct.size()), count);
     EXPECT_GE(*distinct.begin(), 0);
@@ -80,8 +78,7 @@ TEST(SampleWithoutReplacementTest, EveryPlaceGetsEveryValueEquallyOften) {
   std::vector<std::vector<int>> seen(count, std::vector<int>(n, 0));
   for (int run = 0; run < runs; ++run) {
     RandomStream random(3, RandomPurpose::kTest, run);
-    const std::vector<int64_t> sample =
-        SampleWithoutReplacement(random, n, count);
+    const std::vector<int64_t> sample = SampleWithoutReplacement(random, n, count);
     for (int place = 0; place < count; ++place) ++seen[place][sample[place]];
   }
   const double expected = 1.0 * runs / n;

@@ -33,8 +33,7 @@ absl::Status WithContext(const absl::Status& status, absl::string_view context);
 
 #ifndef ASSIGN_OR_RETURN
 #define ASSIGN_OR_RETURN(lhs, expr) \
-  PROTOPAGE_ASSIGN_OR_RETURN(       \
-      PROTOPAGE_STATUS_CONCAT(protopage_status_or_, __LINE__), lhs, expr)
+  PROTOPAGE_ASSIGN_OR_RETURN(PROTOPAGE_STATUS_CONCAT(protopage_status_or_, __LINE__), lhs, expr)
 #endif
 
 #define PROTOPAGE_ASSIGN_OR_RETURN(result, lhs, expr)  \

@@ -27,8 +27,7 @@ TEST(StatusMacrosTest, ValueIsMovedOutAndErrorsReturn) {
   int out = 0;
   EXPECT_OK(Quarter(8, &out));
   EXPECT_EQ(out, 2);
-  EXPECT_THAT(Quarter(6, &out),
-              StatusIs(absl::StatusCode::kInvalidArgument, "odd"));
+  EXPECT_THAT(Quarter(6, &out), StatusIs(absl::StatusCode::kInvalidArgument, "odd"));
   EXPECT_EQ(out, 2);
 }
 

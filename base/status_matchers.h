@@ -18,9 +18,7 @@
 
 namespace protopage {
 
-inline const absl::Status& StatusOf(const absl::Status& status) {
-  return status;
-}
+inline const absl::Status& StatusOf(const absl::Status& status) { return status; }
 template <typename T>
 const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
   return result.status();
@@ -47,8 +45,7 @@ MATCHER(IsOk, "") {
 #define PROTOPAGE_MATCHERS_CONCAT_INNER(a, b) a##b
 #define PROTOPAGE_MATCHERS_CONCAT(a, b) PROTOPAGE_MATCHERS_CONCAT_INNER(a, b)
 #define ASSERT_OK_AND_ASSIGN(lhs, expr) \
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(       \
-      PROTOPAGE_MATCHERS_CONCAT(protopage_result_, __LINE__), lhs, expr)
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(PROTOPAGE_MATCHERS_CONCAT(protopage_result_, __LINE__), lhs, expr)
 #define PROTOPAGE_ASSERT_OK_AND_ASSIGN(result, lhs, expr) \
   auto result = (expr);                                   \
   ASSERT_TRUE(result.ok()) << result.status();            \

@@ -16,16 +16,14 @@ thread_local int current_thread = -1;
 int NumProcessors() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0)
-    return std::max(1, CPU_COUNT(&set));
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
 ThreadPool::ThreadPool(int num_threads) {
   if (num_threads <= 0) num_threads = NumProcessors();
   workers_.reserve(num_threads - 1);
-  for (int i = 1; i < num_threads; ++i)
-    workers_.emplace_back([this, i] { WorkerLoop(i); });
+  for (int i = 1; i < num_threads; ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -41,8 +39,7 @@ void ThreadPool::ParallelFor(int64_t n, absl::FunctionRef<void(int64_t)> body) {
   ParallelForThread(n, [&body](int64_t task, int) { body(task); });
 }
 
-void ThreadPool::ParallelForThread(int64_t n,
-                                   absl::FunctionRef<void(int64_t, int)> body) {
+void ThreadPool::ParallelForThread(int64_t n, absl::FunctionRef<void(int64_t, int)> body) {
   if (current_thread >= 0) {
     for (int64_t i = 0; i < n; ++i) body(i, current_thread);
     return;

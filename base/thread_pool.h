@@ -35,8 +35,7 @@ class ThreadPool {
 
   // As above with the number of the running thread, in [0, num_threads()), for
   // scratch memory. What a task computes must not depend on it.
-  void ParallelForThread(
-      int64_t n, absl::FunctionRef<void(int64_t task, int thread)> body);
+  void ParallelForThread(int64_t n, absl::FunctionRef<void(int64_t task, int thread)> body);
 
  private:
   void WorkerLoop(int thread);

@@ -28,8 +28,7 @@ TEST(ThreadPoolTest, EveryTaskRunsOnce) {
 TEST(ThreadPoolTest, NestedCallsRunInPlace) {
   ThreadPool pool(3);
   std::atomic<int> total{0};
-  pool.ParallelFor(
-      8, [&](int64_t) { pool.ParallelFor(8, [&](int64_t) { ++total; }); });
+  pool.ParallelFor(8, [&](int64_t) { pool.ParallelFor(8, [&](int64_t) { ++total; }); });
   EXPECT_EQ(total, 64);
 }
 

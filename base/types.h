@@ -13,8 +13,7 @@ using ClassId = int64_t;
 inline constexpr ClassId kNoClass = -1;
 
 // A matrix whose rows are contiguous: prototypes [K, D], features [B, D].
-using RowMatrixXf =
-    Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using RowMatrixXf = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 // Borrowed row-major matrices, for arguments.
 using RowMatrixRef = Eigen::Ref<RowMatrixXf>;

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Draws docs/results.svg from the results.json of two runs.
+"""Draws docs/results.svg from the results.json of the CIFAR experiment.
 
-usage: docs/plot_results.py GLYPHS/results.json CIFAR/results.json [...] > docs/results.svg
+usage: docs/plot_results.py RUN/results.json [...] > docs/results.svg
 
-The later files may be parts of one experiment: reports of all are taken. Standard library only.
+The files may be parts of one experiment: reports of all are taken. Standard library only.
 """
 
 import json
 import sys
 
 DEMO = {"source": 0.787, "imprinted": 0.208, "dominant": 0.574}
-BEFORE, AFTER, PEER = "#9db4c0", "#2a6f97", "#e0a458"
+OURS, PEER = "#2a6f97", "#e0a458"
 
 
 def bars(x, title, groups, colors, legend):
@@ -42,33 +42,19 @@ def bars(x, title, groups, colors, legend):
     return out
 
 
-def figures(report):
-    values = [("closed set", report["closed_set"]["top1"])]
-    if "identification" in report:
-        values.append(("rank-1", report["identification"]["rank1"]))
-    for point in report.get("verification", {}).get("at_far", []):
-        values.append((f"TAR@{point['target_far']:.0e}".replace("e-0", "e-"), point["tar"]))
-    return values
-
-
 def main(paths):
-    if len(paths) < 2:
+    if not paths:
         sys.exit(__doc__)
-    glyphs = {r["name"]: r for r in json.load(open(paths[0]))}
-    cifar = {r["name"]: r for p in paths[1:] for r in json.load(open(p))}
-    before, after = figures(glyphs["imprinted"]), figures(glyphs["dominant"])
-    out = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 310" role="img" '
-           'aria-label="Accuracy before and after dominant training">',
+    cifar = {r["name"]: r for p in paths for r in json.load(open(p))}
+    out = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 310" role="img" '
+           'aria-label="Closed-set accuracy on CIFAR beside the demo">',
            "<style>text{font-family:sans-serif;fill:#334}.t{font-size:16px;font-weight:600}"
            ".a{font-size:12px}.g{stroke:#dde}</style>",
-           '<rect width="1000" height="310" fill="#fff"/>']
-    out += bars(50, "Han characters, id vs spot (%)",
-                [(b[0], (b[1], a[1])) for b, a in zip(before, after)],
-                (BEFORE, AFTER), ("imprinted", "after dominant training"))
-    out += bars(550, "CIFAR, 30 of 100 classes a step: closed set (%)",
+           '<rect width="520" height="310" fill="#fff"/>']
+    out += bars(50, "CIFAR, 30 of 100 classes a step: closed set (%)",
                 [(n, (cifar[n]["closed_set"]["top1"] if n in cifar else None, DEMO[n]))
                  for n in ("source", "imprinted", "dominant")],
-                (AFTER, PEER), ("protopage", "the Keras demo"))
+                (OURS, PEER), ("protopage", "the Keras demo"))
     out.append("</svg>")
     print("\n".join(out))
 

@@ -71,8 +71,7 @@ struct AdamParams {
 };
 struct SgdParams {
   float learning_rate = 0.1f;
-  float momentum =
-      0.0f;  // v = mu v + g; w -= lr v  (Nesterov: w -= lr (g + mu v))
+  float momentum = 0.0f;  // v = mu v + g; w -= lr v  (Nesterov: w -= lr (g + mu v))
   bool nesterov = false;
   float weight_decay = 0.0f;  // L2: g += weight_decay * w
 };
@@ -81,8 +80,7 @@ struct ParamUpdate {
   Tensor value, gradient;
   Tensor state1, state2;  // Adam: m and v. SGD: state1 is the velocity (absent
                           // when momentum is 0).
-  bool decay =
-      true;  // False: weight_decay does not apply (biases, batch norm).
+  bool decay = true;      // False: weight_decay does not apply (biases, batch norm).
 };
 
 // The update of unit rows by their class's own momentum: the return rule of a
@@ -130,8 +128,7 @@ class Backend {
   virtual absl::Status ReluForward(const Tensor& x,
                                    const Tensor& y) = 0;  // In place allowed.
   // d_x = d_y where y > 0. In place (d_x is d_y) allowed.
-  virtual absl::Status ReluBackward(const Tensor& y, const Tensor& d_y,
-                                    const Tensor& d_x) = 0;
+  virtual absl::Status ReluBackward(const Tensor& y, const Tensor& d_y, const Tensor& d_x) = 0;
   virtual absl::Status Add(const Tensor& a, const Tensor& b,
                            const Tensor& y) = 0;  // In place allowed.
   // y += alpha x.
@@ -139,39 +136,32 @@ class Backend {
   virtual absl::Status Scale(float alpha, const Tensor& x) = 0;
   // y = x / (1 - rate) where kept, else 0. Forward and backward are the same
   // map. In place allowed.
-  virtual absl::Status Dropout(float rate, const DropoutKey& key,
-                               const Tensor& x, const Tensor& y) = 0;
+  virtual absl::Status Dropout(float rate, const DropoutKey& key, const Tensor& x,
+                               const Tensor& y) = 0;
 
   // --- Windows
   // --------------------------------------------------------------------------------
   // x [B, in_h, in_w, in_c], w [kernel_h, kernel_w, in_c, out_c], bias [out_c]
   // or absent, y [B, out_h, out_w, out_c]. With `relu`, y = max(0, conv +
   // bias).
-  virtual absl::Status Conv2dForward(const Window2d& window, const Tensor& x,
-                                     const Tensor& w, const Tensor& bias,
-                                     bool relu, const Tensor& y) = 0;
+  virtual absl::Status Conv2dForward(const Window2d& window, const Tensor& x, const Tensor& w,
+                                     const Tensor& bias, bool relu, const Tensor& y) = 0;
   // `y` is the forward output (read only with `relu`). d_y is scratch: with
   // `relu` it is masked in place. d_x may be absent (first layer); d_bias is
   // absent when bias was.
-  virtual absl::Status Conv2dBackward(const Window2d& window, const Tensor& x,
-                                      const Tensor& w, const Tensor& y,
-                                      bool relu, const Tensor& d_y,
+  virtual absl::Status Conv2dBackward(const Window2d& window, const Tensor& x, const Tensor& w,
+                                      const Tensor& y, bool relu, const Tensor& d_y,
                                       const Tensor& d_x, const Tensor& d_w,
                                       const Tensor& d_bias) = 0;
   // argmax: int32, same shape as y: the position in the window (kh * kernel_w +
   // kw), first on ties.
-  virtual absl::Status MaxPool2dForward(const Window2d& window, const Tensor& x,
-                                        const Tensor& y,
+  virtual absl::Status MaxPool2dForward(const Window2d& window, const Tensor& x, const Tensor& y,
                                         const Tensor& argmax) = 0;
-  virtual absl::Status MaxPool2dBackward(const Window2d& window,
-                                         const Tensor& d_y,
-                                         const Tensor& argmax,
-                                         const Tensor& d_x) = 0;
+  virtual absl::Status MaxPool2dBackward(const Window2d& window, const Tensor& d_y,
+                                         const Tensor& argmax, const Tensor& d_x) = 0;
   // x [B, H, W, C] -> y [B, C].
-  virtual absl::Status GlobalAveragePoolForward(const Tensor& x,
-                                                const Tensor& y) = 0;
-  virtual absl::Status GlobalAveragePoolBackward(const Tensor& d_y,
-                                                 const Tensor& d_x) = 0;
+  virtual absl::Status GlobalAveragePoolForward(const Tensor& x, const Tensor& y) = 0;
+  virtual absl::Status GlobalAveragePoolBackward(const Tensor& d_y, const Tensor& d_x) = 0;
 
   // --- Normalisation
   // --------------------------------------------------------------------------
@@ -179,47 +169,37 @@ class Backend {
   // batch mean and biased variance go to saved_mean and saved_inv_std =
   // 1/sqrt(var + epsilon), and running <- momentum * running + (1 - momentum) *
   // batch (Keras; biased variance).
-  virtual absl::Status BatchNormTrain(
-      const Tensor& x, const Tensor& gamma, const Tensor& beta, float epsilon,
-      float momentum, bool relu, const Tensor& running_mean,
-      const Tensor& running_var, const Tensor& saved_mean,
-      const Tensor& saved_inv_std, const Tensor& y) = 0;
-  virtual absl::Status BatchNormInfer(const Tensor& x, const Tensor& gamma,
-                                      const Tensor& beta, float epsilon,
-                                      bool relu, const Tensor& running_mean,
-                                      const Tensor& running_var,
+  virtual absl::Status BatchNormTrain(const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                                      float epsilon, float momentum, bool relu,
+                                      const Tensor& running_mean, const Tensor& running_var,
+                                      const Tensor& saved_mean, const Tensor& saved_inv_std,
                                       const Tensor& y) = 0;
+  virtual absl::Status BatchNormInfer(const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                                      float epsilon, bool relu, const Tensor& running_mean,
+                                      const Tensor& running_var, const Tensor& y) = 0;
   // Of BatchNormTrain. With `relu`, y is the forward output and d_y is masked
   // in place.
   virtual absl::Status BatchNormBackward(const Tensor& x, const Tensor& gamma,
-                                         const Tensor& saved_mean,
-                                         const Tensor& saved_inv_std,
-                                         const Tensor& y, bool relu,
-                                         const Tensor& d_y, const Tensor& d_x,
-                                         const Tensor& d_gamma,
+                                         const Tensor& saved_mean, const Tensor& saved_inv_std,
+                                         const Tensor& y, bool relu, const Tensor& d_y,
+                                         const Tensor& d_x, const Tensor& d_gamma,
                                          const Tensor& d_beta) = 0;
   // y = x / max(|x|, 1e-5) by rows of [M, D] (Keras' l2_normalize with epsilon
   // 1e-10 on the square); norms [M] = max(|x|, 1e-5).
-  virtual absl::Status L2NormalizeRows(const Tensor& x, const Tensor& y,
-                                       const Tensor& norms) = 0;
+  virtual absl::Status L2NormalizeRows(const Tensor& x, const Tensor& y, const Tensor& norms) = 0;
   // d_x = (d_y - (d_y . y) y) / norm.
-  virtual absl::Status L2NormalizeRowsBackward(const Tensor& y,
-                                               const Tensor& norms,
-                                               const Tensor& d_y,
-                                               const Tensor& d_x) = 0;
+  virtual absl::Status L2NormalizeRowsBackward(const Tensor& y, const Tensor& norms,
+                                               const Tensor& d_y, const Tensor& d_x) = 0;
 
   // --- Matrices
   // -------------------------------------------------------------------------------
   // c [M, N] = alpha op(a) op(b) + beta c; op transposes when its flag says so.
-  virtual absl::Status MatMul(const Tensor& a, bool transpose_a,
-                              const Tensor& b, bool transpose_b, float alpha,
-                              float beta, const Tensor& c) = 0;
+  virtual absl::Status MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                              float alpha, float beta, const Tensor& c) = 0;
   // y = x + bias by rows [M, N]; in place allowed.
-  virtual absl::Status BiasAdd(const Tensor& x, const Tensor& bias,
-                               const Tensor& y) = 0;
+  virtual absl::Status BiasAdd(const Tensor& x, const Tensor& bias, const Tensor& y) = 0;
   // d_bias [N] = column sums of d_y [M, N].
-  virtual absl::Status BiasBackward(const Tensor& d_y,
-                                    const Tensor& d_bias) = 0;
+  virtual absl::Status BiasBackward(const Tensor& d_y, const Tensor& d_bias) = 0;
 
   // --- Loss
   // -----------------------------------------------------------------------------------
@@ -227,11 +207,9 @@ class Backend {
   // softmax(z)_y, d_cosines = grad_scale * d(sum_b loss_b)/d(cosines),
   // predicted int32 [B] = argmax of the cosines without margin, lowest slot on
   // ties.
-  virtual absl::Status MarginSoftmax(const MarginParams& params,
-                                     const Tensor& cosines, const Tensor& slots,
-                                     float grad_scale, const Tensor& losses,
-                                     const Tensor& d_cosines,
-                                     const Tensor& predicted) = 0;
+  virtual absl::Status MarginSoftmax(const MarginParams& params, const Tensor& cosines,
+                                     const Tensor& slots, float grad_scale, const Tensor& losses,
+                                     const Tensor& d_cosines, const Tensor& predicted) = 0;
   // The mean of x in double, blocks in order. Waits.
   virtual absl::StatusOr<double> Mean(const Tensor& x) = 0;
   // True when every element of every tensor is finite. Waits.
@@ -244,16 +222,12 @@ class Backend {
   virtual absl::Status SgdUpdate(const SgdParams& params,
                                  absl::Span<const ParamUpdate> updates) = 0;
   // rows, velocity, d_rows [K, D]; away int32 [K], >= 0. d_rows is scratch.
-  virtual absl::Status RowMomentumUpdate(const RowMomentumParams& params,
-                                         const Tensor& rows,
-                                         const Tensor& velocity,
-                                         const Tensor& away,
+  virtual absl::Status RowMomentumUpdate(const RowMomentumParams& params, const Tensor& rows,
+                                         const Tensor& velocity, const Tensor& away,
                                          const Tensor& d_rows) = 0;
   // accumulator [K].
-  virtual absl::Status RowAdagradUpdate(const RowAdagradParams& params,
-                                        const Tensor& rows,
-                                        const Tensor& accumulator,
-                                        const Tensor& d_rows) = 0;
+  virtual absl::Status RowAdagradUpdate(const RowAdagradParams& params, const Tensor& rows,
+                                        const Tensor& accumulator, const Tensor& d_rows) = 0;
 };
 
 }  // namespace protopage

@@ -86,10 +86,9 @@ absl::Status RunTrain(const std::string& text, absl::string_view source, const s
   RETURN_IF_ERROR(WithContext(ValidateConfig(&config), source));
   // Paths of a config are the user's too.
   config.data.data_dir = ResolveUserPath(config.data.data_dir);
-  for (std::string* path :
-       {&config.init_from, &config.data.paths.source_train, &config.data.paths.source_test,
-        &config.data.paths.target_train, &config.data.paths.target_test,
-        &config.data.paths.unseen}) {
+  for (std::string* path : {&config.init_from, &config.data.paths.source_train,
+                            &config.data.paths.source_test, &config.data.paths.target_train,
+                            &config.data.paths.target_test, &config.data.paths.unseen}) {
     *path = ResolveUserPath(*path);
   }
   TrainOptions options;
@@ -204,21 +203,21 @@ absl::Status ProtopageCommands::Embed() {
                    EmbeddingWriter::Create(fs, output_, session->net()->embedding_dim()));
   Embedder embedder = session->MakeEmbedder();
   int64_t done = 0;
-  RETURN_IF_ERROR(embedder.Run(
-      *source, AllRecords(*source),
-      [&](absl::Span<const int64_t> records, ConstRowMatrixRef features) {
-        std::vector<int64_t> labels;
-        std::vector<std::string> names;
-        for (const int64_t record : records) {
-          labels.push_back(source->Label(record));
-          names.push_back(source->RecordName(record));
-        }
-        done += static_cast<int64_t>(records.size());
-        if (StderrIsTerminal()) DrawProgress(absl::StrCat("embed ", done, "/", source->size()));
-        // Cosines are what prototypes are compared by, so embeddings are unit vectors.
-        const RowMatrixXf unit = features.rowwise().normalized();
-        return writer->Append(unit, labels, names);
-      }));
+  RETURN_IF_ERROR(embedder.Run(*source, AllRecords(*source),
+                               [&](absl::Span<const int64_t> records, ConstRowMatrixRef features) {
+                                 std::vector<int64_t> labels;
+                                 std::vector<std::string> names;
+                                 for (const int64_t record : records) {
+                                   labels.push_back(source->Label(record));
+                                   names.push_back(source->RecordName(record));
+                                 }
+                                 done += static_cast<int64_t>(records.size());
+                                 if (StderrIsTerminal())
+                                   DrawProgress(absl::StrCat("embed ", done, "/", source->size()));
+                                 // Cosines are what prototypes are compared by, so embeddings are unit vectors.
+                                 const RowMatrixXf unit = features.rowwise().normalized();
+                                 return writer->Append(unit, labels, names);
+                               }));
   RETURN_IF_ERROR(writer->Finish());
   if (StderrIsTerminal()) DrawProgress("");
   LogInfo(absl::StrCat("wrote ", done, " embeddings of ", session->net()->embedding_dim(),
@@ -259,7 +258,8 @@ int RunJob(const Job& job, const std::vector<std::string>& arguments) {
     }
     if (!data_dir.empty()) {
       // First, so that the user's own --set wins.
-      flags.set.insert(flags.set.begin(), absl::StrCat("data.data_dir=", nlohmann::json(data_dir).dump()));
+      flags.set.insert(flags.set.begin(),
+                       absl::StrCat("data.data_dir=", nlohmann::json(data_dir).dump()));
     }
     return RunTrain(std::string(text), absl::StrCat("preset ", preset), job.name, flags,
                     [&](const TrainResult& result) {

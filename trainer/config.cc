@@ -14,9 +14,10 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
   v.Text("dtype", &dtype, {.help = "How rows are stored.", .choices = {"float32"}});
   v.Text("row_state", &row_state,
          {.help = "What the row optimizer keeps for each class.", .choices = {"momentum"}});
-  v.Integer("index_update_steps", &index_update_steps,
-            {.help = "The index learns of trained rows every so many steps, and when an epoch ends.",
-             .min = 1});
+  v.Integer(
+      "index_update_steps", &index_update_steps,
+      {.help = "The index learns of trained rows every so many steps, and when an epoch ends.",
+       .min = 1});
   v.Number("reencode_below", &reencode_below,
            {.help = "A row whose cosine to its copy in the index is below this is copied anew.",
             .min = -1,
@@ -24,8 +25,9 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
 }
 
 void StageConfig::Fields(ConfigVisitor& v) {
-  v.Text("name", &name,
-         {.help = "What the stage does.", .choices = {"source", "imprint", "dominant", "evaluate"}});
+  v.Text(
+      "name", &name,
+      {.help = "What the stage does.", .choices = {"source", "imprint", "dominant", "evaluate"}});
   v.Text("split", &split,
          {.help = "The images: source_train, target_train, target_validation, ...; \"\" is the "
                   "stage's own."});
@@ -88,23 +90,22 @@ absl::Status ValidateConfig(TrainConfig* config) {
     StageConfig& stage = config->stages[i];
     const std::string path = absl::StrCat("stages[", i, "]");
     if (stage.trains() && (stage.epochs > 0) == (stage.steps > 0)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, " (", stage.name, "): found epochs ", stage.epochs, " and steps ", stage.steps,
-          ", expected one of them above 0"));
+      return absl::InvalidArgumentError(absl::StrCat(path, " (", stage.name, "): found epochs ",
+                                                     stage.epochs, " and steps ", stage.steps,
+                                                     ", expected one of them above 0"));
     }
     if (!stage.split.empty()) {
       RETURN_IF_ERROR(WithContext(ParseSplit(stage.split).status(), absl::StrCat(path, ".split")));
     }
     if (stage.name == "dominant" && stage.rows.name != config->prototypes.row_state) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ".rows.name: found \"", stage.rows.name,
-                       "\", expected the prototypes.row_state \"", config->prototypes.row_state,
-                       "\""));
+      return absl::InvalidArgumentError(absl::StrCat(path, ".rows.name: found \"", stage.rows.name,
+                                                     "\", expected the prototypes.row_state \"",
+                                                     config->prototypes.row_state, "\""));
     }
     if (stage.name != "evaluate") has_classifier = true;
     if (stage.name == "evaluate" && !has_classifier) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": there is nothing to evaluate before a stage that trains or imprints"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": there is nothing to evaluate before a stage that trains or imprints"));
     }
   }
   return absl::OkStatus();

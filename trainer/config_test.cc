@@ -1,8 +1,8 @@
 #include "trainer/config.h"
 
-#include <string>
-
 #include <gtest/gtest.h>
+
+#include <string>
 
 #include "base/config_fields.h"
 #include "base/status_matchers.h"

@@ -10,7 +10,8 @@ namespace protopage {
 absl::StatusOr<std::unique_ptr<DenseHead>> DenseHead::Create(int64_t num_classes, int64_t dim,
                                                              uint64_t seed, Backend* backend) {
   RowMatrixXf rows(num_classes, dim);
-  const float deviation = static_cast<float>(std::sqrt(2.0 / static_cast<double>(dim + num_classes)));
+  const float deviation =
+      static_cast<float>(std::sqrt(2.0 / static_cast<double>(dim + num_classes)));
   for (int64_t c = 0; c < num_classes; ++c) {
     RandomStream random(seed, RandomPurpose::kPrototypeInit, c);
     for (int64_t d = 0; d < dim; ++d) rows(c, d) = deviation * random.Normal();

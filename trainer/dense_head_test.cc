@@ -1,8 +1,8 @@
 #include "trainer/dense_head.h"
 
-#include <cmath>
-
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 #include "base/status_matchers.h"
 #include "base/thread_pool.h"

@@ -49,8 +49,8 @@ class DominantTrainer : public StageTrainer {
     const int64_t slots = planner_->active_classes();
     const int64_t dim = set_->store().dim();
     ASSIGN_OR_RETURN(rows_, backend->Allocate(DType::kFloat32, {slots, dim}));
-    ASSIGN_OR_RETURN(state_, backend->Allocate(DType::kFloat32,
-                                               {slots, row_optimizer_->StateFloats(dim)}));
+    ASSIGN_OR_RETURN(state_,
+                     backend->Allocate(DType::kFloat32, {slots, row_optimizer_->StateFloats(dim)}));
     return absl::OkStatus();
   }
 
@@ -155,7 +155,7 @@ class DominantTrainer : public StageTrainer {
   std::unique_ptr<NetStep> step_;
   std::unique_ptr<RowOptimizer> row_optimizer_;
   StepRows step_rows_;
-  Tensor rows_, state_;  // [K, D], [K, state floats], on the device.
+  Tensor rows_, state_;    // [K, D], [K, state floats], on the device.
   int64_t submitted_ = 0;  // Run steps below this are with the loader.
   double wait_rows_seconds_ = 0;
 };
@@ -174,10 +174,10 @@ absl::StatusOr<std::unique_ptr<StageTrainer>> NewDominantTrainer(Session* sessio
   ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, session->Open(split));
   if (session->prototypes() == nullptr) {
     // No imprinting before: the rows start at random.
-    ASSIGN_OR_RETURN(auto set,
-                     PrototypeSet::Create(directory, source->num_classes(),
-                                          session->net()->embedding_dim(),
-                                          session->prototype_options(), &session->pool()));
+    ASSIGN_OR_RETURN(
+        auto set,
+        PrototypeSet::Create(directory, source->num_classes(), session->net()->embedding_dim(),
+                             session->prototype_options(), &session->pool()));
     session->set_prototypes(std::move(set));
   }
   if (session->prototypes()->store().num_classes() != source->num_classes()) {

@@ -51,16 +51,16 @@ absl::StatusOr<EmbeddedImages> Embedder::RunAll(const ImageSource& source,
   EmbeddedImages all;
   all.features.resize(records.size(), net_->embedding_dim());
   int64_t row = 0;
-  RETURN_IF_ERROR(Run(source, records,
-                      [&](absl::Span<const int64_t> piece, ConstRowMatrixRef features) {
-                        all.features.middleRows(row, features.rows()) = features;
-                        row += features.rows();
-                        for (const int64_t record : piece) {
-                          all.labels.push_back(source.Label(record));
-                          all.domains.push_back(source.Domain(record));
-                        }
-                        return absl::OkStatus();
-                      }));
+  RETURN_IF_ERROR(
+      Run(source, records, [&](absl::Span<const int64_t> piece, ConstRowMatrixRef features) {
+        all.features.middleRows(row, features.rows()) = features;
+        row += features.rows();
+        for (const int64_t record : piece) {
+          all.labels.push_back(source.Label(record));
+          all.domains.push_back(source.Domain(record));
+        }
+        return absl::OkStatus();
+      }));
   return all;
 }
 

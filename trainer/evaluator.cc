@@ -21,10 +21,10 @@ absl::StatusOr<ClosedSetResult> ClosedSet(Session& session, const ImageSource& s
   for (size_t i = 0; by_domain && i < source.domain_names().size(); ++i) {
     report.domain_names[static_cast<int32_t>(i)] = source.domain_names()[i];
   }
-  return EvaluateClosedSet(images.features, images.labels,
-                           by_domain ? absl::MakeConstSpan(images.domains)
-                                     : absl::Span<const int32_t>(),
-                           prototypes, {}, session.pool());
+  return EvaluateClosedSet(
+      images.features, images.labels,
+      by_domain ? absl::MakeConstSpan(images.domains) : absl::Span<const int32_t>(), prototypes, {},
+      session.pool());
 }
 
 // Splits the records of `source`: the first id image of each class, and all spots.

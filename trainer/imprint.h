@@ -26,8 +26,8 @@ struct ImprintOptions {
 
 struct ImprintStats {
   int64_t images = 0;
-  int64_t classes = 0;     // Imprinted.
-  int64_t imageless = 0;   // Classes without an image (or with features of zero): their rows stay.
+  int64_t classes = 0;    // Imprinted.
+  int64_t imageless = 0;  // Classes without an image (or with features of zero): their rows stay.
 };
 
 // Errors: InvalidArgument (the source has more classes than the store), those of the source, the

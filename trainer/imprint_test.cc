@@ -1,12 +1,11 @@
 #include "trainer/imprint.h"
 
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_matchers.h"

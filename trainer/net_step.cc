@@ -47,9 +47,9 @@ absl::StatusOr<NetStep::Result> NetStep::ForwardBackward(const Tensor& rows,
   Net* net = session_->net();
   ASSIGN_OR_RETURN(ImageBatch batch, loader_->Next());
   const ImageShape& shape = net->image();
-  ASSIGN_OR_RETURN(const Tensor images,
-                   images_.Get(backend, DType::kUint8,
-                               {batch.size, shape.height, shape.width, shape.channels}));
+  ASSIGN_OR_RETURN(
+      const Tensor images,
+      images_.Get(backend, DType::kUint8, {batch.size, shape.height, shape.width, shape.channels}));
   RETURN_IF_ERROR(backend->CopyToDevice(batch.pixels.data(), images));
   loader_->Recycle(std::move(batch));
 

@@ -24,8 +24,7 @@ namespace protopage {
 class NetStep {
  public:
   // `extra` parameters are updated with the net's. Makes the loader of `source`, which must outlive it.
-  static absl::StatusOr<std::unique_ptr<NetStep>> Create(Session* session,
-                                                         const StageConfig& stage,
+  static absl::StatusOr<std::unique_ptr<NetStep>> Create(Session* session, const StageConfig& stage,
                                                          const ImageSource* source,
                                                          std::vector<Parameter*> extra);
 

@@ -68,8 +68,8 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
 }
 
 absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(
-    const std::string& directory, const std::string& checkpoint,
-    const PrototypeSetOptions& options, ThreadPool* pool) {
+    const std::string& directory, const std::string& checkpoint, const PrototypeSetOptions& options,
+    ThreadPool* pool) {
   std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, options, pool));
   FileSystem* fs = set->fs_;
   const std::string path = JoinPath(directory, kStoreFile);
@@ -79,8 +79,8 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(
   if (fs->Exists(JoinPath(checkpoint, kQueuesFile))) {
     RETURN_IF_ERROR(RestoreCopy(fs, JoinPath(checkpoint, kQueuesFile), set->QueuesPath()));
     ASSIGN_OR_RETURN(set->queues_, ClassQueues::Open(set->QueuesPath(), set->QueuesOptions()));
-    ASSIGN_OR_RETURN(set->index_, ClassIndex::Load(fs, JoinPath(checkpoint, kIndexFile),
-                                                   set->IndexOptions()));
+    ASSIGN_OR_RETURN(set->index_,
+                     ClassIndex::Load(fs, JoinPath(checkpoint, kIndexFile), set->IndexOptions()));
     set->ConnectQueues();
   }
   return set;
@@ -110,8 +110,8 @@ absl::Status PrototypeSet::BeginStage() {
                                                return store_->ReadRange(first, rows);
                                              }));
   RETURN_IF_ERROR(RemoveIfThere(fs_, QueuesPath()));
-  ASSIGN_OR_RETURN(queues_, ClassQueues::Create(QueuesPath(), store_->num_classes(),
-                                                QueuesOptions()));
+  ASSIGN_OR_RETURN(queues_,
+                   ClassQueues::Create(QueuesPath(), store_->num_classes(), QueuesOptions()));
   ConnectQueues();
   return absl::OkStatus();
 }

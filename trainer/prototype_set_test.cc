@@ -1,12 +1,11 @@
 #include "trainer/prototype_set.h"
 
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_matchers.h"
@@ -52,7 +51,8 @@ TEST(PrototypeSetTest, TheIndexLearnsOfTrainedRowsAtFixedSteps) {
   ASSERT_OK(set->NoteTrained(1, {0}));  // The second step: time for an update.
   EXPECT_TRUE(set->unindexed().empty());
   // Queues are built now, from the moved row: 7 is the nearest to 0 and the other way round.
-  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants, set->dominants()->Dominants(2, {0, 7}));
+  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants,
+                       set->dominants()->Dominants(2, {0, 7}));
   ASSERT_EQ(dominants.size(), 6u);
   EXPECT_EQ(dominants[0], 7);
   EXPECT_EQ(dominants[3], 0);
@@ -63,8 +63,7 @@ TEST(PrototypeSetTest, ACheckpointBringsBackRowsQueuesAndIndex) {
   const std::string directory = NewDirectory("live"), folder = NewDirectory("checkpoint");
   std::vector<ClassId> expected;
   {
-    ASSERT_OK_AND_ASSIGN(const auto set,
-                         PrototypeSet::Create(directory, 40, 16, Options(), &pool));
+    ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::Create(directory, 40, 16, Options(), &pool));
     ASSERT_OK(set->BeginStage());
     ASSERT_OK(set->dominants()->Dominants(0, {1}));
     MoveOnto(*set, 7, 0);
@@ -75,8 +74,7 @@ TEST(PrototypeSetTest, ACheckpointBringsBackRowsQueuesAndIndex) {
     ASSERT_OK(set->UpdateIndex());
     ASSERT_OK(set->Flush());
   }
-  ASSERT_OK_AND_ASSIGN(const auto set,
-                       PrototypeSet::Restore(directory, folder, Options(), &pool));
+  ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::Restore(directory, folder, Options(), &pool));
   set->set_unindexed({0, 7});
   RowMatrixXf rows(2, 16);
   ASSERT_OK(set->store().Gather({0, 7}, rows));

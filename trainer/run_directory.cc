@@ -33,9 +33,8 @@ absl::StatusOr<RunDirectory> RunDirectory::Create(FileSystem* fs, const std::str
   if (fs->IsDirectory(path)) {
     ASSIGN_OR_RETURN(const std::vector<std::string> names, fs->List(path));
     if (!names.empty()) {
-      return absl::AlreadyExistsError(
-          absl::StrCat(path, " is not empty and holds no run (no ", kConfig,
-                       "); give another --out"));
+      return absl::AlreadyExistsError(absl::StrCat(path, " is not empty and holds no run (no ",
+                                                   kConfig, "); give another --out"));
     }
   }
   RETURN_IF_ERROR(fs->CreateDirectories(run.File(kCheckpoints)));

@@ -14,10 +14,9 @@
 #define PROTOPAGE_TRAINER_RUN_DIRECTORY_H_
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"

@@ -1,11 +1,10 @@
 #include "trainer/run_directory.h"
 
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_matchers.h"
@@ -35,8 +34,7 @@ TEST(RunDirectoryTest, AFolderOfSomebodyElseIsLeftAlone) {
   ASSERT_OK(WriteFileAtomically(fs, JoinPath(path, "thesis.tex"), "x"));
   EXPECT_THAT(RunDirectory::Create(fs, path, {}),
               StatusIs(absl::StatusCode::kAlreadyExists, "not empty"));
-  EXPECT_THAT(RunDirectory::Open(fs, path),
-              StatusIs(absl::StatusCode::kNotFound, "holds no run"));
+  EXPECT_THAT(RunDirectory::Open(fs, path), StatusIs(absl::StatusCode::kNotFound, "holds no run"));
 }
 
 TEST(RunDirectoryTest, OnlyCompleteCheckpointsCountAndOldOnesGo) {

@@ -42,8 +42,7 @@ absl::Status Session::SetDropout(double dropout) {
                    Net::Create(options, net_->image(), config_.seed, backend_.get()));
   PROTOPAGE_CHECK(net->parameters().size() == net_->parameters().size());
   for (size_t i = 0; i < net->parameters().size(); ++i) {
-    RETURN_IF_ERROR(
-        backend_->Copy(net_->parameters()[i]->value, net->parameters()[i]->value));
+    RETURN_IF_ERROR(backend_->Copy(net_->parameters()[i]->value, net->parameters()[i]->value));
   }
   net_ = std::move(net);
   return absl::OkStatus();

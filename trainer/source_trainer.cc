@@ -30,13 +30,13 @@ class SourceTrainer : public StageTrainer {
                        ", expected at most the number of images: ", source_->Description()));
     }
     if (!resumed) {
-      ASSIGN_OR_RETURN(auto head, DenseHead::Create(source_->num_classes(),
-                                                    session_->net()->embedding_dim(),
-                                                    session_->config().seed, session_->backend()));
+      ASSIGN_OR_RETURN(auto head,
+                       DenseHead::Create(source_->num_classes(), session_->net()->embedding_dim(),
+                                         session_->config().seed, session_->backend()));
       session_->set_head(std::move(head));
     }
-    ASSIGN_OR_RETURN(step_, NetStep::Create(session_, stage_, source_.get(),
-                                            {session_->head()->parameter()}));
+    ASSIGN_OR_RETURN(
+        step_, NetStep::Create(session_, stage_, source_.get(), {session_->head()->parameter()}));
     return absl::OkStatus();
   }
 
@@ -111,8 +111,7 @@ absl::StatusOr<std::unique_ptr<StageTrainer>> NewSourceTrainer(Session* session,
     ASSIGN_OR_RETURN(split, ParseSplit(stage.split));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, session->Open(split));
-  auto trainer =
-      std::make_unique<SourceTrainer>(session, stage, first_run_step, std::move(source));
+  auto trainer = std::make_unique<SourceTrainer>(session, stage, first_run_step, std::move(source));
   RETURN_IF_ERROR(trainer->Init(resumed));
   return trainer;
 }

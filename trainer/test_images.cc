@@ -26,8 +26,8 @@ void AppendImage(int label, uint64_t image, std::string* out) {
 }
 
 // One file: for each of `images` and each class a record with the class as its last label byte.
-absl::Status WriteBin(const std::string& path, int num_classes, int label_bytes, int64_t first_image,
-                      int64_t images) {
+absl::Status WriteBin(const std::string& path, int num_classes, int label_bytes,
+                      int64_t first_image, int64_t images) {
   std::string content;
   for (int64_t image = first_image; image < first_image + images; ++image) {
     for (int label = 0; label < num_classes; ++label) {

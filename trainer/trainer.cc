@@ -137,9 +137,8 @@ absl::Status Run::OpenDirectory() {
   TrainConfig old_config;
   RETURN_IF_ERROR(
       WithContext(ReadConfig(old_json, "", old_config), directory_->File("config.json")));
-  const std::vector<std::string> changed =
-      UnsafeDifferences([&](ConfigVisitor& v) { old_config.Fields(v); },
-                        [&](ConfigVisitor& v) { config.Fields(v); });
+  const std::vector<std::string> changed = UnsafeDifferences(
+      [&](ConfigVisitor& v) { old_config.Fields(v); }, [&](ConfigVisitor& v) { config.Fields(v); });
   if (!changed.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--resume: the config differs from that of ", options_.directory, " in ",
@@ -151,7 +150,8 @@ absl::Status Run::OpenDirectory() {
 absl::Status Run::RestoreCheckpoint() {
   const absl::StatusOr<std::string> folder = directory_->LatestCheckpoint();
   if (absl::IsNotFound(folder.status())) {
-    LogInfo(absl::StrCat(options_.directory, " has no checkpoint yet: starting from the beginning"));
+    LogInfo(
+        absl::StrCat(options_.directory, " has no checkpoint yet: starting from the beginning"));
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(folder.status());
@@ -186,8 +186,7 @@ absl::Status Run::RestoreCheckpoint() {
   resumed_model_ = JoinPath(*folder, kModelFile);
   // In the middle of a stage the file holds more than the session; the stage loads it then.
   if (position_.stage_step == 0) {
-    RETURN_IF_ERROR(
-        LoadCheckpoint(fs_, resumed_model_, session_->Sections(), session_->backend()));
+    RETURN_IF_ERROR(LoadCheckpoint(fs_, resumed_model_, session_->Sections(), session_->backend()));
   }
   LogInfo(absl::StrCat("going on from ", *folder, ", step ", position_.run_step));
   return absl::OkStatus();
@@ -212,9 +211,9 @@ absl::Status Run::MakeObservers() {
   const std::string metrics_path = directory_->File(kMetricsFile);
   const bool going_on = !resumed_model_.empty();
   if (going_on) {
-    ASSIGN_OR_RETURN(auto metrics, MetricsWriter::Resume(fs_, metrics_path,
-                                                         static_cast<int>(position_.stage),
-                                                         position_.run_step));
+    ASSIGN_OR_RETURN(auto metrics,
+                     MetricsWriter::Resume(fs_, metrics_path, static_cast<int>(position_.stage),
+                                           position_.run_step));
     observers_.Add(std::move(metrics));
   } else {
     ASSIGN_OR_RETURN(auto metrics, MetricsWriter::Create(fs_, metrics_path));
@@ -244,8 +243,8 @@ absl::StatusOr<TrainResult> Run::Go() {
     position_.stage_step = 0;
     RETURN_IF_ERROR(Save(nullptr, nullptr, Means()));
     if (stop_requested && position_.stage < num_stages) {
-      return absl::CancelledError(absl::StrCat("interrupted; saved in ", options_.directory,
-                                               ", --resume goes on"));
+      return absl::CancelledError(
+          absl::StrCat("interrupted; saved in ", options_.directory, ", --resume goes on"));
     }
   }
   if (session_->prototypes() != nullptr) RETURN_IF_ERROR(session_->prototypes()->Flush());
@@ -279,12 +278,11 @@ absl::Status Run::RunStage() {
 absl::Status Run::RunTraining() {
   const bool resumed = position_.stage_step > 0;
   const int64_t first_run_step = position_.run_step - position_.stage_step;
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<StageTrainer> trainer,
-      stage().name == "source"
-          ? NewSourceTrainer(session_.get(), stage(), first_run_step, resumed)
-          : NewDominantTrainer(session_.get(), stage(), first_run_step, options_.directory,
-                               resumed));
+  ASSIGN_OR_RETURN(const std::unique_ptr<StageTrainer> trainer,
+                   stage().name == "source"
+                       ? NewSourceTrainer(session_.get(), stage(), first_run_step, resumed)
+                       : NewDominantTrainer(session_.get(), stage(), first_run_step,
+                                            options_.directory, resumed));
   const int64_t epoch_steps = trainer->steps_per_epoch();
   const int64_t total = stage().steps > 0
                             ? stage().steps
@@ -324,10 +322,10 @@ absl::Status Run::RunTraining() {
     if (outcome.skipped) {
       ++position_.skipped_steps;
       if (++bad_steps >= config_.max_bad_steps) {
-        return absl::AbortedError(absl::StrCat(
-            "loss or gradients were not finite in ", bad_steps, " steps in a row, the last of them ",
-            position_.run_step, " (loss ", outcome.loss,
-            "); lower stages.optimizer.learning_rate and start again"));
+        return absl::AbortedError(
+            absl::StrCat("loss or gradients were not finite in ", bad_steps,
+                         " steps in a row, the last of them ", position_.run_step, " (loss ",
+                         outcome.loss, "); lower stages.optimizer.learning_rate and start again"));
       }
     } else {
       bad_steps = 0;
@@ -486,8 +484,7 @@ absl::Status Run::Save(StageTrainer* trainer, Schedule* schedule, const Means& e
     state["epoch_accuracy_sum"] = epoch.accuracy;
     state["epoch_steps"] = epoch.steps;
   }
-  RETURN_IF_ERROR(
-      SaveCheckpoint(fs_, JoinPath(folder, kModelFile), sections, session_->backend()));
+  RETURN_IF_ERROR(SaveCheckpoint(fs_, JoinPath(folder, kModelFile), sections, session_->backend()));
   if (session_->prototypes() != nullptr) {
     state["unindexed"] = session_->prototypes()->unindexed();
     RETURN_IF_ERROR(session_->prototypes()->SaveCheckpoint(folder));
@@ -531,8 +528,8 @@ absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::stri
                                                   config.seed, session->backend()));
     session->set_head(std::move(head));
   }
-  RETURN_IF_ERROR(LoadCheckpoint(fs, JoinPath(folder, kModelFile), session->Sections(),
-                                 session->backend()));
+  RETURN_IF_ERROR(
+      LoadCheckpoint(fs, JoinPath(folder, kModelFile), session->Sections(), session->backend()));
   if (state.value("prototypes", false)) {
     ASSIGN_OR_RETURN(auto prototypes, PrototypeSet::OpenReadOnly(
                                           folder, session->prototype_options(), &session->pool()));

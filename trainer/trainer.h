@@ -8,10 +8,9 @@
 #define PROTOPAGE_TRAINER_TRAINER_H_
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "absl/status/statusor.h"
 #include "base/file.h"
@@ -25,7 +24,7 @@ namespace protopage {
 struct TrainOptions {
   std::string directory;
   bool resume = false;
-  std::string title = "protopage";  // Of report.html.
+  std::string title = "protopage";    // Of report.html.
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
 };
 

@@ -1,5 +1,6 @@
 #include "trainer/trainer.h"
 
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -8,8 +9,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_matchers.h"
@@ -85,8 +84,8 @@ class TrainerTest : public testing::Test {
     EXPECT_OK(session);
     for (const Parameter* parameter : (*session)->net()->parameters()) {
       model.parameters.emplace_back(parameter->value.num_elements());
-      EXPECT_OK((*session)->backend()->CopyToHost(parameter->value,
-                                                  model.parameters.back().data()));
+      EXPECT_OK(
+          (*session)->backend()->CopyToHost(parameter->value, model.parameters.back().data()));
     }
     PrototypeStore& store = (*session)->prototypes()->store();
     model.prototypes.resize(store.num_classes(), store.dim());
@@ -162,8 +161,8 @@ TEST_F(TrainerTest, ResumeAfterAnInterruptGivesTheSameBits) {
 TEST_F(TrainerTest, ResumeFromAnEpochsCheckpoint) {
   ASSERT_OK(TrainIn("base", Config({"stages[4].steps=0", "stages[4].epochs=2"})));
   // The same run, thrown back to a checkpoint in the middle of the dominant stage.
-  ASSERT_OK(TrainIn("thrown_back", Config({"stages[4].steps=0", "stages[4].epochs=2",
-                                           "keep_checkpoints=10"})));
+  ASSERT_OK(TrainIn("thrown_back",
+                    Config({"stages[4].steps=0", "stages[4].epochs=2", "keep_checkpoints=10"})));
   FileSystem* fs = DefaultFileSystem();
   const std::string folder = JoinPath(RunPath("thrown_back"), "checkpoints");
   ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(folder));
@@ -178,8 +177,7 @@ TEST_F(TrainerTest, ResumeFromAnEpochsCheckpoint) {
 TEST_F(TrainerTest, ResumeRefusesAChangedConfig) {
   const TrainConfig config = Config({"stages[0].epochs=1"});
   ASSERT_OK(TrainIn("changed", config));
-  EXPECT_THAT(TrainIn("changed", config),
-              StatusIs(absl::StatusCode::kAlreadyExists, "--resume"));
+  EXPECT_THAT(TrainIn("changed", config), StatusIs(absl::StatusCode::kAlreadyExists, "--resume"));
   EXPECT_THAT(TrainIn("changed", Config({"stages[0].epochs=2", "seed=5"}), true),
               StatusIs(absl::StatusCode::kInvalidArgument, "seed, stages[0].epochs"));
   EXPECT_THAT(TrainIn("nowhere", config, true),

@@ -3,12 +3,12 @@
 //
 //   ./bazelw run -c opt //prototypes:prototype_store_benchmark -- [directory] [rounds]
 //
-// The cache has its default size. cached: the classes drawn (16384) fit into it. page cache: they do
-// not (131072, room for less than half), their file does; they lie at random among the 1M. Each round is 131072 / K steps and the write-back of
-// all that they changed, without the sync to the device, which is the disk's speed and not ours. The
-// kinds take turns; the table shows medians over the rounds, in milliseconds a step. The h5py loop
-// reads, then writes the rows (no momentum) one by one, as the Keras demo does; it is left out where
-// python3 has no h5py.
+// The cache has its default size. cached: the classes drawn (16384) fit into it. page cache: they
+// do not (131072, room for less than half), their file does; they lie at random among the 1M. Each
+// round is 262144 / K steps and the write-back of all that they changed, without the sync to the
+// device, which is the disk's speed and not ours. The kinds take turns; the table shows medians over
+// the rounds, in milliseconds a step. The h5py loop reads, then writes the rows (no momentum) one by
+// one, as the Keras demo does; it is left out where python3 has no h5py.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -17,7 +17,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
@@ -104,8 +103,8 @@ class NoSyncFileSystem : public FileSystem {
   FileSystem* const base_ = DefaultFileSystem();
 };
 
-// Steps in a round: as many rows for every K. A run flushes at checkpoints, which are no closer.
-int64_t Steps(int64_t k) { return 131072 / k; }
+// Steps in a round: as many rows for every K. 1024 of 256 rows are a short checkpoint interval.
+int64_t Steps(int64_t k) { return 262144 / k; }
 
 // Steps over a fixed set of classes.
 class StoreSteps {

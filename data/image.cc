@@ -72,34 +72,43 @@ void ResizeImage(const Image& in, int width, int height, Image* out) {
   const int channels = in.channels;
   const std::vector<Taps> horizontal = MakeTaps(in.width, width);
   const std::vector<Taps> vertical = MakeTaps(in.height, height);
-  // Rows first, kept at 16 bits (8.4 fixed point, as 4096 * 255 / 256 < 2^12).
-  std::vector<uint16_t> rows(int64_t{in.height} * width * channels);
-  for (int y = 0; y < in.height; ++y) {
-    const uint8_t* source = &in.pixels[int64_t{y} * in.width * channels];
-    uint16_t* target = &rows[int64_t{y} * width * channels];
+  out->Reset(width, height, channels);
+  // One output row at a time: input rows are summed in whole, which the compiler turns into
+  // vectors, and kept in 1/256 (at most 255 * 4096 / 16, 16 bits); then columns are.
+  const int in_stride = in.width * channels;
+  std::vector<int32_t> sums(in_stride);
+  for (int y = 0; y < height; ++y) {
+    const Taps& v = vertical[y];
+    std::fill(sums.begin(), sums.end(), 8);
+    for (size_t k = 0; k < v.weight.size(); ++k) {
+      const uint8_t* source = &in.pixels[int64_t{v.first + static_cast<int>(k)} * in_stride];
+      const int32_t weight = v.weight[k];
+      for (int x = 0; x < in_stride; ++x) sums[x] += weight * source[x];
+    }
+    for (int32_t& sum : sums) sum >>= 4;
+    uint8_t* target = &out->pixels[int64_t{y} * width * channels];
     for (int x = 0; x < width; ++x) {
-      const Taps& t = horizontal[x];
-      for (int c = 0; c < channels; ++c) {
-        int32_t sum = 0;
-        for (size_t k = 0; k < t.weight.size(); ++k) {
-          sum += t.weight[k] * source[(t.first + k) * channels + c];
+      const Taps& h = horizontal[x];
+      const int32_t* source = &sums[h.first * channels];
+      const int32_t* weight = h.weight.data();
+      const int count = static_cast<int>(h.weight.size());
+      // 65280 * 4096 + half fits in 28 bits.
+      if (channels == 3) {
+        int32_t r = 1 << 19, g = 1 << 19, b = 1 << 19;
+        for (int k = 0; k < count; ++k) {
+          r += weight[k] * source[3 * k];
+          g += weight[k] * source[3 * k + 1];
+          b += weight[k] * source[3 * k + 2];
         }
-        target[x * channels + c] = static_cast<uint16_t>((sum + 128) >> 8);
+        target[3 * x] = static_cast<uint8_t>(r >> 20);
+        target[3 * x + 1] = static_cast<uint8_t>(g >> 20);
+        target[3 * x + 2] = static_cast<uint8_t>(b >> 20);
+      } else {
+        int32_t sum = 1 << 19;
+        for (int k = 0; k < count; ++k) sum += weight[k] * source[k];
+        target[x] = static_cast<uint8_t>(sum >> 20);
       }
     }
-  }
-  out->Reset(width, height, channels);
-  const int stride = width * channels;
-  std::vector<int32_t> sums(stride);
-  for (int y = 0; y < height; ++y) {
-    const Taps& t = vertical[y];
-    std::fill(sums.begin(), sums.end(), 0);
-    for (size_t k = 0; k < t.weight.size(); ++k) {
-      const uint16_t* source = &rows[(t.first + k) * stride];
-      for (int x = 0; x < stride; ++x) sums[x] += t.weight[k] * source[x];
-    }
-    uint8_t* target = &out->pixels[int64_t{y} * stride];
-    for (int x = 0; x < stride; ++x) target[x] = static_cast<uint8_t>((sums[x] + 32768) >> 16);
   }
 }
 

@@ -1,4 +1,4 @@
-// TrainConfig: all that a run is, read from JSON; see docs/config.md and `protopage train --help`.
+// TrainConfig: all that a run is, read from JSON; see `protopage train --help`.
 //
 //   TrainConfig config;
 //   RETURN_IF_ERROR(ReadConfig(json, "", config));

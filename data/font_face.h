@@ -78,8 +78,8 @@ std::vector<std::vector<float>> FontSignatures(FontFace& face, const std::vector
 
 // How alike two fonts draw: the median correlation over the characters that both draw, given the
 // signatures of the same characters. Regional variants and re-issues of a design come out above
-// 0.9; a bold weight of a family (0.83) is not told from an independent design of one style (0.7 to
-// 0.86), so specs give weights one lineage by name. -1 when both draw fewer than 8.
+// 0.9; a bold weight of a family (0.83 to 0.92) is not always told from an independent design of one
+// style (0.7 to 0.88), so specs give weights one lineage by name. -1 when both draw fewer than 8.
 double FontCorrelation(const std::vector<std::vector<float>>& a,
                        const std::vector<std::vector<float>>& b);
 // At or above this two fonts are one lineage.

@@ -18,7 +18,9 @@ void GlyphConfig::Fields(ConfigVisitor& v) {
   v.Integer("test_spots", &test_spots,
             {.help = "evaluation spots a class, of held-out fonts", .min = 1, .max = 10000});
   v.Number("distortion", &distortion,
-           {.help = "strength of the distortions that make a spot", .min = 0, .max = 3});
+           {.help = "strength of the distortions that make a spot: 0 none, 1 hard to read",
+            .min = 0,
+            .max = 3});
   v.Text("font_dir", &font_dir, {.help = "folder below which the fonts lie"});
   v.Text("id_font", &id_font, {.help = "the id domain's font, as lineage=path[@face]"});
   v.TextList("train_fonts", &train_fonts, {.help = "fonts of training spots"});

@@ -12,13 +12,13 @@ namespace protopage {
 
 struct GlyphConfig {
   int64_t seed = 1;
-  int64_t source_classes = 500;
-  int64_t source_samples = 24;  // Training images a source class, its id image among them.
+  int64_t source_classes = 1000;
+  int64_t source_samples = 12;  // Training images a source class, its id image among them.
   int64_t target_classes = 4000;
   int64_t target_spots = 4;  // Training spots a target class, beside one id image.
   int64_t unseen_classes = 1000;
   int64_t test_spots = 2;   // Evaluation spots a class, for every set of classes.
-  double distortion = 1.0;  // Strength of what makes a spot, 0 = none.
+  double distortion = 0.5;  // Strength of what makes a spot, 0 = none.
   // Fonts as lineage=path[@face], paths below font_dir. Fonts of one lineage (weights of a family,
   // derived designs) are on one side of the line between training and held out.
   std::string font_dir = "/usr/share/fonts";

@@ -34,7 +34,7 @@ ABSL_FLAG(std::string, output, "glyphs.png", "PNG to write");
 ABSL_FLAG(int, rows, 24, "classes to show");
 ABSL_FLAG(int, columns, 16, "images a class to show, at most");
 ABSL_FLAG(int, zoom, 2, "side of a pixel of the images, in pixels of the sheet");
-ABSL_FLAG(double, distortion, 1.0, "data.glyphs.distortion");
+ABSL_FLAG(double, distortion, -1, "data.glyphs.distortion; below 0: the default");
 ABSL_FLAG(int, image_size, 32, "data.image_size");
 ABSL_FLAG(bool, fonts, true, "print the table of fonts");
 
@@ -108,7 +108,9 @@ absl::Status PrintFonts(const GlyphConfig& config) {
 absl::Status Run() {
   DataConfig config;
   config.image_size = absl::GetFlag(FLAGS_image_size);
-  config.glyphs.distortion = absl::GetFlag(FLAGS_distortion);
+  if (absl::GetFlag(FLAGS_distortion) >= 0) {
+    config.glyphs.distortion = absl::GetFlag(FLAGS_distortion);
+  }
   ASSIGN_OR_RETURN(const Split split, ParseSplit(absl::GetFlag(FLAGS_split)));
   OpenOptions options;
   options.progress = [](absl::string_view what, int64_t done, int64_t total) {

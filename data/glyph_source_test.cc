@@ -192,7 +192,7 @@ TEST_F(GlyphSourceTest, EverySettingHasItsOwnCacheFile) {
   config.seed = 7;
   add(config, 24);
   config = config_;
-  config.distortion = 0.5;
+  config.distortion = 0.25;
   add(config, 24);
   config = config_;
   ++config.test_spots;

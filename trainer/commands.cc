@@ -63,7 +63,9 @@ std::vector<CommandFlag> TrainFlags::Flags() {
 }
 
 std::string FormatTrainResult(const TrainResult& result) {
-  return FormatComparison(result.reports);
+  if (result.reports.empty()) return "";
+  // Side by side, then the last with its intervals and the numbers of images and pairs.
+  return absl::StrCat(FormatComparison(result.reports), "\n", FormatReport(result.reports.back()));
 }
 
 std::string VersionText() {

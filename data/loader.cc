@@ -1,7 +1,6 @@
 #include "data/loader.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -9,6 +8,7 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "base/status_macros.h"
+#include "base/stopwatch.h"
 
 namespace protopage {
 namespace {
@@ -100,10 +100,9 @@ absl::StatusOr<ImageBatch> Loader::Next() {
     }
     job = jobs_.front();
     if (job->finished < job->size()) {
-      const auto start = std::chrono::steady_clock::now();
+      const Stopwatch waiting;
       done_.wait(lock, [&] { return job->finished == job->size(); });
-      seconds_waited_ +=
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      seconds_waited_ += waiting.Seconds();
     }
     // Another caller of Next() may have taken it meanwhile; that is a misuse
     // that cannot be served, as the order would be lost.

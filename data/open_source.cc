@@ -154,6 +154,11 @@ absl::StatusOr<Split> ParseSplit(absl::string_view name) {
       absl::StrCat("split \"", name, "\": allowed are ", absl::StrJoin(names, ", ")));
 }
 
+absl::StatusOr<Split> ParseSplitOr(absl::string_view name, Split fallback) {
+  if (name.empty()) return fallback;
+  return ParseSplit(name);
+}
+
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenSource(const DataConfig& config, Split split,
                                                         const OpenOptions& options) {
   if (!HasSplit(config, split)) {

@@ -44,6 +44,8 @@ enum class Split {
 const char* SplitName(Split split);  // "source_train"
 // Errors: InvalidArgument with the names allowed.
 absl::StatusOr<Split> ParseSplit(absl::string_view name);
+// The same, and `fallback` for an empty name.
+absl::StatusOr<Split> ParseSplitOr(absl::string_view name, Split fallback);
 
 // Called from the opening thread while a source is being made: "rendering
 // glyphs", 120, 4000.

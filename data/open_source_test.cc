@@ -55,6 +55,12 @@ TEST(SplitTest, NamesGoBothWays) {
     ASSERT_OK_AND_ASSIGN(const Split parsed, ParseSplit(SplitName(split)));
     EXPECT_EQ(parsed, split);
   }
+  ASSERT_OK_AND_ASSIGN(const Split none, ParseSplitOr("", Split::kUnseen));
+  EXPECT_EQ(none, Split::kUnseen);
+  ASSERT_OK_AND_ASSIGN(const Split named, ParseSplitOr("target_test", Split::kUnseen));
+  EXPECT_EQ(named, Split::kTargetTest);
+  EXPECT_THAT(ParseSplitOr("train", Split::kUnseen),
+              StatusIs(absl::StatusCode::kInvalidArgument, "train"));
   EXPECT_THAT(ParseSplit("train"),
               StatusIs(absl::StatusCode::kInvalidArgument, "split \"train\": allowed are source_"));
 }

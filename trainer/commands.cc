@@ -179,10 +179,8 @@ absl::Status ProtopageCommands::Train() {
 absl::Status ProtopageCommands::Eval() {
   ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
                    LoadRun(DefaultFileSystem(), run_, set_));
-  Split split = session->prototypes() != nullptr ? Split::kTargetTest : Split::kSourceTest;
-  if (!split_.empty()) {
-    ASSIGN_OR_RETURN(split, ParseSplit(split_));
-  }
+  const Split fallback = session->prototypes() != nullptr ? Split::kTargetTest : Split::kSourceTest;
+  ASSIGN_OR_RETURN(const Split split, ParseSplitOr(split_, fallback));
   const bool source = split == Split::kSourceTrain || split == Split::kSourceValidation ||
                       split == Split::kSourceTest;
   ASSIGN_OR_RETURN(const EvalReport report,
@@ -205,6 +203,7 @@ absl::Status ProtopageCommands::Embed() {
                    EmbeddingWriter::Create(fs, output_, session->net()->embedding_dim()));
   Embedder embedder = session->MakeEmbedder();
   int64_t done = 0;
+  // Cosines are what prototypes are compared by, so embeddings are unit vectors.
   RETURN_IF_ERROR(embedder.Run(*source, AllRecords(*source),
                                [&](absl::Span<const int64_t> records, ConstRowMatrixRef features) {
                                  std::vector<int64_t> labels;
@@ -216,7 +215,6 @@ absl::Status ProtopageCommands::Embed() {
                                  done += static_cast<int64_t>(records.size());
                                  if (StderrIsTerminal())
                                    DrawProgress(absl::StrCat("embed ", done, "/", source->size()));
-                                 // Cosines are what prototypes are compared by, so embeddings are unit vectors.
                                  const RowMatrixXf unit = features.rowwise().normalized();
                                  return writer->Append(unit, labels, names);
                                }));

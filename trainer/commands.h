@@ -28,8 +28,7 @@ struct TrainFlags {
   std::vector<CommandFlag> Flags();
 };
 
-// Reads a config from `text` (`source` names it in errors) with the --set changes; with --resume and
-// no text, that of the run itself. Trains in flags.out, or in the first free of runs/NAME-1, ...
+// Reads a config from `text` (`source` names it in errors) with the --set changes. Trains in flags.out, or in the first free of runs/NAME-1, ...
 // (with --resume, flags.out is required), and prints the results to stdout by `print`, or as
 // JSON with --json.
 absl::Status RunTrain(const std::string& text, absl::string_view source, const std::string& name,

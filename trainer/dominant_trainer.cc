@@ -1,11 +1,11 @@
 // The dominant stage: each step trains the net and the prototypes of the K classes that the planner
 // picked, paged in from the store and written back to it.
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/stopwatch.h"
 #include "data/class_images.h"
 #include "data/open_source.h"
 #include "model/row_optimizer.h"
@@ -15,10 +15,6 @@
 
 namespace protopage {
 namespace {
-
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 class DominantTrainer : public StageTrainer {
  public:
@@ -73,9 +69,9 @@ class DominantTrainer : public StageTrainer {
 
     Backend* backend = session_->backend();
     PrototypeStore& store = set_->store();
-    const auto gather_start = std::chrono::steady_clock::now();
+    const Stopwatch gathering;
     RETURN_IF_ERROR(store.GatherStep(plan.classes, &step_rows_));
-    wait_rows_seconds_ += SecondsSince(gather_start);
+    wait_rows_seconds_ += gathering.Seconds();
     RETURN_IF_ERROR(backend->CopyToDevice(step_rows_.rows.data(), rows_));
     RETURN_IF_ERROR(backend->CopyToDevice(step_rows_.momentum.data(), state_));
 
@@ -95,9 +91,9 @@ class DominantTrainer : public StageTrainer {
                                            result.loss.d_rows));
     RETURN_IF_ERROR(backend->CopyToHost(rows_, step_rows_.rows.data()));
     RETURN_IF_ERROR(backend->CopyToHost(state_, step_rows_.momentum.data()));
-    const auto scatter_start = std::chrono::steady_clock::now();
+    const Stopwatch scattering;
     RETURN_IF_ERROR(store.ScatterStep(plan.classes, step_rows_, position.run_step));
-    wait_rows_seconds_ += SecondsSince(scatter_start);
+    wait_rows_seconds_ += scattering.Seconds();
     RETURN_IF_ERROR(set_->NoteTrained(position.stage_step, plan.classes));
     RETURN_IF_ERROR(planner_->Apply(position.run_step, result.loss.predicted_slots));
     return StepOutcome{result.loss.loss, result.loss.accuracy, false};
@@ -167,10 +163,7 @@ absl::StatusOr<std::unique_ptr<StageTrainer>> NewDominantTrainer(Session* sessio
                                                                  int64_t first_run_step,
                                                                  const std::string& directory,
                                                                  bool resumed) {
-  Split split = Split::kTargetTrain;
-  if (!stage.split.empty()) {
-    ASSIGN_OR_RETURN(split, ParseSplit(stage.split));
-  }
+  ASSIGN_OR_RETURN(const Split split, ParseSplitOr(stage.split, Split::kTargetTrain));
   ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, session->Open(split));
   if (session->prototypes() == nullptr) {
     // No imprinting before: the rows start at random.

@@ -34,6 +34,12 @@ PrototypeSetOptions Session::prototype_options() const {
   return options;
 }
 
+absl::Status Session::MakeHead(int64_t num_classes) {
+  ASSIGN_OR_RETURN(
+      head_, DenseHead::Create(num_classes, net_->embedding_dim(), config_.seed, backend_.get()));
+  return absl::OkStatus();
+}
+
 absl::Status Session::SetDropout(double dropout) {
   if (net_->options().dropout == dropout) return absl::OkStatus();
   NetOptions options = net_->options();

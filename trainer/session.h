@@ -37,7 +37,8 @@ class Session {
   Net* net() { return net_.get(); }
   // Of the latest source stage; null before.
   DenseHead* head() { return head_.get(); }
-  void set_head(std::unique_ptr<DenseHead> head) { head_ = std::move(head); }
+  // Replaces the head by a new one, its rows at random.
+  absl::Status MakeHead(int64_t num_classes);
   // Null before the first imprint or dominant stage.
   PrototypeSet* prototypes() { return prototypes_.get(); }
   void set_prototypes(std::unique_ptr<PrototypeSet> set) { prototypes_ = std::move(set); }

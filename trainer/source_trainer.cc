@@ -29,12 +29,7 @@ class SourceTrainer : public StageTrainer {
           absl::StrCat("stages (source).batch_size: found ", stage_.batch_size,
                        ", expected at most the number of images: ", source_->Description()));
     }
-    if (!resumed) {
-      ASSIGN_OR_RETURN(auto head,
-                       DenseHead::Create(source_->num_classes(), session_->net()->embedding_dim(),
-                                         session_->config().seed, session_->backend()));
-      session_->set_head(std::move(head));
-    }
+    if (!resumed) RETURN_IF_ERROR(session_->MakeHead(source_->num_classes()));
     ASSIGN_OR_RETURN(
         step_, NetStep::Create(session_, stage_, source_.get(), {session_->head()->parameter()}));
     return absl::OkStatus();
@@ -106,10 +101,7 @@ absl::StatusOr<std::unique_ptr<StageTrainer>> NewSourceTrainer(Session* session,
                                                                const StageConfig& stage,
                                                                int64_t first_run_step,
                                                                bool resumed) {
-  Split split = Split::kSourceTrain;
-  if (!stage.split.empty()) {
-    ASSIGN_OR_RETURN(split, ParseSplit(stage.split));
-  }
+  ASSIGN_OR_RETURN(const Split split, ParseSplitOr(stage.split, Split::kSourceTrain));
   ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, session->Open(split));
   auto trainer = std::make_unique<SourceTrainer>(session, stage, first_run_step, std::move(source));
   RETURN_IF_ERROR(trainer->Init(resumed));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <memory>
@@ -12,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "base/logging.h"
 #include "base/status_macros.h"
+#include "base/stopwatch.h"
 #include "trainer/evaluator.h"
 #include "trainer/imprint.h"
 #include "trainer/metrics_writer.h"
@@ -51,16 +51,6 @@ class StopSignals {
  private:
   void (*old_interrupt_)(int);
   void (*old_terminate_)(int);
-};
-
-class Stopwatch {
- public:
-  double Seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 // Where a run stands between two steps.
@@ -107,6 +97,8 @@ class Run {
   absl::Status RunImprint();
   absl::Status RunEvaluate();
   absl::Status Save(StageTrainer* trainer, Schedule* schedule, const Means& epoch);
+  // All that a checkpoint's model file holds; in the middle of a stage, with the stage's own.
+  std::vector<CheckpointSection> Sections(StageTrainer* trainer, Schedule* schedule);
   StageReport MakeStageReport() const;
   std::string EvaluationName() const;
 
@@ -167,11 +159,7 @@ absl::Status Run::RestoreCheckpoint() {
       result_.reports.push_back(std::move(evaluation));
     }
     const int64_t head_classes = state.at("head_classes").get<int64_t>();
-    if (head_classes > 0) {
-      ASSIGN_OR_RETURN(auto head, DenseHead::Create(head_classes, session_->net()->embedding_dim(),
-                                                    config_.seed, session_->backend()));
-      session_->set_head(std::move(head));
-    }
+    if (head_classes > 0) RETURN_IF_ERROR(session_->MakeHead(head_classes));
     if (state.at("prototypes").get<bool>()) {
       ASSIGN_OR_RETURN(auto set,
                        PrototypeSet::Restore(options_.directory, *folder,
@@ -251,6 +239,15 @@ absl::StatusOr<TrainResult> Run::Go() {
   return std::move(result_);
 }
 
+std::vector<CheckpointSection> Run::Sections(StageTrainer* trainer, Schedule* schedule) {
+  std::vector<CheckpointSection> sections = session_->Sections();
+  if (trainer != nullptr) {
+    for (CheckpointSection& section : trainer->Sections()) sections.push_back(std::move(section));
+    sections.push_back({"schedule", [schedule](StateVisitor& v) { schedule->State(v); }});
+  }
+  return sections;
+}
+
 StageReport Run::MakeStageReport() const {
   StageReport report;
   report.stage = stage().name;
@@ -291,10 +288,8 @@ absl::Status Run::RunTraining() {
                    Schedule::Create(stage().schedule, total));
   Means epoch_means;
   if (resumed) {
-    std::vector<CheckpointSection> sections = session_->Sections();
-    for (CheckpointSection& section : trainer->Sections()) sections.push_back(std::move(section));
-    sections.push_back({"schedule", [&](StateVisitor& v) { schedule->State(v); }});
-    RETURN_IF_ERROR(LoadCheckpoint(fs_, resumed_model_, sections, session_->backend()));
+    RETURN_IF_ERROR(LoadCheckpoint(fs_, resumed_model_, Sections(trainer.get(), schedule.get()),
+                                   session_->backend()));
     RETURN_IF_ERROR(trainer->RestoreState(resumed_state_.value("trainer", nlohmann::json())));
     epoch_means.loss = resumed_state_.value("epoch_loss_sum", 0.0);
     epoch_means.accuracy = resumed_state_.value("epoch_accuracy_sum", 0.0);
@@ -399,10 +394,7 @@ absl::Status Run::RunTraining() {
 }
 
 absl::Status Run::RunImprint() {
-  Split split = Split::kTargetTrain;
-  if (!stage().split.empty()) {
-    ASSIGN_OR_RETURN(split, ParseSplit(stage().split));
-  }
+  ASSIGN_OR_RETURN(const Split split, ParseSplitOr(stage().split, Split::kTargetTrain));
   ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> source, session_->Open(split));
   ImprintOptions options;
   if (!stage().domain.empty()) {
@@ -444,10 +436,8 @@ std::string Run::EvaluationName() const {
 absl::Status Run::RunEvaluate() {
   const std::string name = EvaluationName();
   const bool source = name == "source";
-  Split split = source ? Split::kSourceTest : Split::kTargetTest;
-  if (!stage().split.empty()) {
-    ASSIGN_OR_RETURN(split, ParseSplit(stage().split));
-  }
+  ASSIGN_OR_RETURN(const Split split,
+                   ParseSplitOr(stage().split, source ? Split::kSourceTest : Split::kTargetTest));
   ASSIGN_OR_RETURN(EvalReport evaluation, source ? EvaluateSource(*session_, split, name)
                                                  : EvaluateTarget(*session_, split, name));
   EvaluationReport report;
@@ -467,7 +457,6 @@ absl::Status Run::Save(StageTrainer* trainer, Schedule* schedule, const Means& e
   // Two positions may share a run_step (an evaluation trains nothing), so the folder's number is unique by both.
   const int64_t number = position_.run_step * 100 + position_.stage;
   ASSIGN_OR_RETURN(const std::string folder, directory_->BeginCheckpoint(number));
-  std::vector<CheckpointSection> sections = session_->Sections();
   nlohmann::ordered_json state;
   state["stage"] = position_.stage;
   state["stage_step"] = position_.stage_step;
@@ -477,14 +466,13 @@ absl::Status Run::Save(StageTrainer* trainer, Schedule* schedule, const Means& e
   state["prototypes"] = session_->prototypes() != nullptr;
   state["reports"] = ToJson(result_);
   if (trainer != nullptr) {
-    for (CheckpointSection& section : trainer->Sections()) sections.push_back(std::move(section));
-    sections.push_back({"schedule", [schedule](StateVisitor& v) { schedule->State(v); }});
     state["trainer"] = trainer->SaveState();
     state["epoch_loss_sum"] = epoch.loss;
     state["epoch_accuracy_sum"] = epoch.accuracy;
     state["epoch_steps"] = epoch.steps;
   }
-  RETURN_IF_ERROR(SaveCheckpoint(fs_, JoinPath(folder, kModelFile), sections, session_->backend()));
+  RETURN_IF_ERROR(SaveCheckpoint(fs_, JoinPath(folder, kModelFile), Sections(trainer, schedule),
+                                 session_->backend()));
   if (session_->prototypes() != nullptr) {
     state["unindexed"] = session_->prototypes()->unindexed();
     RETURN_IF_ERROR(session_->prototypes()->SaveCheckpoint(folder));
@@ -523,11 +511,7 @@ absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::stri
   ASSIGN_OR_RETURN(const nlohmann::json state, run.ReadCheckpointState(folder));
   ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(config));
   const int64_t head_classes = state.value("head_classes", int64_t{0});
-  if (head_classes > 0) {
-    ASSIGN_OR_RETURN(auto head, DenseHead::Create(head_classes, session->net()->embedding_dim(),
-                                                  config.seed, session->backend()));
-    session->set_head(std::move(head));
-  }
+  if (head_classes > 0) RETURN_IF_ERROR(session->MakeHead(head_classes));
   RETURN_IF_ERROR(
       LoadCheckpoint(fs, JoinPath(folder, kModelFile), session->Sections(), session->backend()));
   if (state.value("prototypes", false)) {

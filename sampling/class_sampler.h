@@ -36,6 +36,20 @@ class UniformClassSampler : public ClassSampler {
   const int64_t positive_classes_;
 };
 
+// Epochs of floor(N / P) steps, each over the members in another shuffled order, so that no class is
+// drawn twice in an epoch and all but N mod P of them once. Takes no memory of the order's size.
+class ShuffledClassSampler : public ClassSampler {
+ public:
+  // As UniformClassSampler's, with positive_classes >= 1.
+  ShuffledClassSampler(uint64_t seed, const ClassSet* classes, int64_t positive_classes);
+  std::vector<ClassId> Draw(int64_t step) const override;
+
+ private:
+  const uint64_t seed_;
+  const ClassSet* const classes_;
+  const int64_t positive_classes_;
+};
+
 }  // namespace protopage
 
 #endif  // PROTOPAGE_SAMPLING_CLASS_SAMPLER_H_

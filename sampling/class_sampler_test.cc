@@ -43,5 +43,48 @@ TEST(UniformClassSampler, CanDrawAllClasses) {
             (std::set<ClassId>{0, 1, 2, 3, 4, 5}));
 }
 
+TEST(ShuffledClassSampler, DrawsEachMemberOnceAnEpochInAnotherOrder) {
+  const ClassSet classes = ClassSet::Where(30, [](ClassId id) { return id % 3 != 0; });
+  const ShuffledClassSampler sampler(1, &classes, 6);
+  // 20 members: epochs of 3 steps, 18 of them.
+  std::map<ClassId, int> drawn;
+  std::set<std::vector<ClassId>> orders;
+  for (int64_t epoch = 0; epoch < 500; ++epoch) {
+    std::vector<ClassId> order;
+    for (int64_t step = 3 * epoch; step < 3 * epoch + 3; ++step) {
+      const std::vector<ClassId> positives = sampler.Draw(step);
+      ASSERT_EQ(positives.size(), 6u);
+      order.insert(order.end(), positives.begin(), positives.end());
+    }
+    ASSERT_EQ(std::set<ClassId>(order.begin(), order.end()).size(), 18u);
+    for (const ClassId id : order) {
+      ASSERT_TRUE(classes.Contains(id)) << id;
+      ++drawn[id];
+    }
+    orders.insert(order);
+  }
+  EXPECT_EQ(orders.size(), 500u);
+  // Which two stay out is random: each of 20 is drawn 450 times, give or take 5 sigma of 6.7.
+  ASSERT_EQ(drawn.size(), 20u);
+  for (const auto& [id, times] : drawn) EXPECT_NEAR(times, 450, 34) << id;
+}
+
+TEST(ShuffledClassSampler, IsAFunctionOfSeedAndStep) {
+  const ClassSet classes = ClassSet::All(1000000);
+  const ShuffledClassSampler sampler(1, &classes, 10);
+  const std::vector<ClassId> at_7 = sampler.Draw(7);
+  EXPECT_NE(sampler.Draw(8), at_7);
+  EXPECT_EQ(sampler.Draw(7), at_7);
+  EXPECT_NE(ShuffledClassSampler(2, &classes, 10).Draw(7), at_7);
+}
+
+TEST(ShuffledClassSampler, CanDrawAllClasses) {
+  const ClassSet classes = ClassSet::All(6);
+  const ShuffledClassSampler sampler(1, &classes, 6);
+  const std::vector<ClassId> positives = sampler.Draw(3);
+  EXPECT_EQ(std::set<ClassId>(positives.begin(), positives.end()),
+            (std::set<ClassId>{0, 1, 2, 3, 4, 5}));
+}
+
 }  // namespace
 }  // namespace protopage

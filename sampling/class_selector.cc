@@ -1,6 +1,7 @@
 #include "sampling/class_selector.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -101,9 +102,12 @@ class RandomSelector : public SelectorBase {
 
 class DominantSelector : public SelectorBase {
  public:
-  using SelectorBase::SelectorBase;
+  explicit DominantSelector(const ClassSelectorOptions& options) : DominantSelector(options, 1) {}
 
  protected:
+  DominantSelector(const ClassSelectorOptions& options, double share)
+      : SelectorBase(options), share_(share) {}
+
   absl::StatusOr<std::vector<ClassId>> Choose(int64_t step,
                                               const std::vector<ClassId>& positives) override {
     ASSIGN_OR_RETURN(std::vector<ClassId> dominants,
@@ -122,7 +126,8 @@ class DominantSelector : public SelectorBase {
 
     RandomStream random(options_.seed, RandomPurpose::kClassSelector, step);
     const int64_t available = static_cast<int64_t>(dominants.size());
-    const int64_t wanted = active_classes() - static_cast<int64_t>(positives.size());
+    const int64_t beside = active_classes() - static_cast<int64_t>(positives.size());
+    const int64_t wanted = std::llround(share_ * static_cast<double>(beside));
     std::vector<ClassId> chosen = positives;
     for (const int64_t i :
          SampleWithoutReplacement(random, available, std::min(wanted, available))) {
@@ -131,6 +136,15 @@ class DominantSelector : public SelectorBase {
     FillUp(random, chosen);
     return chosen;
   }
+
+ private:
+  const double share_;
+};
+
+class MixedSelector : public DominantSelector {
+ public:
+  explicit MixedSelector(const ClassSelectorOptions& options)
+      : DominantSelector(options, options.dominant_share) {}
 };
 
 template <typename Selector>
@@ -141,44 +155,58 @@ std::unique_ptr<ClassSelector> Make(const ClassSelectorOptions& options) {
 struct Mode {
   const char* name;
   bool all_classes;  // K is the number of classes.
-  bool needs_dominants;
+  DominantKind dominants;
   std::unique_ptr<ClassSelector> (*make)(const ClassSelectorOptions& options);
 };
 
 constexpr Mode kModes[] = {
-    {"full", true, false, &Make<FullSelector>},
-    {"random", false, false, &Make<RandomSelector>},
-    {"dominant", false, true, &Make<DominantSelector>},
+    {"full", true, DominantKind::kNone, &Make<FullSelector>},
+    {"random", false, DominantKind::kNone, &Make<RandomSelector>},
+    {"dominant", false, DominantKind::kQueues, &Make<DominantSelector>},
+    {"mixed", false, DominantKind::kQueues, &Make<MixedSelector>},
+    {"nearest", false, DominantKind::kNearest, &Make<DominantSelector>},
 };
+
+const Mode* FindMode(absl::string_view name) {
+  for (const Mode& mode : kModes) {
+    if (name == mode.name) return &mode;
+  }
+  return nullptr;
+}
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ClassSelector>> MakeClassSelector(
-    absl::string_view mode, const ClassSelectorOptions& options) {
+    absl::string_view name, const ClassSelectorOptions& options) {
   PROTOPAGE_CHECK(options.classes != nullptr);
-  for (const Mode& known : kModes) {
-    if (mode != known.name) continue;
-    if (!known.all_classes &&
-        (options.classes_per_step < 1 || options.classes_per_step > options.classes->size())) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("classes_per_step is ", options.classes_per_step, "; it must be in [1, ",
-                       options.classes->size(), "], the classes that may be drawn"));
-    }
-    if (known.needs_dominants && options.dominants == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("selection mode \"", mode, "\" needs a source of dominant queues"));
-    }
-    return known.make(options);
+  const Mode* mode = FindMode(name);
+  if (mode == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("selection mode \"", name, "\" is unknown; the ",
+                                                   "known ones are ",
+                                                   absl::StrJoin(ClassSelectorModes(), ", ")));
   }
-  return absl::InvalidArgumentError(absl::StrCat("selection mode \"", mode, "\" is unknown; the ",
-                                                 "known ones are ",
-                                                 absl::StrJoin(ClassSelectorModes(), ", ")));
+  if (!mode->all_classes &&
+      (options.classes_per_step < 1 || options.classes_per_step > options.classes->size())) {
+    return absl::InvalidArgumentError(absl::StrCat("classes_per_step is ", options.classes_per_step,
+                                                   "; it must be in [1, ", options.classes->size(),
+                                                   "], the classes that may be drawn"));
+  }
+  if (mode->dominants != DominantKind::kNone && options.dominants == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("selection mode \"", name, "\" needs a source of dominant classes"));
+  }
+  return mode->make(options);
 }
 
 std::vector<std::string> ClassSelectorModes() {
   std::vector<std::string> names;
   for (const Mode& mode : kModes) names.push_back(mode.name);
   return names;
+}
+
+DominantKind DominantKindOf(absl::string_view mode) {
+  const Mode* found = FindMode(mode);
+  return found == nullptr ? DominantKind::kNone : found->dominants;
 }
 
 }  // namespace protopage

@@ -9,10 +9,12 @@
 // Modes:
 //   full      all classes; K is their number
 //   random    the positives, and random classes up to K
-//   dominant  the positives, and classes drawn from the union of their dominant queues (the
-//   two-level sampling of
-//             "Large-scale Bisample Learning on ID vs. Spot Face Recognition", arXiv 1806.03018);
-//             random classes fill up when the union is short
+//   dominant  the positives, and classes drawn from the union of their dominant queues (the two-level
+//             sampling of "Large-scale Bisample Learning on ID vs. Spot Face Recognition", arXiv
+//             1806.03018); random classes fill up when the union is short
+//   mixed     the positives, a share of dominants as above, and random classes for the rest
+//   nearest   as dominant, but from the exactly nearest classes of the newest rows in the place of
+//             queues: costs a search over all rows a step, and shows what queues could reach
 // A selection is a function of (seed, step, positives, queues) and costs O(K) and the queues read,
 // not O(N) (but for full).
 #ifndef PROTOPAGE_SAMPLING_CLASS_SELECTOR_H_
@@ -51,7 +53,8 @@ struct ClassSelectorOptions {
   uint64_t seed = 0;
   int64_t classes_per_step = 0;         // K; not used by full
   const ClassSet* classes = nullptr;    // Who may take part. Not owned.
-  DominantSource* dominants = nullptr;  // Mode dominant only. Not owned.
+  double dominant_share = 1;            // Of the K minus positives; mode mixed only.
+  DominantSource* dominants = nullptr;  // Modes dominant, mixed and nearest only. Not owned.
 };
 
 // Errors: InvalidArgument (unknown mode: the known ones are listed; K larger than the
@@ -61,6 +64,15 @@ absl::StatusOr<std::unique_ptr<ClassSelector>> MakeClassSelector(
 
 // The modes that MakeClassSelector knows.
 std::vector<std::string> ClassSelectorModes();
+
+// What a mode's DominantSource has to be.
+enum class DominantKind {
+  kNone,     // None is asked.
+  kQueues,   // Dominant queues.
+  kNearest,  // The exactly nearest classes.
+};
+// kNone for a mode that is not known.
+DominantKind DominantKindOf(absl::string_view mode);
 
 }  // namespace protopage
 

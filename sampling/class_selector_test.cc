@@ -195,6 +195,30 @@ TEST(DominantSelector, PassesTheSourcesErrorOn) {
   EXPECT_THAT(selector->Select(0, {0}), StatusIs(absl::StatusCode::kDataLoss, "truncated"));
 }
 
+TEST(MixedSelector, TakesItsShareFromTheQueuesAndTheRestAtRandom) {
+  MapSource source;
+  source.queues = {{4, {1, 2, 3, 5}}, {7, {3, 5, 6, 8}}};
+  const ClassSet classes = ClassSet::All(1000);
+  ASSERT_OK_AND_ASSIGN(auto selector, MakeClassSelector("mixed", {.seed = 1,
+                                                                  .classes_per_step = 12,
+                                                                  .classes = &classes,
+                                                                  .dominant_share = 0.4,
+                                                                  .dominants = &source}));
+  std::map<ClassId, int> drawn;
+  for (int64_t step = 0; step < 2000; ++step) {
+    ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {7, 4}));
+    int dominants = 0;
+    for (const ClassId id : selection.classes) {
+      dominants += id < 9 && id != 0 && id != 4 && id != 7;
+      ++drawn[id];
+    }
+    // Four of ten by share; a random class may be a dominant too.
+    ASSERT_GE(dominants, 4);
+  }
+  for (const ClassId id : {1, 2, 3, 5, 6, 8}) EXPECT_NEAR(drawn[id], 2000 * 4 / 6, 120) << id;
+  EXPECT_GT(drawn.size(), 990u);
+}
+
 TEST(MakeClassSelector, RefusesWhatCannotWork) {
   const ClassSet classes = ClassSet::All(5);
   EXPECT_THAT(

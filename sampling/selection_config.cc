@@ -9,7 +9,8 @@ void SelectionConfig::Fields(ConfigVisitor& v) {
   v.Text("mode", &mode,
          {.help = "how the classes of a step are chosen: full takes all, random the positive ones "
                   "and others at random, dominant the positive ones and those they are most "
-                  "easily confused with",
+                  "easily confused with, mixed some of these and others at random, nearest the "
+                  "exactly nearest ones, searched at every step (slow: to compare with)",
           .choices = ClassSelectorModes()});
   v.Integer("classes_per_step", &classes_per_step,
             {.help = "classes in the softmax of a step (K); mode full takes all classes instead",
@@ -19,15 +20,27 @@ void SelectionConfig::Fields(ConfigVisitor& v) {
             {.help = "classes a step drawn by the class sampler, at most classes_per_step",
              .min = 1,
              .max = 1 << 30});
-  v.Integer("dominant_queue", &dominant_queue,
-            {.help = "length of a class's queue of dominant classes; mode dominant",
-             .min = 1,
-             .max = 1 << 20});
+  v.Text("class_order", &class_order,
+         {.help = "how the positive classes are drawn: uniform (independently at each step), or "
+                  "shuffled (each class once before any is drawn again)",
+          .choices = {"uniform", "shuffled"}});
+  v.Integer(
+      "dominant_queue", &dominant_queue,
+      {.help = "length of a class's queue of dominant classes; modes dominant and mixed (nearest: "
+               "how many nearest classes of each positive one are drawn from)",
+       .min = 1,
+       .max = 1 << 20});
   v.Integer("candidate_queue", &candidate_queue,
             {.help = "length of a class's queue of candidates, which mistakes are promoted from, "
-                     "at least dominant_queue; mode dominant",
+                     "at least dominant_queue; modes dominant and mixed",
              .min = 1,
              .max = 1 << 20});
+  v.Number(
+      "dominant_share", &dominant_share,
+      {.help = "mode mixed: the share of the classes beside the positive ones that comes from the "
+               "dominant queues; the rest is random",
+       .min = 0,
+       .max = 1});
   v.Text("images_for", &images_for,
          {.help = "which classes of a step get images: all (one each, then at random; needs a "
                   "batch of at least classes_per_step), or positives (the others are negatives "
@@ -40,7 +53,7 @@ void SelectionConfig::Fields(ConfigVisitor& v) {
              .max = 1024});
   v.Integer("candidate_refresh_steps", &candidate_refresh_steps,
             {.help = "candidates older than this many steps are searched again when their class "
-                     "is drawn; 0 means never; mode dominant",
+                     "is drawn; 0 means never; modes dominant and mixed",
              .min = 0});
 }
 
@@ -66,7 +79,8 @@ absl::Status ValidateSelection(const SelectionConfig& config, int64_t num_classe
                                                    config.positive_classes, "; it must be at most ",
                                                    active_name));
   }
-  if (config.mode == "dominant" && config.candidate_queue < config.dominant_queue) {
+  if (DominantKindOf(config.mode) == DominantKind::kQueues &&
+      config.candidate_queue < config.dominant_queue) {
     return absl::InvalidArgumentError(
         absl::StrCat("selection.candidate_queue is ", config.candidate_queue,
                      "; it must be at least selection.dominant_queue, ", config.dominant_queue));

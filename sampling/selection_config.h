@@ -18,8 +18,10 @@ struct SelectionConfig {
   std::string mode = "dominant";
   int64_t classes_per_step = 30;  // K; not used by mode "full", whose K is the number of classes.
   int64_t positive_classes = 10;
+  std::string class_order = "uniform";
   int64_t dominant_queue = 20;
   int64_t candidate_queue = 50;
+  double dominant_share = 0.5;  // Of mode "mixed".
   std::string images_for = "all";
   int64_t look_ahead = 4;                  // L
   int64_t candidate_refresh_steps = 1000;  // 0 means never.

@@ -45,6 +45,14 @@ absl::Status BadState(const std::string& what) {
   return absl::DataLossError(absl::StrCat("saved planner state: ", what));
 }
 
+std::unique_ptr<ClassSampler> MakeSampler(const SelectionConfig& config, uint64_t seed,
+                                          const ClassSet* classes) {
+  if (config.class_order == "shuffled") {
+    return std::make_unique<ShuffledClassSampler>(seed, classes, config.positive_classes);
+  }
+  return std::make_unique<UniformClassSampler>(seed, classes, config.positive_classes);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<StepPlanner>> StepPlanner::Create(
@@ -69,6 +77,7 @@ absl::StatusOr<std::unique_ptr<StepPlanner>> StepPlanner::Create(
                    MakeClassSelector(config.mode, {.seed = options.seed,
                                                    .classes_per_step = planner->active_classes_,
                                                    .classes = &planner->selectable_,
+                                                   .dominant_share = config.dominant_share,
                                                    .dominants = options.dominants}));
   return planner;
 }
@@ -81,8 +90,7 @@ StepPlanner::StepPlanner(const SelectionConfig& config, const StepPlannerOptions
       selectable_(std::move(selectable)),
       with_images_(std::move(with_images)),
       active_classes_(ActiveClasses(config, selectable_.size())),
-      sampler_(std::make_unique<UniformClassSampler>(options.seed, &with_images_,
-                                                     config.positive_classes)),
+      sampler_(MakeSampler(config, options.seed, &with_images_)),
       first_step_(options.first_step),
       next_plan_(options.first_step),
       next_apply_(options.first_step) {}

@@ -64,7 +64,7 @@ struct StepPlannerOptions {
   // True for classes that exist no more (tombstones): never drawn at all. Empty: none are. Asked
   // by Create only.
   std::function<bool(ClassId)> is_dropped = {};
-  // Needed by mode "dominant". Not owned.
+  // As DominantKindOf(mode) says. Not owned.
   DominantSource* dominants = nullptr;
 };
 

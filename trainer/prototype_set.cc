@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "sampling/class_queue_source.h"
+#include "sampling/class_selector.h"
+#include "sampling/nearest_class_source.h"
 
 namespace protopage {
 namespace {
@@ -49,6 +51,7 @@ ClassIndexOptions PrototypeSet::IndexOptions() const {
   ClassIndexOptions options;
   options.index_bytes = options_.prototypes.index_bytes;
   options.reencode_below = static_cast<float>(options_.prototypes.reencode_below);
+  if (IsNearest()) options.reencode_below = 2;  // Always: the index must be exact.
   return options;
 }
 
@@ -75,13 +78,15 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(
   const std::string path = JoinPath(directory, kStoreFile);
   RETURN_IF_ERROR(RestoreCopy(fs, JoinPath(checkpoint, kStoreFile), path));
   ASSIGN_OR_RETURN(set->store_, PrototypeStore::Open(path, set->StoreOptions()));
-  // Before a dominant stage there are no queues yet.
+  // Before a dominant stage there are none of these yet.
   if (fs->Exists(JoinPath(checkpoint, kQueuesFile))) {
     RETURN_IF_ERROR(RestoreCopy(fs, JoinPath(checkpoint, kQueuesFile), set->QueuesPath()));
     ASSIGN_OR_RETURN(set->queues_, ClassQueues::Open(set->QueuesPath(), set->QueuesOptions()));
+  }
+  if (fs->Exists(JoinPath(checkpoint, kIndexFile))) {
     ASSIGN_OR_RETURN(set->index_,
                      ClassIndex::Load(fs, JoinPath(checkpoint, kIndexFile), set->IndexOptions()));
-    set->ConnectQueues();
+    set->ConnectDominants();
   }
   return set;
 }
@@ -102,29 +107,40 @@ absl::Status PrototypeSet::BeginStage() {
   dominants_.reset();
   queues_.reset();
   index_.reset();
-  if (options_.selection.mode == "full" || options_.selection.mode == "random") {
-    return absl::OkStatus();  // Nobody asks for neighbours.
-  }
+  const DominantKind kind = DominantKindOf(options_.selection.mode);
+  if (kind == DominantKind::kNone) return absl::OkStatus();  // Nobody asks for neighbours.
   ASSIGN_OR_RETURN(index_, ClassIndex::Build(store_->num_classes(), store_->dim(), IndexOptions(),
                                              pool_, [this](ClassId first, RowMatrixRef rows) {
                                                return store_->ReadRange(first, rows);
                                              }));
   RETURN_IF_ERROR(RemoveIfThere(fs_, QueuesPath()));
-  ASSIGN_OR_RETURN(queues_,
-                   ClassQueues::Create(QueuesPath(), store_->num_classes(), QueuesOptions()));
-  ConnectQueues();
+  if (kind == DominantKind::kQueues) {
+    ASSIGN_OR_RETURN(queues_,
+                     ClassQueues::Create(QueuesPath(), store_->num_classes(), QueuesOptions()));
+  }
+  ConnectDominants();
   return absl::OkStatus();
 }
 
-void PrototypeSet::ConnectQueues() {
-  dominants_ = std::make_unique<ClassQueueSource>(
-      queues_.get(), SearchPrototypes(store_.get(), index_.get(), pool_));
+bool PrototypeSet::IsNearest() const {
+  return DominantKindOf(options_.selection.mode) == DominantKind::kNearest;
+}
+
+void PrototypeSet::ConnectDominants() {
+  NeighborSearchFunction search = SearchPrototypes(store_.get(), index_.get(), pool_);
+  if (queues_ != nullptr) {
+    dominants_ = std::make_unique<ClassQueueSource>(queues_.get(), std::move(search));
+  } else {
+    dominants_ =
+        std::make_unique<NearestClassSource>(options_.selection.dominant_queue, std::move(search));
+  }
 }
 
 absl::Status PrototypeSet::NoteTrained(int64_t stage_step, absl::Span<const ClassId> classes) {
   if (index_ == nullptr) return absl::OkStatus();
   unindexed_.insert(unindexed_.end(), classes.begin(), classes.end());
-  if ((stage_step + 1) % options_.prototypes.index_update_steps != 0) return absl::OkStatus();
+  const int64_t every = IsNearest() ? 1 : options_.prototypes.index_update_steps;
+  if ((stage_step + 1) % every != 0) return absl::OkStatus();
   return UpdateIndex();
 }
 
@@ -148,7 +164,7 @@ absl::Status PrototypeSet::UpdateIndex() {
 absl::Status PrototypeSet::SaveCheckpoint(const std::string& folder) {
   RETURN_IF_ERROR(store_->SaveCopy(JoinPath(folder, kStoreFile)));
   if (index_ == nullptr) return absl::OkStatus();
-  RETURN_IF_ERROR(queues_->SaveCopy(JoinPath(folder, kQueuesFile)));
+  if (queues_ != nullptr) RETURN_IF_ERROR(queues_->SaveCopy(JoinPath(folder, kQueuesFile)));
   return index_->Save(fs_, JoinPath(folder, kIndexFile));
 }
 

@@ -82,7 +82,8 @@ class PrototypeSet {
   PrototypeStoreOptions StoreOptions() const;
   ClassQueuesOptions QueuesOptions() const;
   ClassIndexOptions IndexOptions() const;
-  void ConnectQueues();
+  bool IsNearest() const;  // Mode "nearest": no queues, an index that is always up to date.
+  void ConnectDominants();
 
   const std::string directory_;
   const PrototypeSetOptions options_;

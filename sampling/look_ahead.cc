@@ -1,0 +1,106 @@
+#include "sampling/look_ahead.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "base/stopwatch.h"
+
+namespace protopage {
+
+LookAhead::LookAhead(StepPlanner* planner, int64_t end_step, Hooks hooks)
+    : planner_(planner), end_step_(end_step), hooks_(std::move(hooks)) {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+LookAhead::~LookAhead() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+absl::StatusOr<std::shared_ptr<const StepPlan>> LookAhead::Plan(int64_t step) {
+  const Stopwatch waiting;
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(
+      lock, [&] { return !error_.ok() || !plans_.empty() || (!working_ && finished_.empty()); });
+  seconds_waited_ += waiting.Seconds();
+  RETURN_IF_ERROR(error_);
+  if (plans_.empty() || plans_.front()->step != step) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the plan of step ", step, " was asked for, ",
+                     plans_.empty() ? absl::StrCat("but the last step is ", end_step_ - 1)
+                                    : absl::StrCat("but the next step is ", plans_.front()->step)));
+  }
+  return plans_.front();
+}
+
+absl::Status LookAhead::Settle() {
+  const Stopwatch waiting;
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [&] { return !error_.ok() || (!working_ && finished_.empty()); });
+  seconds_waited_ += waiting.Seconds();
+  return error_;
+}
+
+void LookAhead::Finish(int64_t step, std::vector<int32_t> predicted_slots) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    // A step that is not the oldest is refused by the planner.
+    if (!plans_.empty()) plans_.pop_front();
+    finished_.push_back({step, std::move(predicted_slots)});
+  }
+  changed_.notify_all();
+}
+
+absl::Status LookAhead::Apply(const Finished& finished) {
+  if (hooks_.before_apply != nullptr) RETURN_IF_ERROR(hooks_.before_apply(finished.step));
+  return planner_->Apply(finished.step, finished.predicted_slots);
+}
+
+absl::Status LookAhead::PlanOn() {
+  while (planner_->next_plan() < end_step_ &&
+         planner_->next_plan() <= planner_->next_apply() + planner_->look_ahead()) {
+    ASSIGN_OR_RETURN(const StepPlan* plan, planner_->Plan());
+    if (hooks_.on_plan != nullptr) RETURN_IF_ERROR(hooks_.on_plan(*plan));
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      plans_.push_back(std::make_shared<StepPlan>(*plan));
+      if (stopping_) return absl::OkStatus();
+    }
+    changed_.notify_all();
+  }
+  return absl::OkStatus();
+}
+
+void LookAhead::Loop() {
+  // Plans that a restored planner brought along.
+  absl::Status status;
+  for (const StepPlan& plan : planner_->pending()) {
+    if (plan.step >= end_step_) break;
+    if (status.ok() && hooks_.on_plan != nullptr) status = hooks_.on_plan(plan);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    plans_.push_back(std::make_shared<StepPlan>(plan));
+  }
+  if (status.ok()) status = PlanOn();
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (true) {
+    working_ = false;
+    error_.Update(status);
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return stopping_ || (error_.ok() && !finished_.empty()); });
+    if (stopping_) return;
+    working_ = true;
+    const Finished finished = std::move(finished_.front());
+    finished_.pop_front();
+    lock.unlock();
+    status = Apply(finished);
+    if (status.ok()) status = PlanOn();
+    lock.lock();
+  }
+}
+
+}  // namespace protopage

@@ -1,0 +1,240 @@
+#include "sampling/look_ahead.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/random.h"
+#include "base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+constexpr int64_t kSteps = 40;
+
+// Queues that learn every mistake, so that a plan tells all mistakes before it.
+class LearningSource : public DominantSource {
+ public:
+  absl::StatusOr<std::vector<ClassId>> Dominants(int64_t,
+                                                 absl::Span<const ClassId> classes) override {
+    if (!error.ok()) return error;
+    std::vector<ClassId> all;
+    for (const ClassId id : classes) {
+      const std::vector<ClassId>& queue = Queue(id);
+      all.insert(all.end(), queue.begin(), queue.end());
+    }
+    return all;
+  }
+  absl::Status ApplyMistakes(absl::Span<const ClassId> classes, absl::Span<const int32_t> slots,
+                             absl::Span<const int32_t> predicted) override {
+    for (size_t i = 0; i < slots.size(); ++i) {
+      std::vector<ClassId>& queue = Queue(classes[slots[i]]);
+      queue.insert(queue.begin(), classes[predicted[i]]);
+      queue.pop_back();
+    }
+    return absl::OkStatus();
+  }
+  std::vector<ClassId>& Queue(ClassId id) {
+    std::vector<ClassId>& queue = queues[id];
+    if (queue.empty()) queue = {id + 1, id + 2, id + 3, id + 4, id + 5};
+    return queue;
+  }
+
+  std::map<ClassId, std::vector<ClassId>> queues;
+  absl::Status error;
+};
+
+absl::StatusOr<std::unique_ptr<StepPlanner>> MakePlanner(int64_t look_ahead,
+                                                         LearningSource* source) {
+  const SelectionConfig config = {
+      .mode = "dominant", .classes_per_step = 9, .positive_classes = 3, .look_ahead = look_ahead};
+  return StepPlanner::Create(config, {.seed = 1,
+                                      .num_classes = 60,
+                                      .batch_size = 20,
+                                      .num_images = [](ClassId id) { return id % 4 + 1; },
+                                      .dominants = source});
+}
+
+// What the network would have answered: a function of the plan.
+std::vector<int32_t> Predict(const StepPlan& plan) {
+  std::vector<int32_t> predicted;
+  for (size_t b = 0; b < plan.samples.size(); ++b) {
+    predicted.push_back(
+        static_cast<int32_t>((plan.samples[b].slot + plan.step + b) % plan.classes.size()));
+  }
+  return predicted;
+}
+
+std::vector<ClassId> SerialClasses(int64_t look_ahead, int64_t from = 0) {
+  LearningSource source;
+  auto planner = MakePlanner(look_ahead, &source).value();
+  std::vector<ClassId> classes;
+  for (int64_t step = 0; step < kSteps; ++step) {
+    while (planner->next_plan() <= step + look_ahead) EXPECT_OK(planner->Plan());
+    const StepPlan& plan = planner->pending().front();
+    if (step >= from) classes.insert(classes.end(), plan.classes.begin(), plan.classes.end());
+    EXPECT_OK(planner->Apply(step, Predict(plan)));
+  }
+  return classes;
+}
+
+void Nap(uint64_t key, int64_t step) {
+  RandomStream random(key, RandomPurpose::kTest, step);
+  std::this_thread::sleep_for(std::chrono::microseconds(random.Below(400)));
+}
+
+// Steps [from, to); appends the classes of each.
+absl::Status Train(LookAhead& ahead, int64_t from, int64_t to, std::atomic<bool>* scattering,
+                   std::vector<ClassId>* classes) {
+  for (int64_t step = from; step < to; ++step) {
+    absl::StatusOr<std::shared_ptr<const StepPlan>> plan = ahead.Plan(step);
+    if (!plan.ok()) return plan.status();
+    EXPECT_EQ((*plan)->step, step);
+    classes->insert(classes->end(), (*plan)->classes.begin(), (*plan)->classes.end());
+    Nap(1, step);
+    if (absl::Status settled = ahead.Settle(); !settled.ok()) return settled;
+    *scattering = true;
+    Nap(2, step);
+    *scattering = false;
+    ahead.Finish(step, Predict(**plan));
+  }
+  return ahead.Settle();
+}
+
+class LookAheadTest : public ::testing::TestWithParam<int64_t> {};
+
+TEST_P(LookAheadTest, GivesTheSerialPlansAndNeverPlansWhileRowsChange) {
+  LearningSource source;
+  ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+  std::atomic<bool> scattering{false};
+  std::vector<std::string> log;
+  {
+    std::vector<ClassId> classes;
+    LookAhead ahead(planner.get(), kSteps,
+                    {.before_apply =
+                         [&](int64_t step) {
+                           EXPECT_FALSE(scattering);
+                           Nap(3, step);
+                           log.push_back(absl::StrCat("apply ", step));
+                           return absl::OkStatus();
+                         },
+                     .on_plan =
+                         [&](const StepPlan& plan) {
+                           EXPECT_FALSE(scattering);
+                           Nap(4, plan.step);
+                           log.push_back(absl::StrCat("plan ", plan.step));
+                           return absl::OkStatus();
+                         }});
+    ASSERT_OK(Train(ahead, 0, kSteps, &scattering, &classes));
+    EXPECT_EQ(classes, SerialClasses(GetParam()));
+    EXPECT_EQ(ahead.Plan(kSteps).status().code(), absl::StatusCode::kFailedPrecondition);
+  }
+  std::vector<std::string> expected;
+  for (int64_t step = 0; step <= GetParam(); ++step)
+    expected.push_back(absl::StrCat("plan ", step));
+  for (int64_t step = 0; step < kSteps; ++step) {
+    expected.push_back(absl::StrCat("apply ", step));
+    if (step + 1 + GetParam() < kSteps) {
+      expected.push_back(absl::StrCat("plan ", step + 1 + GetParam()));
+    }
+  }
+  EXPECT_EQ(log, expected);
+}
+
+TEST_P(LookAheadTest, GoesOnFromASavedStateAndAnnouncesThePendingPlans) {
+  constexpr int64_t kSaved = 15;
+  LearningSource source;
+  std::atomic<bool> scattering{false};
+  std::vector<ClassId> ignored;
+  nlohmann::json state;
+  {
+    ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+    LookAhead ahead(planner.get(), kSteps, {});
+    ASSERT_OK(Train(ahead, 0, kSaved, &scattering, &ignored));
+    state = planner->SaveState();
+  }
+  ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+  ASSERT_OK(planner->RestoreState(state));
+  std::vector<int64_t> announced;
+  std::vector<ClassId> classes;
+  LookAhead ahead(planner.get(), kSteps,
+                  {.before_apply = nullptr, .on_plan = [&](const StepPlan& plan) {
+                     announced.push_back(plan.step);
+                     return absl::OkStatus();
+                   }});
+  ASSERT_OK(Train(ahead, kSaved, kSteps, &scattering, &classes));
+  EXPECT_EQ(classes, SerialClasses(GetParam(), kSaved));
+  ASSERT_EQ(announced.size(), static_cast<size_t>(kSteps - kSaved));
+  EXPECT_EQ(announced.front(), kSaved);
+  EXPECT_EQ(announced.back(), kSteps - 1);
+}
+
+TEST_P(LookAheadTest, ReportsTheErrorsOfPlannerAndHooks) {
+  const absl::Status broken = absl::DataLossError("queues.h5 is truncated");
+  std::atomic<bool> scattering{false};
+  std::vector<ClassId> ignored;
+  LearningSource source;
+  {
+    source.error = broken;
+    ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+    LookAhead ahead(planner.get(), kSteps, {});
+    EXPECT_EQ(ahead.Plan(0).status(), broken);
+    EXPECT_EQ(ahead.Settle(), broken);
+  }
+  source.error = absl::OkStatus();
+  {
+    ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+    LookAhead ahead(
+        planner.get(), kSteps,
+        {.before_apply = [&](int64_t step) { return step == 3 ? broken : absl::OkStatus(); },
+         .on_plan = nullptr});
+    EXPECT_EQ(Train(ahead, 0, kSteps, &scattering, &ignored), broken);
+  }
+  {
+    ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+    LookAhead ahead(planner.get(), kSteps,
+                    {.before_apply = nullptr, .on_plan = [&](const StepPlan& plan) {
+                       return plan.step == 7 ? broken : absl::OkStatus();
+                     }});
+    EXPECT_EQ(Train(ahead, 0, kSteps, &scattering, &ignored), broken);
+  }
+}
+
+TEST_P(LookAheadTest, RefusesAnotherStepThanTheNext) {
+  LearningSource source;
+  ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+  LookAhead ahead(planner.get(), kSteps, {});
+  EXPECT_EQ(ahead.Plan(1).status().code(), absl::StatusCode::kFailedPrecondition);
+  ASSERT_OK_AND_ASSIGN(const auto plan, ahead.Plan(0));
+  ahead.Finish(5, Predict(*plan));
+  EXPECT_EQ(ahead.Settle().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_P(LookAheadTest, CanBeDestroyedAtAnyTime) {
+  for (int64_t steps = 0; steps < 8; ++steps) {
+    LearningSource source;
+    ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+    LookAhead ahead(planner.get(), kSteps,
+                    {.before_apply = nullptr, .on_plan = [](const StepPlan& plan) {
+                       Nap(5, plan.step);
+                       return absl::OkStatus();
+                     }});
+    for (int64_t step = 0; step < steps; ++step) {
+      ASSERT_OK_AND_ASSIGN(const auto plan, ahead.Plan(step));
+      ahead.Finish(step, Predict(*plan));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Steps, LookAheadTest, ::testing::Values(0, 1, 4));
+
+}  // namespace
+}  // namespace protopage

@@ -15,6 +15,7 @@ namespace protopage {
 namespace {
 
 constexpr char kKind[] = "queues";
+constexpr int kLogTable = 1;
 constexpr int kDominants = 0;
 constexpr int kCandidates = 1;
 constexpr int kBuiltStep = 2;
@@ -36,6 +37,8 @@ absl::Status CheckOptions(const std::string& path, const ClassQueuesOptions& opt
 TableOptions MakeTableOptions(const ClassQueuesOptions& options) {
   TableOptions table;
   table.block_cache_bytes = options.cache_bytes / 4;
+  table.log = options.log;
+  table.log_table = kLogTable;
   return table;
 }
 

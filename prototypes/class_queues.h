@@ -32,6 +32,7 @@ namespace protopage {
 
 class PagedTable;
 class RowCache;
+class TableLog;
 
 struct ClassQueuesOptions {
   int64_t dominant_queue = 20;   // Length of a dominant queue, >= 1.
@@ -41,6 +42,7 @@ struct ClassQueuesOptions {
   // No pushes and no refreshes. Queues that were never built are still built.
   bool frozen = false;
   int64_t cache_bytes = int64_t{16} << 20;
+  TableLog* log = nullptr;            // As PrototypeStoreOptions::log.
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
 };
 

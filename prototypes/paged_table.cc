@@ -21,8 +21,12 @@ constexpr size_t kMinBlocks = 16;
 // and every later small write into it walks all its buffers: 2 KiB into a folio of 2 MiB
 // costs five times as much as into one of 16 KiB.
 constexpr int64_t kWriteRunBytes = 16 << 10;
-// Words of the dataset `header`. The first is 1 while the file is being written.
+// Words of the dataset `header`, see FORMAT.md.
 constexpr int64_t kHeaderWords = 8;
+// Rows of a range that are looked up in the log at once.
+constexpr int64_t kLookUpRows = 256;
+// Rows of a range that are written to the log at once.
+constexpr int64_t kRangeRows = 64;
 
 uint64_t Checksum(const void* cell, int64_t bytes) {
   const uint64_t hash = XXH3_64bits(cell, bytes);
@@ -97,7 +101,8 @@ absl::StatusOr<std::unique_ptr<PagedTable>> PagedTable::Create(FileSystem* file_
     RETURN_IF_ERROR(CreateHdf5Layout(table->file_.get(), path, &layout));
     RETURN_IF_ERROR(table->file_->Sync());
     RETURN_IF_ERROR(file_system->SyncDirectory(DirectoryOf(path)));
-    return table->Init(layout, names);
+    RETURN_IF_ERROR(table->Init(layout, names));
+    return table->AttachToLog();
   }();
   if (!status.ok()) {
     file_system->Remove(path).IgnoreError();
@@ -137,7 +142,25 @@ absl::StatusOr<std::unique_ptr<PagedTable>> PagedTable::Open(FileSystem* file_sy
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> names, choose(layout));
   RETURN_IF_ERROR(table->Init(layout, names));
+  RETURN_IF_ERROR(table->AttachToLog());
   return table;
+}
+
+PagedTable::~PagedTable() {
+  if (attached_) options_.log->Detach(options_.log_table);
+}
+
+absl::Status PagedTable::AttachToLog() {
+  if (options_.log == nullptr) {
+    if (options_.read_only || main_.sequence == 0) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat(
+        path_, ": it is the file of a run, which writes it through its log; write to a copy"));
+  }
+  bool in_place = false;
+  RETURN_IF_ERROR(options_.log->Attach(options_.log_table, this, main_, merging_, &in_place));
+  attached_ = true;
+  in_place_ = in_place;
+  return absl::OkStatus();
 }
 
 absl::Status PagedTable::Init(const Hdf5Layout& layout, const std::vector<std::string>& names) {
@@ -198,24 +221,42 @@ absl::Status PagedTable::Init(const Hdf5Layout& layout, const std::vector<std::s
   max_blocks_ = std::max<size_t>(kMinBlocks, options_.block_cache_bytes / (block_bytes_ + 64));
 
   file_->ExpectScatteredReads();
-  uint64_t state = 0;
-  RETURN_IF_ERROR(file_->ReadAt(header_offset_, &state, sizeof(state)));
-  clean_when_opened_ = state == 0;
-  marked_open_ = state != 0;
+  std::array<uint64_t, 4> words;
+  RETURN_IF_ERROR(file_->ReadAt(header_offset_, words.data(), sizeof(words)));
+  main_ = LogPoint{static_cast<int64_t>(words[1]), static_cast<int64_t>(words[2])};
+  merging_ = words[0] != 0 ? static_cast<int64_t>(words[3]) : 0;
+  // An unfinished merge mixes nothing: all that it changes is in the log still.
+  clean_when_opened_ = words[0] == 0 || (options_.log != nullptr && main_.sequence > 0);
+  marked_open_ = words[0] != 0;
   return absl::OkStatus();
 }
 
+absl::Status PagedTable::WriteHeader(const std::array<uint64_t, 4>& words) {
+  return file_->WriteAt(header_offset_, words.data(), sizeof(words));
+}
+
 absl::Status PagedTable::MarkOpen() {
-  if (options_.read_only) {
-    return absl::FailedPreconditionError(absl::StrCat(path_, ": opened read-only"));
-  }
   const std::lock_guard<std::mutex> lock(open_mutex_);
   if (marked_open_) return absl::OkStatus();
-  const uint64_t state = 1;
-  RETURN_IF_ERROR(file_->WriteAt(header_offset_, &state, sizeof(state)));
+  RETURN_IF_ERROR(WriteHeader({1, 0, 0, 0}));
   RETURN_IF_ERROR(file_->Sync());  // Before any row changes.
   marked_open_ = true;
   return absl::OkStatus();
+}
+
+absl::Status PagedTable::CheckNotRetired() {
+  std::array<uint64_t, 4> words;
+  RETURN_IF_ERROR(file_->ReadAt(header_offset_, words.data(), sizeof(words)));
+  const LogPoint head = options_.log->head();
+  if (static_cast<int64_t>(words[0] != 0 ? words[3] : words[1]) <= head.sequence) {
+    return absl::OkStatus();
+  }
+  return absl::AbortedError(absl::StrCat(path_, ": checkpoint ", head.checkpoint,
+                                         " was retired while it was read; open a newer one"));
+}
+
+absl::Status PagedTable::ReadOnlyError() const {
+  return absl::FailedPreconditionError(absl::StrCat(path_, ": opened read-only"));
 }
 
 absl::Status PagedTable::Corrupt(const Column& column, int64_t row) const {
@@ -313,6 +354,44 @@ absl::Status PagedTable::FlushBlocks() {
 }
 
 absl::Status PagedTable::ReadRows(absl::Span<const int64_t> rows, absl::Span<char* const> records) {
+  const absl::Status status = ReadRowsOnce(rows, records);
+  if (options_.read_only && Logged()) RETURN_IF_ERROR(CheckNotRetired());
+  return status;
+}
+
+absl::Status PagedTable::ReadRowsOnce(absl::Span<const int64_t> rows,
+                                      absl::Span<char* const> records) {
+  if (!Logged()) return ReadMainRows(rows, records, {});
+  std::vector<TableLog::Found> found;
+  RETURN_IF_ERROR(options_.log->Read(options_.log_table, rows, records, &found));
+  std::vector<int64_t> main_rows;
+  std::vector<char*> main_records;
+  std::vector<TableLog::Found> main_found;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (!found[i].in_log) {
+      main_rows.push_back(rows[i]);
+      main_records.push_back(records[i]);
+      main_found.push_back(found[i]);
+      continue;
+    }
+    for (size_t c = 0; c < columns_.size(); ++c) {
+      if ((found[i].cleared >> c & 1) == 0) continue;
+      DefaultCell(static_cast<int>(c), rows[i], records[i] + columns_[c].record_offset);
+    }
+  }
+  {
+    const auto logged = static_cast<int64_t>(rows.size() - main_rows.size());
+    const std::lock_guard<std::mutex> lock(stats_mutex_);
+    stats_.rows_read += logged;
+    stats_.bytes_read += logged * record_bytes_;
+  }
+  return ReadMainRows(main_rows, main_records, main_found);
+}
+
+absl::Status PagedTable::ReadMainRows(absl::Span<const int64_t> rows,
+                                      absl::Span<char* const> records,
+                                      absl::Span<const TableLog::Found> found) {
+  if (rows.empty()) return absl::OkStatus();
   const size_t num_columns = columns_.size();
   std::vector<uint64_t> checksums(rows.size() * num_columns);
   {
@@ -325,6 +404,11 @@ absl::Status PagedTable::ReadRows(absl::Span<const int64_t> rows, absl::Span<cha
         std::memcpy(records[i] + column.record_offset, BlockCell(block, column, rows[i]),
                     column.cell_bytes);
       }
+    }
+  }
+  for (size_t i = 0; i < found.size(); ++i) {
+    for (size_t c = 0; c < num_columns; ++c) {
+      if ((found[i].cleared >> c & 1) != 0) checksums[i * num_columns + c] = 0;
     }
   }
   int64_t bytes = 0;
@@ -383,13 +467,36 @@ absl::Status PagedTable::WriteCells(absl::Span<const WritePiece> pieces) {
 
 absl::Status PagedTable::WriteRows(absl::Span<const int64_t> rows,
                                    absl::Span<const char* const> records) {
-  RETURN_IF_ERROR(MarkOpen());
+  if (options_.read_only) return ReadOnlyError();
+  const auto count = static_cast<int64_t>(rows.size());
+  if (const std::shared_lock<std::shared_mutex> lock(in_place_mutex_); !Logged()) {
+    RETURN_IF_ERROR(MarkOpen());
+    RETURN_IF_ERROR(WriteMainRows(rows, records, {}));
+    const std::lock_guard<std::mutex> stats_lock(stats_mutex_);
+    stats_.rows_written += count;
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(options_.log->Append(options_.log_table, rows, records));
+  const std::lock_guard<std::mutex> lock(stats_mutex_);
+  stats_.rows_written += count;
+  stats_.bytes_written += count * record_bytes_;
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::WriteMainRows(absl::Span<const int64_t> rows,
+                                       absl::Span<const char* const> records,
+                                       absl::Span<const uint32_t> cleared) {
+  const auto is_cleared = [&](size_t i, size_t c) {
+    return !cleared.empty() && (cleared[i] >> c & 1) != 0;
+  };
   std::vector<WritePiece> pieces;
   pieces.reserve(rows.size());
-  for (const Column& column : columns_) {
+  for (size_t c = 0; c < columns_.size(); ++c) {
+    const Column& column = columns_[c];
     if (column.block_offset >= 0) continue;
     pieces.clear();
     for (size_t i = 0; i < rows.size(); ++i) {
+      if (is_cleared(i, c)) continue;
       pieces.push_back({column.file_offset + rows[i] * column.cell_bytes,
                         records[i] + column.record_offset, column.cell_bytes});
     }
@@ -398,32 +505,78 @@ absl::Status PagedTable::WriteRows(absl::Span<const int64_t> rows,
   std::vector<uint64_t> checksums(columns_.size());
   for (size_t i = 0; i < rows.size(); ++i) {
     for (size_t c = 0; c < columns_.size(); ++c) {
-      checksums[c] = Checksum(records[i] + columns_[c].record_offset, columns_[c].cell_bytes);
+      checksums[c] = is_cleared(i, c)
+                         ? 0
+                         : Checksum(records[i] + columns_[c].record_offset, columns_[c].cell_bytes);
     }
     const std::lock_guard<std::mutex> lock(blocks_mutex_);
     ASSIGN_OR_RETURN(Block * block, GetBlock(rows[i] / kBlockRows));
-    for (const Column& column : columns_) {
+    for (size_t c = 0; c < columns_.size(); ++c) {
+      const Column& column = columns_[c];
       if (column.block_offset < 0) continue;
-      std::memcpy(BlockCell(block, column, rows[i]), records[i] + column.record_offset,
-                  column.cell_bytes);
+      char* cell = BlockCell(block, column, rows[i]);
+      if (checksums[c] == 0) {
+        std::memset(cell, 0, column.cell_bytes);
+      } else {
+        std::memcpy(cell, records[i] + column.record_offset, column.cell_bytes);
+      }
     }
     std::copy(checksums.begin(), checksums.end(), BlockChecksums(block, rows[i]));
     block->dirty = true;
   }
-  const std::lock_guard<std::mutex> lock(stats_mutex_);
-  stats_.rows_written += static_cast<int64_t>(rows.size());
   return absl::OkStatus();
 }
 
-absl::Status PagedTable::ReadColumn(int column_index, int64_t first, int64_t count, void* cells) {
+absl::Status PagedTable::ReadColumn(int column, int64_t first, int64_t count, void* cells) {
+  const absl::Status status = ReadColumnOnce(column, first, count, static_cast<char*>(cells));
+  if (options_.read_only && Logged()) RETURN_IF_ERROR(CheckNotRetired());
+  return status;
+}
+
+absl::Status PagedTable::ReadColumnOnce(int column, int64_t first, int64_t count, char* cells) {
+  if (!Logged() || !options_.log->Touches(options_.log_table)) {
+    return ReadMainColumn(column, first, count, cells, {});
+  }
+  const int64_t offset = record_offset(column), bytes = cell_bytes(column);
+  std::vector<char> buffer(std::min(count, kLookUpRows) * record_bytes_);
+  std::vector<int64_t> rows;
+  std::vector<char*> records;
+  std::vector<TableLog::Found> found;
+  for (int64_t begin = 0; begin < count; begin += kLookUpRows) {
+    rows.clear();
+    records.clear();
+    for (int64_t i = begin; i < std::min(count, begin + kLookUpRows); ++i) {
+      rows.push_back(first + i);
+      records.push_back(buffer.data() + (i - begin) * record_bytes_);
+    }
+    RETURN_IF_ERROR(options_.log->Read(options_.log_table, rows, records, &found));
+    RETURN_IF_ERROR(ReadMainColumn(column, first + begin, static_cast<int64_t>(rows.size()),
+                                   cells + begin * bytes, found));
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (!found[i].in_log) continue;
+      char* cell = cells + (begin + static_cast<int64_t>(i)) * bytes;
+      if ((found[i].cleared >> column & 1) != 0) {
+        DefaultCell(column, rows[i], cell);
+      } else {
+        std::memcpy(cell, records[i] + offset, bytes);
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::ReadMainColumn(int column_index, int64_t first, int64_t count, char* out,
+                                        absl::Span<const TableLog::Found> found) {
   const Column& column = columns_[column_index];
-  char* const out = static_cast<char*>(cells);
+  const auto skipped = [&](int64_t i) { return !found.empty() && found[i].in_log; };
   std::vector<uint64_t> checksums(count);
   {
     const std::lock_guard<std::mutex> lock(blocks_mutex_);
     for (int64_t i = 0; i < count; ++i) {
+      if (skipped(i)) continue;
       ASSIGN_OR_RETURN(Block * block, GetBlock((first + i) / kBlockRows));
-      checksums[i] = BlockChecksums(block, first + i)[column_index];
+      const bool cleared = !found.empty() && (found[i].cleared >> column_index & 1) != 0;
+      checksums[i] = cleared ? 0 : BlockChecksums(block, first + i)[column_index];
       if (column.block_offset >= 0) {
         std::memcpy(out + i * column.cell_bytes, BlockCell(block, column, first + i),
                     column.cell_bytes);
@@ -448,6 +601,7 @@ absl::Status PagedTable::ReadColumn(int column_index, int64_t first, int64_t cou
     stats_.bytes_read += bytes;
   }
   for (int64_t i = 0; i < count; ++i) {
+    if (skipped(i)) continue;
     char* cell = out + i * column.cell_bytes;
     if (checksums[i] == 0) {
       DefaultCell(column_index, first + i, cell);
@@ -458,11 +612,37 @@ absl::Status PagedTable::ReadColumn(int column_index, int64_t first, int64_t cou
   return absl::OkStatus();
 }
 
-absl::Status PagedTable::WriteColumn(int column_index, int64_t first, int64_t count,
-                                     const void* cells) {
-  RETURN_IF_ERROR(MarkOpen());
-  const Column& column = columns_[column_index];
+absl::Status PagedTable::WriteColumn(int column, int64_t first, int64_t count, const void* cells) {
+  if (options_.read_only) return ReadOnlyError();
   const char* const in = static_cast<const char*>(cells);
+  if (const std::shared_lock<std::shared_mutex> lock(in_place_mutex_); !Logged()) {
+    RETURN_IF_ERROR(MarkOpen());
+    return WriteMainColumn(column, first, count, in);
+  }
+  // The log has whole records.
+  std::vector<char> buffer(std::min(count, kRangeRows) * record_bytes_);
+  std::vector<int64_t> rows;
+  std::vector<char*> records;
+  for (int64_t begin = 0; begin < count; begin += kRangeRows) {
+    rows.clear();
+    records.clear();
+    for (int64_t i = begin; i < std::min(count, begin + kRangeRows); ++i) {
+      rows.push_back(first + i);
+      records.push_back(buffer.data() + (i - begin) * record_bytes_);
+    }
+    RETURN_IF_ERROR(ReadRows(rows, records));
+    for (size_t i = 0; i < rows.size(); ++i) {
+      std::memcpy(records[i] + record_offset(column),
+                  in + (begin + static_cast<int64_t>(i)) * cell_bytes(column), cell_bytes(column));
+    }
+    RETURN_IF_ERROR(WriteRows(rows, records));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::WriteMainColumn(int column_index, int64_t first, int64_t count,
+                                         const char* in) {
+  const Column& column = columns_[column_index];
   if (column.block_offset < 0) {
     std::vector<WritePiece> pieces;
     for (int64_t i = 0; i < count; ++i) {
@@ -484,8 +664,16 @@ absl::Status PagedTable::WriteColumn(int column_index, int64_t first, int64_t co
   return absl::OkStatus();
 }
 
-absl::Status PagedTable::ClearColumn(int column_index) {
-  RETURN_IF_ERROR(MarkOpen());
+absl::Status PagedTable::ClearColumn(int column) {
+  if (options_.read_only) return ReadOnlyError();
+  if (const std::shared_lock<std::shared_mutex> lock(in_place_mutex_); !Logged()) {
+    RETURN_IF_ERROR(MarkOpen());
+    return MergeClear(column);
+  }
+  return options_.log->AppendClear(options_.log_table, column);
+}
+
+absl::Status PagedTable::MergeClear(int column_index) {
   const Column& column = columns_[column_index];
   for (int64_t first = 0; first < spec_.num_rows; first += kBlockRows) {
     const std::lock_guard<std::mutex> lock(blocks_mutex_);
@@ -506,6 +694,8 @@ absl::Status PagedTable::ClearColumn(int column_index) {
 
 absl::Status PagedTable::Flush() {
   if (options_.read_only) return absl::OkStatus();
+  const std::shared_lock<std::shared_mutex> in_place(in_place_mutex_);
+  if (Logged()) return absl::OkStatus();
   {
     const std::lock_guard<std::mutex> lock(blocks_mutex_);
     RETURN_IF_ERROR(FlushBlocks());
@@ -513,15 +703,85 @@ absl::Status PagedTable::Flush() {
   const std::lock_guard<std::mutex> lock(open_mutex_);
   if (!marked_open_) return absl::OkStatus();
   RETURN_IF_ERROR(file_->Sync());
-  const uint64_t state = 0;
-  RETURN_IF_ERROR(file_->WriteAt(header_offset_, &state, sizeof(state)));
+  RETURN_IF_ERROR(WriteHeader({0, 0, 0, 0}));
   RETURN_IF_ERROR(file_->Sync());
   marked_open_ = false;
   return absl::OkStatus();
 }
 
+absl::Status PagedTable::FinishInPlace(const LogPoint& point) {
+  const std::unique_lock<std::shared_mutex> in_place(in_place_mutex_);
+  RETURN_IF_ERROR(EndMerge(point));
+  marked_open_ = false;
+  in_place_ = false;
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::BeginMerge(int64_t sequence) {
+  RETURN_IF_ERROR(
+      WriteHeader({1, static_cast<uint64_t>(main_.sequence),
+                   static_cast<uint64_t>(main_.checkpoint), static_cast<uint64_t>(sequence)}));
+  return file_->Sync();  // Before any row changes.
+}
+
+absl::Status PagedTable::MergeRows(absl::Span<const int64_t> rows,
+                                   absl::Span<const char* const> records,
+                                   absl::Span<const uint32_t> cleared) {
+  return WriteMainRows(rows, records, cleared);
+}
+
+absl::Status PagedTable::EndMerge(const LogPoint& point) {
+  {
+    const std::lock_guard<std::mutex> lock(blocks_mutex_);
+    RETURN_IF_ERROR(FlushBlocks());
+  }
+  RETURN_IF_ERROR(file_->Sync());
+  RETURN_IF_ERROR(WriteHeader(
+      {0, static_cast<uint64_t>(point.sequence), static_cast<uint64_t>(point.checkpoint), 0}));
+  RETURN_IF_ERROR(file_->Sync());
+  main_ = point;
+  return absl::OkStatus();
+}
+
 absl::Status PagedTable::CopyTo(const std::string& path) {
-  return CopyFileAtomically(file_system_, path_, path);
+  if (!Logged()) return CopyFileAtomically(file_system_, path_, path);
+  const std::unique_lock<std::mutex> paused = options_.log->PauseMerges();
+  std::vector<int64_t> rows;
+  const uint32_t cleared = options_.log->Overlay(options_.log_table, &rows);
+  // Beside `path`: its own name must not show a checkpoint of old.
+  const std::string part = absl::StrCat(path, ".part");
+  const auto copy = [&]() -> absl::Status {
+    RETURN_IF_ERROR(CopyFileAtomically(file_system_, path_, part));
+    TableOptions options = options_;
+    options.read_only = false;
+    options.log = nullptr;
+    PagedTable table(file_system_, part, options);
+    ASSIGN_OR_RETURN(table.file_, file_system_->Open(part, OpenMode::kReadWrite));
+    ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(table.file_.get(), part));
+    std::vector<std::string> names;
+    for (const Column& column : columns_) names.push_back(column.name);
+    RETURN_IF_ERROR(table.Init(layout, names));
+    for (int c = 0; c < static_cast<int>(columns_.size()); ++c) {
+      if ((cleared >> c & 1) != 0) RETURN_IF_ERROR(table.MergeClear(c));
+    }
+    std::vector<char> buffer(kLookUpRows * record_bytes_);
+    std::vector<char*> records;
+    for (int64_t i = 0; i < kLookUpRows; ++i) records.push_back(buffer.data() + i * record_bytes_);
+    for (size_t begin = 0; begin < rows.size(); begin += kLookUpRows) {
+      const auto batch = absl::MakeConstSpan(rows).subspan(begin, kLookUpRows);
+      const auto batch_records = absl::MakeConstSpan(records).subspan(0, batch.size());
+      RETURN_IF_ERROR(ReadRows(batch, batch_records));
+      RETURN_IF_ERROR(table.WriteMainRows(batch, batch_records, {}));
+    }
+    RETURN_IF_ERROR(table.EndMerge(LogPoint{0, 0}));
+    return file_system_->Rename(part, path);
+  };
+  const absl::Status status = copy();
+  if (!status.ok()) {
+    file_system_->Remove(part).IgnoreError();
+    return status;
+  }
+  return file_system_->SyncDirectory(DirectoryOf(path));
 }
 
 TableStats PagedTable::stats() const {

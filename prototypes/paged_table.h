@@ -11,17 +11,22 @@
 //   std::vector<char> record(table->record_bytes());
 //   RETURN_IF_ERROR(table->ReadRows({7}, {record.data()}));
 //
+// With a TableLog, rows are written to the log and reads lay it over the file, see table_log.h.
+//
 // Columns narrower than 64 bytes and the checksums are kept in blocks of rows, in a small cache of
 // their own: a system call for 8 bytes costs as much as one for a page.
 // The file's bytes are described in FORMAT.md.
 #ifndef PROTOPAGE_PROTOTYPES_PAGED_TABLE_H_
 #define PROTOPAGE_PROTOTYPES_PAGED_TABLE_H_
 
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -31,6 +36,7 @@
 #include "absl/types/span.h"
 #include "base/file.h"
 #include "prototypes/hdf5_file.h"
+#include "prototypes/table_log.h"
 
 namespace protopage {
 
@@ -57,6 +63,9 @@ struct TableOptions {
   int64_t block_cache_bytes = int64_t{1} << 20;
   // Fills the first column's cell of a row that was never written. Empty: zeros. Thread-safe.
   std::function<void(int64_t row, void* cell)> default_cell;
+  // The log that the table belongs to, open as the table is, and the table's number in it.
+  TableLog* log = nullptr;
+  int log_table = 0;
 };
 
 struct TableStats {
@@ -68,12 +77,12 @@ struct TableStats {
 
 // Thread-safe, except that a row that one call writes must not be read or written by another at
 // the same time: RowCache sees to it.
-class PagedTable {
+class PagedTable : private LoggedTable {
  public:
   // The newest format that this code reads, and the one it writes.
   static constexpr int64_t kFormatVersion = 1;
 
-  // Errors: InvalidArgument, AlreadyExists; nothing is left behind.
+  // Errors: InvalidArgument, AlreadyExists, the log's; nothing is left behind.
   static absl::StatusOr<std::unique_ptr<PagedTable>> Create(FileSystem* file_system,
                                                             const std::string& path,
                                                             const TableSpec& spec,
@@ -87,31 +96,35 @@ class PagedTable {
                                                           const TableOptions& options,
                                                           const ColumnChooser& choose);
 
+  ~PagedTable() override;
   PagedTable(const PagedTable&) = delete;
   PagedTable& operator=(const PagedTable&) = delete;
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const override { return path_; }
   const TableSpec& spec() const { return spec_; }
   bool clean_when_opened() const { return clean_when_opened_; }
-  int64_t record_bytes() const { return record_bytes_; }
+  int64_t record_bytes() const override { return record_bytes_; }
   int64_t cell_bytes(int column) const { return columns_[column].cell_bytes; }
   int64_t record_offset(int column) const { return columns_[column].record_offset; }
 
   // Whole records. `rows` ascending and distinct.
-  // Errors: DataLoss (checksum: file, dataset and row are named), the file system's.
+  // Errors: DataLoss (checksum: file, dataset and row are named), Aborted (read-only with a log: the
+  // checkpoint was retired), the file system's.
   absl::Status ReadRows(absl::Span<const int64_t> rows, absl::Span<char* const> records);
   absl::Status WriteRows(absl::Span<const int64_t> rows, absl::Span<const char* const> records);
 
   // The cells of one column for rows [first, first + count), packed.
   absl::Status ReadColumn(int column, int64_t first, int64_t count, void* cells);
   absl::Status WriteColumn(int column, int64_t first, int64_t count, const void* cells);
-  // The column's cells of all rows have the default value again. Costs O(num_rows) reads of the
-  // checksums and writes only where something was.
+  // The column's cells of all rows have the default value again. In place this costs O(num_rows) reads
+  // of the checksums and writes only where something was; in the log, one record.
   absl::Status ClearColumn(int column);
 
-  // All that was written is on the device, and the file is marked clean.
+  // All that was written in place is on the device, and the file is marked clean. What went to the log
+  // is durable once it is committed.
   absl::Status Flush();
-  // Copies the flushed file, see CopyFileAtomically. Nothing may write meanwhile.
+  // A file of its own with all that the flushed table holds, the log's part too, sparse and durable. Nothing
+  // may write meanwhile.
   absl::Status CopyTo(const std::string& path);
 
   TableStats stats() const;
@@ -133,8 +146,32 @@ class PagedTable {
 
   PagedTable(FileSystem* file_system, std::string path, const TableOptions& options);
   absl::Status Init(const Hdf5Layout& layout, const std::vector<std::string>& names);
+  absl::Status AttachToLog();
 
+  // LoggedTable.
+  absl::Status FinishInPlace(const LogPoint& point) override;
+  absl::Status BeginMerge(int64_t sequence) override;
+  absl::Status MergeClear(int column) override;
+  absl::Status MergeRows(absl::Span<const int64_t> rows, absl::Span<const char* const> records,
+                         absl::Span<const uint32_t> cleared) override;
+  absl::Status EndMerge(const LogPoint& point) override;
+
+  // Whether rows are read and written by way of the log.
+  bool Logged() const { return options_.log != nullptr && !in_place_; }
+  absl::Status ReadRowsOnce(absl::Span<const int64_t> rows, absl::Span<char* const> records);
+  absl::Status ReadColumnOnce(int column, int64_t first, int64_t count, char* cells);
+  // Of the main file. `found` is empty, or says which cells are not to be read, or are cleared.
+  absl::Status ReadMainRows(absl::Span<const int64_t> rows, absl::Span<char* const> records,
+                            absl::Span<const TableLog::Found> found);
+  absl::Status ReadMainColumn(int column, int64_t first, int64_t count, char* cells,
+                              absl::Span<const TableLog::Found> found);
+  absl::Status WriteMainRows(absl::Span<const int64_t> rows, absl::Span<const char* const> records,
+                             absl::Span<const uint32_t> cleared);
+  absl::Status WriteMainColumn(int column, int64_t first, int64_t count, const char* cells);
+  absl::Status CheckNotRetired();
+  absl::Status WriteHeader(const std::array<uint64_t, 4>& words);
   absl::Status MarkOpen();
+  absl::Status ReadOnlyError() const;
   absl::Status Corrupt(const Column& column, int64_t row) const;
   void DefaultCell(int column, int64_t row, char* cell) const;
   absl::Status WriteCells(absl::Span<const WritePiece> pieces);
@@ -159,6 +196,13 @@ class PagedTable {
   int64_t checksums_offset_ = 0;
   int64_t block_checksums_offset_ = 0;
   int64_t block_bytes_ = 0;
+
+  // Exclusive while writing in place comes to its end.
+  std::shared_mutex in_place_mutex_;
+  std::atomic<bool> in_place_{true};
+  bool attached_ = false;
+  LogPoint main_;        // Where the log's merges have brought the file,
+  int64_t merging_ = 0;  // and where they are about to bring it.
 
   std::mutex open_mutex_;
   bool marked_open_ = false;  // The file says that it is being written.

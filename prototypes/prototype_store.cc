@@ -15,6 +15,7 @@ namespace protopage {
 namespace {
 
 constexpr char kKind[] = "prototypes";
+constexpr int kLogTable = 0;
 // Columns of the table; without momentum, last_step comes second.
 constexpr int kRows = 0;
 constexpr int kMomentum = 1;
@@ -28,6 +29,8 @@ const char* RowStateName(RowState state) {
 TableOptions MakeTableOptions(uint64_t seed, int64_t dim, const PrototypeStoreOptions& options) {
   TableOptions table;
   table.read_only = options.read_only;
+  table.log = options.log;
+  table.log_table = kLogTable;
   // A block of 128 classes is 4 KiB, a row and its momentum at D = 512 as much.
   table.block_cache_bytes = options.cache_bytes / 8;
   table.default_cell = [seed, dim](int64_t row, void* cell) {

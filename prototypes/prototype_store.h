@@ -35,6 +35,7 @@ namespace protopage {
 
 class PagedTable;
 class RowCache;
+class TableLog;
 
 // What the optimizer keeps for each class.
 enum class RowState {
@@ -58,6 +59,9 @@ struct PrototypeStoreOptions {
   int64_t cache_bytes = int64_t{256} << 20;
   // Takes no lock and refuses everything that writes (FailedPrecondition).
   bool read_only = false;
+  // The log of the run that the store belongs to (table_log.h), which outlives the store and was
+  // opened as it is. Without one, rows are written in place, and a crash leaves rows of several steps.
+  TableLog* log = nullptr;
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
 };
 
@@ -107,7 +111,8 @@ class PrototypeStore {
   int64_t dim() const { return spec_.dim; }
   const PrototypeStoreSpec& spec() const { return spec_; }
   const std::string& path() const { return path_; }
-  // False when the file was open for writing and its process died: rows of several steps may be mixed.
+  // False when the file was open for writing, without a log, and its process died: rows of several
+  // steps may be mixed.
   bool clean_when_opened() const { return clean_when_opened_; }
 
   // Copies W[ids[i], :] to out.row(i). `out` must be [ids.size(), dim]; repeated ids are
@@ -142,11 +147,11 @@ class PrototypeStore {
   // For a new stage: momentum of every class becomes 0, last_step -1; rows stay.
   absl::Status ResetState();
 
-  // Writes all dirty rows to the file and syncs it.
+  // Writes all dirty rows to the file and syncs it; with a log, writes them to the log, where the
+  // next commit makes them durable.
   absl::Status Flush();
-  // Flushes, then copies the file to `path` (replaced when it exists), sparse and synced, so that
-  // reopening the copy gives this very content: a checkpoint. The name is not synced;
-  // the caller syncs the directory.
+  // Flushes, then writes a file of its own with this very content to `path` (replaced when it exists), sparse
+  // and durable: an export, or a checkpoint of a store without a log.
   absl::Status SaveCopy(const std::string& path);
 
   PrototypeStoreStats stats() const;

@@ -26,6 +26,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/forwarding_file_system.h"
 #include "base/random.h"
 #include "base/status_macros.h"
 #include "prototypes/prototype_store.h"
@@ -50,57 +51,20 @@ double CpuMilliseconds() {
 }
 
 // The machine's files, but Sync does nothing.
-class NoSyncFileSystem : public FileSystem {
+class NoSyncFileSystem : public ForwardingFileSystem {
  public:
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
-    ASSIGN_OR_RETURN(std::unique_ptr<File> file, base_->Open(path, mode));
+    ASSIGN_OR_RETURN(std::unique_ptr<File> file, base()->Open(path, mode));
     return std::unique_ptr<File>(new NoSyncFile(std::move(file)));
   }
-  absl::Status Rename(const std::string& from, const std::string& to) override {
-    return base_->Rename(from, to);
-  }
-  absl::Status Remove(const std::string& path) override { return base_->Remove(path); }
-  absl::Status CreateDirectories(const std::string& path) override {
-    return base_->CreateDirectories(path);
-  }
-  absl::Status RemoveDirectory(const std::string& path) override {
-    return base_->RemoveDirectory(path);
-  }
   absl::Status SyncDirectory(const std::string&) override { return absl::OkStatus(); }
-  absl::StatusOr<std::vector<std::string>> List(const std::string& path) override {
-    return base_->List(path);
-  }
-  bool Exists(const std::string& path) override { return base_->Exists(path); }
-  bool IsDirectory(const std::string& path) override { return base_->IsDirectory(path); }
 
  private:
-  class NoSyncFile : public File {
+  class NoSyncFile : public ForwardingFile {
    public:
-    explicit NoSyncFile(std::unique_ptr<File> base) : base_(std::move(base)) {}
-    absl::Status ReadAt(int64_t offset, void* data, int64_t size) override {
-      return base_->ReadAt(offset, data, size);
-    }
-    absl::Status WriteAt(int64_t offset, const void* data, int64_t size) override {
-      return base_->WriteAt(offset, data, size);
-    }
-    absl::Status ReadPieces(absl::Span<const ReadPiece> pieces) override {
-      return base_->ReadPieces(pieces);
-    }
-    absl::Status WritePieces(absl::Span<const WritePiece> pieces) override {
-      return base_->WritePieces(pieces);
-    }
-    absl::StatusOr<int64_t> Size() override { return base_->Size(); }
-    absl::Status Truncate(int64_t size) override { return base_->Truncate(size); }
+    using ForwardingFile::ForwardingFile;
     absl::Status Sync() override { return absl::OkStatus(); }
-    absl::Status Lock() override { return base_->Lock(); }
-    absl::StatusOr<ByteRange> NextData(int64_t offset) override { return base_->NextData(offset); }
-    void ExpectScatteredReads() override { base_->ExpectScatteredReads(); }
-
-   private:
-    const std::unique_ptr<File> base_;
   };
-
-  FileSystem* const base_ = DefaultFileSystem();
 };
 
 // Steps in a round: as many rows for every K. 1024 of 256 rows are a short checkpoint interval.

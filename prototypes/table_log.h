@@ -167,6 +167,9 @@ class TableLog {
                     std::vector<Found>* found);
   // False: no row of the table is in the log, and no column was cleared.
   bool Touches(int table) const;
+  // All rows of the table that are in the log, ascending; bit c of the result: column c of the
+  // other rows has its default value.
+  uint32_t Overlay(int table, std::vector<int64_t>* rows) const;
   // No merge runs while the result lives.
   std::unique_lock<std::mutex> PauseMerges() { return std::unique_lock<std::mutex>(merge_mutex_); }
 

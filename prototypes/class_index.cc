@@ -1,9 +1,7 @@
 #include "prototypes/class_index.h"
 
-#include <cblas.h>
 #include <faiss/utils/Heap.h>
 #include <faiss/utils/distances.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <atomic>
@@ -19,6 +17,10 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "prototypes/hdf5_file.h"
+#include "prototypes/index_common.h"
+#include "prototypes/index_kernels.h"
+#include "prototypes/ivf_index.h"
+#include "prototypes/kmeans.h"
 #include "xxhash.h"
 
 namespace protopage {
@@ -30,37 +32,15 @@ constexpr int64_t kRowBlock = 1024;
 // enough classes for both threads to have work at 100k classes.
 constexpr int64_t kQueryBlock = 64;
 constexpr int64_t kShardRows = 32768;
-
-constexpr int64_t kFormatVersion = 1;
-
-// FAISS and the BLAS below it run in the thread that calls them: the pool owns the threads.
-void UseOneThread() {
-  omp_set_num_threads(1);
-  static const bool blas_done = [] {
-    openblas_set_num_threads(1);
-    return true;
-  }();
-  static_cast<void>(blas_done);
-}
-
-float Norm(const float* x, int64_t dim) { return std::sqrt(FixedOrderDot(x, x, dim)); }
+// Of "auto". A flat search of 256 queries at D = 512 takes about a quarter of a second at 65536
+// classes; below 1024 classes there is nothing to gain from lists.
+constexpr int64_t kLargestFlat = 65536;
+constexpr int64_t kSmallestIvf = 1024;
 
 class FlatIndex : public ClassIndex {
  public:
-  static absl::StatusOr<std::unique_ptr<FlatIndex>> Make(int64_t num_classes, int64_t dim,
-                                                         const ClassIndexOptions& options) {
-    if (num_classes < 1 || dim < 1) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "an index of ", num_classes, " classes of dim ", dim, "; both must be at least 1"));
-    }
-    const int64_t bytes = num_classes * dim * static_cast<int64_t>(sizeof(float));
-    if (bytes > options.index_bytes) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("a flat index of ", num_classes, " classes of dim ", dim, " takes ", bytes,
-                       " bytes, index_bytes allows ", options.index_bytes));
-    }
-    return std::unique_ptr<FlatIndex>(new FlatIndex(num_classes, dim, options));
-  }
+  FlatIndex(int64_t num_classes, int64_t dim, const ClassIndexOptions& options)
+      : num_classes_(num_classes), dim_(dim), options_(options), rows_(num_classes * dim) {}
 
   absl::Status Fill(ThreadPool* pool, RowBlockReader reader) {
     for (int64_t first = 0; first < num_classes_; first += kRowBlock) {
@@ -74,7 +54,7 @@ class FlatIndex : public ClassIndex {
     pool->ParallelFor(blocks, [&](int64_t block) {
       const int64_t end = std::min(num_classes_, (block + 1) * kRowBlock);
       for (int64_t i = block * kRowBlock; i < end; ++i) {
-        const float norm = Norm(Row(i), dim_);
+        const float norm = FixedOrderNorm(Row(i), dim_);
         if (!std::isfinite(norm)) bad[block] = i;
         largest[block] = std::max(largest[block], norm);
       }
@@ -102,22 +82,15 @@ class FlatIndex : public ClassIndex {
                                                 "damaged"));
       }
     }
-    for (int64_t i = 0; i < num_classes_; ++i) max_norm_ = std::max(max_norm_, Norm(Row(i), dim_));
+    for (int64_t i = 0; i < num_classes_; ++i)
+      max_norm_ = std::max(max_norm_, FixedOrderNorm(Row(i), dim_));
     return absl::OkStatus();
   }
 
   absl::Status Search(ConstRowMatrixRef queries, int64_t k, absl::Span<const ClassId> exclude,
-                      ThreadPool* pool, NearestClasses* out) const override {
+                      const RowFetcher&, ThreadPool* pool, NearestClasses* out) const override {
+    RETURN_IF_ERROR(CheckSearch(queries, k, exclude, dim_));
     const int64_t n = queries.rows();
-    if (k < 1) return absl::InvalidArgumentError(absl::StrCat("k is ", k, ", at least 1"));
-    if (n > 0 && queries.cols() != dim_) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("queries of dim ", queries.cols(), ", the index has dim ", dim_));
-    }
-    if (!exclude.empty() && static_cast<int64_t>(exclude.size()) != n) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(exclude.size(), " classes to exclude for ", n, " queries"));
-    }
     out->k = k;
     out->ids.assign(n * k, kNoClass);
     out->scores.assign(n * k, -std::numeric_limits<float>::infinity());
@@ -154,34 +127,14 @@ class FlatIndex : public ClassIndex {
   absl::StatusOr<int64_t> Update(absl::Span<const ClassId> ids, ConstRowMatrixRef rows,
                                  ThreadPool* pool) override {
     const int64_t n = static_cast<int64_t>(ids.size());
-    if (rows.rows() != n || (n > 0 && rows.cols() != dim_)) {
-      return absl::InvalidArgumentError(absl::StrCat("rows are [", rows.rows(), ", ", rows.cols(),
-                                                     "], expected [", n, ", ", dim_, "]"));
-    }
-    std::vector<int64_t> order(n);
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return ids[a] < ids[b]; });
-    for (int64_t i = 0; i < n; ++i) {
-      if (ids[i] < 0 || ids[i] >= num_classes_) {
-        return absl::OutOfRangeError(
-            absl::StrCat("id ", ids[i], " at position ", i, " is outside [0, ", num_classes_, ")"));
-      }
-      if (i > 0 && ids[order[i]] == ids[order[i - 1]]) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("id ", ids[order[i]], " is given twice; ids must be distinct"));
-      }
-      if (!rows.row(i).allFinite()) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("the row of id ", ids[i], " has values that are not finite"));
-      }
-    }
+    ASSIGN_OR_RETURN(const std::vector<int64_t> order, CheckUpdate(ids, rows, num_classes_, dim_));
     const std::lock_guard<std::shared_mutex> lock(mutex_);
     std::vector<char> moved(n);
     pool->ParallelFor((n + 63) / 64, [&](int64_t block) {
       for (int64_t i = block * 64; i < std::min(n, block * 64 + 64); ++i) {
         const float* row = rows.row(i).data();
         const float* copy = Row(ids[i]);
-        const float norms = Norm(row, dim_) * Norm(copy, dim_);
+        const float norms = FixedOrderNorm(row, dim_) * FixedOrderNorm(copy, dim_);
         // Written so that a zero row, whose cosine is not a number, counts as moved.
         moved[i] =
             !(FixedOrderDot(row, copy, dim_) >= options_.reencode_below * norms) || norms == 0;
@@ -191,7 +144,7 @@ class FlatIndex : public ClassIndex {
     for (int64_t i : order) {
       if (!moved[i]) continue;
       std::copy_n(rows.row(i).data(), dim_, Row(ids[i]));
-      max_norm_ = std::max(max_norm_, Norm(Row(ids[i]), dim_));
+      max_norm_ = std::max(max_norm_, FixedOrderNorm(Row(ids[i]), dim_));
       ++count;
     }
     rows_reencoded_ += count;
@@ -201,38 +154,9 @@ class FlatIndex : public ClassIndex {
 
   absl::Status Save(FileSystem* file_system, const std::string& path) const override {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
-    const std::string temporary = absl::StrCat(path, ".tmp");
-    const auto write = [&]() -> absl::Status {
-      ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                       file_system->Open(temporary, OpenMode::kCreate));
-      const int64_t blocks = (num_classes_ + kRowBlock - 1) / kRowBlock;
-      Hdf5Layout layout;
-      layout.integers["format_version"] = kFormatVersion;
-      layout.integers["num_classes"] = num_classes_;
-      layout.integers["dim"] = dim_;
-      layout.texts["kind"] = "class_index";
-      layout.texts["index"] = "flat";
-      layout.datasets.push_back({"rows", CellType::kFloat32, {num_classes_, dim_}});
-      layout.datasets.push_back({"checksums", CellType::kUint64, {blocks}});
-      RETURN_IF_ERROR(CreateHdf5Layout(file.get(), temporary, &layout));
-      std::vector<uint64_t> checksums(blocks);
-      for (int64_t block = 0; block < blocks; ++block) {
-        const int64_t first = block * kRowBlock;
-        const int64_t bytes = std::min(kRowBlock, num_classes_ - first) * RowBytes();
-        checksums[block] = XXH3_64bits(Row(first), bytes);
-        RETURN_IF_ERROR(
-            file->WriteAt(layout.datasets[0].offset + first * RowBytes(), Row(first), bytes));
-      }
-      RETURN_IF_ERROR(file->WriteAt(layout.datasets[1].offset, checksums.data(), blocks * 8));
-      return file->Sync();
-    };
-    absl::Status status = write();
-    if (status.ok()) status = file_system->Rename(temporary, path);
-    if (!status.ok()) {
-      file_system->Remove(temporary).IgnoreError();
-      return status;
-    }
-    return file_system->SyncDirectory(DirectoryOf(path));
+    return WriteFileBeside(file_system, path, [&](File* file, const std::string& temporary) {
+      return Write(file, temporary);
+    });
   }
 
   int64_t num_classes() const override { return num_classes_; }
@@ -245,6 +169,7 @@ class FlatIndex : public ClassIndex {
     stats.rows_reencoded = rows_reencoded_;
     stats.rows_kept = rows_kept_;
     stats.queries = queries_;
+    stats.kind = kFlat;
     return stats;
   }
 
@@ -254,8 +179,27 @@ class FlatIndex : public ClassIndex {
     ClassId id;
   };
 
-  FlatIndex(int64_t num_classes, int64_t dim, const ClassIndexOptions& options)
-      : num_classes_(num_classes), dim_(dim), options_(options), rows_(num_classes * dim) {}
+  absl::Status Write(File* file, const std::string& path) const {
+    const int64_t blocks = (num_classes_ + kRowBlock - 1) / kRowBlock;
+    Hdf5Layout layout;
+    layout.integers["format_version"] = kIndexFormatVersion;
+    layout.integers["num_classes"] = num_classes_;
+    layout.integers["dim"] = dim_;
+    layout.texts["kind"] = "class_index";
+    layout.texts["index"] = kFlat;
+    layout.datasets.push_back({"rows", CellType::kFloat32, {num_classes_, dim_}});
+    layout.datasets.push_back({"checksums", CellType::kUint64, {blocks}});
+    RETURN_IF_ERROR(CreateHdf5Layout(file, path, &layout));
+    std::vector<uint64_t> checksums(blocks);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t first = block * kRowBlock;
+      const int64_t bytes = std::min(kRowBlock, num_classes_ - first) * RowBytes();
+      checksums[block] = XXH3_64bits(Row(first), bytes);
+      RETURN_IF_ERROR(
+          file->WriteAt(layout.datasets[0].offset + first * RowBytes(), Row(first), bytes));
+    }
+    return file->WriteAt(layout.datasets[1].offset, checksums.data(), blocks * 8);
+  }
 
   float* Row(int64_t id) { return rows_.data() + id * dim_; }
   const float* Row(int64_t id) const { return rows_.data() + id * dim_; }
@@ -280,7 +224,7 @@ class FlatIndex : public ClassIndex {
       const int64_t rows = std::min(kShardRows, num_classes_ - first_row);
       const int64_t at = (shard * n + first_query) * fetch;
       try {
-        UseOneThread();
+        UseOneThreadForFaiss();
         faiss::float_minheap_array_t heaps = {static_cast<size_t>(count),
                                               static_cast<size_t>(fetch), &labels[at], &scores[at]};
         faiss::knn_inner_product(queries.row(first_query).data(), Row(first_row), dim_, count, rows,
@@ -326,7 +270,7 @@ class FlatIndex : public ClassIndex {
         static_cast<int64_t>(hits.size()) == num_classes_ || hits.back().id == kNoClass;
     const double unit = std::ldexp(1.0, -24) * static_cast<double>(dim_ + 2);
     const double slack =
-        2 * unit / (1 - unit) * 1.001 * double{Norm(query, dim_)} * double{max_norm_};
+        2 * unit / (1 - unit) * 1.001 * double{FixedOrderNorm(query, dim_)} * double{max_norm_};
     const double bound = double{hits.back().score} + slack;
     std::vector<Hit> ranked;
     ranked.reserve(hits.size());
@@ -360,26 +304,37 @@ class FlatIndex : public ClassIndex {
 
 }  // namespace
 
-float FixedOrderDot(const float* a, const float* b, int64_t dim) {
-  float sums[16] = {};
-  int64_t i = 0;
-  for (; i + 16 <= dim; i += 16) {
-    for (int j = 0; j < 16; ++j) sums[j] += a[i + j] * b[i + j];
+absl::StatusOr<ClassIndexPlan> PlanClassIndex(int64_t num_classes, int64_t dim,
+                                              const ClassIndexOptions& options) {
+  if (num_classes < 1 || dim < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("an index of ", num_classes, " classes of dim ",
+                                                   dim, "; both must be at least 1"));
   }
-  for (int j = 0; i + j < dim; ++j) sums[j] += a[i + j] * b[i + j];
-  for (int width = 8; width > 0; width /= 2) {
-    for (int j = 0; j < width; ++j) sums[j] += sums[j + width];
+  if (options.kind == kFlat || options.kind == "auto") {
+    ClassIndexPlan plan;
+    plan.kind = kFlat;
+    plan.code_bytes = dim * static_cast<int64_t>(sizeof(float));
+    plan.bytes = num_classes * plan.code_bytes;
+    const bool wanted = options.kind == kFlat || num_classes <= kLargestFlat;
+    if (wanted && plan.bytes <= options.index_bytes) return plan;
+    if (options.kind == kFlat || num_classes < kSmallestIvf) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("a flat index of ", num_classes, " classes of dim ", dim, " takes ",
+                       plan.bytes, " bytes, index_bytes allows ", options.index_bytes));
+    }
   }
-  return sums[0];
+  return PlanIvfIndex(num_classes, dim, options);
 }
 
 absl::StatusOr<std::unique_ptr<ClassIndex>> ClassIndex::Build(int64_t num_classes, int64_t dim,
                                                               const ClassIndexOptions& options,
                                                               ThreadPool* pool,
                                                               RowBlockReader reader) {
-  ASSIGN_OR_RETURN(std::unique_ptr<FlatIndex> index, FlatIndex::Make(num_classes, dim, options));
+  ASSIGN_OR_RETURN(const ClassIndexPlan plan, PlanClassIndex(num_classes, dim, options));
+  if (plan.kind != kFlat) return BuildIvfIndex(num_classes, dim, plan, options, pool, reader);
+  auto index = std::make_unique<FlatIndex>(num_classes, dim, options);
   RETURN_IF_ERROR(index->Fill(pool, reader));
-  return std::unique_ptr<ClassIndex>(std::move(index));
+  return index;
 }
 
 absl::StatusOr<std::unique_ptr<ClassIndex>> ClassIndex::Load(FileSystem* file_system,
@@ -391,11 +346,14 @@ absl::StatusOr<std::unique_ptr<ClassIndex>> ClassIndex::Load(FileSystem* file_sy
     return absl::DataLossError(
         absl::StrCat(path, ": kind is '", layout.texts["kind"], "', expected 'class_index'"));
   }
-  if (layout.integers["format_version"] > kFormatVersion || layout.texts["index"] != "flat") {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, ": format version ", layout.integers["format_version"], " of index '",
-                     layout.texts["index"], "'; this program reads 'flat' up to ", kFormatVersion));
+  const std::string& kind = layout.texts["index"];
+  if (layout.integers["format_version"] > kIndexFormatVersion ||
+      (kind != kFlat && kind != kIvfSq8 && kind != kIvfPq)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, ": format version ", layout.integers["format_version"], " of index '", kind,
+        "'; this program reads 'flat', 'ivf_sq8' and 'ivf_pq' up to ", kIndexFormatVersion));
   }
+  if (kind != kFlat) return LoadIvfIndex(file.get(), path, layout, options);
   const int64_t n = layout.integers["num_classes"], dim = layout.integers["dim"];
   const Hdf5Dataset* rows = layout.Find("rows");
   const Hdf5Dataset* checksums = layout.Find("checksums");
@@ -406,9 +364,12 @@ absl::StatusOr<std::unique_ptr<ClassIndex>> ClassIndex::Load(FileSystem* file_sy
     return absl::DataLossError(
         absl::StrCat(path, ": datasets 'rows' and 'checksums' are not what the attributes say"));
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<FlatIndex> index, FlatIndex::Make(n, dim, options));
+  ClassIndexOptions flat = options;
+  flat.kind = kFlat;
+  RETURN_IF_ERROR(PlanClassIndex(n, dim, flat).status());
+  auto index = std::make_unique<FlatIndex>(n, dim, options);
   RETURN_IF_ERROR(index->Read(file.get(), path, *rows, *checksums));
-  return std::unique_ptr<ClassIndex>(std::move(index));
+  return index;
 }
 
 }  // namespace protopage

@@ -1,9 +1,13 @@
 #include "prototypes/neighbor_search.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/random.h"
 #include "base/status_macros.h"
+#include "prototypes/exact_neighbors.h"
 
 namespace protopage {
 
@@ -22,10 +26,55 @@ absl::Status FindNeighbors(PrototypeStore* store, const ClassIndex& index, Threa
     const absl::Span<const ClassId> batch = ids.subspan(begin, kBatch);
     rows.resize(batch.size(), store->dim());
     RETURN_IF_ERROR(store->Gather(batch, rows));
-    RETURN_IF_ERROR(index.Search(rows, k, batch, pool, &nearest));
+    RETURN_IF_ERROR(index.Search(rows, k, batch, UncachedRows(store), pool, &nearest));
     std::copy(nearest.ids.begin(), nearest.ids.end(), neighbors.begin() + begin * k);
   }
   return absl::OkStatus();
+}
+
+RowFetcher UncachedRows(PrototypeStore* store) {
+  return [store](absl::Span<const ClassId> ids, RowMatrixRef rows) -> absl::Status {
+    // Runs of neighbouring ids are one read.
+    for (size_t begin = 0; begin < ids.size();) {
+      size_t end = begin + 1;
+      while (end < ids.size() && ids[end] == ids[end - 1] + 1) ++end;
+      RETURN_IF_ERROR(store->ReadRange(ids[begin], rows.middleRows(begin, end - begin)));
+      begin = end;
+    }
+    return absl::OkStatus();
+  };
+}
+
+absl::StatusOr<IndexRecall> MeasureRecall(PrototypeStore* store, const ClassIndex& index,
+                                          ThreadPool* pool, int64_t num_classes, int64_t k,
+                                          uint64_t seed) {
+  const int64_t n = store->num_classes(), dim = store->dim();
+  if (num_classes < 1 || num_classes > n || k < 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        num_classes, " sampled classes, k ", k, "; allowed are 1 to ", n, " and k of 1 or more"));
+  }
+  RandomStream random(seed, RandomPurpose::kIndex, 2);
+  std::vector<ClassId> ids = SampleWithoutReplacement(random, n, num_classes);
+  std::sort(ids.begin(), ids.end());
+  RowMatrixXf queries(num_classes, dim);
+  RETURN_IF_ERROR(UncachedRows(store)(ids, queries));
+  NearestClasses nearest;
+  RETURN_IF_ERROR(index.Search(queries, k, ids, UncachedRows(store), pool, &nearest));
+
+  constexpr int64_t kBlockRows = 4096;
+  ExactNeighbors exact(std::move(queries), k, ids);
+  RowMatrixXf rows(std::min(kBlockRows, n), dim);
+  for (int64_t first = 0; first < n; first += kBlockRows) {
+    const int64_t count = std::min(kBlockRows, n - first);
+    RETURN_IF_ERROR(store->ReadRange(first, rows.topRows(count)));
+    exact.Add(first, rows.topRows(count), pool);
+  }
+  exact.Finish();
+  IndexRecall recall;
+  recall.classes = num_classes;
+  recall.k = k;
+  recall.recall = RecallOf(exact, nearest.ids);
+  return recall;
 }
 
 }  // namespace protopage

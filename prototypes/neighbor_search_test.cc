@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_matchers.h"
+#include "prototypes/mixture_rows.h"
 
 namespace protopage {
 namespace {
@@ -49,6 +50,44 @@ TEST(NeighborSearchTest, SearchesWithTheRowsOfTheStore) {
     EXPECT_EQ(std::vector<ClassId>(neighbors.begin() + id * 10, neighbors.begin() + id * 10 + 10),
               want);
   }
+}
+
+TEST(NeighborSearchTest, CandidatesAreReadPastTheCacheAndRecallIsMeasured) {
+  constexpr int64_t kClasses = 3000, kDim = 32;
+  PrototypeStoreSpec spec;
+  spec.num_classes = kClasses;
+  spec.dim = kDim;
+  ASSERT_OK_AND_ASSIGN(
+      auto store,
+      PrototypeStore::Create(
+          absl::StrCat(testing::TempDir(), "/neighbor_search_test_ivf_", getpid()), spec, {}));
+  RowMatrixXf rows(kClasses, kDim);
+  MixtureRows(kClasses, kDim, 1).Read(0, rows);
+  ASSERT_OK(store->WriteRange(0, rows));
+  ThreadPool pool(2);
+  ClassIndexOptions options;
+  options.kind = "ivf_sq8";
+  ASSERT_OK_AND_ASSIGN(const auto index, ClassIndex::Build(kClasses, kDim, options, &pool,
+                                                           [&](ClassId first, RowMatrixRef out) {
+                                                             return store->ReadRange(first, out);
+                                                           }));
+  std::vector<ClassId> ids(100), neighbors(100 * 10);
+  std::iota(ids.begin(), ids.end(), 50);
+  ASSERT_OK(FindNeighbors(store.get(), *index, &pool, ids, 10, absl::MakeSpan(neighbors)));
+  EXPECT_GT(index->stats().rows_fetched, 100);
+  EXPECT_EQ(store->stats().cached_rows, 100);  // Those of the queries only.
+
+  ASSERT_OK_AND_ASSIGN(IndexRecall recall, MeasureRecall(store.get(), *index, &pool, 80, 20, 1));
+  EXPECT_EQ(recall.classes, 80);
+  EXPECT_EQ(recall.k, 20);
+  EXPECT_GE(recall.recall, 0.95);
+  EXPECT_EQ(store->stats().cached_rows, 100);
+  // The rows move, the index does not learn of it: measured by the rows as they are now.
+  ASSERT_OK(store->WriteRange(0, rows.colwise().reverse()));
+  ASSERT_OK_AND_ASSIGN(recall, MeasureRecall(store.get(), *index, &pool, 80, 20, 1));
+  EXPECT_LT(recall.recall, 0.3);
+  EXPECT_THAT(MeasureRecall(store.get(), *index, &pool, kClasses + 1, 20, 1),
+              StatusIs(absl::StatusCode::kInvalidArgument, "3001 sampled classes"));
 }
 
 TEST(NeighborSearchTest, RefusesAResultOfTheWrongSize) {

@@ -5,10 +5,13 @@
 //
 // The cache has its default size. cached: the classes drawn (16384) fit into it. page cache: they
 // do not (131072, room for less than half), their file does; they lie at random among the 1M. Each
-// round is 262144 / K steps and the write-back of all that they changed, without the sync to the
-// device, which is the disk's speed and not ours. The kinds take turns; the table shows medians over
-// the rounds, in milliseconds a step. The h5py loop reads, then writes the rows (no momentum) one by
-// one, as the Keras demo does; it is left out where python3 has no h5py.
+// round is 262144 / K steps and the write-back of all that they changed: in place, or, with a log, to
+// a segment that is then committed as a checkpoint and, as it is larger than merge_bytes,
+// merged into the file. All that is in the average, without the syncs, which are the disk's speed and
+// not ours. The kinds take turns; the table shows medians over the rounds, in milliseconds a step.
+// The h5py loop reads, then writes the rows (no momentum) one by one, as the Keras demo does; it is
+// left out where python3 has no h5py. The last table is a checkpoint with its syncs, a merge beside
+// training behind it, after 1 % of the classes have changed.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -30,6 +33,7 @@
 #include "base/random.h"
 #include "base/status_macros.h"
 #include "prototypes/prototype_store.h"
+#include "prototypes/table_log.h"
 
 namespace protopage {
 namespace {
@@ -70,10 +74,24 @@ class NoSyncFileSystem : public ForwardingFileSystem {
 // Steps in a round: as many rows for every K. 1024 of 256 rows are a short checkpoint interval.
 int64_t Steps(int64_t k) { return 262144 / k; }
 
+// The file, its lock, and its log if it has one.
+void RemoveStore(const std::string& path) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string log = path + ".log";
+  const absl::StatusOr<std::vector<std::string>> names = fs->List(log);
+  if (names.ok()) {
+    for (const std::string& name : *names) unlink(JoinPath(log, name).c_str());
+    rmdir(log.c_str());
+  }
+  unlink(path.c_str());
+  unlink((path + ".lock").c_str());
+}
+
 // Steps over a fixed set of classes.
 class StoreSteps {
  public:
-  StoreSteps(FileSystem* fs, std::string path, int64_t working_set) : path_(std::move(path)) {
+  StoreSteps(FileSystem* fs, std::string path, int64_t working_set, bool logged)
+      : path_(std::move(path)) {
     RandomStream random(1, RandomPurpose::kTest, working_set);
     classes_ = SampleWithoutReplacement(random, kClasses, working_set);
     PrototypeStoreSpec spec;
@@ -82,6 +100,14 @@ class StoreSteps {
     PrototypeStoreOptions options;
     options.file_system = fs;
     fs->Remove(path_).IgnoreError();
+    if (logged) {
+      TableLogOptions log_options;
+      log_options.background = false;  // So that the average has it.
+      auto log = TableLog::Create(fs, path_ + ".log", log_options);
+      if (!log.ok()) Die(log.status());
+      log_ = *std::move(log);
+      options.log = log_.get();
+    }
     auto store = PrototypeStore::Create(path_, spec, options);
     if (!store.ok()) Die(store.status());
     store_ = *std::move(store);
@@ -93,11 +119,12 @@ class StoreSteps {
       Check(store_->ScatterStep(ids, rows, 0));
     }
     Check(store_->Flush());
+    if (logged) Check(log_->Commit(++checkpoint_));
   }
   ~StoreSteps() {
     store_.reset();
-    unlink(path_.c_str());
-    unlink(absl::StrCat(path_, ".lock").c_str());
+    log_.reset();
+    RemoveStore(path_);
   }
 
   // Milliseconds a step.
@@ -117,11 +144,18 @@ class StoreSteps {
     }
     steps_only_ = (Milliseconds() - start) / static_cast<double>(steps);
     Check(store_->Flush());
+    if (log_ != nullptr) {
+      Check(log_->Commit(++checkpoint_));
+      const double merge_start = Milliseconds();
+      Check(log_->Retire(checkpoint_));
+      merge_ = (Milliseconds() - merge_start) / static_cast<double>(steps);
+    }
     cpu_ = (CpuMilliseconds() - cpu_start) / static_cast<double>(steps);
     return (Milliseconds() - start) / static_cast<double>(steps);
   }
   double cpu() const { return cpu_; }
   double steps_only() const { return steps_only_; }
+  double merge() const { return merge_; }
 
   double HitRate() const {
     const PrototypeStoreStats stats = store_->stats();
@@ -139,13 +173,54 @@ class StoreSteps {
  private:
   const std::string path_;
   std::vector<ClassId> classes_;
+  std::unique_ptr<TableLog> log_;
   std::unique_ptr<PrototypeStore> store_;
   StepRows rows_;
+  int64_t checkpoint_ = 0;
   int64_t step_ = 0;
   uint64_t draws_ = 0;
   double steps_only_ = 0;
   double cpu_ = 0;
+  double merge_ = 0;
 };
+
+// Milliseconds that training stands still for a checkpoint of the prototypes, with all syncs, when 1 % of the
+// classes have changed, of which half were written back before.
+double CheckpointStall(const std::string& path) {
+  FileSystem* fs = DefaultFileSystem();
+  TableLogOptions log_options;
+  log_options.merge_bytes = 0;
+  auto log = TableLog::Create(fs, path + ".log", log_options);
+  StoreSteps::Check(log.status());
+  PrototypeStoreSpec spec;
+  spec.num_classes = kClasses;
+  spec.dim = kDim;
+  PrototypeStoreOptions options;
+  options.log = log->get();
+  double stall = 0;
+  {
+    auto store = PrototypeStore::Create(path, spec, options);
+    StoreSteps::Check(store.status());
+    StepRows rows;
+    for (int64_t c = 1; c <= 3; ++c) {
+      for (int64_t i = 0; i < kClasses / 100 / 250; ++i) {
+        RandomStream random(4, RandomPurpose::kTest, c * 1000 + i);
+        const std::vector<ClassId> ids = SampleWithoutReplacement(random, kClasses, 250);
+        StoreSteps::Check((*store)->GatherStep(ids, &rows));
+        StoreSteps::Check((*store)->ScatterStep(ids, rows, i));
+        if (i == kClasses / 100 / 500) StoreSteps::Check((*store)->Flush());
+      }
+      const double start = Milliseconds();
+      StoreSteps::Check((*store)->Flush());
+      StoreSteps::Check((*log)->Commit(c));
+      StoreSteps::Check((*log)->Retire(c - 1));
+      stall = Milliseconds() - start;  // The last: the first is written in place.
+    }
+  }
+  log->reset();
+  RemoveStore(path);
+  return stall;
+}
 
 // K rows and momenta out of a table of 64 MiB, and back into it.
 double MemcpyRound(int64_t k) {
@@ -192,23 +267,31 @@ int Main(int argc, char** argv) {
   const std::string script = "prototypes/h5py_loop.py";
 
   NoSyncFileSystem fs;
-  StoreSteps cached(&fs, base + "_cached.h5", 16384);
-  StoreSteps paged(&fs, base + "_paged.h5", 131072);
+  StoreSteps cached(&fs, base + "_cached.h5", 16384, false);
+  StoreSteps paged(&fs, base + "_paged.h5", 131072, false);
+  StoreSteps cached_log(&fs, base + "_cached_log.h5", 16384, true);
+  StoreSteps paged_log(&fs, base + "_paged_log.h5", 131072, true);
+  std::vector<double> stalls;
   std::map<std::string, std::vector<double>> times;
   for (int round = 0; round < rounds + 1; ++round) {
     for (const int64_t k : {256, 1024}) {
       std::map<std::string, double> now;
       now[absl::StrCat(k, " memcpy")] = MemcpyRound(k);
-      now[absl::StrCat(k, " cached")] = cached.Round(k);
-      now[absl::StrCat(k, " cached, steps")] = cached.steps_only();
-      now[absl::StrCat(k, " cached, cpu")] = cached.cpu();
-      now[absl::StrCat(k, " page cache")] = paged.Round(k);
-      now[absl::StrCat(k, " page cache, steps")] = paged.steps_only();
-      now[absl::StrCat(k, " page cache, cpu")] = paged.cpu();
+      const std::pair<const char*, StoreSteps*> kinds[] = {{" cached", &cached},
+                                                           {" page cache", &paged},
+                                                           {" cached, log", &cached_log},
+                                                           {" page cache, log", &paged_log}};
+      for (const auto& [name, kind] : kinds) {
+        now[absl::StrCat(k, name)] = kind->Round(k);
+        now[absl::StrCat(k, name, ", steps")] = kind->steps_only();
+        now[absl::StrCat(k, name, ", merge")] = kind->merge();
+        now[absl::StrCat(k, name, ", cpu")] = kind->cpu();
+      }
       now[absl::StrCat(k, " h5py")] = H5pyRound(script, base + "_h5py.h5", k);
       if (round == 0) continue;  // Warms up.
       for (const auto& [name, value] : now) times[name].push_back(value);
     }
+    if (round > 0) stalls.push_back(CheckpointStall(base + "_stall.h5"));
   }
   unlink((base + "_h5py.h5").c_str());
 
@@ -222,12 +305,15 @@ int Main(int argc, char** argv) {
                 Median(times[absl::StrCat("1024 ", key)]));
   };
   line("memcpy of the same bytes", "memcpy");
-  line("cached", "cached");
-  line("  of that, until the last step", "cached, steps");
-  line("  CPU time of all threads", "cached, cpu");
-  line("page cache", "page cache");
-  line("  of that, until the last step", "page cache, steps");
-  line("  CPU time of all threads", "page cache, cpu");
+  for (const std::string kind : {"cached", "page cache"}) {
+    line((kind + ", in place").c_str(), kind.c_str());
+    line("  of that, until the last step", (kind + ", steps").c_str());
+    line("  CPU time of all threads", (kind + ", cpu").c_str());
+    line((kind + ", with a log").c_str(), (kind + ", log").c_str());
+    line("  of that, until the last step", (kind + ", log, steps").c_str());
+    line("  of that, the merge", (kind + ", log, merge").c_str());
+    line("  CPU time of all threads", (kind + ", log, cpu").c_str());
+  }
   const auto ratio = [&](const char* name, const char* a, const char* b) {
     std::printf("%-34s %9.1fx %9.1fx\n", name,
                 Median(times[absl::StrCat("256 ", a)]) / Median(times[absl::StrCat("256 ", b)]),
@@ -238,10 +324,12 @@ int Main(int argc, char** argv) {
     line("h5py loop, rows only", "h5py");
     ratio("h5py loop / cached", "h5py", "cached");
     ratio("h5py loop / page cache", "h5py", "page cache");
+    ratio("h5py loop / page cache, log", "h5py", "page cache, log");
   } else {
     std::printf("h5py loop: not run, python3 has no h5py\n");
   }
   std::printf("hit rate: cached %.3f, page cache %.3f\n", cached.HitRate(), paged.HitRate());
+  std::printf("checkpoint of 1 %% changed rows, synced: %.0f ms\n", Median(stalls));
   return 0;
 }
 

@@ -830,7 +830,6 @@ absl::Status TableLog::MergeTable(int t, absl::Span<const std::shared_ptr<Segmen
   Place cleared[kMaxColumns] = {};
   bool touched = false;
   for (const auto& segment : segments) {
-    if (logged != nullptr && segment->sequence <= main.sequence) continue;
     ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, segment->ReadDirectory());
     for (const DirectoryEntry& entry : entries) {
       if (entry.table != static_cast<uint32_t>(t)) continue;
@@ -848,7 +847,6 @@ absl::Status TableLog::MergeTable(int t, absl::Span<const std::shared_ptr<Segmen
     return absl::FailedPreconditionError(absl::StrCat(
         directory_, ": table ", t, " has changes to merge into its file, but is not open"));
   }
-  if (main.sequence >= point.sequence) return absl::OkStatus();
   // Places of one row ascend by segment: the last one counts.
   std::stable_sort(rows.begin(), rows.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -858,6 +856,37 @@ absl::Status TableLog::MergeTable(int t, absl::Span<const std::shared_ptr<Segmen
   }
   rows.resize(kept);
 
+  // Segments may have been merged before, and the removal of their files interrupted.
+  if (main.sequence < point.sequence) {
+    RETURN_IF_ERROR(MergeRows(t, logged, point, segments, rows, cleared));
+    const std::lock_guard<std::mutex> lock(index_mutex_);
+    if (stopping_) return absl::OkStatus();
+    tables_[t].main = point;  // From here on, clearings so far do not count for its rows.
+  }
+  // The index no longer points to the segments; then the clearings go that records there were
+  // compared with.
+  for (size_t begin = 0; begin < rows.size(); begin += kEraseRows) {
+    const std::lock_guard<std::mutex> lock(index_mutex_);
+    auto& places = tables_[t].places;
+    const size_t end = std::min(rows.size(), begin + kEraseRows);
+    for (size_t i = begin; i < end; ++i) {
+      const auto found = places.find(rows[i].first);
+      if (found != places.end() && SequenceOf(found->second) <= point.sequence) {
+        places.erase(found);
+      }
+    }
+  }
+  const std::lock_guard<std::mutex> lock(index_mutex_);
+  for (Place& place : tables_[t].cleared) {
+    if (SequenceOf(place) <= point.sequence) place = 0;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TableLog::MergeRows(int t, LoggedTable* logged, const LogPoint& point,
+                                 absl::Span<const std::shared_ptr<Segment>> segments,
+                                 absl::Span<const std::pair<int64_t, Place>> rows,
+                                 absl::Span<const Place> cleared) {
   RETURN_IF_ERROR(logged->BeginMerge(point.sequence));
   for (int c = 0; c < kMaxColumns; ++c) {
     if (cleared[c] != 0) RETURN_IF_ERROR(logged->MergeClear(c));
@@ -894,29 +923,8 @@ absl::Status TableLog::MergeTable(int t, absl::Span<const std::shared_ptr<Segmen
     RETURN_IF_ERROR(logged->MergeRows(ids, records, masks));
   }
   RETURN_IF_ERROR(logged->EndMerge(point));
-
-  // The main file has it all: first clearings no longer count for its rows, then the index no longer
-  // points to the segments, then the clearings go that records there were compared with.
-  {
-    const std::lock_guard<std::mutex> lock(index_mutex_);
-    tables_[t].main = point;
-    stats_.rows_merged += static_cast<int64_t>(rows.size());
-  }
-  for (size_t begin = 0; begin < rows.size(); begin += kEraseRows) {
-    const std::lock_guard<std::mutex> lock(index_mutex_);
-    auto& places = tables_[t].places;
-    const size_t end = std::min(rows.size(), begin + kEraseRows);
-    for (size_t i = begin; i < end; ++i) {
-      const auto found = places.find(rows[i].first);
-      if (found != places.end() && SequenceOf(found->second) <= point.sequence) {
-        places.erase(found);
-      }
-    }
-  }
   const std::lock_guard<std::mutex> lock(index_mutex_);
-  for (Place& place : tables_[t].cleared) {
-    if (SequenceOf(place) <= point.sequence) place = 0;
-  }
+  stats_.rows_merged += static_cast<int64_t>(rows.size());
   return absl::OkStatus();
 }
 

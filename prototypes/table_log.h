@@ -200,6 +200,10 @@ class TableLog {
   bool MergeIsDue(bool any_size) const;  // Needs index_mutex_.
   absl::Status MergeRetired();           // Needs merge_mutex_.
   absl::Status MergeTable(int table, absl::Span<const std::shared_ptr<Segment>> segments);
+  absl::Status MergeRows(int table, LoggedTable* logged, const LogPoint& point,
+                         absl::Span<const std::shared_ptr<Segment>> segments,
+                         absl::Span<const std::pair<int64_t, Place>> rows,
+                         absl::Span<const Place> cleared);
   void MergeLoop();
 
   FileSystem* const file_system_;

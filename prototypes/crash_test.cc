@@ -1,0 +1,328 @@
+// The power goes at each moment of a short training's storage in turn: prototypes with momentum, queues,
+// checkpoints, retirement, a new stage, a rollback. What is found afterwards is the newest complete
+// checkpoint, and going on from there ends in what the run ends in that nothing interrupts.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "base/status_macros.h"
+#include "base/status_matchers.h"
+#include "prototypes/class_queues.h"
+#include "prototypes/crash_file_system.h"
+#include "prototypes/prototype_store.h"
+#include "prototypes/table_log.h"
+
+namespace protopage {
+namespace {
+
+constexpr int64_t kClasses = 90, kDim = 18, kRowsPerStep = 10;
+constexpr int64_t kSteps = 42, kCheckpointSteps = 6, kKeep = 2;
+constexpr int64_t kQueueStep = 8, kRangeStep = 15, kResetStep = 20, kRollbackStep = 27;
+constexpr char kRun[] = "/run";
+
+struct Content {
+  RowMatrixXf rows, momentum;
+  std::vector<int64_t> last_step;
+  std::vector<ClassId> queues;  // Empty before there are any; -9 for a class without.
+
+  friend bool operator==(const Content& a, const Content& b) {
+    return a.rows == b.rows && a.momentum == b.momentum && a.last_step == b.last_step &&
+           a.queues == b.queues;
+  }
+};
+
+// The storage of a run that trains by a rule of its own.
+class Training {
+ public:
+  Training(FileSystem* fs, std::map<int64_t, Content>* contents) : fs_(fs), contents_(contents) {}
+
+  // From the newest complete checkpoint, or from the beginning, to the end. A checkpoint's content is
+  // put into `contents`, or compared with what is there.
+  absl::Status Go() {
+    RETURN_IF_ERROR(fs_->CreateDirectories(JoinPath(kRun, "done")));
+    ASSIGN_OR_RETURN(std::vector<int64_t> done, Done());
+    int64_t step = 0;
+    if (done.empty()) {
+      RETURN_IF_ERROR(Begin());
+    } else {
+      step = done.back();
+      RETURN_IF_ERROR(Open(step));
+    }
+    while (step < kSteps) {
+      if (step == kRollbackStep && !fs_->Exists(JoinPath(kRun, "rolled_back"))) {
+        // Once, to the oldest checkpoint that is kept.
+        ASSIGN_OR_RETURN(done, Done());
+        while (done.size() > 1) {
+          RETURN_IF_ERROR(fs_->Remove(DonePath(done.back())));
+          done.pop_back();
+        }
+        RETURN_IF_ERROR(fs_->SyncDirectory(JoinPath(kRun, "done")));
+        RETURN_IF_ERROR(WriteFileAtomically(fs_, JoinPath(kRun, "rolled_back"), "1"));
+        step = done.back();
+        RETURN_IF_ERROR(Open(step));
+        continue;
+      }
+      RETURN_IF_ERROR(Step(step));
+      ++step;
+      if (step % kCheckpointSteps == 0) RETURN_IF_ERROR(Checkpoint(step));
+    }
+    return log_->RetireNow(kSteps);
+  }
+
+  absl::StatusOr<Content> Read() {
+    Content content;
+    std::vector<ClassId> ids(kClasses);
+    for (int64_t i = 0; i < kClasses; ++i) ids[i] = i;
+    StepRows rows;
+    content.rows.resize(kClasses, kDim);
+    content.momentum.resize(kClasses, kDim);
+    for (int64_t first = 0; first < kClasses; first += kRowsPerStep) {
+      const auto some = absl::MakeConstSpan(ids).subspan(first, kRowsPerStep);
+      RETURN_IF_ERROR(store_->GatherStep(some, &rows));
+      content.rows.middleRows(first, rows.rows.rows()) = rows.rows;
+      content.momentum.middleRows(first, rows.rows.rows()) = rows.momentum;
+      content.last_step.insert(content.last_step.end(), rows.last_step.begin(),
+                               rows.last_step.end());
+    }
+    if (queues_ == nullptr) return content;
+    std::vector<ClassId> queue(queues_->dominant_queue()), more(queues_->candidate_queue());
+    for (const ClassId id : ids) {
+      const absl::Status status = queues_->Dominants(id, absl::MakeSpan(queue));
+      if (absl::IsFailedPrecondition(status)) {
+        content.queues.push_back(-9);
+        continue;
+      }
+      RETURN_IF_ERROR(status);
+      RETURN_IF_ERROR(queues_->Candidates(id, absl::MakeSpan(more)));
+      content.queues.insert(content.queues.end(), queue.begin(), queue.end());
+      content.queues.insert(content.queues.end(), more.begin(), more.end());
+    }
+    return content;
+  }
+
+ private:
+  std::string StorePath() const { return JoinPath(kRun, "prototypes.h5"); }
+  std::string QueuesPath() const { return JoinPath(kRun, "queues.h5"); }
+  std::string LogPath() const { return JoinPath(kRun, "log"); }
+  std::string DonePath(int64_t step) const {
+    return JoinPath(kRun, absl::StrCat("done/", absl::StrFormat("%04d", step)));
+  }
+  TableLogOptions LogOptions() const {
+    TableLogOptions options;
+    options.background = false;
+    options.merge_bytes = 20000;  // Some merges are of several segments.
+    return options;
+  }
+  PrototypeStoreOptions StoreOptions() const {
+    PrototypeStoreOptions options;
+    options.cache_bytes = 9000;  // Some 28 rows.
+    options.log = log_.get();
+    options.file_system = fs_;
+    return options;
+  }
+  ClassQueuesOptions QueuesOptions() const {
+    ClassQueuesOptions options;
+    options.dominant_queue = 2;
+    options.candidate_queue = 5;
+    options.cache_bytes = 3000;
+    options.log = log_.get();
+    options.file_system = fs_;
+    return options;
+  }
+  absl::Status RemoveIfThere(const std::string& path) {
+    return fs_->Exists(path) ? fs_->Remove(path) : absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<int64_t>> Done() {
+    ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(JoinPath(kRun, "done")));
+    std::vector<int64_t> steps;
+    for (const std::string& name : names) {
+      int64_t step;
+      if (name.size() == 4 && absl::SimpleAtoi(name, &step)) steps.push_back(step);
+    }
+    return steps;
+  }
+
+  absl::Status Begin() {
+    RETURN_IF_ERROR(RemoveIfThere(StorePath()));
+    ASSIGN_OR_RETURN(log_, TableLog::Create(fs_, LogPath(), LogOptions()));
+    PrototypeStoreSpec spec;
+    spec.num_classes = kClasses;
+    spec.dim = kDim;
+    ASSIGN_OR_RETURN(store_, PrototypeStore::Create(StorePath(), spec, StoreOptions()));
+    return store_->WriteRange(0, RowMatrixXf::Constant(kClasses / 2, kDim, 0.5f));
+  }
+
+  absl::Status Open(int64_t checkpoint) {
+    queues_.reset();
+    store_.reset();
+    log_.reset();
+    ASSIGN_OR_RETURN(log_, TableLog::Open(fs_, LogPath(), checkpoint, LogOptions()));
+    ASSIGN_OR_RETURN(store_, PrototypeStore::Open(StorePath(), StoreOptions()));
+    if (log_->HasTable(1)) {
+      ASSIGN_OR_RETURN(queues_, ClassQueues::Open(QueuesPath(), QueuesOptions()));
+    }
+    return Compare(checkpoint);
+  }
+
+  absl::Status Compare(int64_t checkpoint) {
+    ASSIGN_OR_RETURN(const Content content, Read());
+    const auto known = contents_->try_emplace(checkpoint, content);
+    if (known.first->second == content) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("checkpoint ", checkpoint, " has another content"));
+  }
+
+  absl::Status Step(int64_t step) {
+    RandomStream random(1, RandomPurpose::kTest, step);
+    const std::vector<ClassId> ids = SampleWithoutReplacement(random, kClasses, kRowsPerStep);
+    if (step == kQueueStep) {
+      RETURN_IF_ERROR(RemoveIfThere(QueuesPath()));
+      ASSIGN_OR_RETURN(queues_, ClassQueues::Create(QueuesPath(), kClasses, QueuesOptions()));
+    }
+    if (step == kRangeStep) {
+      RETURN_IF_ERROR(store_->WriteRange(30, RowMatrixXf::Constant(40, kDim, 0.25f)));
+    }
+    if (step == kResetStep) {
+      RETURN_IF_ERROR(store_->ResetState());
+      RETURN_IF_ERROR(queues_->Reset());
+    }
+    StepRows rows;
+    RETURN_IF_ERROR(store_->GatherStep(ids, &rows));
+    for (int64_t i = 0; i < kRowsPerStep; ++i) {
+      for (int64_t j = 0; j < kDim; ++j) {
+        rows.momentum(i, j) = 0.5f * rows.momentum(i, j) + random.Uniform();
+        rows.rows(i, j) -= rows.momentum(i, j) * (1 + static_cast<float>(rows.last_step[i] & 3));
+      }
+    }
+    RETURN_IF_ERROR(store_->ScatterStep(ids, rows, step));
+    if (queues_ == nullptr) return absl::OkStatus();
+    RETURN_IF_ERROR(queues_->EnsureBuilt(
+        {ids[0], ids[1]}, step,
+        [](absl::Span<const ClassId> classes, int64_t k, absl::Span<ClassId> neighbors) {
+          for (size_t i = 0; i < classes.size(); ++i) {
+            for (int64_t j = 0; j < k; ++j) neighbors[i * k + j] = (classes[i] + j + 1) % kClasses;
+          }
+          return absl::OkStatus();
+        }));
+    // Class y takes its neighbour after next for itself.
+    return queues_->ApplyMistakes(
+        {ids[0], (ids[0] + 3) % kClasses, ids[2], (ids[2] + 4) % kClasses}, {0, 2}, {1, 3});
+  }
+
+  absl::Status Checkpoint(int64_t step) {
+    RETURN_IF_ERROR(store_->Flush());
+    if (queues_ != nullptr) RETURN_IF_ERROR(queues_->Flush());
+    RETURN_IF_ERROR(log_->Commit(step));
+    RETURN_IF_ERROR(WriteFileAtomically(fs_, DonePath(step), "done"));
+    RETURN_IF_ERROR(Compare(step));
+    ASSIGN_OR_RETURN(std::vector<int64_t> done, Done());
+    while (static_cast<int64_t>(done.size()) > kKeep) {
+      RETURN_IF_ERROR(fs_->Remove(DonePath(done.front())));
+      done.erase(done.begin());
+    }
+    RETURN_IF_ERROR(fs_->SyncDirectory(JoinPath(kRun, "done")));
+    return log_->Retire(done.front());
+  }
+
+  FileSystem* const fs_;
+  std::map<int64_t, Content>* const contents_;
+  std::unique_ptr<TableLog> log_;
+  std::unique_ptr<PrototypeStore> store_;
+  std::unique_ptr<ClassQueues> queues_;
+};
+
+class PrototypesCrashTest : public testing::Test {
+ protected:
+  // The contents of the run that nothing interrupts, and its events.
+  static void SetUpTestSuite() {
+    CrashFileSystem fs;
+    fs.CrashAt(0, kWriteEvery);
+    Training run(&fs, &Contents());
+    ASSERT_OK(run.Go());
+    events_ = fs.events();
+    ASSERT_EQ(Contents().size(), kSteps / kCheckpointSteps);
+    ASSERT_FALSE(Contents().at(12) == Contents().at(18));
+  }
+  static std::map<int64_t, Content>& Contents() {
+    static auto* contents = new std::map<int64_t, Content>;
+    return *contents;
+  }
+
+  // The power goes `crashes` times at events drawn by the seed, the first time at `event`.
+  static void RunThroughCrashes(int64_t event, int crashes, CrashFileSystem::Loss loss,
+                                uint64_t seed) {
+    CrashFileSystem fs;
+    RandomStream random(seed, RandomPurpose::kTest, event);
+    for (int crash = 0; crash < crashes; ++crash) {
+      fs.CrashAt(crash == 0 ? event : 1 + random.Below(crash < crashes / 2 ? 12 : 100),
+                 kWriteEvery);
+      Training run(&fs, &Contents());
+      const absl::Status status = run.Go();
+      if (status.ok()) break;  // It was done before.
+      ASSERT_TRUE(fs.crashed()) << "event " << event << ", seed " << seed << ": " << status;
+      fs.Restart(loss, seed);
+    }
+    fs.CrashAt(0);
+    Training run(&fs, &Contents());
+    ASSERT_OK(run.Go()) << "event " << event << ", seed " << seed;
+    ASSERT_OK_AND_ASSIGN(const Content content, run.Read());
+    ASSERT_TRUE(content == Contents().at(kSteps)) << "event " << event << ", seed " << seed;
+  }
+
+  static constexpr int64_t kWriteEvery = 7;
+  static int64_t events_;
+};
+
+int64_t PrototypesCrashTest::events_ = 0;
+
+// What is random is repeated with this many seeds.
+int Runs() {
+  const char* runs = std::getenv("PROTOPAGE_CRASH_RUNS");
+  return runs == nullptr ? 1 : std::max(1, std::atoi(runs));
+}
+
+TEST_F(PrototypesCrashTest, AtEveryEventNothingUnsyncedSurvives) {
+  EXPECT_GT(events_, 150);
+  for (int64_t event = 1; event <= events_; ++event) {
+    RunThroughCrashes(event, 1, CrashFileSystem::kDropAll, 0);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_F(PrototypesCrashTest, AtEveryEventAllSurvives) {
+  for (int64_t event = 1; event <= events_; ++event) {
+    RunThroughCrashes(event, 1, CrashFileSystem::kKeepAll, 0);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_F(PrototypesCrashTest, AtEveryEventAMixSurvives) {
+  for (int seed = 0; seed < Runs(); ++seed) {
+    for (int64_t event = 1; event <= events_; ++event) {
+      RunThroughCrashes(event, 1, CrashFileSystem::kMix, seed);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_F(PrototypesCrashTest, AgainAndAgainAlsoWhileItRecovers) {
+  for (int seed = 0; seed < Runs(); ++seed) {
+    for (int64_t event = 1; event <= events_; event += 2) {
+      RunThroughCrashes(event, 8, CrashFileSystem::kMix, 1000 + seed);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace protopage

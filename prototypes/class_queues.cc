@@ -183,16 +183,26 @@ absl::Status ClassQueues::EnsureBuilt(absl::Span<const ClassId> ids, int64_t ste
   const std::lock_guard<std::mutex> lock(mutex_);
   const std::vector<ClassId> sorted = SortedUnique(ids);
   std::vector<Entry> batch, todo;
+  int64_t age_steps = 0;
   for (size_t begin = 0; begin < sorted.size(); begin += BatchRows()) {
     RETURN_IF_ERROR(ReadEntries(absl::MakeConstSpan(sorted).subspan(begin, BatchRows()), &batch));
     for (Entry& entry : batch) {
       const bool old = !options_.frozen && options_.candidate_refresh_steps > 0 &&
                        step - entry.built_step > options_.candidate_refresh_steps;
-      if (entry.built_step < 0 || old) todo.push_back(std::move(entry));
+      if (entry.built_step < 0 || old) {
+        todo.push_back(std::move(entry));
+      } else {
+        age_steps += step - entry.built_step;
+      }
     }
   }
-  if (todo.empty()) return absl::OkStatus();
+  if (!todo.empty()) RETURN_IF_ERROR(Search(todo, step, search));
+  stats_.used += static_cast<int64_t>(sorted.size());
+  stats_.used_age_steps += age_steps;
+  return absl::OkStatus();
+}
 
+absl::Status ClassQueues::Search(std::vector<Entry>& todo, int64_t step, NeighborSearch search) {
   const int64_t k = options_.candidate_queue;
   std::vector<ClassId> todo_ids;
   for (const Entry& entry : todo) todo_ids.push_back(entry.id);

@@ -51,6 +51,10 @@ struct ClassQueuesStats {
   int64_t refreshed = 0;  // Candidate queues searched again since opened.
   int64_t mistakes = 0;   // Samples whose predicted class was another than their own.
   int64_t pushes = 0;     // Of these, pushed into a dominant queue.
+  // How old the queues in use are: classes that EnsureBuilt was asked for, each once a call, and the
+  // sum over them of the steps since their candidates were searched (0 when it searched them).
+  int64_t used = 0;
+  int64_t used_age_steps = 0;
 };
 
 // Thread-safe. Each call is atomic with respect to the others.
@@ -113,6 +117,8 @@ class ClassQueues {
   // These need mutex_. Ids are distinct.
   absl::Status ReadEntries(absl::Span<const ClassId> ids, std::vector<Entry>* entries);
   absl::Status WriteEntries(const std::vector<Entry>& entries);
+  // Searches the candidates of all entries and writes them.
+  absl::Status Search(std::vector<Entry>& todo, int64_t step, NeighborSearch search);
   absl::Status CopyQueue(ClassId id, bool dominants, absl::Span<ClassId> out);
 
   const std::string path_;

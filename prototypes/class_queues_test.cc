@@ -94,6 +94,9 @@ TEST(ClassQueuesTest, ARefreshReplacesCandidatesNotDominants) {
   EXPECT_EQ(Dominants(queues.get(), 7), (Ids{8, 9}));
   EXPECT_EQ(Candidates(queues.get(), 7), (Ids{28, 29, 30, 31}));
   EXPECT_EQ(queues->stats().refreshed, 1);
+  // Three times in use: new, 10 steps old, new again.
+  EXPECT_EQ(queues->stats().used, 3);
+  EXPECT_EQ(queues->stats().used_age_steps, 10);
 }
 
 TEST(ClassQueuesTest, MistakesArePushedInOrder) {

@@ -11,6 +11,24 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
             {.help = "Memory for cached rows and their state, in bytes.", .min = 1 << 20});
   v.Integer("index_bytes", &index_bytes,
             {.help = "Memory for the class index, in bytes.", .min = 1 << 20});
+  v.Text(
+      "index", &index,
+      {.help = "How the index keeps rows: flat (exact), or in lists as 8-bit integers (ivf_sq8) or "
+               "product-quantized (ivf_pq); auto takes the first that fits in index_bytes, flat "
+               "only up to 65536 classes.",
+       .choices = {"auto", "flat", "ivf_sq8", "ivf_pq"}});
+  v.Integer("index_lists", &index_lists,
+            {.help = "Lists of an ivf index; 0 is 4 sqrt(classes).", .min = 0});
+  v.Integer("index_probes", &index_probes,
+            {.help = "Lists that a search scans; 0 takes as many as reach a recall of .97 when the "
+                     "index is built.",
+             .min = 0});
+  v.Number(
+      "index_candidates", &index_candidates,
+      {.help = "Rows that a search reads to score them again, for each neighbour asked for; 0 is "
+               "1.5 for ivf_sq8, 4 for ivf_pq.",
+       .min = 0,
+       .max = 1000});
   v.Text("dtype", &dtype, {.help = "How rows are stored.", .choices = {"float32"}});
   v.Text("row_state", &row_state,
          {.help = "What the row optimizer keeps for each class.", .choices = {"momentum"}});

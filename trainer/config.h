@@ -25,6 +25,11 @@ namespace protopage {
 struct PrototypesConfig {
   int64_t cache_bytes = int64_t{256} << 20;
   int64_t index_bytes = int64_t{256} << 20;
+  // As in ClassIndexOptions: kind, lists, probes and candidates.
+  std::string index = "auto";
+  int64_t index_lists = 0;
+  int64_t index_probes = 0;
+  double index_candidates = 0;
   std::string dtype = "float32";
   std::string row_state = "momentum";
   // The index learns of trained rows every so many steps, and at the end of an epoch.

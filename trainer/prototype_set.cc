@@ -51,7 +51,16 @@ ClassIndexOptions PrototypeSet::IndexOptions() const {
   ClassIndexOptions options;
   options.index_bytes = options_.prototypes.index_bytes;
   options.reencode_below = static_cast<float>(options_.prototypes.reencode_below);
-  if (IsNearest()) options.reencode_below = 2;  // Always: the index must be exact.
+  options.kind = options_.prototypes.index;
+  options.lists = options_.prototypes.index_lists;
+  options.probes = options_.prototypes.index_probes;
+  options.candidates = options_.prototypes.index_candidates;
+  options.seed = options_.seed;
+  if (IsNearest()) {
+    // It must be exact: every row as it is, and all that move.
+    options.kind = "flat";
+    options.reencode_below = 2;
+  }
   return options;
 }
 
@@ -175,6 +184,18 @@ absl::Status PrototypeSet::Flush() {
 
 ClassQueuesStats PrototypeSet::queue_stats() const {
   return queues_ != nullptr ? queues_->stats() : ClassQueuesStats();
+}
+
+ClassIndexStats PrototypeSet::index_stats() const {
+  return index_ != nullptr ? index_->stats() : ClassIndexStats();
+}
+
+absl::StatusOr<IndexRecall> PrototypeSet::MeasureIndexRecall(int64_t num_classes) {
+  if (index_ == nullptr) {
+    return absl::FailedPreconditionError("there is no index before BeginStage");
+  }
+  return MeasureRecall(store_.get(), *index_, pool_, std::min(num_classes, store_->num_classes()),
+                       options_.selection.candidate_queue, options_.seed);
 }
 
 }  // namespace protopage

@@ -23,6 +23,7 @@
 #include "base/types.h"
 #include "prototypes/class_index.h"
 #include "prototypes/class_queues.h"
+#include "prototypes/neighbor_search.h"
 #include "prototypes/prototype_store.h"
 #include "sampling/dominant_source.h"
 #include "sampling/selection_config.h"
@@ -75,6 +76,10 @@ class PrototypeSet {
   absl::Status Flush();
 
   ClassQueuesStats queue_stats() const;
+  ClassIndexStats index_stats() const;  // All zeros before BeginStage.
+  // MeasureRecall of prototypes/neighbor_search.h for the candidate queue's length, on at most
+  // `num_classes` classes. FailedPrecondition before BeginStage.
+  absl::StatusOr<IndexRecall> MeasureIndexRecall(int64_t num_classes);
 
  private:
   PrototypeSet(std::string directory, const PrototypeSetOptions& options, ThreadPool* pool);

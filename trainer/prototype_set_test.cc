@@ -85,6 +85,39 @@ TEST(PrototypeSetTest, ACheckpointBringsBackRowsQueuesAndIndex) {
   EXPECT_EQ(set->queue_stats().built, 1);  // Class 1's queue came back with the checkpoint.
 }
 
+TEST(PrototypeSetTest, AnIndexInListsComesBackWithACheckpoint) {
+  ThreadPool pool(1);
+  const std::string directory = NewDirectory("ivf"), folder = NewDirectory("ivf_checkpoint");
+  PrototypeSetOptions options = Options();
+  options.prototypes.index = "ivf_pq";
+  options.prototypes.index_lists = 12;
+  options.prototypes.index_probes = 5;
+  std::vector<ClassId> expected;
+  {
+    ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::Create(directory, 300, 16, options, &pool));
+    EXPECT_THAT(set->MeasureIndexRecall(10),
+                StatusIs(absl::StatusCode::kFailedPrecondition, "before BeginStage"));
+    ASSERT_OK(set->BeginStage());
+    EXPECT_EQ(set->index_stats().kind, "ivf_pq");
+    EXPECT_EQ(set->index_stats().lists, 12);
+    EXPECT_EQ(set->index_stats().probes, 5);
+    ASSERT_OK_AND_ASSIGN(const IndexRecall recall, set->MeasureIndexRecall(1000));
+    EXPECT_EQ(recall.classes, 300);
+    EXPECT_EQ(recall.k, 6);
+    EXPECT_GT(recall.recall, 0.5);  // Of random rows, which have no structure.
+    MoveOnto(*set, 7, 0);
+    ASSERT_OK(set->NoteTrained(1, {0, 7}));
+    ASSERT_OK(set->SaveCheckpoint(folder));
+    ASSERT_OK_AND_ASSIGN(expected, set->dominants()->Dominants(2, {0, 50, 200}));
+    EXPECT_EQ(expected[0], 7);
+  }
+  ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::Restore(directory, folder, options, &pool));
+  EXPECT_EQ(set->index_stats().kind, "ivf_pq");
+  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants,
+                       set->dominants()->Dominants(2, {0, 50, 200}));
+  EXPECT_EQ(dominants, expected);
+}
+
 TEST(PrototypeSetTest, ReadOnlyOpensTheCheckpointItself) {
   ThreadPool pool(1);
   const std::string folder = NewDirectory("read_only");

@@ -443,7 +443,17 @@ absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_vi
   }
 }
 
+std::string DumpJson(const nlohmann::ordered_json& json, int indent) {
+  return absl::StrCat(json.dump(indent, ' ', false, OrderedJson::error_handler_t::replace), "\n");
+}
+
 absl::Status SetJsonValue(absl::string_view assignment, nlohmann::json& json) {
+  // What is not UTF-8 could be kept in memory, but never be written as JSON.
+  const std::string quoted =
+      Json(std::string(assignment)).dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (Json::parse(quoted).get<std::string>() != assignment) {
+    return absl::InvalidArgumentError(absl::StrCat("--set ", quoted, ": is not UTF-8"));
+  }
   const auto malformed = [&assignment](absl::string_view why) {
     return absl::InvalidArgumentError(
         absl::StrCat("--set ", assignment, ": ", why, "; expected key.name=value"));

@@ -117,9 +117,13 @@ std::string ConfigHelp(T& config) {
 // and column; the same key twice in one object is an error.
 absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view source);
 
+// The text of `json` and a newline, for files and --json. Strings that are not UTF-8 (names from
+// users' files) are written with replacement characters.
+std::string DumpJson(const nlohmann::ordered_json& json, int indent = 2);
+
 // Applies one "a.b.c=value" or "stages[0].steps=100" (--set) to `json`,
 // creating objects on the way. The value is JSON when it parses as JSON, else a
-// string. Errors: InvalidArgument.
+// string. Errors: InvalidArgument, for text that is not UTF-8 too.
 absl::Status SetJsonValue(absl::string_view assignment, nlohmann::json& json);
 
 // The element of `candidates` with the smallest edit distance to `word`, or ""

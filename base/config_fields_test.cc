@@ -106,9 +106,16 @@ TEST(ConfigFieldsTest, SetReachesNestedKeysAndListElements) {
                           "steps": [1, 2]})"));
   EXPECT_THAT(SetJsonValue("list[2].count=2", json),
               StatusIs(absl::StatusCode::kInvalidArgument, "no element 2"));
+  EXPECT_THAT(SetJsonValue("kind=\xff", json),
+              StatusIs(absl::StatusCode::kInvalidArgument, "is not UTF-8"));
   EXPECT_THAT(SetJsonValue("novalue", json), StatusIs(absl::StatusCode::kInvalidArgument, "--set"));
   EXPECT_THAT(SetJsonValue("steps.x=1", json),
               StatusIs(absl::StatusCode::kInvalidArgument, "not an object"));
+}
+
+TEST(DumpJsonTest, TextThatIsNotUtf8DoesNotThrow) {
+  EXPECT_EQ(DumpJson({{"a", 1}, {"name", "caf\xe9"}}, -1),
+            "{\"a\":1,\"name\":\"caf\xef\xbf\xbd\"}\n");
 }
 
 TEST(ConfigFieldsTest, HelpShowsEveryFieldWithDefaultAndRange) {

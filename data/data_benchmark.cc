@@ -77,7 +77,7 @@ DataConfig ConfigOf(const std::string& type) {
   return DataConfig();
 }
 
-std::unique_ptr<ImageSource> OpenTrain(const DataConfig& config) {
+std::shared_ptr<const ImageSource> OpenTrain(const DataConfig& config) {
   auto source = OpenSource(config, Split::kTargetTrain);
   if (!source.ok()) std::fprintf(stderr, "%s\n", source.status().ToString().c_str());
   PROTOPAGE_CHECK(source.ok());

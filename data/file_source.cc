@@ -37,8 +37,9 @@ class StringPool {
 
 class FileSource : public ImageSource {
  public:
-  FileSource(FileSystem* fs, std::string root, const FileSourceOptions& options)
-      : fs_(fs), root_(std::move(root)), decode_(options.decode) {}
+  // Paths are relative to `root`; `name` is what the user gave.
+  FileSource(FileSystem* fs, std::string root, std::string name, const FileSourceOptions& options)
+      : fs_(fs), root_(std::move(root)), name_(std::move(name)), decode_(options.decode) {}
 
   int64_t size() const override { return paths_.size(); }
   int64_t num_classes() const override { return num_classes_; }
@@ -59,13 +60,14 @@ class FileSource : public ImageSource {
   }
   std::string Description() const override {
     return absl::StrCat(
-        root_, ": ", size(), size() == 1 ? " image of " : " images of ", num_classes_,
+        name_, ": ", size(), size() == 1 ? " image of " : " images of ", num_classes_,
         num_classes_ == 1 ? " class" : " classes",
         left_out_ > 0 ? absl::StrCat(", ", left_out_, " other files left out") : "");
   }
 
   FileSystem* const fs_;
   const std::string root_;
+  const std::string name_;
   const DecodeOptions decode_;
   StringPool paths_;  // Relative to root_, or absolute.
   std::vector<uint32_t> labels_;
@@ -101,22 +103,34 @@ absl::Status AddFilesBelow(FileSystem* fs, const std::string& relative, FileSour
   return absl::OkStatus();
 }
 
+// Tables have a row a class, so one mistyped label would make them huge. A list may leave classes
+// without images, but not 99 of 100.
+constexpr int64_t kMaxClassesPerImage = 100;
+
 // Fills the source from the lines of a list. Without `labels_needed` a line may be a path only.
 absl::Status ReadList(const std::string& path, absl::string_view text, bool labels_needed,
                       const ImageSource* classes_of, FileSource* source) {
   std::vector<uint32_t> domain_of;  // By order of appearance in domain_list.
   std::vector<std::string> domain_list;
   int64_t line_number = 0;
-  int64_t largest = -1;
+  int64_t largest = -1, largest_line = 0;
   const int64_t limit = classes_of != nullptr ? classes_of->num_classes()
                                               : int64_t{std::numeric_limits<uint32_t>::max()};
+  // A picture or an archive in place of a list.
+  const auto control = std::find_if(text.begin(), text.end(), [](unsigned char c) {
+    return c < ' ' && c != '\t' && c != '\n' && c != '\r';
+  });
+  if (control != text.end()) {
+    return absl::DataLossError(absl::StrCat(path, ":", 1 + std::count(text.begin(), control, '\n'),
+                                            ": not text; a list has lines of path<TAB>label"));
+  }
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     ++line_number;
     if (absl::EndsWith(line, "\r")) line.remove_suffix(1);
     if (line.empty() || line[0] == '#') continue;
     const std::vector<absl::string_view> fields = absl::StrSplit(line, '\t');
     auto error = [&](absl::string_view what) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ":", line_number, ": ", what));
+      return absl::DataLossError(absl::StrCat(path, ":", line_number, ": ", what));
     };
     const size_t least = labels_needed ? 2 : 1;
     if (fields.size() < least || fields.size() > 3) {
@@ -134,7 +148,10 @@ absl::Status ReadList(const std::string& path, absl::string_view text, bool labe
         return error(absl::StrCat("label ", label, " is outside [0, ", limit, ")"));
       }
       source->labels_.push_back(static_cast<uint32_t>(label));
-      largest = std::max(largest, label);
+      if (label > largest) {
+        largest = label;
+        largest_line = line_number;
+      }
     }
     if (labels_needed && (fields.size() == 3) != (domain_of.size() > 0) &&
         source->paths_.size() > 0) {
@@ -152,13 +169,18 @@ absl::Status ReadList(const std::string& path, absl::string_view text, bool labe
   }
   if (source->size() == 0) return absl::NotFoundError(absl::StrCat(path, ": no image is listed"));
   if (!labels_needed) return absl::OkStatus();
+  if (classes_of == nullptr && largest >= kMaxClassesPerImage * source->size()) {
+    return absl::DataLossError(absl::StrCat(path, ":", largest_line, ": label ", largest,
+                                            " is too large for ", source->size(),
+                                            " images: labels number the classes from 0 on"));
+  }
   source->num_classes_ = classes_of != nullptr ? classes_of->num_classes() : largest + 1;
   if (domain_list.empty()) return absl::OkStatus();
   if (classes_of != nullptr) {
     source->domain_names_ = classes_of->domain_names();
     for (const std::string& name : domain_list) {
       if (FindDomain(*classes_of, name) < 0) {
-        return absl::InvalidArgumentError(absl::StrCat(
+        return absl::DataLossError(absl::StrCat(
             path, ": domain \"", name,
             "\" is none of the training list's: ", absl::StrJoin(source->domain_names_, ", ")));
       }
@@ -182,7 +204,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
     return absl::NotFoundError(
         absl::StrCat(path, ": no such folder; it must hold a folder of images for each class"));
   }
-  auto source = std::make_unique<FileSource>(fs, path, options);
+  auto source = std::make_unique<FileSource>(fs, path, path, options);
   absl::flat_hash_map<std::string, ClassId> known;
   if (options.classes_of != nullptr) {
     known = LabelsByName(*options.classes_of);
@@ -202,7 +224,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
     if (options.classes_of != nullptr) {
       const auto it = known.find(name);
       if (it == known.end()) {
-        return absl::InvalidArgumentError(
+        return absl::DataLossError(
             absl::StrCat(folder, ": the training folder has no class \"", name, "\""));
       }
       label = it->second;
@@ -239,7 +261,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageList(FileSystem* fs, const std::string& path,
                                                            const FileSourceOptions& options) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
-  auto source = std::make_unique<FileSource>(fs, DirectoryOf(path), options);
+  auto source = std::make_unique<FileSource>(fs, DirectoryOf(path), path, options);
   RETURN_IF_ERROR(ReadList(path, text, /*labels_needed=*/true, options.classes_of, source.get()));
   return source;
 }
@@ -247,14 +269,14 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageList(FileSystem* fs, const
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFiles(FileSystem* fs, const std::string& path,
                                                             const FileSourceOptions& options) {
   if (fs->IsDirectory(path)) {
-    auto source = std::make_unique<FileSource>(fs, path, options);
+    auto source = std::make_unique<FileSource>(fs, path, path, options);
     RETURN_IF_ERROR(AddFilesBelow(fs, "", source.get()));
     if (source->size() == 0) {
       return absl::NotFoundError(absl::StrCat(path, ": no .jpg, .jpeg or .png file below it"));
     }
     return source;
   }
-  auto source = std::make_unique<FileSource>(fs, DirectoryOf(path), options);
+  auto source = std::make_unique<FileSource>(fs, DirectoryOf(path), path, options);
   if (HasImageExtension(path)) {
     if (!fs->Exists(path)) return absl::NotFoundError(absl::StrCat(path, ": no such file"));
     source->paths_.Add(BaseName(path));

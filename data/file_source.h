@@ -35,8 +35,7 @@ struct FileSourceOptions {
 };
 
 // Names are read at once, images only by Read(). Errors: NotFound (no such folder or list,
-// nothing in it), InvalidArgument (a line or label that is wrong, with its number; an unknown
-// class). Read: NotFound, DataLoss, ResourceExhausted, each with the path.
+// nothing in it), DataLoss (a line or label that is wrong, with its number; an unknown class). Read: NotFound, DataLoss, ResourceExhausted, each with the path.
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
                                                              const std::string& path,
                                                              const FileSourceOptions& options);

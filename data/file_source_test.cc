@@ -78,7 +78,7 @@ TEST_F(FileSourceTest, TestFolderTakesTheTrainingFoldersLabels) {
   EXPECT_EQ(test->ClassName(2), "c");
   WriteImage("test/d/1.png", 1);
   EXPECT_THAT(OpenImageFolder(fs_, Path("test"), options),
-              StatusIs(absl::StatusCode::kInvalidArgument, "has no class \"d\""));
+              StatusIs(absl::StatusCode::kDataLoss, "has no class \"d\""));
 }
 
 TEST_F(FileSourceTest, MissingAndEmptyFoldersAreErrors) {
@@ -129,6 +129,7 @@ TEST_F(FileSourceTest, ListGivesPathsLabelsAndDomains) {
   EXPECT_EQ(Value(*source, 0), 2);
   EXPECT_EQ(Value(*source, 1), 1);
   EXPECT_EQ(source->ClassName(3), "3");
+  EXPECT_EQ(source->Description(), Path("list.txt") + ": 3 images of 4 classes");
 }
 
 TEST_F(FileSourceTest, ListErrorsNameTheLine) {
@@ -143,11 +144,13 @@ TEST_F(FileSourceTest, ListErrorsNameTheLine) {
       {"\t1\n", "list:1: the path is empty"},
       {"a.png\t0\tid\nb.png\t0\n", "list:2: all lines must have a domain, or none"},
       {"a.png\t0\nb.png\t0\tid\n", "list:2: all lines must have a domain, or none"},
+      {"\x89PNG\r\n\x1a\n", "list:2: not text"},
+      {"a.png\t0\nb.png\t4000000000\n", "list:2: label 4000000000 is too large for 2 images"},
   };
   for (const auto& c : kCases) {
     Write("list", c.text);
     EXPECT_THAT(OpenImageList(fs_, Path("list"), {}),
-                StatusIs(absl::StatusCode::kInvalidArgument, c.message));
+                StatusIs(absl::StatusCode::kDataLoss, c.message));
   }
   Write("list", "# nothing\n");
   EXPECT_THAT(OpenImageList(fs_, Path("list"), {}),
@@ -166,10 +169,10 @@ TEST_F(FileSourceTest, TestListKeepsToTheTrainingListsClassesAndDomains) {
   EXPECT_EQ(test->Domain(0), 1);
   Write("test", "a.png\t2\tspot\n");
   EXPECT_THAT(OpenImageList(fs_, Path("test"), options),
-              StatusIs(absl::StatusCode::kInvalidArgument, "test:1: label 2 is outside [0, 2)"));
+              StatusIs(absl::StatusCode::kDataLoss, "test:1: label 2 is outside [0, 2)"));
   Write("test", "a.png\t1\tphoto\n");
   EXPECT_THAT(OpenImageList(fs_, Path("test"), options),
-              StatusIs(absl::StatusCode::kInvalidArgument, "domain \"photo\" is none of"));
+              StatusIs(absl::StatusCode::kDataLoss, "domain \"photo\" is none of"));
 }
 
 TEST_F(FileSourceTest, FilesComeWithoutLabels) {

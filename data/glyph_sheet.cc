@@ -116,7 +116,7 @@ absl::Status Run() {
   options.progress = [](absl::string_view what, int64_t done, int64_t total) {
     DrawProgress(absl::StrFormat("%s %d of %d", what, done, total));
   };
-  ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> source, OpenSource(config, split, options));
+  ASSIGN_OR_RETURN(const auto source, OpenSource(config, split, options));
   DrawProgress("");
   std::printf("%s\n", source->Description().c_str());
   RETURN_IF_ERROR(WriteSheet(*source));

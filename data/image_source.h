@@ -1,8 +1,8 @@
 // ImageSource: a fixed set of records (image of any size, label, domain).
 //
-//   ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, OpenSource(config,
-//   Split::kTargetTrain)); Image image; for (int64_t record = 0; record <
-//   source->size(); ++record) {
+//   ASSIGN_OR_RETURN(auto source, OpenSource(config, Split::kTargetTrain));
+//   Image image;
+//   for (int64_t record = 0; record < source->size(); ++record) {
 //     RETURN_IF_ERROR(source->Read(record, &image));
 //     Use(image, source->Label(record), source->Domain(record));
 //   }

@@ -1,5 +1,6 @@
 #include "data/open_source.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -79,6 +80,17 @@ GlyphSplit GlyphSplitOf(Split split) {
   return GlyphSplit::kUnseen;
 }
 
+// How many characters a split of glyphs has, and the key that says so.
+struct GlyphClassCount {
+  const char* key;
+  int64_t count;
+};
+GlyphClassCount GlyphClassesOf(const DataConfig& config, Split split) {
+  if (split == Split::kUnseen) return {"unseen_classes", config.glyphs.unseen_classes};
+  if (IsSource(split)) return {"source_classes", config.glyphs.source_classes};
+  return {"target_classes", config.glyphs.target_classes};
+}
+
 FileSourceOptions FileOptions(const DataConfig& config) {
   FileSourceOptions options;
   options.decode.max_pixels = config.max_image_pixels;
@@ -97,42 +109,6 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenPath(const DataConfig& config, 
     return WithContext(source.status(), absl::StrCat("data.paths.", SplitName(split)));
   }
   return source;
-}
-
-// The images of a split before any are held out.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenWhole(const DataConfig& config, Split split,
-                                                       const OpenOptions& options) {
-  if (config.type == "cifar") {
-    if (config.data_dir.empty()) {
-      return absl::InvalidArgumentError(
-          "data.data_dir is not set: the folder with cifar-10-batches-bin and "
-          "cifar-100-binary");
-    }
-    return OpenCifar(DefaultFileSystem(), config.data_dir,
-                     IsSource(split) ? config.source_dataset : config.target_dataset,
-                     split == TrainingOf(split));
-  }
-  if (config.type == "folder" || config.type == "list") {
-    const Split training = TrainingOf(split);
-    if (split == training) return OpenPath(config, split, nullptr);
-    if (PathOf(config, training).empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("data.paths.", SplitName(split),
-                                                     " needs data.paths.", SplitName(training),
-                                                     " beside it, which numbers the classes"));
-    }
-    ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> classes,
-                     OpenPath(config, training, nullptr));
-    return OpenPath(config, split, classes.get());
-  }
-  if (config.type == "glyphs") {
-    GlyphOptions glyph_options;
-    glyph_options.threads = options.threads;
-    glyph_options.progress = options.progress;
-    return OpenGlyphs(config.glyphs, static_cast<int>(config.image_size), GlyphSplitOf(split),
-                      glyph_options);
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("data.type \"", config.type, "\": allowed are glyphs, cifar, folder and list"));
 }
 
 }  // namespace
@@ -159,36 +135,94 @@ absl::StatusOr<Split> ParseSplitOr(absl::string_view name, Split fallback) {
   return ParseSplit(name);
 }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenSource(const DataConfig& config, Split split,
-                                                        const OpenOptions& options) {
-  if (!HasSplit(config, split)) {
-    if (IsValidation(split) && config.validation_share == 0) {
-      return absl::NotFoundError(
+absl::StatusOr<std::shared_ptr<const ImageSource>> OpenSource(const DataConfig& config, Split split,
+                                                              const OpenOptions& options) {
+  return SplitSources(config, options).Open(split);
+}
+
+absl::StatusOr<std::shared_ptr<const ImageSource>> SplitSources::Open(Split split) {
+  if (const auto found = splits_.find(split); found != splits_.end()) return found->second;
+  if (!HasSplit(config_, split)) {
+    if (IsValidation(split) && config_.validation_share == 0) {
+      return absl::InvalidArgumentError(
           absl::StrCat("split ", SplitName(split), " needs data.validation_share above 0"));
     }
-    if (config.type == "cifar") return absl::NotFoundError("data.type cifar has no unseen classes");
-    return absl::NotFoundError(
-        absl::StrCat("split ", SplitName(split), " needs data.paths.",
-                     SplitName(IsValidation(split) ? TrainingOf(split) : split)));
+    if (config_.type == "cifar") {
+      return absl::InvalidArgumentError("data.type cifar has no unseen classes");
+    }
+    const std::string need =
+        config_.type == "glyphs"
+            ? absl::StrCat("data.glyphs.", GlyphClassesOf(config_, split).key, " above 0")
+            : absl::StrCat("data.paths.",
+                           SplitName(IsValidation(split) ? TrainingOf(split) : split));
+    return absl::InvalidArgumentError(absl::StrCat("split ", SplitName(split), " needs ", need));
   }
-  const bool holds_out = config.validation_share > 0 && (IsTrain(split) || IsValidation(split));
-  ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> whole,
-                   OpenWhole(config, holds_out ? TrainingOf(split) : split, options));
-  if (!holds_out) return whole;
-  std::vector<uint32_t> records =
-      ChooseHeldOut(*whole, config.validation_share, static_cast<uint64_t>(config.split_seed));
-  if (IsTrain(split)) {
-    records = Complement(whole->size(), records);
-    return MakeSubset(std::move(whole), std::move(records), "without those held out");
+  const bool holds_out = config_.validation_share > 0 && (IsTrain(split) || IsValidation(split));
+  ASSIGN_OR_RETURN(std::shared_ptr<const ImageSource> source,
+                   Whole(holds_out ? TrainingOf(split) : split));
+  if (holds_out) {
+    std::vector<uint32_t> records =
+        ChooseHeldOut(*source, config_.validation_share, static_cast<uint64_t>(config_.split_seed));
+    if (IsTrain(split)) records = Complement(source->size(), records);
+    source = MakeSubset(std::move(source), std::move(records),
+                        IsTrain(split) ? "without those held out" : "held out");
   }
-  return MakeSubset(std::move(whole), std::move(records), "held out");
+  splits_[split] = source;
+  return source;
+}
+
+void SplitSources::KeepOnly(absl::Span<const Split> splits) {
+  for (auto it = splits_.begin(); it != splits_.end();) {
+    const bool keep = std::find(splits.begin(), splits.end(), it->first) != splits.end();
+    it = keep ? std::next(it) : splits_.erase(it);
+  }
+}
+
+absl::StatusOr<std::shared_ptr<const ImageSource>> SplitSources::Whole(Split split) {
+  if (std::shared_ptr<const ImageSource> open = wholes_[split].lock()) return open;
+  ASSIGN_OR_RETURN(std::shared_ptr<const ImageSource> whole, OpenWhole(split));
+  wholes_[split] = whole;
+  return whole;
+}
+
+absl::StatusOr<std::unique_ptr<ImageSource>> SplitSources::OpenWhole(Split split) {
+  if (config_.type == "cifar") {
+    if (config_.data_dir.empty()) {
+      return absl::InvalidArgumentError(
+          "data.data_dir is not set: the folder with cifar-10-batches-bin and "
+          "cifar-100-binary");
+    }
+    return OpenCifar(DefaultFileSystem(), config_.data_dir,
+                     IsSource(split) ? config_.source_dataset : config_.target_dataset,
+                     split == TrainingOf(split));
+  }
+  if (config_.type == "folder" || config_.type == "list") {
+    const Split training = TrainingOf(split);
+    if (split == training) return OpenPath(config_, split, nullptr);
+    if (PathOf(config_, training).empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("data.paths.", SplitName(split),
+                                                     " needs data.paths.", SplitName(training),
+                                                     " beside it, which numbers the classes"));
+    }
+    ASSIGN_OR_RETURN(const std::shared_ptr<const ImageSource> classes, Whole(training));
+    return OpenPath(config_, split, classes.get());
+  }
+  if (config_.type == "glyphs") {
+    GlyphOptions glyph_options;
+    glyph_options.threads = options_.threads;
+    glyph_options.progress = options_.progress;
+    return OpenGlyphs(config_.glyphs, static_cast<int>(config_.image_size), GlyphSplitOf(split),
+                      glyph_options);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("data.type \"", config_.type, "\": allowed are glyphs, cifar, folder and list"));
 }
 
 bool HasSplit(const DataConfig& config, Split split) {
   if (IsValidation(split) && config.validation_share <= 0) return false;
   if (config.type == "cifar") return split != Split::kUnseen;
   if (config.type == "folder" || config.type == "list") return !PathOf(config, split).empty();
-  return true;
+  return GlyphClassesOf(config, split).count > 0;
 }
 
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(const std::string& path,

@@ -6,14 +6,13 @@
 //
 // The same splits exist for every type:
 //
-//   split              glyphs                            cifar folder, list
-//   source_train       classes with many samples         CIFAR-10 train
-//   paths.source_train source_test        other draws of the same classes
-//   CIFAR-10 test     paths.source_test target_train       one id, few spots a
-//   class         CIFAR-100 train   paths.target_train target_test held-out
-//   fonts, same classes      CIFAR-100 test    paths.target_test unseen one id,
-//   some spots of new classes none              paths.unseen
-//   *_validation       validation_share of *_train
+//   split         glyphs                         cifar            folder, list
+//   source_train  classes with many samples      CIFAR-10 train   paths.source_train
+//   source_test   other draws of these classes   CIFAR-10 test    paths.source_test
+//   target_train  one id, few spots a class      CIFAR-100 train  paths.target_train
+//   target_test   held-out fonts, same classes   CIFAR-100 test   paths.target_test
+//   unseen        one id, some spots of others   none             paths.unseen
+//   *_validation  validation_share of *_train
 //
 // Train, test and validation of one role (source, target) have the same labels.
 // Glyphs have the domains "id" and "spot".
@@ -21,11 +20,13 @@
 #define PROTOPAGE_DATA_OPEN_SOURCE_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "data/image_source.h"
 #include "data/source_config.h"
 
@@ -56,11 +57,42 @@ struct OpenOptions {
   ProgressFunction progress;
 };
 
-// Errors: InvalidArgument (the config's key is named), NotFound (file or folder
-// missing, with the names that are looked for; split not configured), DataLoss
-// (truncated or foreign file).
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenSource(const DataConfig& config, Split split,
-                                                        const OpenOptions& options = {});
+// Errors: InvalidArgument (the config's key is named; split not configured),
+// NotFound (file or folder missing, with the names that are looked for), DataLoss
+// (truncated or foreign file, wrong line of a list, a class that the training
+// images do not have).
+absl::StatusOr<std::shared_ptr<const ImageSource>> OpenSource(const DataConfig& config, Split split,
+                                                              const OpenOptions& options = {});
+
+// The splits of one config, each opened once. Files and folders that splits
+// share (a training split numbers the classes of its test split, and holds the
+// images of its validation split) are read once too.
+//
+//   SplitSources sources(config, {});
+//   ASSIGN_OR_RETURN(auto train, sources.Open(Split::kTargetTrain));
+//   sources.KeepOnly({Split::kTargetTest});  // Others go with their last user.
+//
+// Used by one thread at a time; the sources are thread-safe.
+class SplitSources {
+ public:
+  SplitSources(const DataConfig& config, const OpenOptions& options)
+      : config_(config), options_(options) {}
+
+  // Errors: as OpenSource.
+  absl::StatusOr<std::shared_ptr<const ImageSource>> Open(Split split);
+  void KeepOnly(absl::Span<const Split> splits);
+
+ private:
+  // The images of a split before any are held out.
+  absl::StatusOr<std::shared_ptr<const ImageSource>> Whole(Split split);
+  absl::StatusOr<std::unique_ptr<ImageSource>> OpenWhole(Split split);
+
+  const DataConfig config_;
+  const OpenOptions options_;
+  std::map<Split, std::shared_ptr<const ImageSource>> splits_;
+  std::map<Split, std::weak_ptr<const ImageSource>> wholes_;
+};
+
 // Whether the config has such a split at all: `unseen` is optional for most
 // types.
 bool HasSplit(const DataConfig& config, Split split);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <set>
 #include <string>
 
@@ -92,22 +93,58 @@ TEST_F(OpenSourceTest, SplitsThatAreNotThereSayWhatTheyNeed) {
   DataConfig config = FolderConfig();
   EXPECT_FALSE(HasSplit(config, Split::kUnseen));
   EXPECT_THAT(OpenSource(config, Split::kUnseen),
-              StatusIs(absl::StatusCode::kNotFound, "split unseen needs data.paths.unseen"));
+              StatusIs(absl::StatusCode::kInvalidArgument, "split unseen needs data.paths.unseen"));
   EXPECT_THAT(OpenSource(config, Split::kTargetValidation),
-              StatusIs(absl::StatusCode::kNotFound, "data.validation_share"));
+              StatusIs(absl::StatusCode::kInvalidArgument, "data.validation_share"));
   EXPECT_THAT(OpenSource(config, Split::kSourceTrain),
-              StatusIs(absl::StatusCode::kNotFound, "data.paths.source_train"));
+              StatusIs(absl::StatusCode::kInvalidArgument, "data.paths.source_train"));
   config.paths.target_train.clear();
   EXPECT_THAT(OpenSource(config, Split::kTargetTest),
               StatusIs(absl::StatusCode::kInvalidArgument, "needs data.paths.target_train"));
   config.paths.target_train = "/none";
   EXPECT_THAT(OpenSource(config, Split::kTargetTrain),
               StatusIs(absl::StatusCode::kNotFound, "data.paths.target_train: /none: no such"));
+  config.type = "glyphs";
+  config.glyphs.unseen_classes = 0;
+  EXPECT_FALSE(HasSplit(config, Split::kUnseen));
+  EXPECT_TRUE(HasSplit(config, Split::kTargetTest));
+  EXPECT_THAT(OpenSource(config, Split::kUnseen),
+              StatusIs(absl::StatusCode::kInvalidArgument, "data.glyphs.unseen_classes above 0"));
   config.type = "cifar";
   EXPECT_THAT(OpenSource(config, Split::kUnseen),
-              StatusIs(absl::StatusCode::kNotFound, "cifar has no unseen"));
+              StatusIs(absl::StatusCode::kInvalidArgument, "cifar has no unseen"));
   EXPECT_THAT(OpenSource(config, Split::kTargetTrain),
               StatusIs(absl::StatusCode::kInvalidArgument, "data.data_dir is not set"));
+}
+
+TEST_F(OpenSourceTest, SplitSourcesReadEachFolderOnce) {
+  DataConfig config = FolderConfig();
+  config.validation_share = 0.2;
+  SplitSources sources(config, {});
+  ASSERT_OK_AND_ASSIGN(const auto train, sources.Open(Split::kTargetTrain));
+  // The folder is gone, but it is open already.
+  ASSERT_OK(fs_->Rename(JoinPath(dir_, "train"), JoinPath(dir_, "elsewhere")));
+  ASSERT_OK_AND_ASSIGN(const auto again, sources.Open(Split::kTargetTrain));
+  EXPECT_EQ(again, train);
+  ASSERT_OK_AND_ASSIGN(const auto validation, sources.Open(Split::kTargetValidation));
+  EXPECT_EQ(train->size() + validation->size(), 20);
+  ASSERT_OK_AND_ASSIGN(const auto test, sources.Open(Split::kTargetTest));
+  EXPECT_EQ(test->num_classes(), 2);
+  ASSERT_OK(fs_->Rename(JoinPath(dir_, "elsewhere"), JoinPath(dir_, "train")));
+}
+
+TEST_F(OpenSourceTest, SplitSourcesForgetWhatIsNotKept) {
+  SplitSources sources(FolderConfig(), {});
+  std::weak_ptr<const ImageSource> train, test;
+  {
+    ASSERT_OK_AND_ASSIGN(const auto train_source, sources.Open(Split::kTargetTrain));
+    ASSERT_OK_AND_ASSIGN(const auto test_source, sources.Open(Split::kTargetTest));
+    train = train_source;
+    test = test_source;
+  }
+  sources.KeepOnly({Split::kTargetTest, Split::kUnseen});
+  EXPECT_TRUE(train.expired());
+  EXPECT_FALSE(test.expired());
 }
 
 TEST_F(OpenSourceTest, CifarRolesAreDataSets) {

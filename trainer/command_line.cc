@@ -291,6 +291,7 @@ int RunCommandLine(const CommandProgram& program, const std::vector<std::string>
       status = absl::UnavailableError("cannot write to standard output");
     }
   }
+  DrawProgress("");  // What a failed verb has left drawn would follow the error.
   if (absl::IsCancelled(status)) {
     LogInfo(status.message());
   } else if (!status.ok()) {

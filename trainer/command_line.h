@@ -93,8 +93,9 @@ std::string VerbHelp(const CommandProgram& program, const CommandVerb& verb);
 // Parses, runs the verb, logs the error, returns the exit status.
 int RunCommandLine(const CommandProgram& program, const std::vector<std::string>& arguments);
 
-// 0 done; 2 InvalidArgument: wrong usage or config; 3 Cancelled: interrupted
-// and saved; 1 everything else.
+// 0 done; 2 InvalidArgument: the command line or the config cannot be right;
+// 3 Cancelled: interrupted and saved; 1 everything else: what they name is
+// missing, damaged or in the way, or the work failed.
 int ExitStatus(const absl::Status& status);
 
 // `path` as the user means it: a relative one starts at BUILD_WORKING_DIRECTORY

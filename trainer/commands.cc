@@ -47,6 +47,25 @@ std::string Stem(const std::string& path) {
   return name.substr(0, name.find('.'));
 }
 
+// Relative paths are taken from where the user stands.
+void ResolvePaths(TrainConfig* config) {
+  DataConfig& data = config->data;
+  for (std::string* path :
+       {&config->init_from, &data.data_dir, &data.paths.source_train, &data.paths.source_test,
+        &data.paths.target_train, &data.paths.target_test, &data.paths.unseen,
+        &data.glyphs.font_dir, &data.glyphs.cache_dir}) {
+    *path = ResolveUserPath(*path);
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Session>> OpenRun(const std::string& directory,
+                                                 const std::vector<std::string>& set) {
+  FileSystem* fs = DefaultFileSystem();
+  ASSIGN_OR_RETURN(TrainConfig config, ReadRunConfig(fs, directory, set));
+  ResolvePaths(&config);
+  return LoadRun(fs, directory, config);
+}
+
 }  // namespace
 
 std::vector<CommandFlag> TrainFlags::Flags() {
@@ -86,13 +105,7 @@ absl::Status RunTrain(const std::string& text, absl::string_view source, const s
   TrainConfig config;
   RETURN_IF_ERROR(WithContext(ReadConfig(json, "", config), source));
   RETURN_IF_ERROR(WithContext(ValidateConfig(&config), source));
-  // Paths of a config are the user's too.
-  config.data.data_dir = ResolveUserPath(config.data.data_dir);
-  for (std::string* path : {&config.init_from, &config.data.paths.source_train,
-                            &config.data.paths.source_test, &config.data.paths.target_train,
-                            &config.data.paths.target_test, &config.data.paths.unseen}) {
-    *path = ResolveUserPath(*path);
-  }
+  ResolvePaths(&config);
   TrainOptions options;
   options.directory = flags.out;
   options.resume = flags.resume;
@@ -106,7 +119,7 @@ absl::Status RunTrain(const std::string& text, absl::string_view source, const s
   }
   ASSIGN_OR_RETURN(const TrainResult result, protopage::Train(config, options));
   if (flags.json) {
-    std::cout << ToJson(result).dump(2) << std::endl;
+    std::cout << DumpJson(ToJson(result)) << std::flush;
   } else {
     std::cout << print(result) << std::flush;
   }
@@ -172,13 +185,15 @@ CommandProgram ProtopageCommands::Program() {
 }
 
 absl::Status ProtopageCommands::Train() {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(DefaultFileSystem(), config_));
-  return RunTrain(text, config_, Stem(config_), train_, FormatTrainResult);
+  const absl::StatusOr<std::string> text = ReadFile(DefaultFileSystem(), config_);
+  if (!text.ok()) return WithContext(text.status(), "--config");
+  return RunTrain(*text, config_, Stem(config_), train_, FormatTrainResult);
 }
 
 absl::Status ProtopageCommands::Eval() {
-  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
-                   LoadRun(DefaultFileSystem(), run_, set_));
+  // What is wrong with the flags shows before anything is read.
+  RETURN_IF_ERROR(WithContext(ParseSplitOr(split_, Split::kTargetTest).status(), "--split"));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenRun(run_, set_));
   const Split fallback = session->prototypes() != nullptr ? Split::kTargetTest : Split::kSourceTest;
   ASSIGN_OR_RETURN(const Split split, ParseSplitOr(split_, fallback));
   const bool source = split == Split::kSourceTrain || split == Split::kSourceValidation ||
@@ -187,7 +202,7 @@ absl::Status ProtopageCommands::Eval() {
                    source ? EvaluateSource(*session, split, SplitName(split))
                           : EvaluateTarget(*session, split, SplitName(split)));
   if (json_) {
-    std::cout << ToJson(report).dump(2) << std::endl;
+    std::cout << DumpJson(ToJson(report)) << std::flush;
   } else {
     std::cout << FormatReport(report) << std::flush;
   }
@@ -196,11 +211,13 @@ absl::Status ProtopageCommands::Eval() {
 
 absl::Status ProtopageCommands::Embed() {
   FileSystem* fs = DefaultFileSystem();
-  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, LoadRun(fs, run_, set_));
-  ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> source,
-                   OpenImages(input_, session->config().data));
-  ASSIGN_OR_RETURN(const std::unique_ptr<EmbeddingWriter> writer,
-                   EmbeddingWriter::Create(fs, output_, session->net()->embedding_dim()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenRun(run_, set_));
+  const auto opened = OpenImages(input_, session->config().data);
+  if (!opened.ok()) return WithContext(opened.status(), "--input");
+  const std::unique_ptr<ImageSource>& source = *opened;
+  auto created = EmbeddingWriter::Create(fs, output_, session->net()->embedding_dim());
+  if (!created.ok()) return WithContext(created.status(), "--output");
+  const std::unique_ptr<EmbeddingWriter> writer = *std::move(created);
   Embedder embedder = session->MakeEmbedder();
   int64_t done = 0;
   // Cosines are what prototypes are compared by, so embeddings are unit vectors.

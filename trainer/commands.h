@@ -28,9 +28,9 @@ struct TrainFlags {
   std::vector<CommandFlag> Flags();
 };
 
-// Reads a config from `text` (`source` names it in errors) with the --set changes. Trains in flags.out, or in the first free of runs/NAME-1, ...
-// (with --resume, flags.out is required), and prints the results to stdout by `print`, or as
-// JSON with --json.
+// Reads a config from `text` (`source` names it in errors) with the --set changes. Trains in
+// flags.out, or in the first free of runs/NAME-1, ... (with --resume, flags.out is required), and
+// prints the results to stdout by `print`, or as JSON with --json.
 absl::Status RunTrain(const std::string& text, absl::string_view source, const std::string& name,
                       const TrainFlags& flags,
                       const std::function<std::string(const TrainResult&)>& print);

@@ -70,8 +70,9 @@ void TrainConfig::Fields(ConfigVisitor& v) {
   v.Text("device", &device,
          {.help = "Where the net runs; auto takes the best there is.", .choices = {"auto", "cpu"}});
   v.Text("init_from", &init_from,
-         {.help = "The net starts from the weights of this run (a directory) or model.h5; \"\" "
-                  "starts at random."});
+         {.help = "The net starts from these weights: a run's directory (its newest checkpoint), a "
+                  "checkpoint of it (RUN/checkpoints/NUMBER), or a model.h5; \"\" starts at "
+                  "random."});
   v.Integer("threads", &threads,
             {.help = "Compute threads; 0 is one a processor. Never changes a result.",
              .min = 0,
@@ -102,6 +103,9 @@ absl::Status ValidateConfig(TrainConfig* config) {
   if (config->stages.empty()) {
     return absl::InvalidArgumentError(
         "stages: found none, expected at least one of source, imprint, dominant, evaluate");
+  }
+  if (config->data.channels == 2) {
+    return absl::InvalidArgumentError("data.channels: found 2, expected 0, 1 or 3");
   }
   bool has_classifier = false;
   for (size_t i = 0; i < config->stages.size(); ++i) {

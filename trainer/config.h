@@ -70,7 +70,8 @@ struct StageConfig {
 struct TrainConfig {
   int64_t seed = 1;
   std::string device = "auto";
-  // A run's directory (its newest checkpoint) or a model.h5: the net starts from its weights.
+  // A run's directory (its newest checkpoint), a checkpoint of it or a model.h5: the net starts
+  // from its weights.
   std::string init_from;
   int64_t threads = 0;
   int64_t loader_threads = 1;

@@ -7,11 +7,11 @@
 #include "base/status_macros.h"
 #include "base/stopwatch.h"
 #include "data/class_images.h"
-#include "data/open_source.h"
 #include "model/row_optimizer.h"
 #include "sampling/step_planner.h"
 #include "trainer/net_step.h"
 #include "trainer/stage_trainer.h"
+#include "trainer/stages.h"
 
 namespace protopage {
 namespace {
@@ -19,7 +19,7 @@ namespace {
 class DominantTrainer : public StageTrainer {
  public:
   DominantTrainer(Session* session, const StageConfig& stage, int64_t first_run_step,
-                  std::unique_ptr<ImageSource> source)
+                  std::shared_ptr<const ImageSource> source)
       : session_(session),
         stage_(stage),
         first_run_step_(first_run_step),
@@ -50,9 +50,7 @@ class DominantTrainer : public StageTrainer {
     return absl::OkStatus();
   }
 
-  int64_t steps_per_epoch() const override {
-    return std::max<int64_t>(1, source_->size() / stage_.batch_size);
-  }
+  int64_t steps_per_epoch() const override { return StepsPerEpoch(stage_, *source_); }
 
   std::string Description() const override {
     return absl::StrCat(source_->Description(), ", ", planner_->active_classes(), " of ",
@@ -144,7 +142,7 @@ class DominantTrainer : public StageTrainer {
   Session* const session_;
   const StageConfig stage_;
   const int64_t first_run_step_;
-  const std::unique_ptr<ImageSource> source_;
+  const std::shared_ptr<const ImageSource> source_;
   const ClassImages images_;
   PrototypeSet* const set_;
   std::unique_ptr<StepPlanner> planner_;
@@ -158,13 +156,12 @@ class DominantTrainer : public StageTrainer {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<StageTrainer>> NewDominantTrainer(Session* session,
-                                                                 const StageConfig& stage,
+absl::StatusOr<std::unique_ptr<StageTrainer>> NewDominantTrainer(Session* session, int64_t stage,
                                                                  int64_t first_run_step,
                                                                  const std::string& directory,
                                                                  bool resumed) {
-  ASSIGN_OR_RETURN(const Split split, ParseSplitOr(stage.split, Split::kTargetTrain));
-  ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, session->Open(split));
+  const TrainConfig& config = session->config();
+  ASSIGN_OR_RETURN(auto source, session->images().Open(StageSplit(config, stage)));
   if (session->prototypes() == nullptr) {
     // No imprinting before: the rows start at random.
     ASSIGN_OR_RETURN(
@@ -178,8 +175,8 @@ absl::StatusOr<std::unique_ptr<StageTrainer>> NewDominantTrainer(Session* sessio
         "stages (dominant).split: ", source->Description(), " has ", source->num_classes(),
         " classes, the prototype table ", session->prototypes()->store().num_classes()));
   }
-  auto trainer =
-      std::make_unique<DominantTrainer>(session, stage, first_run_step, std::move(source));
+  auto trainer = std::make_unique<DominantTrainer>(session, config.stages[stage], first_run_step,
+                                                   std::move(source));
   RETURN_IF_ERROR(trainer->Init(resumed));
   return trainer;
 }

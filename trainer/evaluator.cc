@@ -1,8 +1,10 @@
 #include "trainer/evaluator.h"
 
+#include <algorithm>
 #include <memory>
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "eval/closed_set.h"
@@ -27,29 +29,12 @@ absl::StatusOr<ClosedSetResult> ClosedSet(Session& session, const ImageSource& s
       session.pool());
 }
 
-// Splits the records of `source`: the first id image of each class, and all spots.
-void GalleryAndProbes(const ImageSource& source, int id_domain, int spot_domain,
-                      std::vector<int64_t>* gallery, std::vector<int64_t>* probes) {
-  std::set<ClassId> seen;
-  for (int64_t record = 0; record < source.size(); ++record) {
-    if (source.Domain(record) == id_domain && seen.insert(source.Label(record)).second) {
-      gallery->push_back(record);
-    } else if (source.Domain(record) == spot_domain) {
-      probes->push_back(record);
-    }
-  }
-}
-
-absl::Status EvaluateUnseen(Session& session, EvalReport& report) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> source, session.Open(Split::kUnseen));
-  const int id_domain = FindDomain(*source, "id");
-  const int spot_domain = FindDomain(*source, "spot");
-  if (id_domain < 0 || spot_domain < 0) return absl::OkStatus();
-  std::vector<int64_t> gallery, probes;
-  GalleryAndProbes(*source, id_domain, spot_domain, &gallery, &probes);
+absl::Status EvaluateUnseen(Session& session, const ImageSource& source, EvalReport& report) {
+  ASSIGN_OR_RETURN(const Gallery gallery, ChooseGallery(source));
+  if (gallery.ids.empty()) return absl::OkStatus();
   Embedder embedder = session.MakeEmbedder();
-  ASSIGN_OR_RETURN(const EmbeddedImages ids, embedder.RunAll(*source, gallery));
-  ASSIGN_OR_RETURN(const EmbeddedImages spots, embedder.RunAll(*source, probes));
+  ASSIGN_OR_RETURN(const EmbeddedImages ids, embedder.RunAll(source, gallery.ids));
+  ASSIGN_OR_RETURN(const EmbeddedImages spots, embedder.RunAll(source, gallery.spots));
   ASSIGN_OR_RETURN(report.identification,
                    EvaluateIdentification(ids.features, ids.labels, spots.features, spots.labels,
                                           /*distractors=*/{}, {}, session.pool()));
@@ -61,13 +46,52 @@ absl::Status EvaluateUnseen(Session& session, EvalReport& report) {
 
 }  // namespace
 
+absl::StatusOr<Gallery> ChooseGallery(const ImageSource& source) {
+  Gallery gallery;
+  const int id_domain = FindDomain(source, "id");
+  const int spot_domain = FindDomain(source, "spot");
+  if (id_domain < 0 || spot_domain < 0) return gallery;
+  std::set<ClassId> with_id;
+  for (int64_t record = 0; record < source.size(); ++record) {
+    if (source.Domain(record) == id_domain && with_id.insert(source.Label(record)).second) {
+      gallery.ids.push_back(record);
+    } else if (source.Domain(record) == spot_domain) {
+      gallery.spots.push_back(record);
+    }
+  }
+  const bool genuine = std::any_of(gallery.spots.begin(), gallery.spots.end(), [&](int64_t spot) {
+    return with_id.count(source.Label(spot)) > 0;
+  });
+  const bool impostor = std::any_of(gallery.spots.begin(), gallery.spots.end(), [&](int64_t spot) {
+    return with_id.size() > with_id.count(source.Label(spot));
+  });
+  if (!genuine || !impostor) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        source.Description(), ": found ", gallery.ids.size(), " classes with an id image and ",
+        gallery.spots.size(), " spots, expected pairs of one class and of two"));
+  }
+  return gallery;
+}
+
+absl::Status CheckClosedSet(Split split, const ImageSource& source, int64_t classes) {
+  if (split == Split::kUnseen) {
+    return absl::InvalidArgumentError(
+        "split: found unseen, whose classes have no prototypes, expected one of known classes");
+  }
+  if (source.num_classes() == classes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("split: ", source.Description(), " has ",
+                                                 source.num_classes(),
+                                                 " classes, the classifier to evaluate ", classes));
+}
+
 absl::StatusOr<EvalReport> EvaluateSource(Session& session, Split split, const std::string& name) {
   if (session.head() == nullptr) {
     return absl::FailedPreconditionError("no source stage has trained a head to evaluate");
   }
   EvalReport report;
   report.name = name;
-  ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> source, session.Open(split));
+  ASSIGN_OR_RETURN(const auto source, session.images().Open(split));
+  RETURN_IF_ERROR(CheckClosedSet(split, *source, session.head()->num_classes()));
   ASSIGN_OR_RETURN(const RowMatrixXf rows, session.head()->Rows(session.backend()));
   ASSIGN_OR_RETURN(report.closed_set, ClosedSet(session, *source, MatrixRows(rows), report));
   return report;
@@ -79,8 +103,14 @@ absl::StatusOr<EvalReport> EvaluateTarget(Session& session, Split split, const s
   }
   EvalReport report;
   report.name = name;
-  ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> source, session.Open(split));
+  ASSIGN_OR_RETURN(const auto source, session.images().Open(split));
+  // Opened before anything is computed: a missing file shows at once.
+  std::shared_ptr<const ImageSource> unseen;
+  if (HasSplit(session.config().data, Split::kUnseen)) {
+    ASSIGN_OR_RETURN(unseen, session.images().Open(Split::kUnseen));
+  }
   PrototypeStore& store = session.prototypes()->store();
+  RETURN_IF_ERROR(CheckClosedSet(split, *source, store.num_classes()));
   RowSource prototypes;
   prototypes.rows = store.num_classes();
   prototypes.dim = store.dim();
@@ -88,9 +118,7 @@ absl::StatusOr<EvalReport> EvaluateTarget(Session& session, Split split, const s
     return store.ReadRange(first, out);
   };
   ASSIGN_OR_RETURN(report.closed_set, ClosedSet(session, *source, prototypes, report));
-  if (HasSplit(session.config().data, Split::kUnseen)) {
-    RETURN_IF_ERROR(EvaluateUnseen(session, report));
-  }
+  if (unseen != nullptr) RETURN_IF_ERROR(EvaluateUnseen(session, *unseen, report));
   return report;
 }
 

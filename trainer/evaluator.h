@@ -5,16 +5,31 @@
 #ifndef PROTOPAGE_TRAINER_EVALUATOR_H_
 #define PROTOPAGE_TRAINER_EVALUATOR_H_
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "data/image_source.h"
 #include "data/open_source.h"
 #include "eval/report.h"
 #include "trainer/session.h"
 
 namespace protopage {
+
+// Whom identification and verification are made of, as records of a source.
+struct Gallery {
+  std::vector<int64_t> ids;    // The first image of domain "id" of each class that has one.
+  std::vector<int64_t> spots;  // All images of domain "spot": the probes.
+};
+// Both empty when the source has not both domains: then there is nothing to measure. Errors:
+// InvalidArgument when it has them, but no two images to compare (of one class, or of two).
+absl::StatusOr<Gallery> ChooseGallery(const ImageSource& source);
+
+// Whether the images of `split` can be classified by a classifier of `classes` classes. Errors:
+// InvalidArgument (other classes, or none).
+absl::Status CheckClosedSet(Split split, const ImageSource& source, int64_t classes);
 
 // Closed-set accuracy of `split` against the dense head. Errors: FailedPrecondition (no head).
 absl::StatusOr<EvalReport> EvaluateSource(Session& session, Split split, const std::string& name);

@@ -22,6 +22,12 @@ absl::StatusOr<std::unique_ptr<NetStep>> NetStep::Create(Session* session, const
 
   std::vector<Parameter*> parameters;
   if (stage.train_net) {
+    for (const Parameter* parameter : session->net()->parameters()) {
+      if (parameter->gradient) continue;
+      ASSIGN_OR_RETURN(Tensor before, session->backend()->Allocate(parameter->value.dtype(),
+                                                                   parameter->value.shape()));
+      step->statistics_.push_back({parameter->value, std::move(before)});
+    }
     parameters.assign(session->net()->parameters().begin(), session->net()->parameters().end());
   }
   parameters.insert(parameters.end(), step->extra_.begin(), step->extra_.end());
@@ -43,6 +49,22 @@ absl::StatusOr<std::unique_ptr<NetStep>> NetStep::Create(Session* session, const
 absl::StatusOr<NetStep::Result> NetStep::ForwardBackward(const Tensor& rows,
                                                          absl::Span<const int32_t> slots,
                                                          int64_t run_step) {
+  Backend* backend = session_->backend();
+  for (const Statistic& statistic : statistics_) {
+    RETURN_IF_ERROR(backend->Copy(statistic.value, statistic.before));
+  }
+  ASSIGN_OR_RETURN(Result result, Compute(rows, slots, run_step));
+  if (!result.finite) {
+    for (const Statistic& statistic : statistics_) {
+      RETURN_IF_ERROR(backend->Copy(statistic.before, statistic.value));
+    }
+  }
+  return result;
+}
+
+absl::StatusOr<NetStep::Result> NetStep::Compute(const Tensor& rows,
+                                                 absl::Span<const int32_t> slots,
+                                                 int64_t run_step) {
   Backend* backend = session_->backend();
   Net* net = session_->net();
   ASSIGN_OR_RETURN(ImageBatch batch, loader_->Next());

@@ -35,10 +35,11 @@ class NetStep {
     bool finite = true;
   };
   // Trains on the loader's next batch, whose image i belongs to rows[slots[i]], up to the
-  // gradients. `rows` [K, D] is on the device.
+  // gradients. `rows` [K, D] is on the device. When loss or gradients are not finite, the net is
+  // as before the step, its running statistics too.
   absl::StatusOr<Result> ForwardBackward(const Tensor& rows, absl::Span<const int32_t> slots,
                                          int64_t run_step);
-  // Updates the net and the extra parameters; nothing when the stage does not train the net.
+  // Updates the net, unless the stage does not train it, and the extra parameters.
   absl::Status Update(double factor);
 
   std::vector<CheckpointSection> Sections();
@@ -46,9 +47,19 @@ class NetStep {
  private:
   NetStep(Session* session, const StageConfig& stage) : session_(session), stage_(stage) {}
 
+  absl::StatusOr<Result> Compute(const Tensor& rows, absl::Span<const int32_t> slots,
+                                 int64_t run_step);
+
+  // What a forward pass moves: the running statistics of batch norm, and how they were before it.
+  struct Statistic {
+    Tensor value;
+    Tensor before;
+  };
+
   Session* const session_;
   const StageConfig stage_;
   std::vector<Parameter*> extra_;
+  std::vector<Statistic> statistics_;
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<MarginLoss> loss_;
   std::unique_ptr<Optimizer> optimizer_;

@@ -18,34 +18,78 @@ constexpr char kDone[] = "DONE";
 
 absl::StatusOr<nlohmann::json> ReadJsonFile(FileSystem* fs, const std::string& path) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
-  return ParseJson(text, path);
+  absl::StatusOr<nlohmann::json> json = ParseJson(text, path);
+  // Nobody wrote it by hand, so it is the file that is damaged.
+  if (!json.ok()) return absl::DataLossError(json.status().message());
+  return json;
+}
+
+// The folders that must be made for `path` to exist, the innermost first.
+std::vector<std::string> MissingFolders(FileSystem* fs, const std::string& path) {
+  std::vector<std::string> missing;
+  for (std::string folder = path; !fs->Exists(folder); folder = DirectoryOf(folder)) {
+    missing.push_back(folder);
+  }
+  return missing;
+}
+
+// Those that are empty.
+void RemoveFolders(FileSystem* fs, const std::vector<std::string>& folders) {
+  for (const std::string& folder : folders) fs->RemoveDirectory(folder).IgnoreError();
+}
+
+absl::Status CannotMake(const absl::Status& status, const std::string& path) {
+  return WithContext(status, absl::StrCat("cannot make the run directory ", path));
+}
+
+absl::Status CheckNoRun(FileSystem* fs, const std::string& path) {
+  if (fs->Exists(JoinPath(path, kConfig))) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        path, " holds a run already; give --resume to go on with it, or another --out"));
+  }
+  if (!fs->IsDirectory(path)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, fs->List(path));
+  if (names.empty()) return absl::OkStatus();
+  return absl::AlreadyExistsError(
+      absl::StrCat(path, " is not empty and holds no run (no ", kConfig, "); give another --out"));
 }
 
 }  // namespace
 
+absl::Status RunDirectory::CheckFree(FileSystem* fs, const std::string& path) {
+  RETURN_IF_ERROR(CheckNoRun(fs, path));
+  const std::vector<std::string> missing = MissingFolders(fs, path);
+  absl::Status status = fs->CreateDirectories(path);
+  if (status.ok()) {
+    const std::string probe = JoinPath(path, absl::StrCat(kConfig, ".tmp"));
+    status = fs->Open(probe, OpenMode::kCreate).status();
+    if (status.ok()) status = fs->Remove(probe);
+  }
+  RemoveFolders(fs, missing);
+  return CannotMake(status, path);
+}
+
 absl::StatusOr<RunDirectory> RunDirectory::Create(FileSystem* fs, const std::string& path,
                                                   const nlohmann::ordered_json& config) {
+  RETURN_IF_ERROR(CheckNoRun(fs, path));
   RunDirectory run(fs, path);
-  if (fs->Exists(run.File(kConfig))) {
-    return absl::AlreadyExistsError(absl::StrCat(
-        path, " holds a run already; give --resume to go on with it, or another --out"));
+  const std::vector<std::string> missing = MissingFolders(fs, run.File(kCheckpoints));
+  absl::Status status = fs->CreateDirectories(run.File(kCheckpoints));
+  if (status.ok()) status = WriteFileAtomically(fs, run.File(kConfig), DumpJson(config));
+  if (!status.ok()) {
+    fs->Remove(run.File(absl::StrCat(kConfig, ".tmp"))).IgnoreError();
+    fs->Remove(run.File(kConfig)).IgnoreError();
+    RemoveFolders(fs, missing);
+    return CannotMake(status, path);
   }
-  if (fs->IsDirectory(path)) {
-    ASSIGN_OR_RETURN(const std::vector<std::string> names, fs->List(path));
-    if (!names.empty()) {
-      return absl::AlreadyExistsError(absl::StrCat(path, " is not empty and holds no run (no ",
-                                                   kConfig, "); give another --out"));
-    }
-  }
-  RETURN_IF_ERROR(fs->CreateDirectories(run.File(kCheckpoints)));
-  RETURN_IF_ERROR(WriteFileAtomically(fs, run.File(kConfig), absl::StrCat(config.dump(2), "\n")));
   return run;
 }
 
 absl::StatusOr<RunDirectory> RunDirectory::Open(FileSystem* fs, const std::string& path) {
   RunDirectory run(fs, path);
   if (!fs->Exists(run.File(kConfig))) {
-    return absl::NotFoundError(absl::StrCat(path, " holds no run: there is no ", kConfig));
+    return absl::NotFoundError(
+        absl::StrCat(path, " holds no run: there is no ", kConfig, " in it"));
   }
   return run;
 }
@@ -63,7 +107,11 @@ absl::Status RunDirectory::RemoveFolder(const std::string& folder) {
   ASSIGN_OR_RETURN(std::vector<std::string> names, fs_->List(folder));
   // DONE goes first: what is left of an interrupted removal does not count as a checkpoint.
   const auto done = std::find(names.begin(), names.end(), kDone);
-  if (done != names.end()) std::rotate(names.begin(), done, done + 1);
+  if (done != names.end()) {
+    RETURN_IF_ERROR(fs_->Remove(JoinPath(folder, kDone)));
+    RETURN_IF_ERROR(fs_->SyncDirectory(folder));
+    names.erase(done);
+  }
   for (const std::string& name : names) {
     RETURN_IF_ERROR(fs_->Remove(JoinPath(folder, name)));
   }
@@ -80,8 +128,7 @@ absl::StatusOr<std::string> RunDirectory::BeginCheckpoint(int64_t step) {
 absl::Status RunDirectory::CommitCheckpoint(int64_t step, const nlohmann::ordered_json& state,
                                             int64_t keep) {
   const std::string folder = CheckpointPath(step);
-  RETURN_IF_ERROR(
-      WriteFileAtomically(fs_, JoinPath(folder, kState), absl::StrCat(state.dump(1), "\n")));
+  RETURN_IF_ERROR(WriteFileAtomically(fs_, JoinPath(folder, kState), DumpJson(state, 1)));
   // The files' names, then the mark, then the folder's own name.
   RETURN_IF_ERROR(fs_->SyncDirectory(folder));
   RETURN_IF_ERROR(WriteFileAtomically(fs_, JoinPath(folder, kDone), absl::StrCat(step, "\n")));
@@ -93,16 +140,29 @@ absl::Status RunDirectory::CommitCheckpoint(int64_t step, const nlohmann::ordere
     if (old > folder) continue;  // Of a run that went further before it was resumed from here.
     if (++newer > keep) RETURN_IF_ERROR(RemoveFolder(old));
   }
-  return absl::OkStatus();
+  return fs_->SyncDirectory(File(kCheckpoints));
+}
+
+absl::StatusOr<std::string> RunDirectory::OldestCheckpoint() const {
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(File(kCheckpoints)));
+  for (const std::string& name : names) {
+    const std::string folder = JoinPath(File(kCheckpoints), name);
+    if (IsCheckpoint(fs_, folder)) return folder;
+  }
+  return absl::NotFoundError(absl::StrCat(path_, " holds no complete checkpoint"));
 }
 
 absl::StatusOr<std::string> RunDirectory::LatestCheckpoint() const {
   ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(File(kCheckpoints)));
   for (auto name = names.rbegin(); name != names.rend(); ++name) {
     const std::string folder = JoinPath(File(kCheckpoints), *name);
-    if (fs_->Exists(JoinPath(folder, kDone))) return folder;
+    if (IsCheckpoint(fs_, folder)) return folder;
   }
   return absl::NotFoundError(absl::StrCat(path_, " holds no complete checkpoint"));
+}
+
+bool RunDirectory::IsCheckpoint(FileSystem* fs, const std::string& folder) {
+  return fs->Exists(JoinPath(folder, kDone));
 }
 
 absl::StatusOr<nlohmann::json> RunDirectory::ReadCheckpointState(

@@ -2,7 +2,8 @@
 //
 //   config.json       the resolved config
 //   metrics.jsonl     one object a logged step, evaluation, ...
-//   prototypes.h5     the live prototype table, queues.h5 the live queues
+//   prototypes.h5     the prototype table, as of an old checkpoint; queues.h5 the queues
+//   log/              what changed in both since (prototypes/FORMAT.md)
 //   checkpoints/      one folder a checkpoint, named by its step; complete when it holds DONE
 //   results.json      the evaluations so far
 //   report.html
@@ -26,8 +27,11 @@ namespace protopage {
 
 class RunDirectory {
  public:
+  // Whether Create would succeed: makes the directory, writes to it, and takes both back. Errors: as
+  // Create.
+  static absl::Status CheckFree(FileSystem* fs, const std::string& path);
   // Makes the directory and writes config.json. Errors: AlreadyExists when a run lies there
-  // already (the message names --resume), what the file system reports.
+  // already (the message names --resume), what the file system reports; then nothing is left of it.
   static absl::StatusOr<RunDirectory> Create(FileSystem* fs, const std::string& path,
                                              const nlohmann::ordered_json& config);
   // Errors: NotFound when no run lies there.
@@ -44,6 +48,10 @@ class RunDirectory {
 
   // The folder of the newest complete checkpoint. Errors: NotFound when there is none.
   absl::StatusOr<std::string> LatestCheckpoint() const;
+  // Whether `folder` is a complete checkpoint, of whatever run.
+  static bool IsCheckpoint(FileSystem* fs, const std::string& folder);
+  // The oldest one. Errors: NotFound.
+  absl::StatusOr<std::string> OldestCheckpoint() const;
   // state.json of a checkpoint's folder.
   absl::StatusOr<nlohmann::json> ReadCheckpointState(const std::string& checkpoint) const;
 

@@ -37,6 +37,34 @@ TEST(RunDirectoryTest, AFolderOfSomebodyElseIsLeftAlone) {
   EXPECT_THAT(RunDirectory::Open(fs, path), StatusIs(absl::StatusCode::kNotFound, "holds no run"));
 }
 
+TEST(RunDirectoryTest, WhatCannotBeMadeLeavesNothing) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string parent = TempRun("parent");
+  // The parents can be made, the run cannot.
+  const std::string path = absl::StrCat(parent, "/a/", std::string(300, 'x'));
+  EXPECT_THAT(RunDirectory::Create(fs, path, {}),
+              StatusIs(absl::StatusCode::kUnavailable, "cannot make the run directory"));
+  EXPECT_FALSE(fs->Exists(parent));
+  EXPECT_THAT(RunDirectory::CheckFree(fs, path),
+              StatusIs(absl::StatusCode::kUnavailable, "cannot make the run directory"));
+  EXPECT_FALSE(fs->Exists(parent));
+  const std::string other = TempRun("other");
+  ASSERT_OK(fs->CreateDirectories(other));
+  EXPECT_OK(RunDirectory::CheckFree(fs, JoinPath(other, "b/c")));
+  EXPECT_FALSE(fs->Exists(JoinPath(other, "b")));
+  EXPECT_OK(RunDirectory::CheckFree(fs, other));
+  EXPECT_TRUE(fs->Exists(other));
+}
+
+TEST(RunDirectoryTest, CheckFreeFindsWhatCreateWould) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempRun("check_free");
+  ASSERT_OK(RunDirectory::CheckFree(fs, path));
+  ASSERT_OK(RunDirectory::Create(fs, path, {}));
+  EXPECT_THAT(RunDirectory::CheckFree(fs, path),
+              StatusIs(absl::StatusCode::kAlreadyExists, "--resume"));
+}
+
 TEST(RunDirectoryTest, OnlyCompleteCheckpointsCountAndOldOnesGo) {
   FileSystem* fs = DefaultFileSystem();
   ASSERT_OK_AND_ASSIGN(RunDirectory run, RunDirectory::Create(fs, TempRun("checkpoints"), {}));
@@ -48,6 +76,8 @@ TEST(RunDirectoryTest, OnlyCompleteCheckpointsCountAndOldOnesGo) {
   }
   ASSERT_OK_AND_ASSIGN(const std::string unfinished, run.BeginCheckpoint(20));
   ASSERT_OK_AND_ASSIGN(const std::string latest, run.LatestCheckpoint());
+  EXPECT_TRUE(RunDirectory::IsCheckpoint(fs, latest));
+  EXPECT_FALSE(RunDirectory::IsCheckpoint(fs, unfinished));
   EXPECT_EQ(BaseName(latest), "0000000015");
   ASSERT_OK_AND_ASSIGN(const nlohmann::json state, run.ReadCheckpointState(latest));
   EXPECT_EQ(state.at("step"), 15);

@@ -13,16 +13,33 @@ ImageShape ShapeOf(const DataConfig& data) {
   return {data.image_size, data.image_size, ChannelsFor(data)};
 }
 
+OpenOptions OptionsOf(const ThreadPool& pool) {
+  OpenOptions options;
+  options.threads = pool.num_threads();
+  options.progress = [](absl::string_view what, int64_t done, int64_t total) {
+    if (StderrIsTerminal()) {
+      DrawProgress(done < total ? absl::StrCat(what, " ", done, "/", total) : "");
+    } else if (done == 0) {
+      LogInfo(absl::StrCat(what, ", ", total, " in all"));
+    }
+  };
+  return options;
+}
+
 }  // namespace
 
 Session::Session(const TrainConfig& config)
-    : config_(config), pool_(static_cast<int>(config.threads)) {}
+    : config_(config),
+      pool_(static_cast<int>(config.threads)),
+      images_(config_.data, OptionsOf(pool_)) {}
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(const TrainConfig& config) {
   std::unique_ptr<Session> session(new Session(config));
   ASSIGN_OR_RETURN(session->backend_, NewCpuBackend(&session->pool_));
-  ASSIGN_OR_RETURN(session->net_, Net::Create(config.model, ShapeOf(config.data), config.seed,
-                                              session->backend_.get()));
+  absl::StatusOr<std::unique_ptr<Net>> net =
+      Net::Create(config.model, ShapeOf(config.data), config.seed, session->backend_.get());
+  if (!net.ok()) return WithContext(net.status(), "model");
+  session->net_ = *std::move(net);
   return session;
 }
 
@@ -52,19 +69,6 @@ absl::Status Session::SetDropout(double dropout) {
   }
   net_ = std::move(net);
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::unique_ptr<ImageSource>> Session::Open(Split split) {
-  OpenOptions options;
-  options.threads = pool_.num_threads();
-  options.progress = [](absl::string_view what, int64_t done, int64_t total) {
-    if (StderrIsTerminal()) {
-      DrawProgress(done < total ? absl::StrCat(what, " ", done, "/", total) : "");
-    } else if (done == 0) {
-      LogInfo(absl::StrCat(what, ", ", total, " in all"));
-    }
-  };
-  return OpenSource(config_.data, split, options);
 }
 
 Embedder Session::MakeEmbedder() {

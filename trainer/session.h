@@ -14,7 +14,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/thread_pool.h"
-#include "data/image_source.h"
 #include "data/open_source.h"
 #include "model/backend.h"
 #include "model/checkpoint.h"
@@ -47,8 +46,9 @@ class Session {
   // Dropout is part of the graph: another rate makes another net with the same parameters.
   absl::Status SetDropout(double dropout);
 
-  // The images of a split, with progress of slow ones on the console. Errors: those of OpenSource.
-  absl::StatusOr<std::unique_ptr<ImageSource>> Open(Split split);
+  // The images of the splits, each opened at its first use, with progress of slow ones on the
+  // console.
+  SplitSources& images() { return images_; }
   Embedder MakeEmbedder();
   // The parts of a model checkpoint that live here: net, and head when there is one.
   std::vector<CheckpointSection> Sections();
@@ -62,6 +62,7 @@ class Session {
   std::unique_ptr<Net> net_;
   std::unique_ptr<DenseHead> head_;
   std::unique_ptr<PrototypeSet> prototypes_;
+  SplitSources images_;
 };
 
 }  // namespace protopage

@@ -7,9 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/random.h"
 #include "base/status_macros.h"
-#include "data/open_source.h"
 #include "trainer/net_step.h"
 #include "trainer/stage_trainer.h"
+#include "trainer/stages.h"
 
 namespace protopage {
 namespace {
@@ -17,18 +17,13 @@ namespace {
 class SourceTrainer : public StageTrainer {
  public:
   SourceTrainer(Session* session, const StageConfig& stage, int64_t first_run_step,
-                std::unique_ptr<ImageSource> source)
+                std::shared_ptr<const ImageSource> source)
       : session_(session),
         stage_(stage),
         first_run_step_(first_run_step),
         source_(std::move(source)) {}
 
   absl::Status Init(bool resumed) {
-    if (source_->size() < stage_.batch_size) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("stages (source).batch_size: found ", stage_.batch_size,
-                       ", expected at most the number of images: ", source_->Description()));
-    }
     if (!resumed) RETURN_IF_ERROR(session_->MakeHead(source_->num_classes()));
     ASSIGN_OR_RETURN(
         step_, NetStep::Create(session_, stage_, source_.get(), {session_->head()->parameter()}));
@@ -36,7 +31,7 @@ class SourceTrainer : public StageTrainer {
   }
 
   // As Keras' fit with whole batches only: what is left of an epoch is not used.
-  int64_t steps_per_epoch() const override { return source_->size() / stage_.batch_size; }
+  int64_t steps_per_epoch() const override { return StepsPerEpoch(stage_, *source_); }
 
   std::string Description() const override {
     return absl::StrCat(source_->Description(), ", dense head of ", source_->num_classes(),
@@ -89,7 +84,7 @@ class SourceTrainer : public StageTrainer {
   Session* const session_;
   const StageConfig stage_;
   const int64_t first_run_step_;
-  const std::unique_ptr<ImageSource> source_;
+  const std::shared_ptr<const ImageSource> source_;
   std::unique_ptr<NetStep> step_;
   std::map<int64_t, std::vector<int64_t>> orders_;  // By epoch.
   int64_t submitted_ = 0;
@@ -97,13 +92,13 @@ class SourceTrainer : public StageTrainer {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<StageTrainer>> NewSourceTrainer(Session* session,
-                                                               const StageConfig& stage,
+absl::StatusOr<std::unique_ptr<StageTrainer>> NewSourceTrainer(Session* session, int64_t stage,
                                                                int64_t first_run_step,
                                                                bool resumed) {
-  ASSIGN_OR_RETURN(const Split split, ParseSplitOr(stage.split, Split::kSourceTrain));
-  ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, session->Open(split));
-  auto trainer = std::make_unique<SourceTrainer>(session, stage, first_run_step, std::move(source));
+  const TrainConfig& config = session->config();
+  ASSIGN_OR_RETURN(auto source, session->images().Open(StageSplit(config, stage)));
+  auto trainer = std::make_unique<SourceTrainer>(session, config.stages[stage], first_run_step,
+                                                 std::move(source));
   RETURN_IF_ERROR(trainer->Init(resumed));
   return trainer;
 }

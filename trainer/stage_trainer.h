@@ -60,14 +60,13 @@ class StageTrainer {
   virtual absl::Status RestoreState(const nlohmann::json&) { return absl::OkStatus(); }
 };
 
-// `first_run_step`: the run_step of the stage's stage_step 0. `resumed`: the session holds what a
-// checkpoint in the middle of this stage saved. Errors: InvalidArgument (config), those of the data.
-absl::StatusOr<std::unique_ptr<StageTrainer>> NewSourceTrainer(Session* session,
-                                                               const StageConfig& stage,
+// `stage`: its position in the session's config, which OpenStages has checked. `first_run_step`: the
+// run_step of the stage's stage_step 0. `resumed`: the session holds what a checkpoint in the middle
+// of this stage saved. Errors: InvalidArgument (config), those of the data.
+absl::StatusOr<std::unique_ptr<StageTrainer>> NewSourceTrainer(Session* session, int64_t stage,
                                                                int64_t first_run_step,
                                                                bool resumed);
-absl::StatusOr<std::unique_ptr<StageTrainer>> NewDominantTrainer(Session* session,
-                                                                 const StageConfig& stage,
+absl::StatusOr<std::unique_ptr<StageTrainer>> NewDominantTrainer(Session* session, int64_t stage,
                                                                  int64_t first_run_step,
                                                                  const std::string& directory,
                                                                  bool resumed);

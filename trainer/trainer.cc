@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <csignal>
 #include <memory>
 #include <utility>
@@ -19,6 +18,7 @@
 #include "trainer/progress_observer.h"
 #include "trainer/report_writer.h"
 #include "trainer/stage_trainer.h"
+#include "trainer/stages.h"
 #include "trainer/tensorboard_writer.h"
 
 namespace protopage {
@@ -76,6 +76,94 @@ struct Means {
   double Accuracy() const { return steps > 0 ? accuracy / steps : kUnknown; }
 };
 
+// state.json of a checkpoint: all that the model file and the prototypes do not hold.
+struct CheckpointState {
+  RunPosition position;
+  int64_t head_classes = 0;  // 0: no head.
+  bool prototypes = false;
+  std::vector<ClassId> unindexed;
+  std::vector<EvalReport> reports;
+  // In the middle of a stage only.
+  nlohmann::json trainer;
+  Means epoch;
+};
+
+nlohmann::ordered_json ToJson(const CheckpointState& state) {
+  nlohmann::ordered_json json;
+  json["stage"] = state.position.stage;
+  json["stage_step"] = state.position.stage_step;
+  json["run_step"] = state.position.run_step;
+  json["skipped_steps"] = state.position.skipped_steps;
+  json["head_classes"] = state.head_classes;
+  json["prototypes"] = state.prototypes;
+  if (state.prototypes) json["unindexed"] = state.unindexed;
+  json["reports"] = ToJson(TrainResult{state.reports});
+  if (state.position.stage_step > 0) {
+    json["trainer"] = state.trainer;
+    json["epoch_loss_sum"] = state.epoch.loss;
+    json["epoch_accuracy_sum"] = state.epoch.accuracy;
+    json["epoch_steps"] = state.epoch.steps;
+  }
+  return json;
+}
+
+absl::StatusOr<CheckpointState> ReadState(const RunDirectory& run, const std::string& folder,
+                                          const TrainConfig& config) {
+  ASSIGN_OR_RETURN(const nlohmann::json json, run.ReadCheckpointState(folder));
+  const auto damaged = [&](absl::string_view why) {
+    return absl::DataLossError(absl::StrCat(folder, "/state.json is damaged: ", why));
+  };
+  CheckpointState state;
+  // What is missing or of another type is the library's exception; it stops here.
+  try {
+    json.at("stage").get_to(state.position.stage);
+    json.at("stage_step").get_to(state.position.stage_step);
+    json.at("run_step").get_to(state.position.run_step);
+    json.at("skipped_steps").get_to(state.position.skipped_steps);
+    json.at("head_classes").get_to(state.head_classes);
+    json.at("prototypes").get_to(state.prototypes);
+    if (state.prototypes) json.at("unindexed").get_to(state.unindexed);
+    for (const nlohmann::json& report : json.at("reports")) {
+      ASSIGN_OR_RETURN(EvalReport evaluation, EvalReportFromJson(report));
+      state.reports.push_back(std::move(evaluation));
+    }
+    if (state.position.stage_step > 0) {
+      state.trainer = json.at("trainer");
+      json.at("epoch_loss_sum").get_to(state.epoch.loss);
+      json.at("epoch_accuracy_sum").get_to(state.epoch.accuracy);
+      json.at("epoch_steps").get_to(state.epoch.steps);
+    }
+  } catch (const nlohmann::json::exception& error) {
+    return damaged(error.what());
+  }
+  const int64_t num_stages = static_cast<int64_t>(config.stages.size());
+  const RunPosition& at = state.position;
+  if (at.stage < 0 || at.stage > num_stages || at.stage_step < 0 || at.run_step < at.stage_step ||
+      (at.stage == num_stages && at.stage_step > 0) || state.head_classes < 0) {
+    return damaged("a number is out of range");
+  }
+  return state;
+}
+
+// The model file that init_from means.
+absl::StatusOr<std::string> FindModel(FileSystem* fs, const std::string& path) {
+  constexpr char kExpected[] =
+      "expected the directory of a run, a checkpoint of it (RUN/checkpoints/NUMBER) or a model.h5";
+  if (!fs->Exists(path)) {
+    return absl::NotFoundError(absl::StrCat(path, ": no such file or directory, ", kExpected));
+  }
+  if (!fs->IsDirectory(path)) return path;
+  if (RunDirectory::IsCheckpoint(fs, path)) return JoinPath(path, kModelFile);
+  const absl::StatusOr<RunDirectory> run = RunDirectory::Open(fs, path);
+  if (absl::IsNotFound(run.status())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "found ", path, ", which is neither a run nor a complete checkpoint; ", kExpected));
+  }
+  RETURN_IF_ERROR(run.status());
+  ASSIGN_OR_RETURN(const std::string checkpoint, run->LatestCheckpoint());
+  return JoinPath(checkpoint, kModelFile);
+}
+
 class Run {
  public:
   Run(const TrainConfig& config, const TrainOptions& options)
@@ -88,7 +176,10 @@ class Run {
  private:
   const StageConfig& stage() const { return config_.stages[position_.stage]; }
 
+  // Everything that may fail for want of data, models or rights, before anything is written.
+  absl::Status Prepare();
   absl::Status OpenDirectory();
+  absl::Status FindCheckpoint();
   absl::Status RestoreCheckpoint();
   absl::Status InitializeNet();
   absl::Status MakeObservers();
@@ -97,10 +188,11 @@ class Run {
   absl::Status RunImprint();
   absl::Status RunEvaluate();
   absl::Status Save(StageTrainer* trainer, Schedule* schedule, const Means& epoch);
+  // Lets go of what only checkpoints that are no longer kept need.
+  absl::Status RetirePrototypes(bool all);
   // All that a checkpoint's model file holds; in the middle of a stage, with the stage's own.
   std::vector<CheckpointSection> Sections(StageTrainer* trainer, Schedule* schedule);
   StageReport MakeStageReport() const;
-  std::string EvaluationName() const;
 
   const TrainConfig config_;
   const TrainOptions options_;
@@ -109,24 +201,29 @@ class Run {
   std::unique_ptr<Session> session_;
   ObserverList observers_;
   RunPosition position_;
-  // What a checkpoint in the middle of a stage left for the stage; null otherwise.
-  nlohmann::json resumed_state_;
-  std::string resumed_model_;
+  // The checkpoint that a resumed run goes on from; "" when it starts from the beginning.
+  std::string checkpoint_;
+  CheckpointState resumed_;
   TrainResult result_;
 };
 
-absl::Status Run::OpenDirectory() {
-  TrainConfig config = config_;
-  if (!options_.resume) {
-    ASSIGN_OR_RETURN(RunDirectory directory,
-                     RunDirectory::Create(fs_, options_.directory, WriteConfig(config)));
-    directory_ = std::make_unique<RunDirectory>(std::move(directory));
-    return absl::OkStatus();
+absl::Status Run::Prepare() {
+  if (options_.resume) {
+    RETURN_IF_ERROR(OpenDirectory());
+    RETURN_IF_ERROR(FindCheckpoint());
+  } else {
+    RETURN_IF_ERROR(RunDirectory::CheckFree(fs_, options_.directory));
   }
+  ASSIGN_OR_RETURN(session_, Session::Create(config_));
+  if (checkpoint_.empty()) RETURN_IF_ERROR(WithContext(InitializeNet(), "init_from"));
+  return OpenStages(*session_, position_.stage);
+}
+
+absl::Status Run::OpenDirectory() {
   ASSIGN_OR_RETURN(RunDirectory directory, RunDirectory::Open(fs_, options_.directory));
   directory_ = std::make_unique<RunDirectory>(std::move(directory));
   ASSIGN_OR_RETURN(const nlohmann::json old_json, directory_->ReadConfigJson());
-  TrainConfig old_config;
+  TrainConfig old_config, config = config_;
   RETURN_IF_ERROR(
       WithContext(ReadConfig(old_json, "", old_config), directory_->File("config.json")));
   const std::vector<std::string> changed = UnsafeDifferences(
@@ -139,7 +236,7 @@ absl::Status Run::OpenDirectory() {
   return absl::OkStatus();
 }
 
-absl::Status Run::RestoreCheckpoint() {
+absl::Status Run::FindCheckpoint() {
   const absl::StatusOr<std::string> folder = directory_->LatestCheckpoint();
   if (absl::IsNotFound(folder.status())) {
     LogInfo(
@@ -147,47 +244,34 @@ absl::Status Run::RestoreCheckpoint() {
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(folder.status());
-  ASSIGN_OR_RETURN(const nlohmann::json state, directory_->ReadCheckpointState(*folder));
-  // A damaged state is the library's exception; it stops here.
-  try {
-    position_.stage = state.at("stage").get<int64_t>();
-    position_.stage_step = state.at("stage_step").get<int64_t>();
-    position_.run_step = state.at("run_step").get<int64_t>();
-    position_.skipped_steps = state.at("skipped_steps").get<int64_t>();
-    for (const nlohmann::json& report : state.at("reports")) {
-      ASSIGN_OR_RETURN(EvalReport evaluation, EvalReportFromJson(report));
-      result_.reports.push_back(std::move(evaluation));
-    }
-    const int64_t head_classes = state.at("head_classes").get<int64_t>();
-    if (head_classes > 0) RETURN_IF_ERROR(session_->MakeHead(head_classes));
-    if (state.at("prototypes").get<bool>()) {
-      ASSIGN_OR_RETURN(auto set,
-                       PrototypeSet::Restore(options_.directory, *folder,
-                                             session_->prototype_options(), &session_->pool()));
-      set->set_unindexed(state.at("unindexed").get<std::vector<ClassId>>());
-      session_->set_prototypes(std::move(set));
-    }
-    if (position_.stage_step > 0) resumed_state_ = state;
-  } catch (const nlohmann::json::exception& error) {
-    return absl::DataLossError(absl::StrCat(*folder, "/state.json: ", error.what()));
-  }
-  resumed_model_ = JoinPath(*folder, kModelFile);
+  checkpoint_ = *folder;
+  ASSIGN_OR_RETURN(resumed_, ReadState(*directory_, checkpoint_, config_));
+  position_ = resumed_.position;
+  result_.reports = resumed_.reports;
+  return absl::OkStatus();
+}
+
+absl::Status Run::RestoreCheckpoint() {
+  if (resumed_.head_classes > 0) RETURN_IF_ERROR(session_->MakeHead(resumed_.head_classes));
   // In the middle of a stage the file holds more than the session; the stage loads it then.
   if (position_.stage_step == 0) {
-    RETURN_IF_ERROR(LoadCheckpoint(fs_, resumed_model_, session_->Sections(), session_->backend()));
+    RETURN_IF_ERROR(LoadCheckpoint(fs_, JoinPath(checkpoint_, kModelFile), session_->Sections(),
+                                   session_->backend()));
   }
-  LogInfo(absl::StrCat("going on from ", *folder, ", step ", position_.run_step));
+  if (resumed_.prototypes) {
+    ASSIGN_OR_RETURN(auto set,
+                     PrototypeSet::Restore(options_.directory, checkpoint_,
+                                           session_->prototype_options(), &session_->pool()));
+    set->set_unindexed(resumed_.unindexed);
+    session_->set_prototypes(std::move(set));
+  }
+  LogInfo(absl::StrCat("going on from ", checkpoint_, ", step ", position_.run_step));
   return absl::OkStatus();
 }
 
 absl::Status Run::InitializeNet() {
   if (config_.init_from.empty()) return absl::OkStatus();
-  std::string path = config_.init_from;
-  if (fs_->IsDirectory(path)) {
-    ASSIGN_OR_RETURN(const RunDirectory other, RunDirectory::Open(fs_, path));
-    ASSIGN_OR_RETURN(const std::string folder, other.LatestCheckpoint());
-    path = JoinPath(folder, kModelFile);
-  }
+  ASSIGN_OR_RETURN(const std::string path, FindModel(fs_, config_.init_from));
   ASSIGN_OR_RETURN(const LoadByNameResult loaded,
                    LoadByName(fs_, path, session_->Sections()[0], {}, session_->backend()));
   LogInfo(absl::StrCat("the net starts from ", path, " (", loaded.loaded.size(), " arrays)"));
@@ -197,7 +281,7 @@ absl::Status Run::InitializeNet() {
 absl::Status Run::MakeObservers() {
   observers_.Add(std::make_unique<ProgressObserver>());
   const std::string metrics_path = directory_->File(kMetricsFile);
-  const bool going_on = !resumed_model_.empty();
+  const bool going_on = !checkpoint_.empty();
   if (going_on) {
     ASSIGN_OR_RETURN(auto metrics,
                      MetricsWriter::Resume(fs_, metrics_path, static_cast<int>(position_.stage),
@@ -217,16 +301,21 @@ absl::Status Run::MakeObservers() {
 }
 
 absl::StatusOr<TrainResult> Run::Go() {
-  RETURN_IF_ERROR(OpenDirectory());
-  ASSIGN_OR_RETURN(session_, Session::Create(config_));
-  if (options_.resume) RETURN_IF_ERROR(RestoreCheckpoint());
-  if (resumed_model_.empty()) RETURN_IF_ERROR(InitializeNet());
+  RETURN_IF_ERROR(Prepare());
+  if (!checkpoint_.empty()) RETURN_IF_ERROR(RestoreCheckpoint());
+  if (directory_ == nullptr) {
+    TrainConfig config = config_;
+    ASSIGN_OR_RETURN(RunDirectory directory,
+                     RunDirectory::Create(fs_, options_.directory, WriteConfig(config)));
+    directory_ = std::make_unique<RunDirectory>(std::move(directory));
+  }
   RETURN_IF_ERROR(MakeObservers());
   LogInfo(absl::StrCat("run ", options_.directory, " on ", session_->backend()->Description()));
   const StopSignals signals;
   const int64_t num_stages = static_cast<int64_t>(config_.stages.size());
   while (position_.stage < num_stages) {
     RETURN_IF_ERROR(RunStage());
+    session_->images().KeepOnly(SplitsFrom(config_, position_.stage + 1));
     ++position_.stage;
     position_.stage_step = 0;
     RETURN_IF_ERROR(Save(nullptr, nullptr, Means()));
@@ -235,7 +324,7 @@ absl::StatusOr<TrainResult> Run::Go() {
           absl::StrCat("interrupted; saved in ", options_.directory, ", --resume goes on"));
     }
   }
-  if (session_->prototypes() != nullptr) RETURN_IF_ERROR(session_->prototypes()->Flush());
+  RETURN_IF_ERROR(RetirePrototypes(/*all=*/true));
   return std::move(result_);
 }
 
@@ -277,23 +366,19 @@ absl::Status Run::RunTraining() {
   const int64_t first_run_step = position_.run_step - position_.stage_step;
   ASSIGN_OR_RETURN(const std::unique_ptr<StageTrainer> trainer,
                    stage().name == "source"
-                       ? NewSourceTrainer(session_.get(), stage(), first_run_step, resumed)
-                       : NewDominantTrainer(session_.get(), stage(), first_run_step,
+                       ? NewSourceTrainer(session_.get(), position_.stage, first_run_step, resumed)
+                       : NewDominantTrainer(session_.get(), position_.stage, first_run_step,
                                             options_.directory, resumed));
   const int64_t epoch_steps = trainer->steps_per_epoch();
-  const int64_t total = stage().steps > 0
-                            ? stage().steps
-                            : std::max<int64_t>(1, std::llround(stage().epochs * epoch_steps));
+  const int64_t total = TotalSteps(stage(), epoch_steps);
   ASSIGN_OR_RETURN(const std::unique_ptr<Schedule> schedule,
                    Schedule::Create(stage().schedule, total));
   Means epoch_means;
   if (resumed) {
-    RETURN_IF_ERROR(LoadCheckpoint(fs_, resumed_model_, Sections(trainer.get(), schedule.get()),
-                                   session_->backend()));
-    RETURN_IF_ERROR(trainer->RestoreState(resumed_state_.value("trainer", nlohmann::json())));
-    epoch_means.loss = resumed_state_.value("epoch_loss_sum", 0.0);
-    epoch_means.accuracy = resumed_state_.value("epoch_accuracy_sum", 0.0);
-    epoch_means.steps = resumed_state_.value("epoch_steps", int64_t{0});
+    RETURN_IF_ERROR(LoadCheckpoint(fs_, JoinPath(checkpoint_, kModelFile),
+                                   Sections(trainer.get(), schedule.get()), session_->backend()));
+    RETURN_IF_ERROR(trainer->RestoreState(resumed_.trainer));
+    epoch_means = resumed_.epoch;
   }
   LogInfo(absl::StrCat(stage().name, ": ", trainer->Description()));
   StageReport start = MakeStageReport();
@@ -381,7 +466,9 @@ absl::Status Run::RunTraining() {
       epoch_start = position_.stage_step;
     }
     // The stage's own end is saved by the caller, with the next stage as position.
-    if ((epoch_ends || stop_requested) && !stage_ends) {
+    const bool log_is_full =
+        session_->prototypes() != nullptr && session_->prototypes()->wants_checkpoint();
+    if ((epoch_ends || stop_requested || log_is_full) && !stage_ends) {
       RETURN_IF_ERROR(Save(trainer.get(), schedule.get(), epoch_means));
       if (stop_requested) {
         return absl::CancelledError(absl::StrCat("interrupted at step ", position_.run_step,
@@ -394,24 +481,20 @@ absl::Status Run::RunTraining() {
 }
 
 absl::Status Run::RunImprint() {
-  ASSIGN_OR_RETURN(const Split split, ParseSplitOr(stage().split, Split::kTargetTrain));
-  ASSIGN_OR_RETURN(const std::unique_ptr<ImageSource> source, session_->Open(split));
+  ASSIGN_OR_RETURN(const auto source,
+                   session_->images().Open(StageSplit(config_, position_.stage)));
   ImprintOptions options;
-  if (!stage().domain.empty()) {
-    options.domain = FindDomain(*source, stage().domain);
-    if (options.domain < 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("stages[", position_.stage, "].domain: found \"", stage().domain,
-                       "\", expected one of ", absl::StrJoin(source->domain_names(), ", ")));
-    }
-  }
+  if (!stage().domain.empty()) options.domain = FindDomain(*source, stage().domain);
   options.progress = [](int64_t done, int64_t total) {
     if (StderrIsTerminal()) DrawProgress(absl::StrCat("imprint ", done, "/", total, " images"));
   };
-  ASSIGN_OR_RETURN(auto set,
-                   PrototypeSet::Create(options_.directory, source->num_classes(),
-                                        session_->net()->embedding_dim(),
-                                        session_->prototype_options(), &session_->pool()));
+  PrototypeSetOptions set_options = session_->prototype_options();
+  if (session_->prototypes() != nullptr) {
+    set_options.generation = session_->prototypes()->generation() + 1;
+  }
+  ASSIGN_OR_RETURN(auto set, PrototypeSet::Create(options_.directory, source->num_classes(),
+                                                  session_->net()->embedding_dim(), set_options,
+                                                  &session_->pool()));
   session_->set_prototypes(std::move(set));
   Embedder embedder = session_->MakeEmbedder();
   ASSIGN_OR_RETURN(const ImprintStats stats,
@@ -424,22 +507,12 @@ absl::Status Run::RunImprint() {
   return session_->prototypes()->Flush();
 }
 
-std::string Run::EvaluationName() const {
-  for (int64_t i = position_.stage - 1; i >= 0; --i) {
-    const std::string& name = config_.stages[i].name;
-    if (name == "imprint") return "imprinted";
-    if (name != "evaluate") return name;
-  }
-  return stage().name;
-}
-
 absl::Status Run::RunEvaluate() {
-  const std::string name = EvaluationName();
-  const bool source = name == "source";
-  ASSIGN_OR_RETURN(const Split split,
-                   ParseSplitOr(stage().split, source ? Split::kSourceTest : Split::kTargetTest));
-  ASSIGN_OR_RETURN(EvalReport evaluation, source ? EvaluateSource(*session_, split, name)
-                                                 : EvaluateTarget(*session_, split, name));
+  const std::string name = EvaluationName(config_, position_.stage);
+  const Split split = StageSplit(config_, position_.stage);
+  ASSIGN_OR_RETURN(EvalReport evaluation, name == "source"
+                                              ? EvaluateSource(*session_, split, name)
+                                              : EvaluateTarget(*session_, split, name));
   EvaluationReport report;
   report.stage = stage().name;
   report.stage_index = static_cast<int>(position_.stage);
@@ -448,8 +521,7 @@ absl::Status Run::RunEvaluate() {
   report.scalars = ReportScalars(evaluation);
   RETURN_IF_ERROR(observers_.OnEvaluation(report));
   result_.reports.push_back(std::move(evaluation));
-  return WriteFileAtomically(fs_, directory_->File(kResultsFile),
-                             absl::StrCat(ToJson(result_).dump(2), "\n"));
+  return WriteFileAtomically(fs_, directory_->File(kResultsFile), DumpJson(ToJson(result_)));
 }
 
 absl::Status Run::Save(StageTrainer* trainer, Schedule* schedule, const Means& epoch) {
@@ -457,27 +529,21 @@ absl::Status Run::Save(StageTrainer* trainer, Schedule* schedule, const Means& e
   // Two positions may share a run_step (an evaluation trains nothing), so the folder's number is unique by both.
   const int64_t number = position_.run_step * 100 + position_.stage;
   ASSIGN_OR_RETURN(const std::string folder, directory_->BeginCheckpoint(number));
-  nlohmann::ordered_json state;
-  state["stage"] = position_.stage;
-  state["stage_step"] = position_.stage_step;
-  state["run_step"] = position_.run_step;
-  state["skipped_steps"] = position_.skipped_steps;
-  state["head_classes"] = session_->head() != nullptr ? session_->head()->num_classes() : 0;
-  state["prototypes"] = session_->prototypes() != nullptr;
-  state["reports"] = ToJson(result_);
-  if (trainer != nullptr) {
-    state["trainer"] = trainer->SaveState();
-    state["epoch_loss_sum"] = epoch.loss;
-    state["epoch_accuracy_sum"] = epoch.accuracy;
-    state["epoch_steps"] = epoch.steps;
-  }
+  CheckpointState state;
+  state.position = position_;
+  state.head_classes = session_->head() != nullptr ? session_->head()->num_classes() : 0;
+  state.prototypes = session_->prototypes() != nullptr;
+  state.reports = result_.reports;
+  if (trainer != nullptr) state.trainer = trainer->SaveState();
+  state.epoch = epoch;
   RETURN_IF_ERROR(SaveCheckpoint(fs_, JoinPath(folder, kModelFile), Sections(trainer, schedule),
                                  session_->backend()));
   if (session_->prototypes() != nullptr) {
-    state["unindexed"] = session_->prototypes()->unindexed();
+    state.unindexed = session_->prototypes()->unindexed();
     RETURN_IF_ERROR(session_->prototypes()->SaveCheckpoint(folder));
   }
-  RETURN_IF_ERROR(directory_->CommitCheckpoint(number, state, config_.keep_checkpoints));
+  RETURN_IF_ERROR(directory_->CommitCheckpoint(number, ToJson(state), config_.keep_checkpoints));
+  RETURN_IF_ERROR(RetirePrototypes(/*all=*/false));
   CheckpointReport report;
   report.stage = trainer != nullptr ? stage().name : config_.stages[position_.stage - 1].name;
   report.stage_index = static_cast<int>(position_.stage);
@@ -485,6 +551,12 @@ absl::Status Run::Save(StageTrainer* trainer, Schedule* schedule, const Means& e
   report.path = folder;
   report.seconds = stopwatch.Seconds();
   return observers_.OnCheckpoint(report);
+}
+
+absl::Status Run::RetirePrototypes(bool all) {
+  if (session_->prototypes() == nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string oldest, directory_->OldestCheckpoint());
+  return session_->prototypes()->Retire(oldest, all);
 }
 
 }  // namespace
@@ -499,24 +571,30 @@ absl::StatusOr<TrainResult> Train(const TrainConfig& config, const TrainOptions&
   return Run(config, options).Go();
 }
 
-absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::string& directory,
-                                                 const std::vector<std::string>& set) {
+absl::StatusOr<TrainConfig> ReadRunConfig(FileSystem* fs, const std::string& directory,
+                                          const std::vector<std::string>& set) {
   ASSIGN_OR_RETURN(const RunDirectory run, RunDirectory::Open(fs, directory));
   ASSIGN_OR_RETURN(nlohmann::json json, run.ReadConfigJson());
   for (const std::string& assignment : set) RETURN_IF_ERROR(SetJsonValue(assignment, json));
   TrainConfig config;
   RETURN_IF_ERROR(WithContext(ReadConfig(json, "", config), run.File("config.json")));
-  RETURN_IF_ERROR(ValidateConfig(&config));
+  RETURN_IF_ERROR(WithContext(ValidateConfig(&config), run.File("config.json")));
+  return config;
+}
+
+absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::string& directory,
+                                                 const TrainConfig& config) {
+  ASSIGN_OR_RETURN(const RunDirectory run, RunDirectory::Open(fs, directory));
   ASSIGN_OR_RETURN(const std::string folder, run.LatestCheckpoint());
-  ASSIGN_OR_RETURN(const nlohmann::json state, run.ReadCheckpointState(folder));
+  ASSIGN_OR_RETURN(const CheckpointState state, ReadState(run, folder, config));
   ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(config));
-  const int64_t head_classes = state.value("head_classes", int64_t{0});
-  if (head_classes > 0) RETURN_IF_ERROR(session->MakeHead(head_classes));
+  if (state.head_classes > 0) RETURN_IF_ERROR(session->MakeHead(state.head_classes));
   RETURN_IF_ERROR(
       LoadCheckpoint(fs, JoinPath(folder, kModelFile), session->Sections(), session->backend()));
-  if (state.value("prototypes", false)) {
-    ASSIGN_OR_RETURN(auto prototypes, PrototypeSet::OpenReadOnly(
-                                          folder, session->prototype_options(), &session->pool()));
+  if (state.prototypes) {
+    ASSIGN_OR_RETURN(auto prototypes,
+                     PrototypeSet::OpenReadOnly(directory, folder, session->prototype_options(),
+                                                &session->pool()));
     session->set_prototypes(std::move(prototypes));
   }
   return session;

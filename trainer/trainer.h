@@ -35,16 +35,23 @@ struct TrainResult {
 // The list that results.json holds.
 nlohmann::ordered_json ToJson(const TrainResult& result);
 
-// Trains. SIGINT or SIGTERM ends the running step, saves a checkpoint and returns Cancelled; a second
+// Trains. Nothing is written before the images of all stages, init_from and the run's directory
+// are found to be there and right. SIGINT or SIGTERM ends the running step, saves a checkpoint and returns Cancelled; a second
 // one ends the process at once. Errors: InvalidArgument (config, or a resume with a changed
 // one: the keys are named), AlreadyExists (a run lies in the directory), Aborted (losses that are
 // not finite), those of data, device and disk.
 absl::StatusOr<TrainResult> Train(const TrainConfig& config, const TrainOptions& options);
 
+// The config of a run with the "key=value" changes in `set`, validated. Errors: NotFound (no run),
+// InvalidArgument.
+absl::StatusOr<TrainConfig> ReadRunConfig(FileSystem* fs, const std::string& directory,
+                                          const std::vector<std::string>& set);
+
 // The model of a run's newest checkpoint, for eval and embed. The prototypes are opened from the
-// checkpoint itself, read-only. `set` holds "key=value" changes of the run's config, for its data.
+// checkpoint itself, read-only. `config` is the run's; what it says of data may have changed.
+// Errors: NotFound (no run, no checkpoint), DataLoss (damaged files).
 absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::string& directory,
-                                                 const std::vector<std::string>& set);
+                                                 const TrainConfig& config);
 
 }  // namespace protopage
 

@@ -79,8 +79,10 @@ class TrainerTest : public testing::Test {
   };
   static Model Load(const std::string& name) {
     Model model;
+    absl::StatusOr<TrainConfig> config = ReadRunConfig(DefaultFileSystem(), RunPath(name), {});
+    EXPECT_OK(config);
     absl::StatusOr<std::unique_ptr<Session>> session =
-        LoadRun(DefaultFileSystem(), RunPath(name), {});
+        LoadRun(DefaultFileSystem(), RunPath(name), *config);
     EXPECT_OK(session);
     for (const Parameter* parameter : (*session)->net()->parameters()) {
       model.parameters.emplace_back(parameter->value.num_elements());

@@ -1,0 +1,265 @@
+// The verbs as a user runs them: `protopage VERB --flags`, in this process, on real files.
+#include "trainer/commands.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/file.h"
+#include "base/status_matchers.h"
+#include "data/decode_image.h"
+#include "trainer/test_images.h"
+
+namespace protopage {
+namespace {
+
+struct Outcome {
+  int exit_status;
+  std::string out;
+  std::string err;
+};
+
+Outcome Protopage(const std::vector<std::string>& arguments) {
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  ProtopageCommands commands;
+  Outcome outcome;
+  outcome.exit_status = RunCommandLine(commands.Program(), arguments);
+  outcome.err = testing::internal::GetCapturedStderr();
+  outcome.out = testing::internal::GetCapturedStdout();
+  return outcome;
+}
+
+class CommandsTest : public testing::Test {
+ protected:
+  // One trained run serves all tests.
+  static void SetUpTestSuite() {
+    dir_ = new std::string(absl::StrCat(testing::TempDir(), "/commands_test_", getpid()));
+    ASSERT_OK(WriteTinyLists(*dir_));
+    ASSERT_OK(WriteFileAtomically(fs(), Path("tiny.json"), TinyListConfig(*dir_)));
+    trained_ = new Outcome(
+        Protopage({"train", "--config=" + Path("tiny.json"), "--out=" + Path("run"), "--json"}));
+    ASSERT_EQ(trained_->exit_status, 0) << trained_->err;
+  }
+
+  static FileSystem* fs() { return DefaultFileSystem(); }
+  static std::string Path(const std::string& name) { return JoinPath(*dir_, name); }
+
+  static nlohmann::ordered_json Parsed(const std::string& text) {
+    nlohmann::ordered_json json = nlohmann::ordered_json::parse(text, nullptr, false);
+    EXPECT_FALSE(json.is_discarded()) << text;
+    return json;
+  }
+
+  static std::string* dir_;
+  static Outcome* trained_;
+};
+
+std::string* CommandsTest::dir_ = nullptr;
+Outcome* CommandsTest::trained_ = nullptr;
+
+TEST_F(CommandsTest, TrainPrintsWhatTheRunKeeps) {
+  const nlohmann::ordered_json printed = Parsed(trained_->out);
+  ASSERT_EQ(printed.size(), 2u);
+  EXPECT_EQ(printed[0].at("name"), "source");
+  EXPECT_EQ(printed[1].at("name"), "dominant");
+  ASSERT_OK_AND_ASSIGN(const std::string results, ReadFile(fs(), Path("run/results.json")));
+  EXPECT_EQ(Parsed(results), printed);
+}
+
+TEST_F(CommandsTest, TrainPrintsATableOfItsEvaluations) {
+  const Outcome outcome =
+      Protopage({"train", "--config", Path("tiny.json"), "--out", Path("table")});
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.err;
+  TrainResult result;
+  for (const auto& json : Parsed(trained_->out)) {
+    ASSERT_OK_AND_ASSIGN(EvalReport report, EvalReportFromJson(json));
+    result.reports.push_back(std::move(report));
+  }
+  // The same config gives the same figures, and the last column's details follow.
+  EXPECT_EQ(outcome.out, FormatTrainResult(result));
+  EXPECT_TRUE(absl::StrContains(outcome.out, FormatReport(result.reports[1]))) << outcome.out;
+}
+
+TEST_F(CommandsTest, EvalRepeatsTheLastEvaluation) {
+  const Outcome json = Protopage({"eval", "--run=" + Path("run"), "--json"});
+  ASSERT_EQ(json.exit_status, 0) << json.err;
+  nlohmann::ordered_json expected = Parsed(trained_->out)[1];
+  expected["name"] = "target_test";
+  EXPECT_EQ(Parsed(json.out), expected);
+  EXPECT_EQ(expected.at("closed_set").at("num_classes"), kTinyTargetClasses);
+
+  ASSERT_OK_AND_ASSIGN(const EvalReport report, EvalReportFromJson(expected));
+  const Outcome text = Protopage({"eval", "--run=" + Path("run")});
+  ASSERT_EQ(text.exit_status, 0) << text.err;
+  EXPECT_EQ(text.out, FormatReport(report));
+}
+
+TEST_F(CommandsTest, EvalOfASourceSplitUsesTheHead) {
+  const Outcome outcome =
+      Protopage({"eval", "--run=" + Path("run"), "--split=source_test", "--json"});
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.err;
+  const nlohmann::ordered_json report = Parsed(outcome.out);
+  EXPECT_EQ(report.at("closed_set").at("num_classes"), kTinySourceClasses);
+  EXPECT_FALSE(report.contains("verification"));
+}
+
+TEST_F(CommandsTest, EvalTakesOtherImages) {
+  const Outcome outcome = Protopage({"eval", "--run=" + Path("run"), "--json", "--set",
+                                     "data.paths.target_test=" + Path("target_train.txt")});
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.err;
+  EXPECT_EQ(Parsed(outcome.out).at("closed_set").at("samples"), 3 * kTinyTargetClasses);
+}
+
+// The rows of a .npy file [rows, dim] of little-endian float32.
+RowMatrixXf ParseNpy(const std::string& bytes, int64_t rows, int64_t dim) {
+  const std::string shape = absl::StrCat("'shape': (", rows, ", ", dim, ")");
+  EXPECT_TRUE(absl::StartsWith(bytes, "\x93NUMPY"));
+  EXPECT_TRUE(absl::StrContains(bytes.substr(0, 128), shape)) << bytes.substr(0, 128);
+  RowMatrixXf matrix = RowMatrixXf::Zero(rows, dim);
+  EXPECT_EQ(bytes.size(), 128 + rows * dim * sizeof(float));
+  if (bytes.size() == 128 + rows * dim * sizeof(float)) {
+    std::memcpy(matrix.data(), bytes.data() + 128, bytes.size() - 128);
+  }
+  return matrix;
+}
+
+TEST_F(CommandsTest, EmbedWritesTheNetsOwnFeaturesNormalised) {
+  ASSERT_OK(fs()->CreateDirectories(Path("photos")));
+  const std::vector<std::string> names = {"target_test_5_0.png", "target_test_0_1.png",
+                                          "unseen_2_0.png"};
+  std::string list;
+  for (const std::string& name : names) absl::StrAppend(&list, "images/", name, "\n");
+  ASSERT_OK(WriteFileAtomically(fs(), Path("photos.txt"), list));
+  const Outcome outcome =
+      Protopage({"embed", "--run=" + Path("run"), "--input=" + Path("photos.txt"),
+                 "--output=" + Path("photos.npy")});
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  ASSERT_OK_AND_ASSIGN(const std::string npy, ReadFile(fs(), Path("photos.npy")));
+  const RowMatrixXf written = ParseNpy(npy, 3, 16);
+
+  // Without loader, embedder and writer: decode, forward, normalise, one image at a time.
+  ASSERT_OK_AND_ASSIGN(const TrainConfig config, ReadRunConfig(fs(), Path("run"), {}));
+  ASSERT_OK_AND_ASSIGN(const auto session, LoadRun(fs(), Path("run"), config));
+  Backend* backend = session->backend();
+  for (size_t i = 0; i < names.size(); ++i) {
+    ASSERT_OK_AND_ASSIGN(const std::string png, ReadFile(fs(), Path("images/" + names[i])));
+    Image image;
+    ASSERT_OK(DecodeImage(png, names[i], {}, &image));
+    ASSERT_OK_AND_ASSIGN(const Tensor input,
+                         backend->Allocate(DType::kUint8, {1, kTinySide, kTinySide, 3}));
+    ASSERT_OK(backend->CopyToDevice(image.pixels.data(), input));
+    Tensor output;
+    ASSERT_OK(session->net()->Forward(input, {}, &output));
+    std::vector<float> feature(16);
+    ASSERT_OK(backend->CopyToHost(output, feature.data()));
+    double norm = 0;
+    for (const float f : feature) norm += double{f} * f;
+    norm = std::sqrt(norm);
+    ASSERT_GT(norm, 0);
+    for (int d = 0; d < 16; ++d) EXPECT_NEAR(written(i, d), feature[d] / norm, 2e-6) << i;
+  }
+}
+
+TEST_F(CommandsTest, EmbedNamesTheRowsOfAnHdf5File) {
+  const Outcome outcome = Protopage(
+      {"embed", "--run=" + Path("run"), "--input=" + Path("images"), "--output=" + Path("all.h5")});
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.err;
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> images, fs()->List(Path("images")));
+  EXPECT_TRUE(absl::StrContains(
+      outcome.err,
+      absl::StrCat("wrote ", images.size(), " embeddings of 16 floats to ", Path("all.h5"))))
+      << outcome.err;
+  ASSERT_OK_AND_ASSIGN(const std::string hdf5, ReadFile(fs(), Path("all.h5")));
+  EXPECT_TRUE(absl::StartsWith(hdf5, "\x89HDF\r\n\x1a\n"));
+  // Names are strings of the file's heap, as they are.
+  for (const std::string& image : images) {
+    EXPECT_TRUE(absl::StrContains(hdf5, Path("images/" + image))) << image;
+  }
+  EXPECT_FALSE(fs()->Exists(Path("all.h5.tmp")));
+}
+
+TEST_F(CommandsTest, OutIsTheFirstFreeRunWhereTheUserStands) {
+  ASSERT_EQ(setenv("BUILD_WORKING_DIRECTORY", dir_->c_str(), 1), 0);
+  ASSERT_OK(fs()->CreateDirectories(Path("runs/tiny-1")));
+  const Outcome outcome =
+      Protopage({"train", "--config=tiny.json", "--set", "stages=[{\"name\":\"imprint\"}]", "--set",
+                 "data.paths.target_train=target_train.txt"});
+  ASSERT_EQ(unsetenv("BUILD_WORKING_DIRECTORY"), 0);
+  ASSERT_EQ(outcome.exit_status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_TRUE(fs()->Exists(Path("runs/tiny-2/prototypes.h5")));
+}
+
+TEST_F(CommandsTest, InitFromTakesARunACheckpointOrAFile) {
+  // What a run that only imprints has of its net is what it was given.
+  const auto net_from = [&](const std::string& name, const std::string& init_from) {
+    const Outcome outcome =
+        Protopage({"train", "--config=" + Path("tiny.json"), "--out=" + Path(name), "--set",
+                   "stages=[{\"name\":\"imprint\"}]", "--set", "init_from=" + init_from});
+    EXPECT_EQ(outcome.exit_status, 0) << outcome.err;
+    const absl::StatusOr<std::vector<std::string>> checkpoints =
+        fs()->List(Path(name + "/checkpoints"));
+    EXPECT_OK(checkpoints);
+    const absl::StatusOr<std::string> model =
+        ReadFile(fs(), Path(absl::StrCat(name, "/checkpoints/", checkpoints->back(), "/model.h5")));
+    EXPECT_OK(model);
+    return *model;
+  };
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> checkpoints,
+                       fs()->List(Path("run/checkpoints")));
+  ASSERT_GE(checkpoints.size(), 2u);
+  const std::string newest = Path("run/checkpoints/" + checkpoints.back());
+  const std::string older = Path("run/checkpoints/" + checkpoints.front());
+  const std::string of_run = net_from("from_run", Path("run"));
+  EXPECT_EQ(net_from("from_newest", newest), of_run);
+  EXPECT_EQ(net_from("from_file", newest + "/model.h5"), of_run);
+  // The dominant stage's end and the evaluation behind it have the same net.
+  EXPECT_EQ(net_from("from_older", older), of_run);
+}
+
+TEST_F(CommandsTest, JobsTakePresetsAndTheirDataDir) {
+  const std::string preset =
+      R"({"data": {"type": "cifar"}, "stages": [{"name": "imprint"}, {"name": "evaluate"}]})";
+  ASSERT_OK(WriteTinyCifar(Path("cifar"), 1));
+  Job job;
+  job.name = "job";
+  job.presets = {{"default", "{}"}, {"short", preset}};
+  job.needs_data_dir = true;
+  job.print = [](const TrainResult& result) {
+    return absl::StrCat("reports: ", result.reports.size(), "\n");
+  };
+  testing::internal::CaptureStdout();
+  const int exit_status = RunJob(job, {"--preset=short", "--data_dir=" + Path("cifar"),
+                                       "--out=" + Path("job"), "--set", "model.embedding_dim=8"});
+  const std::string out = testing::internal::GetCapturedStdout();
+  EXPECT_EQ(exit_status, 0);
+  EXPECT_TRUE(absl::EndsWith(out, "reports: 1\n")) << out;
+  ASSERT_OK_AND_ASSIGN(const TrainConfig config, ReadRunConfig(fs(), Path("job"), {}));
+  EXPECT_EQ(config.data.data_dir, Path("cifar"));
+  EXPECT_EQ(config.model.embedding_dim, 8);
+}
+
+TEST_F(CommandsTest, HelpAndVersionSayWhatThereIs) {
+  const Outcome help = Protopage({"train", "--help"});
+  EXPECT_EQ(help.exit_status, 0);
+  for (const char* text :
+       {"--config=FILE", "selection.classes_per_step", "RUN/checkpoints/NUMBER"}) {
+    EXPECT_TRUE(absl::StrContains(help.out, text)) << text;
+  }
+  const Outcome version = Protopage({"--version"});
+  EXPECT_EQ(version.exit_status, 0);
+  EXPECT_TRUE(absl::StartsWith(version.out, "protopage "));
+}
+
+}  // namespace
+}  // namespace protopage

@@ -1,0 +1,147 @@
+#include "trainer/net_step.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status_macros.h"
+#include "base/status_matchers.h"
+#include "data/fake_source.h"
+
+namespace protopage {
+namespace {
+
+using Values = std::vector<std::pair<std::string, std::vector<float>>>;
+
+class NetStepTest : public testing::Test {
+ protected:
+  static TrainConfig Config() {
+    TrainConfig config;
+    config.threads = 1;
+    config.seed = 5;
+    config.data.type = "cifar";
+    config.data.image_size = 20;
+    config.model.embedding_dim = 8;
+    config.stages.resize(1);
+    StageConfig& stage = config.stages[0];
+    stage.steps = 1;
+    stage.batch_size = 4;
+    stage.dropout = 0.3;
+    stage.margin = 0.1;
+    stage.optimizer.name = "sgd";
+    stage.optimizer.learning_rate = 0.5;
+    stage.optimizer.momentum = 0.9;
+    EXPECT_OK(ValidateConfig(&config));
+    return config;
+  }
+
+  static Values ValuesOf(Session& session) {
+    Values values;
+    for (const Parameter* parameter : session.net()->parameters()) {
+      values.emplace_back(parameter->name, std::vector<float>(parameter->value.num_elements()));
+      EXPECT_OK(session.backend()->CopyToHost(parameter->value, values.back().second.data()));
+    }
+    return values;
+  }
+
+  // Rows of 3 classes.
+  static absl::StatusOr<Tensor> Rows(Backend* backend) {
+    std::vector<float> rows(3 * 8);
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<float>(i % 7) - 2.5f;
+    ASSIGN_OR_RETURN(const Tensor tensor, backend->Allocate(DType::kFloat32, {3, 8}));
+    RETURN_IF_ERROR(backend->CopyToDevice(rows.data(), tensor));
+    return tensor;
+  }
+
+  const FakeSource source_{{0, 1, 2, 0, 1, 2}, 3, 20, 20};
+  const std::vector<int64_t> records_ = {5, 0, 3, 4};
+  const std::vector<int32_t> slots_ = {2, 0, 0, 1};
+};
+
+TEST_F(NetStepTest, AStepIsForwardLossBackwardAndUpdate) {
+  const TrainConfig config = Config();
+  ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
+  ASSERT_OK_AND_ASSIGN(const auto step,
+                       NetStep::Create(session.get(), config.stages[0], &source_, {}));
+  const Values before = ValuesOf(*session);
+  ASSERT_OK_AND_ASSIGN(const Tensor rows, Rows(session->backend()));
+  step->loader().Submit(7, records_);
+  ASSERT_OK_AND_ASSIGN(const NetStep::Result result, step->ForwardBackward(rows, slots_, 7));
+  EXPECT_TRUE(result.finite);
+  ASSERT_OK(step->Update(0.5));
+
+  // The same by hand.
+  ASSERT_OK_AND_ASSIGN(const auto hand, Session::Create(config));
+  ASSERT_OK(hand->SetDropout(0.3));
+  Backend* backend = hand->backend();
+  LoaderOptions loader_options;
+  loader_options.height = loader_options.width = 20;
+  loader_options.augment = AugmentFor(config.data);
+  loader_options.seed = 5;
+  Loader loader(&source_, loader_options);
+  loader.Submit(7, records_);
+  ASSERT_OK_AND_ASSIGN(const ImageBatch batch, loader.Next());
+  ASSERT_OK_AND_ASSIGN(const Tensor images, backend->Allocate(DType::kUint8, {4, 20, 20, 3}));
+  ASSERT_OK(backend->CopyToDevice(batch.pixels.data(), images));
+  Tensor features;
+  ASSERT_OK(hand->net()->Forward(images, {.training = true, .step = 7}, &features));
+  LossConfig loss_config = config.loss;
+  loss_config.margin = 0.1;
+  ASSERT_OK_AND_ASSIGN(const auto loss, MarginLoss::Create(loss_config, backend));
+  ASSERT_OK_AND_ASSIGN(const Tensor hand_rows, Rows(backend));
+  ASSERT_OK_AND_ASSIGN(
+      const LossResult expected,
+      loss->Compute({.features = features, .rows = hand_rows, .slots = slots_, .step = 7}));
+  ASSERT_OK(hand->net()->Backward(expected.d_features));
+  ASSERT_OK_AND_ASSIGN(const auto optimizer, Optimizer::Create(config.stages[0].optimizer,
+                                                               hand->net()->parameters(), backend));
+  ASSERT_OK(optimizer->Update(0.25));  // 0.5 times the factor.
+
+  EXPECT_EQ(result.loss.loss, expected.loss);
+  EXPECT_EQ(result.loss.accuracy, expected.accuracy);
+  EXPECT_EQ(result.loss.predicted_slots, expected.predicted_slots);
+  const Values after = ValuesOf(*session);
+  EXPECT_EQ(after, ValuesOf(*hand));
+  // Everything moved, the running statistics too.
+  for (size_t i = 0; i < after.size(); ++i) EXPECT_NE(after[i], before[i]) << after[i].first;
+}
+
+TEST_F(NetStepTest, AStepThatIsNotFiniteLeavesTheNetAsItWas) {
+  TrainConfig config = Config();
+  config.model.input_scale = 1e38;  // Activations overflow.
+  ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
+  ASSERT_OK_AND_ASSIGN(const auto step,
+                       NetStep::Create(session.get(), config.stages[0], &source_, {}));
+  ASSERT_OK_AND_ASSIGN(const Tensor rows, Rows(session->backend()));
+  const Values before = ValuesOf(*session);
+  step->loader().Submit(0, records_);
+  ASSERT_OK_AND_ASSIGN(const NetStep::Result result, step->ForwardBackward(rows, slots_, 0));
+  EXPECT_FALSE(result.finite);
+  EXPECT_EQ(ValuesOf(*session), before);
+}
+
+TEST_F(NetStepTest, WithoutTrainNetOnlyTheRowsHaveGradients) {
+  TrainConfig config = Config();
+  config.stages[0].train_net = false;
+  ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
+  ASSERT_OK(session->MakeHead(3));
+  Parameter* head = session->head()->parameter();
+  ASSERT_OK_AND_ASSIGN(const auto step,
+                       NetStep::Create(session.get(), config.stages[0], &source_, {head}));
+  const Values before = ValuesOf(*session);
+  ASSERT_OK_AND_ASSIGN(const RowMatrixXf rows_before, session->head()->Rows(session->backend()));
+  step->loader().Submit(0, records_);
+  ASSERT_OK_AND_ASSIGN(const NetStep::Result result, step->ForwardBackward(head->value, slots_, 0));
+  EXPECT_TRUE(result.finite);
+  ASSERT_OK(session->backend()->Copy(result.loss.d_rows, head->gradient));
+  ASSERT_OK(step->Update(1));
+  EXPECT_EQ(ValuesOf(*session), before);
+  ASSERT_OK_AND_ASSIGN(const RowMatrixXf rows_after, session->head()->Rows(session->backend()));
+  EXPECT_NE(rows_after, rows_before);
+}
+
+}  // namespace
+}  // namespace protopage

@@ -1,0 +1,109 @@
+#include "trainer/session.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/status_macros.h"
+#include "base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+TrainConfig TinyConfig() {
+  TrainConfig config;
+  config.threads = 1;
+  config.data.type = "folder";
+  config.data.image_size = 20;
+  config.model.embedding_dim = 8;
+  config.model.dropout = 0;
+  config.stages.resize(1);
+  config.stages[0].steps = 1;
+  EXPECT_OK(ValidateConfig(&config));
+  return config;
+}
+
+// All of the net: names and values, statistics included.
+std::vector<std::pair<std::string, std::vector<float>>> ValuesOf(Session& session) {
+  std::vector<std::pair<std::string, std::vector<float>>> values;
+  for (const Parameter* parameter : session.net()->parameters()) {
+    values.emplace_back(parameter->name, std::vector<float>(parameter->value.num_elements()));
+    EXPECT_OK(session.backend()->CopyToHost(parameter->value, values.back().second.data()));
+  }
+  return values;
+}
+
+absl::StatusOr<std::vector<float>> FeatureOf(Session& session, bool training) {
+  std::vector<uint8_t> pixels(2 * 20 * 20 * 3);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 7 % 251);
+  ASSIGN_OR_RETURN(const Tensor images, session.backend()->Allocate(DType::kUint8, {2, 20, 20, 3}));
+  RETURN_IF_ERROR(session.backend()->CopyToDevice(pixels.data(), images));
+  Tensor output;
+  RETURN_IF_ERROR(session.net()->Forward(images, {.training = training, .step = 3}, &output));
+  std::vector<float> features(16);
+  RETURN_IF_ERROR(session.backend()->CopyToHost(output, features.data()));
+  return features;
+}
+
+TEST(SessionTest, DropoutChangesTheGraphAndNotTheParameters) {
+  ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(TinyConfig()));
+  // Moves the running statistics, which a new net would not have.
+  ASSERT_OK_AND_ASSIGN(const auto trained, FeatureOf(*session, true));
+  const auto values = ValuesOf(*session);
+  ASSERT_OK_AND_ASSIGN(const auto before, FeatureOf(*session, false));
+
+  ASSERT_OK(session->SetDropout(0.5));
+  EXPECT_EQ(session->net()->options().dropout, 0.5);
+  EXPECT_EQ(ValuesOf(*session), values);
+  ASSERT_OK_AND_ASSIGN(const auto after, FeatureOf(*session, false));
+  EXPECT_EQ(after, before);
+  ASSERT_OK_AND_ASSIGN(const auto dropped, FeatureOf(*session, true));
+  EXPECT_NE(dropped, trained);
+
+  const Net* net = session->net();
+  ASSERT_OK(session->SetDropout(0.5));
+  EXPECT_EQ(session->net(), net);  // Nothing to do.
+}
+
+TEST(SessionTest, SectionsAreNetAndHead) {
+  ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(TinyConfig()));
+  const auto names = [&] {
+    std::vector<std::string> names;
+    for (const CheckpointSection& section : session->Sections()) names.push_back(section.name);
+    return names;
+  };
+  EXPECT_EQ(names(), (std::vector<std::string>{"net"}));
+  EXPECT_EQ(session->head(), nullptr);
+  ASSERT_OK(session->MakeHead(5));
+  EXPECT_EQ(names(), (std::vector<std::string>{"net", "head"}));
+  EXPECT_EQ(session->head()->num_classes(), 5);
+  ASSERT_OK(session->MakeHead(7));
+  EXPECT_EQ(session->head()->num_classes(), 7);
+}
+
+TEST(SessionTest, SectionsFollowTheNetThatDropoutReplaces) {
+  const std::string path = testing::TempDir() + "/session_test.h5";
+  ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(TinyConfig()));
+  ASSERT_OK(session->SetDropout(0.5));
+  ASSERT_OK_AND_ASSIGN(const auto trained, FeatureOf(*session, true));
+  ASSERT_OK(SaveCheckpoint(DefaultFileSystem(), path, session->Sections(), session->backend()));
+  TrainConfig config = TinyConfig();
+  config.seed = 99;
+  ASSERT_OK_AND_ASSIGN(const auto other, Session::Create(config));
+  EXPECT_NE(ValuesOf(*other), ValuesOf(*session));
+  ASSERT_OK(LoadCheckpoint(DefaultFileSystem(), path, other->Sections(), other->backend()));
+  EXPECT_EQ(ValuesOf(*other), ValuesOf(*session));
+}
+
+TEST(SessionTest, AModelThatCannotBeNamesItsKeys) {
+  TrainConfig config = TinyConfig();
+  config.data.image_size = 4;
+  EXPECT_THAT(Session::Create(config), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                "model: net seed_cnn: images are 4 x 4"));
+}
+
+}  // namespace
+}  // namespace protopage

@@ -1,9 +1,11 @@
 #include "trainer/prototype_set.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/config_fields.h"
 #include "base/status_macros.h"
 #include "sampling/class_queue_source.h"
 #include "sampling/class_selector.h"
@@ -12,9 +14,36 @@
 namespace protopage {
 namespace {
 
-constexpr char kStoreFile[] = "prototypes.h5";
-constexpr char kQueuesFile[] = "queues.h5";
 constexpr char kIndexFile[] = "index.bin";
+// In a checkpoint's folder: {"generation": of the files, "log_checkpoint": number in the log}.
+constexpr char kPlaceFile[] = "prototypes.json";
+constexpr int kQueuesTable = 1;  // In the log.
+
+// Where a checkpoint lies in the log of a set.
+struct Place {
+  int64_t generation = 0;
+  int64_t log_checkpoint = 0;
+};
+
+// Generation 0 when the checkpoint was made before there were prototypes.
+absl::StatusOr<Place> ReadPlace(FileSystem* fs, const std::string& folder) {
+  const std::string path = JoinPath(folder, kPlaceFile);
+  if (!fs->Exists(path)) return Place();
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
+  ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(text, path));
+  const auto integer = [&json](const char* key) -> int64_t {
+    const bool there = json.is_object() && json.contains(key) && json[key].is_number_integer();
+    return there ? json[key].get<int64_t>() : -1;
+  };
+  const Place place{integer("generation"), integer("log_checkpoint")};
+  if (place.generation >= 1 && place.log_checkpoint >= 0) return place;
+  return absl::DataLossError(absl::StrCat(path, " is damaged: found ", text));
+}
+
+absl::Status MissingPlace(const std::string& folder) {
+  return absl::DataLossError(
+      absl::StrCat(folder, " has no ", kPlaceFile, ": it is damaged, or of an earlier version"));
+}
 
 absl::Status RemoveIfThere(FileSystem* fs, const std::string& path) {
   return fs->Exists(path) ? fs->Remove(path) : absl::OkStatus();
@@ -29,11 +58,29 @@ PrototypeSet::PrototypeSet(std::string directory, const PrototypeSetOptions& opt
       pool_(pool),
       fs_(options.file_system != nullptr ? options.file_system : DefaultFileSystem()) {}
 
-std::string PrototypeSet::QueuesPath() const { return JoinPath(directory_, kQueuesFile); }
+std::string PrototypeSet::PathOf(absl::string_view name, absl::string_view suffix) const {
+  const std::string number =
+      options_.generation > 1 ? absl::StrCat("-", options_.generation) : std::string();
+  return JoinPath(directory_, absl::StrCat(name, number, suffix));
+}
+
+absl::Status PrototypeSet::RemoveFiles() {
+  RETURN_IF_ERROR(RemoveIfThere(fs_, StorePath()));
+  RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(StorePath(), ".lock")));
+  RETURN_IF_ERROR(RemoveIfThere(fs_, QueuesPath()));
+  RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(QueuesPath(), ".lock")));
+  if (!fs_->IsDirectory(LogPath())) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(LogPath()));
+  for (const std::string& name : names) {
+    RETURN_IF_ERROR(fs_->Remove(JoinPath(LogPath(), name)));
+  }
+  return fs_->RemoveDirectory(LogPath());
+}
 
 PrototypeStoreOptions PrototypeSet::StoreOptions() const {
   PrototypeStoreOptions options;
   options.cache_bytes = options_.prototypes.cache_bytes;
+  options.log = log_.get();
   options.file_system = fs_;
   return options;
 }
@@ -43,6 +90,7 @@ ClassQueuesOptions PrototypeSet::QueuesOptions() const {
   options.dominant_queue = options_.selection.dominant_queue;
   options.candidate_queue = options_.selection.candidate_queue;
   options.candidate_refresh_steps = options_.selection.candidate_refresh_steps;
+  options.log = log_.get();
   options.file_system = fs_;
   return options;
 }
@@ -68,28 +116,33 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
     const std::string& directory, int64_t num_classes, int64_t dim,
     const PrototypeSetOptions& options, ThreadPool* pool) {
   std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, options, pool));
-  const std::string path = JoinPath(directory, kStoreFile);
-  RETURN_IF_ERROR(RemoveIfThere(set->fs_, path));
+  // The log first: it has the lock.
+  ASSIGN_OR_RETURN(set->log_, TableLog::Create(set->fs_, set->LogPath(), {}));
+  RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->StorePath()));
+  RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->QueuesPath()));
   PrototypeStoreSpec spec;
   spec.num_classes = num_classes;
   spec.dim = dim;
   spec.row_state = RowState::kMomentum;
   spec.seed = options.seed;
-  ASSIGN_OR_RETURN(set->store_, PrototypeStore::Create(path, spec, set->StoreOptions()));
+  ASSIGN_OR_RETURN(set->store_,
+                   PrototypeStore::Create(set->StorePath(), spec, set->StoreOptions()));
   return set;
 }
 
 absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(
     const std::string& directory, const std::string& checkpoint, const PrototypeSetOptions& options,
     ThreadPool* pool) {
-  std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, options, pool));
-  FileSystem* fs = set->fs_;
-  const std::string path = JoinPath(directory, kStoreFile);
-  RETURN_IF_ERROR(RestoreCopy(fs, JoinPath(checkpoint, kStoreFile), path));
-  ASSIGN_OR_RETURN(set->store_, PrototypeStore::Open(path, set->StoreOptions()));
+  FileSystem* fs = options.file_system != nullptr ? options.file_system : DefaultFileSystem();
+  ASSIGN_OR_RETURN(const Place place, ReadPlace(fs, checkpoint));
+  PrototypeSetOptions set_options = options;
+  set_options.generation = place.generation;
+  std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, set_options, pool));
+  if (place.generation == 0) return MissingPlace(checkpoint);
+  ASSIGN_OR_RETURN(set->log_, TableLog::Open(fs, set->LogPath(), place.log_checkpoint, {}));
+  ASSIGN_OR_RETURN(set->store_, PrototypeStore::Open(set->StorePath(), set->StoreOptions()));
   // Before a dominant stage there are none of these yet.
-  if (fs->Exists(JoinPath(checkpoint, kQueuesFile))) {
-    RETURN_IF_ERROR(RestoreCopy(fs, JoinPath(checkpoint, kQueuesFile), set->QueuesPath()));
+  if (set->log_->HasTable(kQueuesTable)) {
     ASSIGN_OR_RETURN(set->queues_, ClassQueues::Open(set->QueuesPath(), set->QueuesOptions()));
   }
   if (fs->Exists(JoinPath(checkpoint, kIndexFile))) {
@@ -101,12 +154,18 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(
 }
 
 absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::OpenReadOnly(
-    const std::string& checkpoint, const PrototypeSetOptions& options, ThreadPool* pool) {
-  std::unique_ptr<PrototypeSet> set(new PrototypeSet(checkpoint, options, pool));
+    const std::string& directory, const std::string& checkpoint, const PrototypeSetOptions& options,
+    ThreadPool* pool) {
+  FileSystem* fs = options.file_system != nullptr ? options.file_system : DefaultFileSystem();
+  ASSIGN_OR_RETURN(const Place place, ReadPlace(fs, checkpoint));
+  if (place.generation == 0) return MissingPlace(checkpoint);
+  PrototypeSetOptions set_options = options;
+  set_options.generation = place.generation;
+  std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, set_options, pool));
+  ASSIGN_OR_RETURN(set->log_, TableLog::OpenReadOnly(fs, set->LogPath(), place.log_checkpoint));
   PrototypeStoreOptions store_options = set->StoreOptions();
   store_options.read_only = true;
-  ASSIGN_OR_RETURN(set->store_,
-                   PrototypeStore::Open(JoinPath(checkpoint, kStoreFile), store_options));
+  ASSIGN_OR_RETURN(set->store_, PrototypeStore::Open(set->StorePath(), store_options));
   return set;
 }
 
@@ -114,7 +173,6 @@ absl::Status PrototypeSet::BeginStage() {
   RETURN_IF_ERROR(store_->ResetState());
   unindexed_.clear();
   dominants_.reset();
-  queues_.reset();
   index_.reset();
   const DominantKind kind = DominantKindOf(options_.selection.mode);
   if (kind == DominantKind::kNone) return absl::OkStatus();  // Nobody asks for neighbours.
@@ -122,8 +180,11 @@ absl::Status PrototypeSet::BeginStage() {
                                              pool_, [this](ClassId first, RowMatrixRef rows) {
                                                return store_->ReadRange(first, rows);
                                              }));
-  RETURN_IF_ERROR(RemoveIfThere(fs_, QueuesPath()));
-  if (kind == DominantKind::kQueues) {
+  if (kind == DominantKind::kQueues && queues_ != nullptr) {
+    RETURN_IF_ERROR(queues_->Reset());
+  } else if (kind == DominantKind::kQueues) {
+    // One left by an attempt of which no checkpoint was made.
+    RETURN_IF_ERROR(RemoveIfThere(fs_, QueuesPath()));
     ASSIGN_OR_RETURN(queues_,
                      ClassQueues::Create(QueuesPath(), store_->num_classes(), QueuesOptions()));
   }
@@ -171,10 +232,25 @@ absl::Status PrototypeSet::UpdateIndex() {
 }
 
 absl::Status PrototypeSet::SaveCheckpoint(const std::string& folder) {
-  RETURN_IF_ERROR(store_->SaveCopy(JoinPath(folder, kStoreFile)));
-  if (index_ == nullptr) return absl::OkStatus();
-  if (queues_ != nullptr) RETURN_IF_ERROR(queues_->SaveCopy(JoinPath(folder, kQueuesFile)));
-  return index_->Save(fs_, JoinPath(folder, kIndexFile));
+  RETURN_IF_ERROR(Flush());
+  if (index_ != nullptr) RETURN_IF_ERROR(index_->Save(fs_, JoinPath(folder, kIndexFile)));
+  const int64_t number = log_->head().checkpoint + 1;
+  RETURN_IF_ERROR(log_->Commit(number));
+  const nlohmann::ordered_json place = {{"generation", options_.generation},
+                                        {"log_checkpoint", number}};
+  return WriteFileAtomically(fs_, JoinPath(folder, kPlaceFile), absl::StrCat(place.dump(), "\n"));
+}
+
+absl::Status PrototypeSet::Retire(const std::string& oldest, bool all) {
+  ASSIGN_OR_RETURN(const Place place, ReadPlace(fs_, oldest));
+  if (place.generation != options_.generation) return absl::OkStatus();  // Of an earlier set.
+  for (int64_t generation = 1; generation < options_.generation; ++generation) {
+    PrototypeSetOptions options = options_;
+    options.generation = generation;
+    PrototypeSet earlier(directory_, options, pool_);
+    if (fs_->Exists(earlier.StorePath())) RETURN_IF_ERROR(earlier.RemoveFiles());
+  }
+  return all ? log_->RetireNow(place.log_checkpoint) : log_->Retire(place.log_checkpoint);
 }
 
 absl::Status PrototypeSet::Flush() {

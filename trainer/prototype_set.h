@@ -25,6 +25,7 @@
 #include "prototypes/class_queues.h"
 #include "prototypes/neighbor_search.h"
 #include "prototypes/prototype_store.h"
+#include "prototypes/table_log.h"
 #include "sampling/dominant_source.h"
 #include "sampling/selection_config.h"
 #include "trainer/config.h"
@@ -35,24 +36,31 @@ struct PrototypeSetOptions {
   PrototypesConfig prototypes;
   SelectionConfig selection;
   uint64_t seed = 0;
+  // Of Create: the how many-th set of the run it is, from 1. Each has files of its own, as
+  // checkpoints of an earlier one may be gone back to.
+  int64_t generation = 1;
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
 };
 
 class PrototypeSet {
  public:
-  // Makes prototypes.h5 in `directory`; one left by an earlier attempt is replaced.
+  // Makes prototypes.h5 and its log in `directory` (from the second generation on, prototypes-2.h5 and so
+  // on); those left by an earlier attempt are replaced.
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> Create(const std::string& directory,
                                                               int64_t num_classes, int64_t dim,
                                                               const PrototypeSetOptions& options,
                                                               ThreadPool* pool);
-  // Copies what SaveCheckpoint wrote to `checkpoint` over the files in `directory` and opens them.
+  // Opens the files in `directory` as they were when SaveCheckpoint wrote `checkpoint`; checkpoints
+  // saved after that one are lost.
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> Restore(const std::string& directory,
                                                                const std::string& checkpoint,
                                                                const PrototypeSetOptions& options,
                                                                ThreadPool* pool);
-  // The prototypes that a checkpoint holds, for evaluation: nothing can be written, no queues.
+  // The prototypes of a checkpoint, for evaluation: nothing can be written, no queues. The run may
+  // train on meanwhile; when it has removed the checkpoint, reads are Aborted.
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> OpenReadOnly(
-      const std::string& checkpoint, const PrototypeSetOptions& options, ThreadPool* pool);
+      const std::string& directory, const std::string& checkpoint,
+      const PrototypeSetOptions& options, ThreadPool* pool);
 
   PrototypeStore& store() { return *store_; }
 
@@ -67,9 +75,15 @@ class PrototypeSet {
   // Brings the index up to date now: at the end of an epoch.
   absl::Status UpdateIndex();
 
-  // Writes rows, queues and index to files in `folder`. The classes below belong to a checkpoint
-  // too, and their keeping is the caller's.
+  // Makes rows and queues durable in the log, and writes which place of it that is, and the index, to
+  // files in `folder`. The classes below belong to a checkpoint too, and their keeping is the caller's.
   absl::Status SaveCheckpoint(const std::string& folder);
+  // `oldest` is the folder of the oldest checkpoint that is kept from now on; all before are durably gone. With
+  // `all`, everything that can be is merged into prototypes.h5 before this returns.
+  absl::Status Retire(const std::string& oldest, bool all);
+  // The log has grown so much that it is time for a checkpoint.
+  bool wants_checkpoint() const { return log_->wants_checkpoint(); }
+  int64_t generation() const { return options_.generation; }
   // The classes trained since the last update of the index.
   const std::vector<ClassId>& unindexed() const { return unindexed_; }
   void set_unindexed(std::vector<ClassId> classes) { unindexed_ = std::move(classes); }
@@ -83,7 +97,11 @@ class PrototypeSet {
 
  private:
   PrototypeSet(std::string directory, const PrototypeSetOptions& options, ThreadPool* pool);
-  std::string QueuesPath() const;
+  std::string PathOf(absl::string_view name, absl::string_view suffix) const;
+  std::string StorePath() const { return PathOf("prototypes", ".h5"); }
+  std::string QueuesPath() const { return PathOf("queues", ".h5"); }
+  std::string LogPath() const { return PathOf("log", ""); }
+  absl::Status RemoveFiles();
   PrototypeStoreOptions StoreOptions() const;
   ClassQueuesOptions QueuesOptions() const;
   ClassIndexOptions IndexOptions() const;
@@ -94,6 +112,7 @@ class PrototypeSet {
   const PrototypeSetOptions options_;
   ThreadPool* const pool_;
   FileSystem* const fs_;
+  std::unique_ptr<TableLog> log_;  // Outlives the tables.
   std::unique_ptr<PrototypeStore> store_;
   std::unique_ptr<ClassIndex> index_;
   std::unique_ptr<ClassQueues> queues_;

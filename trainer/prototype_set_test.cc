@@ -120,14 +120,19 @@ TEST(PrototypeSetTest, AnIndexInListsComesBackWithACheckpoint) {
 
 TEST(PrototypeSetTest, ReadOnlyOpensTheCheckpointItself) {
   ThreadPool pool(1);
-  const std::string folder = NewDirectory("read_only");
-  {
-    ASSERT_OK_AND_ASSIGN(const auto set,
-                         PrototypeSet::Create(NewDirectory("origin"), 5, 4, Options(), &pool));
-    ASSERT_OK(set->SaveCheckpoint(folder));
-  }
-  ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::OpenReadOnly(folder, Options(), &pool));
-  const RowMatrixXf rows = RowMatrixXf::Ones(1, 4);
+  const std::string directory = NewDirectory("origin"), folder = NewDirectory("read_only");
+  // The run goes on meanwhile.
+  ASSERT_OK_AND_ASSIGN(const auto run, PrototypeSet::Create(directory, 5, 4, Options(), &pool));
+  RowMatrixXf rows = RowMatrixXf::Constant(1, 4, 2);
+  ASSERT_OK(run->store().Scatter({0}, rows));
+  ASSERT_OK(run->SaveCheckpoint(folder));
+  ASSERT_OK(run->store().Scatter({0}, RowMatrixXf::Zero(1, 4)));
+  ASSERT_OK(run->SaveCheckpoint(NewDirectory("read_only_later")));
+  ASSERT_OK_AND_ASSIGN(const auto set,
+                       PrototypeSet::OpenReadOnly(directory, folder, Options(), &pool));
+  RowMatrixXf read(1, 4);
+  ASSERT_OK(set->store().Gather({0}, read));
+  EXPECT_EQ(read, rows);
   EXPECT_THAT(set->store().Scatter({0}, rows),
               StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
 }

@@ -55,6 +55,10 @@ void SelectionConfig::Fields(ConfigVisitor& v) {
             {.help = "candidates older than this many steps are searched again when their class "
                      "is drawn; 0 means never; modes dominant and mixed",
              .min = 0});
+  v.Flag("frozen_queues", &frozen_queues,
+         {.help =
+              "the queues of all classes are built when the stage starts, and neither mistakes nor "
+              "refreshes change them; modes dominant and mixed"});
 }
 
 int64_t ActiveClasses(const SelectionConfig& config, int64_t num_classes) {

@@ -25,6 +25,7 @@ struct SelectionConfig {
   std::string images_for = "all";
   int64_t look_ahead = 4;                  // L
   int64_t candidate_refresh_steps = 1000;  // 0 means never.
+  bool frozen_queues = false;
 
   void Fields(ConfigVisitor& v);
 };

@@ -8,8 +8,10 @@
 #include "base/stopwatch.h"
 #include "data/class_images.h"
 #include "model/row_optimizer.h"
+#include "sampling/look_ahead.h"
 #include "sampling/step_planner.h"
 #include "trainer/net_step.h"
+#include "trainer/row_prefetcher.h"
 #include "trainer/stage_trainer.h"
 #include "trainer/stages.h"
 
@@ -25,7 +27,8 @@ class DominantTrainer : public StageTrainer {
         first_run_step_(first_run_step),
         source_(std::move(source)),
         images_(*source_),
-        set_(session->prototypes()) {}
+        set_(session->prototypes()),
+        prefetcher_(&set_->store()) {}
 
   absl::Status Init(bool resumed) {
     if (!resumed) RETURN_IF_ERROR(set_->BeginStage());
@@ -38,7 +41,6 @@ class DominantTrainer : public StageTrainer {
     options.num_images = [this](ClassId id) { return images_.Count(id); };
     options.dominants = set_->dominants();
     ASSIGN_OR_RETURN(planner_, StepPlanner::Create(config.selection, options));
-    submitted_ = first_run_step_;
     ASSIGN_OR_RETURN(step_, NetStep::Create(session_, stage_, source_.get(), {}));
     Backend* backend = session_->backend();
     ASSIGN_OR_RETURN(row_optimizer_, RowOptimizer::Create(stage_.rows, backend));
@@ -59,8 +61,11 @@ class DominantTrainer : public StageTrainer {
   }
 
   absl::StatusOr<StepOutcome> Step(const StepPosition& position, double factor) override {
-    RETURN_IF_ERROR(PlanAhead(position));
-    const StepPlan& plan = planner_->pending().front();
+    // Only now is it known whether the stage is resumed, and where it ends.
+    if (ahead_ == nullptr) StartPlanning(first_run_step_ + position.end);
+    ASSIGN_OR_RETURN(const std::shared_ptr<const StepPlan> planned,
+                     ahead_->Plan(position.run_step));
+    const StepPlan& plan = *planned;
     std::vector<int32_t> slots;
     slots.reserve(plan.samples.size());
     for (const PlannedSample& sample : plan.samples) slots.push_back(sample.slot);
@@ -68,6 +73,7 @@ class DominantTrainer : public StageTrainer {
     Backend* backend = session_->backend();
     PrototypeStore& store = set_->store();
     const Stopwatch gathering;
+    RETURN_IF_ERROR(prefetcher_.Finish(plan.step));
     RETURN_IF_ERROR(store.GatherStep(plan.classes, &step_rows_));
     wait_rows_seconds_ += gathering.Seconds();
     RETURN_IF_ERROR(backend->CopyToDevice(step_rows_.rows.data(), rows_));
@@ -77,7 +83,7 @@ class DominantTrainer : public StageTrainer {
                      step_->ForwardBackward(rows_, slots, position.run_step));
     if (!result.finite) {
       // A step that was skipped teaches the queues nothing.
-      RETURN_IF_ERROR(planner_->Apply(position.run_step, {}));
+      ahead_->Finish(position.run_step, {});
       return StepOutcome{result.loss.loss, result.loss.accuracy, true};
     }
     if (stage_.train_net) RETURN_IF_ERROR(step_->Update(factor));
@@ -89,21 +95,23 @@ class DominantTrainer : public StageTrainer {
                                            result.loss.d_rows));
     RETURN_IF_ERROR(backend->CopyToHost(rows_, step_rows_.rows.data()));
     RETURN_IF_ERROR(backend->CopyToHost(state_, step_rows_.momentum.data()));
+    RETURN_IF_ERROR(ahead_->Settle());  // Planning reads the rows as they were after the last step.
     const Stopwatch scattering;
     RETURN_IF_ERROR(store.ScatterStep(plan.classes, step_rows_, position.run_step));
     wait_rows_seconds_ += scattering.Seconds();
-    RETURN_IF_ERROR(set_->NoteTrained(position.stage_step, plan.classes));
-    RETURN_IF_ERROR(planner_->Apply(position.run_step, result.loss.predicted_slots));
+    set_->NoteTrained(plan.classes);
+    ahead_->Finish(position.run_step, result.loss.predicted_slots);
     return StepOutcome{result.loss.loss, result.loss.accuracy, false};
   }
 
-  absl::Status EndEpoch() override { return set_->UpdateIndex(); }
+  absl::Status Settle() override { return ahead_ != nullptr ? ahead_->Settle() : absl::OkStatus(); }
 
   StageTotals totals() const override {
     const PrototypeStoreStats stats = set_->store().stats();
     StageTotals totals;
     totals.wait_images_seconds = step_->loader().seconds_waited();
     totals.wait_rows_seconds = wait_rows_seconds_;
+    totals.wait_plan_seconds = ahead_ != nullptr ? ahead_->seconds_waited() : 0;
     totals.rows_paged = stats.rows_read;
     totals.row_hits = stats.hits;
     totals.row_lookups = stats.hits + stats.misses;
@@ -114,29 +122,30 @@ class DominantTrainer : public StageTrainer {
   nlohmann::json SaveState() const override { return planner_->SaveState(); }
 
   absl::Status RestoreState(const nlohmann::json& state) override {
-    RETURN_IF_ERROR(planner_->RestoreState(state));
-    submitted_ = planner_->next_apply();
-    return absl::OkStatus();
+    return planner_->RestoreState(state);
   }
 
  private:
-  // Plans up to look_ahead steps further and starts loading their images.
-  absl::Status PlanAhead(const StepPosition& position) {
-    while (planner_->next_plan() <= position.run_step + planner_->look_ahead()) {
-      RETURN_IF_ERROR(planner_->Plan().status());
-    }
-    const int64_t end = first_run_step_ + position.end;
-    for (const StepPlan& plan : planner_->pending()) {
-      if (plan.step < submitted_ || plan.step >= end) continue;
+  // What the planner's thread does beside planning: the index learns of trained rows at fixed steps, and
+  // the images and rows of a new plan start on their way.
+  void StartPlanning(int64_t end_step) {
+    LookAhead::Hooks hooks;
+    hooks.before_apply = [this](int64_t run_step) {
+      const int64_t done = run_step - first_run_step_ + 1;
+      const bool due = done % set_->index_update_steps() == 0 || done % steps_per_epoch() == 0;
+      return due ? set_->UpdateIndex() : absl::OkStatus();
+    };
+    hooks.on_plan = [this](const StepPlan& plan) {
       std::vector<int64_t> records;
       records.reserve(plan.samples.size());
       for (const PlannedSample& sample : plan.samples) {
         records.push_back(images_.Record(plan.classes[sample.slot], sample.image));
       }
       step_->loader().Submit(plan.step, std::move(records));
-      submitted_ = plan.step + 1;
-    }
-    return absl::OkStatus();
+      prefetcher_.Submit(plan.step, plan.classes);
+      return absl::OkStatus();
+    };
+    ahead_ = std::make_unique<LookAhead>(planner_.get(), end_step, std::move(hooks));
   }
 
   Session* const session_;
@@ -149,9 +158,10 @@ class DominantTrainer : public StageTrainer {
   std::unique_ptr<NetStep> step_;
   std::unique_ptr<RowOptimizer> row_optimizer_;
   StepRows step_rows_;
-  Tensor rows_, state_;    // [K, D], [K, state floats], on the device.
-  int64_t submitted_ = 0;  // Run steps below this are with the loader.
+  Tensor rows_, state_;  // [K, D], [K, state floats], on the device.
   double wait_rows_seconds_ = 0;
+  RowPrefetcher prefetcher_;
+  std::unique_ptr<LookAhead> ahead_;  // Last: its thread uses the others.
 };
 
 }  // namespace

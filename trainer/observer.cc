@@ -74,6 +74,7 @@ Figures Scalars(const StepReport& report) {
   AddKnown("seconds", report.seconds, figures);
   AddKnown("wait_images_seconds", report.wait_images_seconds, figures);
   AddKnown("wait_rows_seconds", report.wait_rows_seconds, figures);
+  AddKnown("wait_plan_seconds", report.wait_plan_seconds, figures);
   AddKnown("rows_paged", static_cast<double>(report.rows_paged), figures);
   AddKnown("cache_hit_rate", report.cache_hit_rate, figures);
   AddKnown("index_recall", report.index_recall, figures);

@@ -65,7 +65,8 @@ struct StepReport {
   int64_t images = 0;                   // Images trained on in that time.
   double images_per_second = kUnknown;
   double wait_images_seconds = kUnknown;  // Of `seconds`, waiting for images,
-  double wait_rows_seconds = kUnknown;    // and for prototype rows.
+  double wait_rows_seconds = kUnknown;    // and for prototype rows,
+  double wait_plan_seconds = kUnknown;    // and for the planner.
   int64_t rows_paged = 0;                 // Rows read from disk in that time.
   double cache_hit_rate = kUnknown;       // Row lookups found in memory, [0, 1].
   double index_recall = kUnknown;         // Of the class index, when measured.

@@ -113,7 +113,8 @@ absl::Status ProgressObserver::OnStep(const StepReport& report) {
     absl::StrAppend(&line, "  waiting: images ",
                     FormatShare(report.wait_images_seconds / report.seconds));
     if (!std::isnan(report.wait_rows_seconds)) {
-      absl::StrAppend(&line, ", rows ", FormatShare(report.wait_rows_seconds / report.seconds));
+      absl::StrAppend(&line, ", rows ", FormatShare(report.wait_rows_seconds / report.seconds),
+                      ", plan ", FormatShare(report.wait_plan_seconds / report.seconds));
     }
   }
   if (report.skipped_steps > 0) {

@@ -46,6 +46,7 @@ class ProgressObserverTest : public testing::Test {
     step.images_per_second = 1240.4;
     step.wait_images_seconds = 0.12;
     step.wait_rows_seconds = 2;
+    step.wait_plan_seconds = 1;
     return step;
   }
 
@@ -62,7 +63,7 @@ TEST_F(ProgressObserverTest, OneLineSaysAll) {
   EXPECT_THAT(logged_, ElementsAre("stage dominant 3/4 (train): 5,070 steps"));
   EXPECT_THAT(drawn_, ElementsAre("dominant 3/4  step 1,200/5,070 (23%)  epoch 4  "
                                   "loss 3.412  acc 0.571  1,240 images/s  "
-                                  "waiting: images 1.2%, rows 20%  ETA 6m27s"));
+                                  "waiting: images 1.2%, rows 20%, plan 10%  ETA 6m27s"));
 }
 
 TEST_F(ProgressObserverTest, UnknownValuesAreLeftOut) {

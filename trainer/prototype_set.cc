@@ -90,6 +90,7 @@ ClassQueuesOptions PrototypeSet::QueuesOptions() const {
   options.dominant_queue = options_.selection.dominant_queue;
   options.candidate_queue = options_.selection.candidate_queue;
   options.candidate_refresh_steps = options_.selection.candidate_refresh_steps;
+  options.frozen = options_.selection.frozen_queues;
   options.log = log_.get();
   options.file_system = fs_;
   return options;
@@ -189,6 +190,19 @@ absl::Status PrototypeSet::BeginStage() {
                      ClassQueues::Create(QueuesPath(), store_->num_classes(), QueuesOptions()));
   }
   ConnectDominants();
+  return queues_ != nullptr && options_.selection.frozen_queues ? BuildAllQueues()
+                                                                : absl::OkStatus();
+}
+
+absl::Status PrototypeSet::BuildAllQueues() {
+  constexpr ClassId kBlock = 1024;
+  for (ClassId first = 0; first < store_->num_classes(); first += kBlock) {
+    std::vector<ClassId> ids;
+    for (ClassId id = first; id < std::min(first + kBlock, store_->num_classes()); ++id) {
+      ids.push_back(id);
+    }
+    RETURN_IF_ERROR(dominants_->Dominants(/*step=*/0, ids).status());
+  }
   return absl::OkStatus();
 }
 
@@ -206,12 +220,13 @@ void PrototypeSet::ConnectDominants() {
   }
 }
 
-absl::Status PrototypeSet::NoteTrained(int64_t stage_step, absl::Span<const ClassId> classes) {
-  if (index_ == nullptr) return absl::OkStatus();
+void PrototypeSet::NoteTrained(absl::Span<const ClassId> classes) {
+  if (index_ == nullptr) return;
   unindexed_.insert(unindexed_.end(), classes.begin(), classes.end());
-  const int64_t every = IsNearest() ? 1 : options_.prototypes.index_update_steps;
-  if ((stage_step + 1) % every != 0) return absl::OkStatus();
-  return UpdateIndex();
+}
+
+int64_t PrototypeSet::index_update_steps() const {
+  return IsNearest() ? 1 : options_.prototypes.index_update_steps;
 }
 
 absl::Status PrototypeSet::UpdateIndex() {

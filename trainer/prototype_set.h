@@ -4,7 +4,7 @@
 //   ASSIGN_OR_RETURN(auto set, PrototypeSet::Create(run_path, num_classes, dim, options, &pool));
 //   ... imprint or leave the rows at random ...
 //   RETURN_IF_ERROR(set->BuildIndex());         // Before the queues are used.
-//   ... a step over `classes` ... RETURN_IF_ERROR(set->NoteTrained(step, classes));
+//   ... a step over `classes` ... set->NoteTrained(classes);
 //   RETURN_IF_ERROR(set->SaveCheckpoint(folder));
 #ifndef PROTOPAGE_TRAINER_PROTOTYPE_SET_H_
 #define PROTOPAGE_TRAINER_PROTOTYPE_SET_H_
@@ -69,10 +69,10 @@ class PrototypeSet {
   absl::Status BeginStage();
   // Null before BeginStage.
   DominantSource* dominants() { return dominants_.get(); }
-  // After step `stage_step` (counted from 0) trained `classes`: brings the index up to date when
-  // it is time for it.
-  absl::Status NoteTrained(int64_t stage_step, absl::Span<const ClassId> classes);
-  // Brings the index up to date now: at the end of an epoch.
+  // A step trained `classes`: their rows differ from the index's.
+  void NoteTrained(absl::Span<const ClassId> classes);
+  // The index must be brought up to date every so many steps, and when an epoch ends.
+  int64_t index_update_steps() const;
   absl::Status UpdateIndex();
 
   // Makes rows and queues durable in the log, and writes which place of it that is, and the index, to
@@ -107,6 +107,7 @@ class PrototypeSet {
   ClassIndexOptions IndexOptions() const;
   bool IsNearest() const;  // Mode "nearest": no queues, an index that is always up to date.
   void ConnectDominants();
+  absl::Status BuildAllQueues();
 
   const std::string directory_;
   const PrototypeSetOptions options_;

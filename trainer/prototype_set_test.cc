@@ -39,16 +39,16 @@ void MoveOnto(PrototypeSet& set, ClassId target, int64_t step) {
   ASSERT_OK(set.store().ScatterStep({0, target}, rows, step));
 }
 
-TEST(PrototypeSetTest, TheIndexLearnsOfTrainedRowsAtFixedSteps) {
+TEST(PrototypeSetTest, TheIndexLearnsOfTrainedRows) {
   ThreadPool pool(1);
   ASSERT_OK_AND_ASSIGN(const auto set,
                        PrototypeSet::Create(NewDirectory("index"), 40, 16, Options(), &pool));
   EXPECT_EQ(set->dominants(), nullptr);
   ASSERT_OK(set->BeginStage());
   MoveOnto(*set, 7, 0);
-  ASSERT_OK(set->NoteTrained(0, {0, 7}));
+  set->NoteTrained({0, 7});
   EXPECT_EQ(set->unindexed().size(), 2u);
-  ASSERT_OK(set->NoteTrained(1, {0}));  // The second step: time for an update.
+  ASSERT_OK(set->UpdateIndex());
   EXPECT_TRUE(set->unindexed().empty());
   // Queues are built now, from the moved row: 7 is the nearest to 0 and the other way round.
   ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants,
@@ -56,6 +56,48 @@ TEST(PrototypeSetTest, TheIndexLearnsOfTrainedRowsAtFixedSteps) {
   ASSERT_EQ(dominants.size(), 6u);
   EXPECT_EQ(dominants[0], 7);
   EXPECT_EQ(dominants[3], 0);
+}
+
+TEST(PrototypeSetTest, ModeNearestFollowsTheRowsWithoutQueues) {
+  ThreadPool pool(1);
+  PrototypeSetOptions options = Options();
+  options.selection.mode = "nearest";
+  const std::string directory = NewDirectory("nearest"), folder = NewDirectory("checkpoint");
+  {
+    ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::Create(directory, 40, 16, options, &pool));
+    ASSERT_OK(set->BeginStage());
+    EXPECT_EQ(set->index_update_steps(), 1);
+    for (const ClassId target : {7, 8}) {
+      MoveOnto(*set, target, target);
+      set->NoteTrained({0, target});
+      ASSERT_OK(set->UpdateIndex());
+      ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants,
+                           set->dominants()->Dominants(target, {0}));
+      EXPECT_EQ(dominants[0], target);
+    }
+    ASSERT_OK(set->SaveCheckpoint(folder));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::Restore(directory, folder, options, &pool));
+  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants, set->dominants()->Dominants(9, {0}));
+  EXPECT_EQ(dominants[0], 8);
+}
+
+TEST(PrototypeSetTest, FrozenQueuesAreThoseOfTheFirstRows) {
+  ThreadPool pool(1);
+  PrototypeSetOptions options = Options();
+  options.selection.frozen_queues = true;
+  ASSERT_OK_AND_ASSIGN(const auto set,
+                       PrototypeSet::Create(NewDirectory("frozen"), 40, 16, options, &pool));
+  ASSERT_OK(set->BeginStage());
+  EXPECT_EQ(set->queue_stats().built, 40);
+  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> before, set->dominants()->Dominants(0, {0}));
+  const ClassId other = before.back() == 7 ? 8 : 7;
+  MoveOnto(*set, other, 0);
+  set->NoteTrained({0, other});
+  ASSERT_OK(set->UpdateIndex());
+  ASSERT_OK(set->dominants()->ApplyMistakes({0, other}, {0}, {1}));
+  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> after, set->dominants()->Dominants(5000, {0}));
+  EXPECT_EQ(after, before);
 }
 
 TEST(PrototypeSetTest, ACheckpointBringsBackRowsQueuesAndIndex) {
@@ -67,7 +109,7 @@ TEST(PrototypeSetTest, ACheckpointBringsBackRowsQueuesAndIndex) {
     ASSERT_OK(set->BeginStage());
     ASSERT_OK(set->dominants()->Dominants(0, {1}));
     MoveOnto(*set, 7, 0);
-    ASSERT_OK(set->NoteTrained(0, {0, 7}));
+    set->NoteTrained({0, 7});
     ASSERT_OK(set->SaveCheckpoint(folder));
     // What follows the checkpoint is forgotten.
     MoveOnto(*set, 8, 1);
@@ -106,7 +148,8 @@ TEST(PrototypeSetTest, AnIndexInListsComesBackWithACheckpoint) {
     EXPECT_EQ(recall.k, 6);
     EXPECT_GT(recall.recall, 0.5);  // Of random rows, which have no structure.
     MoveOnto(*set, 7, 0);
-    ASSERT_OK(set->NoteTrained(1, {0, 7}));
+    set->NoteTrained({0, 7});
+    ASSERT_OK(set->UpdateIndex());
     ASSERT_OK(set->SaveCheckpoint(folder));
     ASSERT_OK_AND_ASSIGN(expected, set->dominants()->Dominants(2, {0, 50, 200}));
     EXPECT_EQ(expected[0], 7);

@@ -36,6 +36,7 @@ struct StepOutcome {
 struct StageTotals {
   double wait_images_seconds = 0;
   double wait_rows_seconds = 0;
+  double wait_plan_seconds = 0;
   int64_t rows_paged = 0;
   int64_t row_hits = 0;
   int64_t row_lookups = 0;
@@ -50,8 +51,8 @@ class StageTrainer {
   virtual std::string Description() const = 0;
   // Trains one step with the configured learning rates times `factor`. Positions come in order.
   virtual absl::StatusOr<StepOutcome> Step(const StepPosition& position, double factor) = 0;
-  // Before an epoch's checkpoint, and whether or not there is one.
-  virtual absl::Status EndEpoch() { return absl::OkStatus(); }
+  // Waits until nothing of the stage runs in the background; before a checkpoint and at its end.
+  virtual absl::Status Settle() { return absl::OkStatus(); }
   virtual StageTotals totals() const = 0;
 
   // Beside the session's: optimizer, loss.

@@ -434,6 +434,7 @@ absl::Status Run::RunTraining() {
       report.wait_images_seconds = now.wait_images_seconds - logged.wait_images_seconds;
       if (stage().name == "dominant") {
         report.wait_rows_seconds = now.wait_rows_seconds - logged.wait_rows_seconds;
+        report.wait_plan_seconds = now.wait_plan_seconds - logged.wait_plan_seconds;
         report.rows_paged = now.rows_paged - logged.rows_paged;
         const int64_t lookups = now.row_lookups - logged.row_lookups;
         if (lookups > 0) {
@@ -460,7 +461,6 @@ absl::Status Run::RunTraining() {
           (position_.stage_step - epoch_start) * stage().batch_size / report.seconds;
       RETURN_IF_ERROR(observers_.OnEpochEnd(report));
       if (epoch_means.steps > 0) schedule->EndEpoch(epoch_means.Accuracy());
-      RETURN_IF_ERROR(trainer->EndEpoch());
       epoch_means = Means();
       epoch_watch = Stopwatch();
       epoch_start = position_.stage_step;
@@ -469,6 +469,7 @@ absl::Status Run::RunTraining() {
     const bool log_is_full =
         session_->prototypes() != nullptr && session_->prototypes()->wants_checkpoint();
     if ((epoch_ends || stop_requested || log_is_full) && !stage_ends) {
+      RETURN_IF_ERROR(trainer->Settle());
       RETURN_IF_ERROR(Save(trainer.get(), schedule.get(), epoch_means));
       if (stop_requested) {
         return absl::CancelledError(absl::StrCat("interrupted at step ", position_.run_step,
@@ -477,7 +478,7 @@ absl::Status Run::RunTraining() {
       }
     }
   }
-  return absl::OkStatus();
+  return trainer->Settle();
 }
 
 absl::Status Run::RunImprint() {

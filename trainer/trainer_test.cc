@@ -131,6 +131,18 @@ TEST_F(TrainerTest, BitsDoNotDependOnThreads) {
   EXPECT_TRUE(Load("threads1") == Load("threads3"));
 }
 
+// With queues that do not change, how far the planner runs ahead cannot matter: each step gathers the
+// newest rows.
+TEST_F(TrainerTest, WithFrozenQueuesLookAheadDoesNotChangeTheBits) {
+  for (const int ahead : {0, 1, 8}) {
+    ASSERT_OK(TrainIn(
+        absl::StrCat("ahead", ahead),
+        Config({"selection.frozen_queues=true", absl::StrCat("selection.look_ahead=", ahead)})));
+  }
+  EXPECT_TRUE(Load("ahead0") == Load("ahead1"));
+  EXPECT_TRUE(Load("ahead0") == Load("ahead8"));
+}
+
 TEST_F(TrainerTest, ResumeAfterAnInterruptGivesTheSameBits) {
   ASSERT_OK(TrainIn("straight", Config()));
   // Interrupted again and again: by each SIGINT after the step that is running.

@@ -141,17 +141,14 @@ void Run(const Flags& flags, int64_t classes) {
   RowMatrixXf queries(ids.size(), dim), recall_queries(recall_ids.size(), dim);
   Check(fetch(ids, queries));
   Check(fetch(recall_ids, recall_queries));
-  ExactNeighbors exact20(recall_queries, 20, recall_ids),
-      exact50(recall_queries, kNeighbors, recall_ids);
+  ExactNeighbors exact(recall_queries, kNeighbors, recall_ids);
   RowMatrixXf rows(4096, dim);
   for (int64_t first = 0; first < classes; first += rows.rows()) {
     const int64_t count = std::min<int64_t>(rows.rows(), classes - first);
     Check(reader(first, rows.topRows(count)));
-    exact20.Add(first, rows.topRows(count), &pool);
-    exact50.Add(first, rows.topRows(count), &pool);
+    exact.Add(first, rows.topRows(count), &pool);
   }
-  exact20.Finish();
-  exact50.Finish();
+  exact.Finish();
 
   std::printf("\n%lld classes, dim %lld, %s, %d threads, index_bytes %lld\n",
               static_cast<long long>(classes), static_cast<long long>(dim),
@@ -181,11 +178,11 @@ void Run(const Flags& flags, int64_t classes) {
     kind.load_seconds = loading.Seconds();
     unlink(file.c_str());
     Check(kind.index->Search(recall_queries, 20, recall_ids, fetch, &pool, &nearest));
-    kind.recall20 = RecallOf(exact20, nearest.ids);
+    kind.recall20 = RecallOf(exact, 20, nearest.ids);
     Check(kind.index->Search(recall_queries, kNeighbors, recall_ids, fetch, &pool, &nearest));
-    kind.recall50 = RecallOf(exact50, nearest.ids);
+    kind.recall50 = RecallOf(exact, kNeighbors, nearest.ids);
     Check(kind.index->Search(recall_queries, kNeighbors, recall_ids, &pool, &nearest));
-    kind.decoded50 = RecallOf(exact50, nearest.ids);
+    kind.decoded50 = RecallOf(exact, kNeighbors, nearest.ids);
     kinds.push_back(std::move(kind));
     std::fprintf(stderr, "%s built in %.1f s\n", name.c_str(), kinds.back().build_seconds);
   }

@@ -60,16 +60,18 @@ void ExactNeighbors::Finish() {
   }
 }
 
-double RecallOf(const ExactNeighbors& exact, absl::Span<const ClassId> found) {
-  const int64_t n = exact.num_queries(), k = exact.k();
+double RecallOf(const ExactNeighbors& exact, int64_t k, absl::Span<const ClassId> found) {
+  const int64_t n = exact.num_queries();
   const int64_t m = n > 0 ? static_cast<int64_t>(found.size()) / n : 0;
   int64_t hits = 0, wanted = 0;
   for (int64_t q = 0; q < n; ++q) {
     std::vector<ClassId> sorted(found.begin() + q * m, found.begin() + (q + 1) * m);
     std::sort(sorted.begin(), sorted.end());
-    for (int64_t j = 0; j < k && exact.ids()[q * k + j] != kNoClass; ++j) {
+    for (int64_t j = 0; j < k; ++j) {
+      const ClassId id = exact.ids()[q * exact.k() + j];
+      if (id == kNoClass) break;
       ++wanted;
-      hits += std::binary_search(sorted.begin(), sorted.end(), exact.ids()[q * k + j]) ? 1 : 0;
+      hits += std::binary_search(sorted.begin(), sorted.end(), id) ? 1 : 0;
     }
   }
   return wanted > 0 ? static_cast<double>(hits) / static_cast<double>(wanted) : 1.0;

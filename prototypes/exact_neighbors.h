@@ -55,8 +55,8 @@ class ExactNeighbors {
   std::vector<float> scores_;
 };
 
-// The share of the exact neighbours that are in `found` [n, m], for any m; 1 when there are none.
-double RecallOf(const ExactNeighbors& exact, absl::Span<const ClassId> found);
+// The share of the k nearest, k <= exact.k(), that are in `found` [n, m], for any m; 1 when there are none.
+double RecallOf(const ExactNeighbors& exact, int64_t k, absl::Span<const ClassId> found);
 
 }  // namespace protopage
 

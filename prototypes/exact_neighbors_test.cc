@@ -60,9 +60,11 @@ TEST(ExactNeighborsTest, FewerClassesThanAskedForAndRecall) {
     EXPECT_EQ(exact.ids()[q * 5 + 3], kNoClass);
     EXPECT_EQ(exact.scores()[q * 5 + 3], -std::numeric_limits<float>::infinity());
   }
-  EXPECT_EQ(RecallOf(exact, {1, 2, 3, kNoClass, 0, 2, 3, kNoClass}), 1.0);
-  EXPECT_EQ(RecallOf(exact, {1, 0, 3, kNoClass}), 2.0 / 6);  // Two for each query: 1 and 1 of 3.
-  EXPECT_EQ(RecallOf(exact, {}), 0.0);
+  EXPECT_EQ(RecallOf(exact, 5, {1, 2, 3, kNoClass, 0, 2, 3, kNoClass}), 1.0);
+  EXPECT_EQ(RecallOf(exact, 5, {1, 0, 3, kNoClass}), 2.0 / 6);  // Two for each query: 1 and 1 of 3.
+  EXPECT_EQ(RecallOf(exact, 5, {}), 0.0);
+  // The nearest alone.
+  EXPECT_EQ(RecallOf(exact, 1, {exact.ids()[0], exact.ids()[6]}), 0.5);
 }
 
 }  // namespace

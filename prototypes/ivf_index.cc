@@ -41,6 +41,7 @@ constexpr int64_t kMaxSampleBytes = int64_t{512} << 20;
 constexpr double kRecallGoal = 0.97;
 constexpr int64_t kRecallQueries = 64;
 constexpr int64_t kRecallNeighbors = 50;
+constexpr int64_t kFewNeighbors = 10;
 
 // Of a class beside its code: list_of_, quality_, and its place in a list (with the eighth that a list
 // grows by at a time).
@@ -289,21 +290,28 @@ absl::Status IvfIndex::Build(const ClassIndexPlan& plan, ThreadPool* pool, RowBl
 }
 
 // A search that scores its candidates again by the rows finds exactly those of the nearest that are among
-// its candidates.
+// its candidates. The goal holds for few neighbours too, whose searches do not go on to more lists for
+// want of candidates.
 void IvfIndex::ChooseProbes(const ExactNeighbors& exact, ThreadPool* pool) {
   const int64_t lists = coarse_.num_lists();
   const int64_t most = std::min(lists, std::clamp<int64_t>(lists / 8, 64, 256));
   probes_ = options_.probes > 0 ? std::min(options_.probes, lists) : std::min<int64_t>(8, most);
-  std::vector<std::vector<Candidate>> found;
-  while (true) {
-    Find(exact.queries(), NumCandidates(exact.k()), probes_, exact.exclude(), pool, &found);
-    const int64_t limit = NumCandidates(exact.k());
+  const auto recall_of = [&](int64_t k) {
+    const int64_t limit = NumCandidates(k);
+    std::vector<std::vector<Candidate>> found;
+    Find(exact.queries(), limit, probes_, exact.exclude(), pool, &found);
     std::vector<ClassId> ids(found.size() * limit, kNoClass);
     for (size_t q = 0; q < found.size(); ++q) {
       for (size_t j = 0; j < found[q].size(); ++j) ids[q * limit + j] = found[q][j].id;
     }
-    recall_ = RecallOf(exact, ids);
-    if (options_.probes > 0 || recall_ >= kRecallGoal || probes_ >= most) return;
+    return RecallOf(exact, k, ids);
+  };
+  while (true) {
+    recall_ = recall_of(exact.k());
+    if (options_.probes > 0 || probes_ >= most) return;
+    if (recall_ >= kRecallGoal && recall_of(std::min(kFewNeighbors, exact.k())) >= kRecallGoal) {
+      return;
+    }
     probes_ = std::min(most, probes_ * 3 / 2);
   }
 }

@@ -73,7 +73,7 @@ absl::StatusOr<IndexRecall> MeasureRecall(PrototypeStore* store, const ClassInde
   IndexRecall recall;
   recall.classes = num_classes;
   recall.k = k;
-  recall.recall = RecallOf(exact, nearest.ids);
+  recall.recall = RecallOf(exact, k, nearest.ids);
   return recall;
 }
 

@@ -30,7 +30,9 @@ absl::StatusOr<Place> ReadPlace(FileSystem* fs, const std::string& folder) {
   const std::string path = JoinPath(folder, kPlaceFile);
   if (!fs->Exists(path)) return Place();
   ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
-  ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(text, path));
+  const absl::StatusOr<nlohmann::json> parsed = ParseJson(text, path);
+  if (!parsed.ok()) return absl::DataLossError(parsed.status().message());
+  const nlohmann::json& json = *parsed;
   const auto integer = [&json](const char* key) -> int64_t {
     const bool there = json.is_object() && json.contains(key) && json[key].is_number_integer();
     return there ? json[key].get<int64_t>() : -1;

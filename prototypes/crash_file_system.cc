@@ -376,13 +376,13 @@ absl::StatusOr<std::vector<std::string>> CrashFileSystem::List(const std::string
 
 bool CrashFileSystem::Exists(const std::string& path) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return !crashed_ && names_.find(path) != names_.end();
+  return names_.find(path) != names_.end();
 }
 
 bool CrashFileSystem::IsDirectory(const std::string& path) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = names_.find(path);
-  return !crashed_ && found != names_.end() && found->second->directory;
+  return found != names_.end() && found->second->directory;
 }
 
 }  // namespace protopage

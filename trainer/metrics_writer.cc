@@ -53,7 +53,7 @@ class LineReader {
   absl::StatusOr<bool> Next(Json* line) {
     const size_t newline = content_.find('\n', end_);
     if (newline == absl::string_view::npos) return false;
-    const absl::string_view text = content_.substr(end_, newline - end_);
+    const absl::string_view text = text_ = content_.substr(end_, newline - end_);
     end_ = newline + 1;
     ++number_;
     *line = Json::parse(text.begin(), text.end(), nullptr,
@@ -73,10 +73,13 @@ class LineReader {
 
   // Where the line read last ends, its newline included.
   int64_t end() const { return static_cast<int64_t>(end_); }
+  // Whether there are any in that line.
+  bool HasZeros() const { return text_.find('\0') != absl::string_view::npos; }
 
  private:
   const std::string path_;
   const absl::string_view content_;
+  absl::string_view text_;  // Of the line read last.
   size_t end_ = 0;
   int64_t number_ = 0;
 };
@@ -107,7 +110,8 @@ absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Resume(FileSystem*
     Json line;
     const absl::StatusOr<bool> more = reader.Next(&line);
     if (!more.ok()) {
-      if (found_checkpoint) break;  // Torn, but not among what is kept.
+      // After a loss of power, zeros stand for lines that were not synced; the checkpoint's were.
+      if (found_checkpoint || reader.HasZeros()) break;
       return more.status();
     }
     if (!*more) break;

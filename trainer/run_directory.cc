@@ -76,6 +76,7 @@ absl::StatusOr<RunDirectory> RunDirectory::Create(FileSystem* fs, const std::str
   const std::vector<std::string> missing = MissingFolders(fs, run.File(kCheckpoints));
   absl::Status status = fs->CreateDirectories(run.File(kCheckpoints));
   if (status.ok()) status = WriteFileAtomically(fs, run.File(kConfig), DumpJson(config));
+  if (status.ok()) status = fs->SyncDirectory(DirectoryOf(path));
   if (!status.ok()) {
     fs->Remove(run.File(absl::StrCat(kConfig, ".tmp"))).IgnoreError();
     fs->Remove(run.File(kConfig)).IgnoreError();

@@ -28,13 +28,15 @@ OpenOptions OptionsOf(const ThreadPool& pool) {
 
 }  // namespace
 
-Session::Session(const TrainConfig& config)
+Session::Session(const TrainConfig& config, FileSystem* file_system)
     : config_(config),
+      file_system_(file_system),
       pool_(static_cast<int>(config.threads)),
       images_(config_.data, OptionsOf(pool_)) {}
 
-absl::StatusOr<std::unique_ptr<Session>> Session::Create(const TrainConfig& config) {
-  std::unique_ptr<Session> session(new Session(config));
+absl::StatusOr<std::unique_ptr<Session>> Session::Create(const TrainConfig& config,
+                                                         FileSystem* file_system) {
+  std::unique_ptr<Session> session(new Session(config, file_system));
   ASSIGN_OR_RETURN(session->backend_, NewCpuBackend(&session->pool_));
   absl::StatusOr<std::unique_ptr<Net>> net =
       Net::Create(config.model, ShapeOf(config.data), config.seed, session->backend_.get());
@@ -48,6 +50,7 @@ PrototypeSetOptions Session::prototype_options() const {
   options.prototypes = config_.prototypes;
   options.selection = config_.selection;
   options.seed = config_.seed;
+  options.file_system = file_system_;
   return options;
 }
 

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/file.h"
 #include "base/thread_pool.h"
 #include "data/open_source.h"
 #include "model/backend.h"
@@ -27,8 +28,10 @@ namespace protopage {
 
 class Session {
  public:
-  // The config must have been validated. Errors: InvalidArgument (model), ResourceExhausted.
-  static absl::StatusOr<std::unique_ptr<Session>> Create(const TrainConfig& config);
+  // The config must have been validated. Prototypes go to `file_system`.
+  // Errors: InvalidArgument (model), ResourceExhausted.
+  static absl::StatusOr<std::unique_ptr<Session>> Create(
+      const TrainConfig& config, FileSystem* file_system = DefaultFileSystem());
 
   const TrainConfig& config() const { return config_; }
   ThreadPool& pool() { return pool_; }
@@ -54,9 +57,10 @@ class Session {
   std::vector<CheckpointSection> Sections();
 
  private:
-  explicit Session(const TrainConfig& config);
+  Session(const TrainConfig& config, FileSystem* file_system);
 
   TrainConfig config_;
+  FileSystem* const file_system_;
   ThreadPool pool_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Net> net_;

@@ -214,7 +214,7 @@ absl::Status Run::Prepare() {
   } else {
     RETURN_IF_ERROR(RunDirectory::CheckFree(fs_, options_.directory));
   }
-  ASSIGN_OR_RETURN(session_, Session::Create(config_));
+  ASSIGN_OR_RETURN(session_, Session::Create(config_, fs_));
   if (checkpoint_.empty()) RETURN_IF_ERROR(WithContext(InitializeNet(), "init_from"));
   return OpenStages(*session_, position_.stage);
 }
@@ -543,6 +543,13 @@ absl::Status Run::Save(StageTrainer* trainer, Schedule* schedule, const Means& e
     state.unindexed = session_->prototypes()->unindexed();
     RETURN_IF_ERROR(session_->prototypes()->SaveCheckpoint(folder));
   }
+  // A resumed run cuts the metrics off after the checkpoint's: those must be there.
+  {
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> metrics,
+                     fs_->Open(directory_->File(kMetricsFile), OpenMode::kReadWrite));
+    RETURN_IF_ERROR(metrics->Sync());
+  }
+  RETURN_IF_ERROR(fs_->SyncDirectory(options_.directory));
   RETURN_IF_ERROR(directory_->CommitCheckpoint(number, ToJson(state), config_.keep_checkpoints));
   RETURN_IF_ERROR(RetirePrototypes(/*all=*/false));
   CheckpointReport report;
@@ -588,7 +595,7 @@ absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::stri
   ASSIGN_OR_RETURN(const RunDirectory run, RunDirectory::Open(fs, directory));
   ASSIGN_OR_RETURN(const std::string folder, run.LatestCheckpoint());
   ASSIGN_OR_RETURN(const CheckpointState state, ReadState(run, folder, config));
-  ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(config));
+  ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(config, fs));
   if (state.head_classes > 0) RETURN_IF_ERROR(session->MakeHead(state.head_classes));
   RETURN_IF_ERROR(
       LoadCheckpoint(fs, JoinPath(folder, kModelFile), session->Sections(), session->backend()));

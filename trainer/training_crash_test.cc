@@ -1,0 +1,112 @@
+// The power goes in the middle of a whole training, at one event of its storage after another; resumed, it
+// ends with the same net, prototypes and results as the training that nothing interrupted.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/config_fields.h"
+#include "base/file.h"
+#include "base/status_matchers.h"
+#include "prototypes/crash_file_system.h"
+#include "trainer/evaluator.h"
+#include "trainer/session.h"
+#include "trainer/test_images.h"
+#include "trainer/trainer.h"
+
+namespace protopage {
+namespace {
+
+constexpr char kRun[] = "/runs/a";
+
+struct Outcome {
+  std::vector<std::vector<float>> parameters;
+  RowMatrixXf prototypes;
+  std::string results;
+
+  friend bool operator==(const Outcome& a, const Outcome& b) {
+    return a.parameters == b.parameters && a.prototypes == b.prototypes && a.results == b.results;
+  }
+};
+
+class TrainingCrashTest : public testing::Test {
+ protected:
+  static TrainConfig Config() {
+    static const std::string* const data = [] {
+      auto* path =
+          new std::string(absl::StrCat(testing::TempDir(), "/training_crash_test_", getpid()));
+      EXPECT_OK(WriteTinyLists(*path));
+      return path;
+    }();
+    nlohmann::json json = ParseJson(TinyListConfig(*data), "test").value();
+    // Enough checkpoints that some are retired, one of them in the middle of the dominant stage.
+    for (const char* assignment :
+         {"stages[3].steps=0", "stages[3].epochs=3", "threads=1", "log_every_steps=1"}) {
+      EXPECT_OK(SetJsonValue(assignment, json));
+    }
+    TrainConfig config;
+    EXPECT_OK(ReadConfig(json, "", config));
+    EXPECT_OK(ValidateConfig(&config));
+    return config;
+  }
+
+  static absl::Status TrainOn(CrashFileSystem* fs, bool resume) {
+    TrainOptions options;
+    options.directory = kRun;
+    options.file_system = fs;
+    options.resume = resume;
+    return Train(Config(), options).status();
+  }
+
+  static Outcome Load(CrashFileSystem* fs) {
+    Outcome outcome;
+    const auto session = LoadRun(fs, kRun, Config());
+    EXPECT_OK(session);
+    if (!session.ok()) return outcome;
+    for (const Parameter* parameter : (*session)->net()->parameters()) {
+      outcome.parameters.emplace_back(parameter->value.num_elements());
+      EXPECT_OK(
+          (*session)->backend()->CopyToHost(parameter->value, outcome.parameters.back().data()));
+    }
+    PrototypeStore& store = (*session)->prototypes()->store();
+    outcome.prototypes.resize(store.num_classes(), store.dim());
+    EXPECT_OK(store.ReadRange(0, outcome.prototypes));
+    outcome.results = ReadFile(fs, JoinPath(kRun, "results.json")).value();
+    return outcome;
+  }
+};
+
+TEST_F(TrainingCrashTest, AResumedRunEndsAsTheUninterruptedOne) {
+  CrashFileSystem straight;
+  straight.CrashAt(0);
+  ASSERT_OK(TrainOn(&straight, false));
+  const Outcome want = Load(&straight);
+  ASSERT_GT(want.prototypes.rows(), 0);
+  const int64_t events = straight.events();
+  EXPECT_GT(events, 100);
+  const char* runs = std::getenv("PROTOPAGE_CRASH_RUNS");
+  const bool all = runs != nullptr && std::string(runs) == "all";
+  const int64_t stride = all ? 1 : events / 12;
+  int64_t seed = 0;
+  for (int64_t event = 2; event <= events; event += stride, ++seed) {
+    SCOPED_TRACE(absl::StrCat("event ", event, " of ", events, ", seed ", seed));
+    CrashFileSystem fs;
+    fs.CrashAt(event);
+    ASSERT_THAT(TrainOn(&fs, false), StatusIs(absl::StatusCode::kUnavailable, "the power is gone"));
+    ASSERT_TRUE(fs.crashed());
+    fs.Restart(seed % 3 == 0 ? CrashFileSystem::kDropAll : CrashFileSystem::kMix, seed);
+    // Before its config is durable there is no run.
+    const bool begun = fs.Exists(JoinPath(kRun, "config.json"));
+    absl::Status status = TrainOn(&fs, begun);
+    ASSERT_OK(status);
+    ASSERT_TRUE(Load(&fs) == want);
+  }
+}
+
+}  // namespace
+}  // namespace protopage

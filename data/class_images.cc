@@ -6,7 +6,12 @@
 
 namespace protopage {
 
-ClassImages::ClassImages(const ImageSource& source, int domain) {
+ClassImages::ClassImages(const ImageSource& source, int domain)
+    : num_classes_(source.num_classes()) {
+  if (domain == kAnyDomain && source.records_per_class() > 0) {
+    each_ = source.records_per_class();
+    return;
+  }
   const int64_t size = source.size();
   PROTOPAGE_CHECK(size <= std::numeric_limits<uint32_t>::max());
   auto wanted = [&](int64_t record) {

@@ -5,8 +5,8 @@
 //   random.Below(images.Count(label))); ClassImages ids(*source,
 //   FindDomain(*source, "id"));  // Of one domain only.
 //
-// Takes 4 bytes a record and 4 bytes a class; a source holds less than 2^32
-// records.
+// Takes 4 bytes a record and 4 bytes a class, for a source of less than 2^32 records (CHECKed); nothing
+// for one that says its records_per_class().
 #ifndef PROTOPAGE_DATA_CLASS_IMAGES_H_
 #define PROTOPAGE_DATA_CLASS_IMAGES_H_
 
@@ -25,14 +25,22 @@ class ClassImages {
  public:
   explicit ClassImages(const ImageSource& source, int domain = kAnyDomain);
 
-  int64_t num_classes() const { return static_cast<int64_t>(begin_.size()) - 1; }
+  int64_t num_classes() const { return num_classes_; }
   // All records counted.
-  int64_t size() const { return static_cast<int64_t>(records_.size()); }
-  int64_t Count(ClassId label) const { return int64_t{begin_[label + 1]} - begin_[label]; }
+  int64_t size() const {
+    return each_ > 0 ? num_classes_ * each_ : static_cast<int64_t>(records_.size());
+  }
+  int64_t Count(ClassId label) const {
+    return each_ > 0 ? each_ : int64_t{begin_[label + 1]} - begin_[label];
+  }
   // The i-th record of the class, i in [0, Count(label)).
-  int64_t Record(ClassId label, int64_t i) const { return records_[begin_[label] + i]; }
+  int64_t Record(ClassId label, int64_t i) const {
+    return each_ > 0 ? label * each_ + i : records_[begin_[label] + i];
+  }
 
  private:
+  int64_t num_classes_;
+  int64_t each_ = 0;               // Records of each class, in order; 0: see below.
   std::vector<uint32_t> begin_;    // [num_classes + 1]
   std::vector<uint32_t> records_;  // Sorted by (label, record).
 };

@@ -32,6 +32,9 @@ class ImageSource {
   // split).
   virtual int64_t num_classes() const = 0;
   virtual ClassId Label(int64_t record) const = 0;
+  // n > 0 when class c has the records [c * n, (c + 1) * n), for all c: then nobody needs a table of
+  // which records a class has.
+  virtual int64_t records_per_class() const { return 0; }
   // An index into domain_names(): where the image comes from, as "id" and
   // "spot". A source without domains has one, named "image".
   virtual int Domain(int64_t record) const = 0;

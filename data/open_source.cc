@@ -12,6 +12,7 @@
 #include "data/file_source.h"
 #include "data/glyph_source.h"
 #include "data/subset_source.h"
+#include "data/synthetic_source.h"
 
 namespace protopage {
 namespace {
@@ -80,15 +81,35 @@ GlyphSplit GlyphSplitOf(Split split) {
   return GlyphSplit::kUnseen;
 }
 
-// How many characters a split of glyphs has, and the key that says so.
-struct GlyphClassCount {
-  const char* key;
+// How many classes a split of glyphs or synthetic images has, and the key that says so.
+struct ClassCount {
+  std::string key;
   int64_t count;
 };
-GlyphClassCount GlyphClassesOf(const DataConfig& config, Split split) {
-  if (split == Split::kUnseen) return {"unseen_classes", config.glyphs.unseen_classes};
-  if (IsSource(split)) return {"source_classes", config.glyphs.source_classes};
-  return {"target_classes", config.glyphs.target_classes};
+ClassCount ClassesOf(const DataConfig& config, Split split) {
+  const auto choose = [&](const auto& options) -> ClassCount {
+    const std::string prefix = absl::StrCat("data.", config.type, ".");
+    if (split == Split::kUnseen) return {prefix + "unseen_classes", options.unseen_classes};
+    if (IsSource(split)) return {prefix + "source_classes", options.source_classes};
+    return {prefix + "target_classes", options.target_classes};
+  };
+  return config.type == "glyphs" ? choose(config.glyphs) : choose(config.synthetic);
+}
+
+std::unique_ptr<ImageSource> OpenSynthetic(const DataConfig& config, Split split) {
+  const SyntheticConfig& synthetic = config.synthetic;
+  SyntheticOptions options;
+  // Each role has classes of its own; a test split goes on where the training split's images end.
+  const uint64_t role = split == Split::kUnseen ? 2 : IsSource(split) ? 0 : 1;
+  options.seed = static_cast<uint64_t>(synthetic.seed) * 3 + role;
+  options.name = absl::StrCat("synthetic ", SplitName(split));
+  options.num_classes = ClassesOf(config, split).count;
+  const bool training = split == TrainingOf(split) && split != Split::kUnseen;
+  options.images_per_class = training ? synthetic.train_images : synthetic.test_images;
+  options.first_image = training ? 0 : synthetic.train_images;
+  options.image_size = static_cast<int>(config.image_size);
+  options.noise = synthetic.noise;
+  return MakeSyntheticSource(options);
 }
 
 FileSourceOptions FileOptions(const DataConfig& config) {
@@ -151,8 +172,8 @@ absl::StatusOr<std::shared_ptr<const ImageSource>> SplitSources::Open(Split spli
       return absl::InvalidArgumentError("data.type cifar has no unseen classes");
     }
     const std::string need =
-        config_.type == "glyphs"
-            ? absl::StrCat("data.glyphs.", GlyphClassesOf(config_, split).key, " above 0")
+        config_.type == "glyphs" || config_.type == "synthetic"
+            ? absl::StrCat(ClassesOf(config_, split).key, " above 0")
             : absl::StrCat("data.paths.",
                            SplitName(IsValidation(split) ? TrainingOf(split) : split));
     return absl::InvalidArgumentError(absl::StrCat("split ", SplitName(split), " needs ", need));
@@ -214,15 +235,16 @@ absl::StatusOr<std::unique_ptr<ImageSource>> SplitSources::OpenWhole(Split split
     return OpenGlyphs(config_.glyphs, static_cast<int>(config_.image_size), GlyphSplitOf(split),
                       glyph_options);
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("data.type \"", config_.type, "\": allowed are glyphs, cifar, folder and list"));
+  if (config_.type == "synthetic") return OpenSynthetic(config_, split);
+  return absl::InvalidArgumentError(absl::StrCat(
+      "data.type \"", config_.type, "\": allowed are glyphs, cifar, folder, list and synthetic"));
 }
 
 bool HasSplit(const DataConfig& config, Split split) {
   if (IsValidation(split) && config.validation_share <= 0) return false;
   if (config.type == "cifar") return split != Split::kUnseen;
   if (config.type == "folder" || config.type == "list") return !PathOf(config, split).empty();
-  return GlyphClassesOf(config, split).count > 0;
+  return ClassesOf(config, split).count > 0;
 }
 
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(const std::string& path,

@@ -14,6 +14,8 @@
 //   unseen        one id, some spots of others   none             paths.unseen
 //   *_validation  validation_share of *_train
 //
+// The type synthetic has all of these, of computed images.
+//
 // Train, test and validation of one role (source, target) have the same labels.
 // Glyphs have the domains "id" and "spot".
 #ifndef PROTOPAGE_DATA_OPEN_SOURCE_H_

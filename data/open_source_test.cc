@@ -189,6 +189,36 @@ TEST_F(OpenSourceTest, GlyphsWork) {
   for (int64_t r = 0; r < validation->size(); ++r) EXPECT_EQ(validation->Domain(r), 1);
 }
 
+TEST(SyntheticTest, SplitsHaveOtherImagesOfTheSameClassesAndUnseenHasOtherClasses) {
+  DataConfig config;
+  config.type = "synthetic";
+  config.synthetic.target_classes = 5;
+  config.synthetic.unseen_classes = 5;
+  config.synthetic.train_images = 3;
+  config.synthetic.test_images = 1;
+  config.synthetic.noise = 0;
+  ASSERT_OK_AND_ASSIGN(const auto train, OpenSource(config, Split::kTargetTrain));
+  ASSERT_OK_AND_ASSIGN(const auto test, OpenSource(config, Split::kTargetTest));
+  ASSERT_OK_AND_ASSIGN(const auto unseen, OpenSource(config, Split::kUnseen));
+  EXPECT_EQ(train->size(), 15);
+  EXPECT_EQ(test->size(), 5);
+  EXPECT_EQ(unseen->num_classes(), 5);
+  // As if the test image were the fourth of its class.
+  config.synthetic.train_images = 4;
+  ASSERT_OK_AND_ASSIGN(const auto longer, OpenSource(config, Split::kTargetTrain));
+  Image a, b;
+  ASSERT_OK(test->Read(2, &a));
+  ASSERT_OK(longer->Read(2 * 4 + 3, &b));
+  EXPECT_EQ(a.pixels, b.pixels);
+  ASSERT_OK(unseen->Read(2, &b));
+  EXPECT_NE(a.pixels, b.pixels);
+  config.synthetic.unseen_classes = 0;
+  EXPECT_FALSE(HasSplit(config, Split::kUnseen));
+  EXPECT_THAT(
+      OpenSource(config, Split::kUnseen),
+      StatusIs(absl::StatusCode::kInvalidArgument, "data.synthetic.unseen_classes above 0"));
+}
+
 TEST(DataConfigTest, UnknownAndWrongKeysAreNamed) {
   DataConfig config;
   EXPECT_THAT(ReadConfig(nlohmann::json{{"type", "cifer"}}, "data", config),

@@ -6,6 +6,7 @@
 //   { "type": "folder", "paths": { "source_train": "faces/train",
 //   "target_train": "mine/train",
 //                                  "target_test": "mine/test" } }
+//   { "type": "synthetic", "synthetic": { "target_classes": 100000000 } }
 #ifndef PROTOPAGE_DATA_SOURCE_CONFIG_H_
 #define PROTOPAGE_DATA_SOURCE_CONFIG_H_
 
@@ -26,6 +27,18 @@ struct SplitPaths {
   std::string target_train;
   std::string target_test;
   std::string unseen;
+  void Fields(ConfigVisitor& v);
+};
+
+// Of the type "synthetic": how many classes each split has, and images a class.
+struct SyntheticConfig {
+  int64_t seed = 1;
+  int64_t source_classes = 100;
+  int64_t target_classes = 1000;
+  int64_t unseen_classes = 100;
+  int64_t train_images = 4;
+  int64_t test_images = 2;  // Of the test splits and of `unseen`.
+  double noise = 0.1;
   void Fields(ConfigVisitor& v);
 };
 
@@ -50,6 +63,7 @@ struct DataConfig {
   // an allocation.
   int64_t max_image_pixels = 100'000'000;
   GlyphConfig glyphs;
+  SyntheticConfig synthetic;
   AugmentConfig augment;
 
   void Fields(ConfigVisitor& v);

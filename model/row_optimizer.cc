@@ -9,6 +9,8 @@ void RowOptimizerConfig::Fields(ConfigVisitor& v) {
   v.Text("name", &name,
          {.help = "optimizer of the prototype rows", .choices = {"momentum", "adagrad"}});
   v.Number("learning_rate", &learning_rate, {.help = "before the schedule", .min = 0, .max = 100});
+  v.Flag("scheduled", &scheduled,
+         {.help = "whether the stage's schedule applies to the learning rate of the rows"});
   v.Number("momentum", &momentum, {.help = "momentum", .min = 0, .max = 0.9999});
   v.Number("epsilon", &epsilon, {.help = "adagrad", .min = 1e-12, .max = 1});
 }

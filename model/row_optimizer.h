@@ -35,6 +35,9 @@ namespace protopage {
 struct RowOptimizerConfig {
   std::string name = "momentum";  // momentum, adagrad
   double learning_rate = 0.02;
+  // Whether the stage's schedule applies to it. Rows of rarely drawn classes need it to the end: the
+  // net has moved on since they were last updated.
+  bool scheduled = true;
   double momentum = 0.9;  // momentum
   double epsilon = 1e-7;  // adagrad
 

@@ -85,11 +85,20 @@ void TrainConfig::Fields(ConfigVisitor& v) {
              .safe_to_change = true});
   v.Integer("log_every_steps", &log_every_steps,
             {.help = "Steps between lines of metrics.jsonl.", .min = 1, .safe_to_change = true});
+  v.Integer("checkpoint_every_steps", &checkpoint_every_steps,
+            {.help = "Steps between checkpoints, beside those at the end of every epoch and stage; "
+                     "0: none.",
+             .min = 0,
+             .safe_to_change = true});
+  v.Number("checkpoint_every_minutes", &checkpoint_every_minutes,
+           {.help = "The same in minutes.", .min = 0, .safe_to_change = true});
   v.Integer("keep_checkpoints", &keep_checkpoints,
             {.help = "The newest checkpoints that are kept.", .min = 1, .safe_to_change = true});
-  v.Integer("max_bad_steps", &max_bad_steps,
-            {.help = "Steps in a row whose loss or gradients are not finite before the run stops.",
-             .min = 1});
+  v.Integer(
+      "max_bad_steps", &max_bad_steps,
+      {.help = "Steps in a row whose loss or gradients are not finite before the run goes back to "
+               "its last checkpoint with a tenth of the learning rates; the second time it stops.",
+       .min = 1});
   v.Object("data", &data, "the images");
   v.Object("model", &model, "the network");
   v.Object("loss", &loss, "the margin softmax");

@@ -76,6 +76,9 @@ struct TrainConfig {
   int64_t threads = 0;
   int64_t loader_threads = 1;
   int64_t log_every_steps = 20;
+  // Beside those at the end of every epoch and stage; 0: none.
+  int64_t checkpoint_every_steps = 0;
+  double checkpoint_every_minutes = 0;
   int64_t keep_checkpoints = 2;
   int64_t max_bad_steps = 10;
   DataConfig data;

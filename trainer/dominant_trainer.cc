@@ -91,7 +91,7 @@ class DominantTrainer : public StageTrainer {
     for (const int64_t last : step_rows_.last_step) {
       away.push_back(last < 0 ? 0 : static_cast<int32_t>(position.run_step - last - 1));
     }
-    RETURN_IF_ERROR(row_optimizer_->Update(stage_.rows.learning_rate * factor, rows_, state_, away,
+    RETURN_IF_ERROR(row_optimizer_->Update(RowLearningRate(stage_, factor), rows_, state_, away,
                                            result.loss.d_rows));
     RETURN_IF_ERROR(backend->CopyToHost(rows_, step_rows_.rows.data()));
     RETURN_IF_ERROR(backend->CopyToHost(state_, step_rows_.momentum.data()));

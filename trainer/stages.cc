@@ -131,6 +131,10 @@ int64_t StepsPerEpoch(const StageConfig& stage, const ImageSource& source) {
   return std::max<int64_t>(1, source.size() / stage.batch_size);
 }
 
+double RowLearningRate(const StageConfig& stage, double factor) {
+  return stage.rows.scheduled ? stage.rows.learning_rate * factor : stage.rows.learning_rate;
+}
+
 int64_t TotalSteps(const StageConfig& stage, int64_t steps_per_epoch) {
   if (stage.steps > 0) return stage.steps;
   return std::max<int64_t>(1, std::llround(stage.epochs * static_cast<double>(steps_per_epoch)));

@@ -35,6 +35,9 @@ int64_t StepsPerEpoch(const StageConfig& stage, const ImageSource& source);
 // Steps of a training stage.
 int64_t TotalSteps(const StageConfig& stage, int64_t steps_per_epoch);
 
+// Of the prototype rows, where the schedule has the given factor.
+double RowLearningRate(const StageConfig& stage, double factor);
+
 // Opens the images of the stages from `first` on and checks all that can be known before they
 // run: numbers of images and classes against batches, selection, schedules and each other.
 // Errors: those of OpenSource; InvalidArgument that names stage and key.

@@ -27,6 +27,9 @@ namespace {
 constexpr char kModelFile[] = "model.h5";
 constexpr char kMetricsFile[] = "metrics.jsonl";
 constexpr char kResultsFile[] = "results.json";
+// Written when a run goes back to its last checkpoint after losses that were not finite.
+constexpr char kRecoveryFile[] = "recovery.json";
+constexpr double kRecoveryFactor = 0.1;
 
 std::atomic<bool> stop_requested{false};
 
@@ -172,6 +175,8 @@ class Run {
         fs_(options.file_system != nullptr ? options.file_system : DefaultFileSystem()) {}
 
   absl::StatusOr<TrainResult> Go();
+  // Go failed, and recovery.json of the run makes another attempt to go on with it another one.
+  bool wants_retry() const { return wants_retry_; }
 
  private:
   const StageConfig& stage() const { return config_.stages[position_.stage]; }
@@ -179,6 +184,7 @@ class Run {
   // Everything that may fail for want of data, models or rights, before anything is written.
   absl::Status Prepare();
   absl::Status OpenDirectory();
+  absl::Status ReadRecovery();
   absl::Status FindCheckpoint();
   absl::Status RestoreCheckpoint();
   absl::Status InitializeNet();
@@ -193,14 +199,21 @@ class Run {
   // All that a checkpoint's model file holds; in the middle of a stage, with the stage's own.
   std::vector<CheckpointSection> Sections(StageTrainer* trainer, Schedule* schedule);
   StageReport MakeStageReport() const;
+  // By the config's checkpoint_every_*; `since`: the last checkpoint or the stage's start.
+  bool CheckpointIsDue(const Stopwatch& since) const;
+  // The error for too many bad steps in a row; a retry of the run from its last checkpoint follows
+  // the first one.
+  absl::Status BadSteps(int64_t count, double loss);
 
-  const TrainConfig config_;
+  TrainConfig config_;  // With recovery.json's learning rates.
   const TrainOptions options_;
   FileSystem* const fs_;
   std::unique_ptr<RunDirectory> directory_;
   std::unique_ptr<Session> session_;
   ObserverList observers_;
   RunPosition position_;
+  double recovery_factor_ = 1;  // That recovery.json changed all learning rates by.
+  bool wants_retry_ = false;
   // The checkpoint that a resumed run goes on from; "" when it starts from the beginning.
   std::string checkpoint_;
   CheckpointState resumed_;
@@ -233,7 +246,48 @@ absl::Status Run::OpenDirectory() {
         "--resume: the config differs from that of ", options_.directory, " in ",
         absl::StrJoin(changed, ", "), "; only threads, logging and checkpoints may change"));
   }
+  return ReadRecovery();
+}
+
+absl::Status Run::ReadRecovery() {
+  const std::string path = directory_->File(kRecoveryFile);
+  if (!fs_->Exists(path)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(fs_, path));
+  ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(text, path));
+  const auto factor = json.find("learning_rate_factor");
+  if (!json.is_object() || factor == json.end() || !factor->is_number()) {
+    return absl::DataLossError(absl::StrCat(path, " is damaged: no learning_rate_factor"));
+  }
+  recovery_factor_ = factor->get<double>();
+  for (StageConfig& stage : config_.stages) {
+    stage.optimizer.learning_rate *= recovery_factor_;
+    stage.rows.learning_rate *= recovery_factor_;
+  }
   return absl::OkStatus();
+}
+
+absl::Status Run::BadSteps(int64_t count, double loss) {
+  const std::string what =
+      absl::StrCat("loss or gradients were not finite in ", count,
+                   " steps in a row, the last of them ", position_.run_step, " (loss ", loss, ")");
+  if (recovery_factor_ != 1) {
+    return absl::AbortedError(absl::StrCat(
+        what, ", also with ", recovery_factor_,
+        " of the learning rates; lower stages.optimizer.learning_rate and start again"));
+  }
+  const nlohmann::ordered_json recovery = {{"learning_rate_factor", kRecoveryFactor},
+                                           {"because", what}};
+  RETURN_IF_ERROR(WriteFileAtomically(fs_, directory_->File(kRecoveryFile),
+                                      absl::StrCat(DumpJson(recovery), "\n")));
+  wants_retry_ = true;
+  return absl::AbortedError(what);
+}
+
+bool Run::CheckpointIsDue(const Stopwatch& since) const {
+  return (config_.checkpoint_every_steps > 0 &&
+          position_.stage_step % config_.checkpoint_every_steps == 0) ||
+         (config_.checkpoint_every_minutes > 0 &&
+          since.Seconds() >= 60 * config_.checkpoint_every_minutes);
 }
 
 absl::Status Run::FindCheckpoint() {
@@ -387,7 +441,7 @@ absl::Status Run::RunTraining() {
   RETURN_IF_ERROR(observers_.OnStageStart(start));
 
   Means log_means;
-  Stopwatch log_watch, epoch_watch;
+  Stopwatch log_watch, epoch_watch, saved_watch;
   int64_t logged_steps = position_.stage_step, epoch_start = position_.stage_step;
   StageTotals logged = trainer->totals();
   int64_t bad_steps = 0;
@@ -401,12 +455,7 @@ absl::Status Run::RunTraining() {
     epoch_means.Add(outcome);
     if (outcome.skipped) {
       ++position_.skipped_steps;
-      if (++bad_steps >= config_.max_bad_steps) {
-        return absl::AbortedError(
-            absl::StrCat("loss or gradients were not finite in ", bad_steps,
-                         " steps in a row, the last of them ", position_.run_step, " (loss ",
-                         outcome.loss, "); lower stages.optimizer.learning_rate and start again"));
-      }
+      if (++bad_steps >= config_.max_bad_steps) return BadSteps(bad_steps, outcome.loss);
     } else {
       bad_steps = 0;
     }
@@ -426,7 +475,7 @@ absl::Status Run::RunTraining() {
       report.accuracy = log_means.Accuracy();
       report.learning_rate = stage().optimizer.learning_rate * factor;
       if (stage().name == "dominant") {
-        report.row_learning_rate = stage().rows.learning_rate * factor;
+        report.row_learning_rate = RowLearningRate(stage(), factor);
       }
       report.seconds = log_watch.Seconds();
       report.images = (position_.stage_step - logged_steps) * stage().batch_size;
@@ -468,7 +517,9 @@ absl::Status Run::RunTraining() {
     // The stage's own end is saved by the caller, with the next stage as position.
     const bool log_is_full =
         session_->prototypes() != nullptr && session_->prototypes()->wants_checkpoint();
-    if ((epoch_ends || stop_requested || log_is_full) && !stage_ends) {
+    if ((epoch_ends || stop_requested || log_is_full || CheckpointIsDue(saved_watch)) &&
+        !stage_ends) {
+      saved_watch = Stopwatch();
       RETURN_IF_ERROR(trainer->Settle());
       RETURN_IF_ERROR(Save(trainer.get(), schedule.get(), epoch_means));
       if (stop_requested) {
@@ -576,7 +627,17 @@ nlohmann::ordered_json ToJson(const TrainResult& result) {
 }
 
 absl::StatusOr<TrainResult> Train(const TrainConfig& config, const TrainOptions& options) {
-  return Run(config, options).Go();
+  {
+    Run run(config, options);
+    absl::StatusOr<TrainResult> result = run.Go();
+    if (!run.wants_retry()) return result;
+    LogWarning(absl::StrCat(result.status().message(), "; going back to the last checkpoint with ",
+                            kRecoveryFactor, " of the learning rates, as ", kRecoveryFile,
+                            " of the run tells"));
+  }
+  TrainOptions again = options;
+  again.resume = true;
+  return Run(config, again).Go();
 }
 
 absl::StatusOr<TrainConfig> ReadRunConfig(FileSystem* fs, const std::string& directory,

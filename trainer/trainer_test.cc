@@ -188,6 +188,16 @@ TEST_F(TrainerTest, ResumeFromAnEpochsCheckpoint) {
   EXPECT_TRUE(Load("base") == Load("thrown_back"));
 }
 
+TEST_F(TrainerTest, MoreCheckpointsDoNotChangeTheBits) {
+  ASSERT_OK(TrainIn("few", Config()));
+  ASSERT_OK(TrainIn("many", Config({"checkpoint_every_steps=3", "keep_checkpoints=100"})));
+  FileSystem* fs = DefaultFileSystem();
+  ASSERT_OK_AND_ASSIGN(const auto few, fs->List(JoinPath(RunPath("few"), "checkpoints")));
+  ASSERT_OK_AND_ASSIGN(const auto many, fs->List(JoinPath(RunPath("many"), "checkpoints")));
+  EXPECT_GE(many.size(), few.size() + 6);
+  EXPECT_TRUE(Load("few") == Load("many"));
+}
+
 TEST_F(TrainerTest, ResumeRefusesAChangedConfig) {
   const TrainConfig config = Config({"stages[0].epochs=1"});
   ASSERT_OK(TrainIn("changed", config));
@@ -206,6 +216,12 @@ TEST_F(TrainerTest, LossesThatAreNotFiniteStopTheRun) {
   const absl::StatusOr<TrainResult> result = TrainIn(
       "diverged", Config({"model.input_scale=1e38", "max_bad_steps=3", "stages[0].epochs=1"}));
   EXPECT_THAT(result, StatusIs(absl::StatusCode::kAborted, "3 steps in a row"));
+  // A smaller learning rate was tried once, and the run says so.
+  EXPECT_THAT(result, StatusIs(absl::StatusCode::kAborted, "also with 0.1 of the learning rates"));
+  ASSERT_OK_AND_ASSIGN(
+      const std::string recovery,
+      ReadFile(DefaultFileSystem(), JoinPath(RunPath("diverged"), "recovery.json")));
+  EXPECT_NE(recovery.find("learning_rate_factor"), std::string::npos) << recovery;
 }
 
 TEST_F(TrainerTest, InitFromStartsFromTheNetOfAnotherRun) {

@@ -298,23 +298,34 @@ absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path) {
   return content;
 }
 
-absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
-                                 absl::string_view content) {
+absl::Status ReplaceFile(
+    FileSystem* fs, const std::string& path,
+    absl::FunctionRef<absl::Status(File* file, const std::string& temporary)> write) {
   const std::string temporary = absl::StrCat(path, ".tmp");
-  {
+  const auto write_and_sync = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs->Open(temporary, OpenMode::kCreate));
-    RETURN_IF_ERROR(file->WriteAt(0, content.data(), content.size()));
-    RETURN_IF_ERROR(file->Sync());
+    RETURN_IF_ERROR(write(file.get(), temporary));
+    return file->Sync();
+  };
+  absl::Status status = write_and_sync();
+  if (status.ok()) status = fs->Rename(temporary, path);
+  if (!status.ok()) {
+    fs->Remove(temporary).IgnoreError();
+    return status;
   }
-  RETURN_IF_ERROR(fs->Rename(temporary, path));
   return fs->SyncDirectory(DirectoryOf(path));
 }
 
+absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
+                                 absl::string_view content) {
+  return ReplaceFile(fs, path, [&](File* file, const std::string&) {
+    return file->WriteAt(0, content.data(), content.size());
+  });
+}
+
 absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from, const std::string& to) {
-  const std::string temporary = absl::StrCat(to, ".tmp");
   ASSIGN_OR_RETURN(const std::unique_ptr<File> source, fs->Open(from, OpenMode::kRead));
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> target, fs->Open(temporary, OpenMode::kCreate));
-  const auto copy = [&]() -> absl::Status {
+  return ReplaceFile(fs, to, [&](File* target, const std::string&) -> absl::Status {
     ASSIGN_OR_RETURN(const int64_t size, source->Size());
     RETURN_IF_ERROR(target->Truncate(size));
     // Written in small pieces, so that the page cache takes small folios, see
@@ -332,15 +343,8 @@ absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from, const s
         at += count;
       }
     }
-    return target->Sync();
-  };
-  absl::Status status = copy();
-  if (status.ok()) status = fs->Rename(temporary, to);
-  if (!status.ok()) {
-    fs->Remove(temporary).IgnoreError();
-    return status;
-  }
-  return fs->SyncDirectory(DirectoryOf(to));
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace protopage

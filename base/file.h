@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -108,8 +109,13 @@ std::string DirectoryOf(absl::string_view path);
 std::string BaseName(absl::string_view path);
 
 absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path);
-// Readers see the old content or the new, never a part: written beside, synced,
-// renamed over `path`, directory synced.
+// Readers see the old content or the new, never a part: `write` fills a file beside, named
+// `temporary`, which is synced, renamed over `path` and its directory synced; it is removed on error.
+absl::Status ReplaceFile(
+    FileSystem* fs, const std::string& path,
+    absl::FunctionRef<absl::Status(File* file, const std::string& temporary)> write);
+
+// The same with this content.
 absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
                                  absl::string_view content);
 

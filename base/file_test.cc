@@ -119,6 +119,24 @@ TEST(FileTest, DirectoriesAndAtomicWrite) {
   EXPECT_FALSE(fs->Exists(dir));
 }
 
+TEST(FileTest, AFailedReplacementLeavesTheOldFileAndNothingElse) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string dir = TempPath("replace");
+  ASSERT_OK(fs->CreateDirectories(dir));
+  const std::string path = JoinPath(dir, "f");
+  ASSERT_OK(WriteFileAtomically(fs, path, "old"));
+  const auto fail = [](File* file, const std::string& temporary) -> absl::Status {
+    EXPECT_EQ(BaseName(temporary), "f.tmp");
+    EXPECT_OK(file->WriteAt(0, "half", 4));
+    return absl::DataLossError("no more");
+  };
+  EXPECT_THAT(ReplaceFile(fs, path, fail), StatusIs(absl::StatusCode::kDataLoss, "no more"));
+  ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs, path));
+  EXPECT_EQ(content, "old");
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(dir));
+  EXPECT_EQ(names, std::vector<std::string>{"f"});
+}
+
 TEST(FileTest, PathParts) {
   EXPECT_EQ(JoinPath("a", "b"), "a/b");
   EXPECT_EQ(JoinPath("a/", "b"), "a/b");

@@ -154,7 +154,7 @@ class FlatIndex : public ClassIndex {
 
   absl::Status Save(FileSystem* file_system, const std::string& path) const override {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
-    return WriteFileBeside(file_system, path, [&](File* file, const std::string& temporary) {
+    return ReplaceFile(file_system, path, [&](File* file, const std::string& temporary) {
       return Write(file, temporary);
     });
   }
@@ -247,10 +247,7 @@ class FlatIndex : public ClassIndex {
       }
       // A query with infinite or NaN scores finds fewer; the rest says "none".
       const int64_t found = std::min<int64_t>(fetch, all.size());
-      std::partial_sort(all.begin(), all.begin() + found, all.end(),
-                        [](const Hit& a, const Hit& b) {
-                          return a.score != b.score ? a.score > b.score : a.id < b.id;
-                        });
+      std::partial_sort(all.begin(), all.begin() + found, all.end(), BetterHit());
       std::copy_n(all.begin(), found, hits->begin() + q * fetch);
       std::fill(hits->begin() + q * fetch + found, hits->begin() + (q + 1) * fetch,
                 Hit{-std::numeric_limits<float>::infinity(), kNoClass});
@@ -279,10 +276,7 @@ class FlatIndex : public ClassIndex {
       ranked.push_back({FixedOrderDot(query, Row(hit.id), dim_), hit.id});
     }
     const int64_t found = std::min<int64_t>(k, ranked.size());
-    std::partial_sort(ranked.begin(), ranked.begin() + found, ranked.end(),
-                      [](const Hit& a, const Hit& b) {
-                        return a.score != b.score ? a.score > b.score : a.id < b.id;
-                      });
+    std::partial_sort(ranked.begin(), ranked.begin() + found, ranked.end(), BetterHit());
     if (!all_fetched && (found < k || !(double{ranked[k - 1].score} > bound))) return false;
     for (int64_t j = 0; j < found; ++j) {
       ids[j] = ranked[j].id;
@@ -303,6 +297,19 @@ class FlatIndex : public ClassIndex {
 };
 
 }  // namespace
+
+absl::Status ReadRuns(absl::Span<const ClassId> ids,
+                      absl::FunctionRef<absl::Status(ClassId first, RowMatrixRef rows)> reader,
+                      RowMatrixRef rows) {
+  constexpr size_t kMaxRun = 4096;  // 8 MiB at D = 512.
+  for (size_t begin = 0; begin < ids.size();) {
+    size_t end = begin + 1;
+    while (end < ids.size() && ids[end] == ids[end - 1] + 1 && end - begin < kMaxRun) ++end;
+    RETURN_IF_ERROR(reader(ids[begin], rows.middleRows(begin, end - begin)));
+    begin = end;
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<ClassIndexPlan> PlanClassIndex(int64_t num_classes, int64_t dim,
                                               const ClassIndexOptions& options) {

@@ -79,6 +79,12 @@ absl::StatusOr<ClassIndexPlan> PlanClassIndex(int64_t num_classes, int64_t dim,
 // Fills `rows` [ids.size(), dim] with the rows of `ids`, which are distinct and ascending.
 using RowFetcher = std::function<absl::Status(absl::Span<const ClassId> ids, RowMatrixRef rows)>;
 
+// Fills `rows` [ids.size(), dim] with the rows of ascending `ids`, by a `reader` of rows [first, first + count):
+// runs of neighbouring ids are one read. Errors: the reader's.
+absl::Status ReadRuns(absl::Span<const ClassId> ids,
+                      absl::FunctionRef<absl::Status(ClassId first, RowMatrixRef rows)> reader,
+                      RowMatrixRef rows);
+
 // [num_queries, k] each; places past the last class hold kNoClass and -infinity.
 struct NearestClasses {
   int64_t k = 0;

@@ -34,13 +34,13 @@ void ExactNeighbors::Add(ClassId first, ConstRowMatrixRef rows, ThreadPool* pool
         for (int64_t r = 0; r < num_rows; ++r) {
           const Hit hit = {scores[q * num_rows + r], first + row + r};
           const bool full = static_cast<int64_t>(heap.size()) == k_;
-          if (hit.id == exclude || (full && !Better(hit, heap.front()))) continue;
+          if (hit.id == exclude || (full && !BetterHit()(hit, heap.front()))) continue;
           if (full) {
-            std::pop_heap(heap.begin(), heap.end(), Better);
+            std::pop_heap(heap.begin(), heap.end(), BetterHit());
             heap.pop_back();
           }
           heap.push_back(hit);
-          std::push_heap(heap.begin(), heap.end(), Better);
+          std::push_heap(heap.begin(), heap.end(), BetterHit());
         }
       }
     }
@@ -52,7 +52,7 @@ void ExactNeighbors::Finish() {
   ids_.assign(n * k_, kNoClass);
   scores_.assign(n * k_, -std::numeric_limits<float>::infinity());
   for (int64_t q = 0; q < n; ++q) {
-    std::sort(best_[q].begin(), best_[q].end(), Better);
+    std::sort(best_[q].begin(), best_[q].end(), BetterHit());
     for (size_t j = 0; j < best_[q].size(); ++j) {
       ids_[q * k_ + j] = best_[q][j].id;
       scores_[q * k_ + j] = best_[q][j].score;

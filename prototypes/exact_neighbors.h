@@ -43,9 +43,6 @@ class ExactNeighbors {
     float score;
     ClassId id;
   };
-  static bool Better(const Hit& a, const Hit& b) {
-    return a.score != b.score ? a.score > b.score : a.id < b.id;
-  }
 
   const RowMatrixXf queries_;
   const int64_t k_;

@@ -1,11 +1,9 @@
 #include "prototypes/index_common.h"
 
 #include <algorithm>
-#include <memory>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
-#include "base/status_macros.h"
 
 namespace protopage {
 
@@ -50,25 +48,6 @@ absl::StatusOr<std::vector<int64_t>> CheckUpdate(absl::Span<const ClassId> ids,
     }
   }
   return order;
-}
-
-absl::Status WriteFileBeside(
-    FileSystem* file_system, const std::string& path,
-    absl::FunctionRef<absl::Status(File* file, const std::string& temporary)> write) {
-  const std::string temporary = absl::StrCat(path, ".tmp");
-  const auto write_and_sync = [&]() -> absl::Status {
-    ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                     file_system->Open(temporary, OpenMode::kCreate));
-    RETURN_IF_ERROR(write(file.get(), temporary));
-    return file->Sync();
-  };
-  absl::Status status = write_and_sync();
-  if (status.ok()) status = file_system->Rename(temporary, path);
-  if (!status.ok()) {
-    file_system->Remove(temporary).IgnoreError();
-    return status;
-  }
-  return file_system->SyncDirectory(DirectoryOf(path));
 }
 
 }  // namespace protopage

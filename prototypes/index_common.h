@@ -3,14 +3,11 @@
 #define PROTOPAGE_PROTOTYPES_INDEX_COMMON_H_
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "base/file.h"
 #include "base/types.h"
 
 namespace protopage {
@@ -28,12 +25,6 @@ absl::Status CheckSearch(ConstRowMatrixRef queries, int64_t k, absl::Span<const 
 absl::StatusOr<std::vector<int64_t>> CheckUpdate(absl::Span<const ClassId> ids,
                                                  ConstRowMatrixRef rows, int64_t num_classes,
                                                  int64_t dim);
-
-// Calls `write` on a new file beside `path`, syncs it and renames it over `path`. Nothing is left of
-// it on error.
-absl::Status WriteFileBeside(
-    FileSystem* file_system, const std::string& path,
-    absl::FunctionRef<absl::Status(File* file, const std::string& temporary)> write);
 
 }  // namespace protopage
 

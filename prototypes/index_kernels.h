@@ -36,6 +36,14 @@ void Dots256(const float* x, const float* transposed, int64_t dim, const float* 
 // The lowest i with the largest scores[i], of 256.
 int32_t ArgMax256(const float* scores);
 
+// The order of hits, which have a score and an id: score descending, then id ascending.
+struct BetterHit {
+  template <typename Hit>
+  bool operator()(const Hit& a, const Hit& b) const {
+    return a.score != b.score ? a.score > b.score : a.id < b.id;
+  }
+};
+
 }  // namespace protopage
 
 #endif  // PROTOPAGE_PROTOTYPES_INDEX_KERNELS_H_

@@ -71,10 +71,6 @@ struct Candidate {
   int32_t id;
 };
 
-bool Better(const Candidate& a, const Candidate& b) {
-  return a.score != b.score ? a.score > b.score : a.id < b.id;
-}
-
 // The best `limit` of what is added.
 class BestCandidates {
  public:
@@ -82,7 +78,7 @@ class BestCandidates {
 
   void Add(float score, int32_t id) {
     const Candidate candidate = {score, id};
-    if (full_ && !Better(candidate, worst_)) return;
+    if (full_ && !BetterHit()(candidate, worst_)) return;
     all_.push_back(candidate);
     if (static_cast<int64_t>(all_.size()) >= 2 * limit_) Shrink();
   }
@@ -94,7 +90,7 @@ class BestCandidates {
 
  private:
   void Shrink() {
-    std::nth_element(all_.begin(), all_.begin() + limit_ - 1, all_.end(), Better);
+    std::nth_element(all_.begin(), all_.begin() + limit_ - 1, all_.end(), BetterHit());
     all_.resize(limit_);
     worst_ = all_.back();
     full_ = true;
@@ -184,12 +180,7 @@ absl::Status IvfIndex::Train(const ClassIndexPlan& plan, ThreadPool* pool, RowBl
   query_ids->assign(ids.begin(), ids.begin() + std::min(n, kRecallQueries));
   std::sort(ids.begin(), ids.end());
   RowMatrixXf sample(n, dim_);
-  for (int64_t i = 0; i < n;) {
-    int64_t end = i + 1;
-    while (end < n && ids[end] == ids[end - 1] + 1 && end - i < kReadRows) ++end;
-    RETURN_IF_ERROR(reader(ids[i], sample.middleRows(i, end - i)));
-    i = end;
-  }
+  RETURN_IF_ERROR(ReadRuns(ids, reader, sample));
   for (int64_t i = 0; i < n; ++i) {
     if (!std::isfinite(FixedOrderNorm(sample.data() + i * dim_, dim_))) {
       return absl::InvalidArgumentError(
@@ -396,7 +387,7 @@ absl::Status IvfIndex::Search(ConstRowMatrixRef queries, int64_t k,
         if (std::isnan(hit.score)) hit.score = -std::numeric_limits<float>::infinity();
       }
       const int64_t kept = std::min<int64_t>(k, hits.size());
-      std::partial_sort(hits.begin(), hits.begin() + kept, hits.end(), Better);
+      std::partial_sort(hits.begin(), hits.begin() + kept, hits.end(), BetterHit());
       for (int64_t j = 0; j < kept; ++j) {
         out->ids[(first + q) * k + j] = hits[j].id;
         out->scores[(first + q) * k + j] = hits[j].score;
@@ -519,7 +510,7 @@ std::vector<IvfIndex::Part> IvfIndex::Parts() const {
 
 absl::Status IvfIndex::Save(FileSystem* file_system, const std::string& path) const {
   const std::shared_lock<std::shared_mutex> lock(mutex_);
-  return WriteFileBeside(
+  return ReplaceFile(
       file_system, path, [&](File* file, const std::string& temporary) -> absl::Status {
         const std::vector<Part> parts = Parts();
         int64_t pieces = 0;

@@ -33,15 +33,11 @@ absl::Status FindNeighbors(PrototypeStore* store, const ClassIndex& index, Threa
 }
 
 RowFetcher UncachedRows(PrototypeStore* store) {
-  return [store](absl::Span<const ClassId> ids, RowMatrixRef rows) -> absl::Status {
-    // Runs of neighbouring ids are one read.
-    for (size_t begin = 0; begin < ids.size();) {
-      size_t end = begin + 1;
-      while (end < ids.size() && ids[end] == ids[end - 1] + 1) ++end;
-      RETURN_IF_ERROR(store->ReadRange(ids[begin], rows.middleRows(begin, end - begin)));
-      begin = end;
-    }
-    return absl::OkStatus();
+  return [store](absl::Span<const ClassId> ids, RowMatrixRef rows) {
+    const auto read = [store](ClassId first, RowMatrixRef run) {
+      return store->ReadRange(first, run);
+    };
+    return ReadRuns(ids, read, rows);
   };
 }
 

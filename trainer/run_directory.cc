@@ -78,7 +78,6 @@ absl::StatusOr<RunDirectory> RunDirectory::Create(FileSystem* fs, const std::str
   if (status.ok()) status = WriteFileAtomically(fs, run.File(kConfig), DumpJson(config));
   if (status.ok()) status = fs->SyncDirectory(DirectoryOf(path));
   if (!status.ok()) {
-    fs->Remove(run.File(absl::StrCat(kConfig, ".tmp"))).IgnoreError();
     fs->Remove(run.File(kConfig)).IgnoreError();
     RemoveFolders(fs, missing);
     return CannotMake(status, path);

@@ -26,23 +26,6 @@ TEST(UniformClassSampler, DrawsDistinctMembersEquallyOften) {
   for (const auto& [id, times] : drawn) EXPECT_NEAR(times, 2000, 183) << id;
 }
 
-TEST(UniformClassSampler, IsAFunctionOfSeedAndStep) {
-  const ClassSet classes = ClassSet::All(1000000);
-  const UniformClassSampler sampler(1, &classes, 10);
-  const std::vector<ClassId> at_7 = sampler.Draw(7);
-  EXPECT_NE(sampler.Draw(8), at_7);
-  EXPECT_EQ(sampler.Draw(7), at_7);
-  EXPECT_EQ(UniformClassSampler(1, &classes, 10).Draw(7), at_7);
-  EXPECT_NE(UniformClassSampler(2, &classes, 10).Draw(7), at_7);
-}
-
-TEST(UniformClassSampler, CanDrawAllClasses) {
-  const ClassSet classes = ClassSet::All(6);
-  const std::vector<ClassId> positives = UniformClassSampler(1, &classes, 6).Draw(0);
-  EXPECT_EQ(std::set<ClassId>(positives.begin(), positives.end()),
-            (std::set<ClassId>{0, 1, 2, 3, 4, 5}));
-}
-
 TEST(ShuffledClassSampler, DrawsEachMemberOnceAnEpochInAnotherOrder) {
   const ClassSet classes = ClassSet::Where(30, [](ClassId id) { return id % 3 != 0; });
   const ShuffledClassSampler sampler(1, &classes, 6);
@@ -69,21 +52,28 @@ TEST(ShuffledClassSampler, DrawsEachMemberOnceAnEpochInAnotherOrder) {
   for (const auto& [id, times] : drawn) EXPECT_NEAR(times, 450, 34) << id;
 }
 
-TEST(ShuffledClassSampler, IsAFunctionOfSeedAndStep) {
+template <typename Sampler>
+class EveryClassSampler : public ::testing::Test {};
+using ClassSamplers = ::testing::Types<UniformClassSampler, ShuffledClassSampler>;
+TYPED_TEST_SUITE(EveryClassSampler, ClassSamplers);
+
+TYPED_TEST(EveryClassSampler, IsAFunctionOfSeedAndStep) {
   const ClassSet classes = ClassSet::All(1000000);
-  const ShuffledClassSampler sampler(1, &classes, 10);
+  const TypeParam sampler(1, &classes, 10);
   const std::vector<ClassId> at_7 = sampler.Draw(7);
   EXPECT_NE(sampler.Draw(8), at_7);
   EXPECT_EQ(sampler.Draw(7), at_7);
-  EXPECT_NE(ShuffledClassSampler(2, &classes, 10).Draw(7), at_7);
+  EXPECT_EQ(TypeParam(1, &classes, 10).Draw(7), at_7);
+  EXPECT_NE(TypeParam(2, &classes, 10).Draw(7), at_7);
 }
 
-TEST(ShuffledClassSampler, CanDrawAllClasses) {
+TYPED_TEST(EveryClassSampler, CanDrawAllClasses) {
   const ClassSet classes = ClassSet::All(6);
-  const ShuffledClassSampler sampler(1, &classes, 6);
-  const std::vector<ClassId> positives = sampler.Draw(3);
-  EXPECT_EQ(std::set<ClassId>(positives.begin(), positives.end()),
-            (std::set<ClassId>{0, 1, 2, 3, 4, 5}));
+  for (const int64_t step : {0, 3}) {
+    const std::vector<ClassId> positives = TypeParam(1, &classes, 6).Draw(step);
+    EXPECT_EQ(std::set<ClassId>(positives.begin(), positives.end()),
+              (std::set<ClassId>{0, 1, 2, 3, 4, 5}));
+  }
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,43 +13,12 @@
 #include "absl/strings/str_cat.h"
 #include "base/random.h"
 #include "base/status_matchers.h"
+#include "sampling/learning_source.h"
 
 namespace protopage {
 namespace {
 
 constexpr int64_t kSteps = 40;
-
-// Queues that learn every mistake, so that a plan tells all mistakes before it.
-class LearningSource : public DominantSource {
- public:
-  absl::StatusOr<std::vector<ClassId>> Dominants(int64_t,
-                                                 absl::Span<const ClassId> classes) override {
-    if (!error.ok()) return error;
-    std::vector<ClassId> all;
-    for (const ClassId id : classes) {
-      const std::vector<ClassId>& queue = Queue(id);
-      all.insert(all.end(), queue.begin(), queue.end());
-    }
-    return all;
-  }
-  absl::Status ApplyMistakes(absl::Span<const ClassId> classes, absl::Span<const int32_t> slots,
-                             absl::Span<const int32_t> predicted) override {
-    for (size_t i = 0; i < slots.size(); ++i) {
-      std::vector<ClassId>& queue = Queue(classes[slots[i]]);
-      queue.insert(queue.begin(), classes[predicted[i]]);
-      queue.pop_back();
-    }
-    return absl::OkStatus();
-  }
-  std::vector<ClassId>& Queue(ClassId id) {
-    std::vector<ClassId>& queue = queues[id];
-    if (queue.empty()) queue = {id + 1, id + 2, id + 3, id + 4, id + 5};
-    return queue;
-  }
-
-  std::map<ClassId, std::vector<ClassId>> queues;
-  absl::Status error;
-};
 
 absl::StatusOr<std::unique_ptr<StepPlanner>> MakePlanner(int64_t look_ahead,
                                                          LearningSource* source) {
@@ -61,16 +29,6 @@ absl::StatusOr<std::unique_ptr<StepPlanner>> MakePlanner(int64_t look_ahead,
                                       .batch_size = 20,
                                       .num_images = [](ClassId id) { return id % 4 + 1; },
                                       .dominants = source});
-}
-
-// What the network would have answered: a function of the plan.
-std::vector<int32_t> Predict(const StepPlan& plan) {
-  std::vector<int32_t> predicted;
-  for (size_t b = 0; b < plan.samples.size(); ++b) {
-    predicted.push_back(
-        static_cast<int32_t>((plan.samples[b].slot + plan.step + b) % plan.classes.size()));
-  }
-  return predicted;
 }
 
 std::vector<ClassId> SerialClasses(int64_t look_ahead, int64_t from = 0) {
@@ -183,13 +141,13 @@ TEST_P(LookAheadTest, ReportsTheErrorsOfPlannerAndHooks) {
   std::vector<ClassId> ignored;
   LearningSource source;
   {
-    source.error = broken;
+    source.plan_error = broken;
     ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
     LookAhead ahead(planner.get(), kSteps, {});
     EXPECT_EQ(ahead.Plan(0).status(), broken);
     EXPECT_EQ(ahead.Settle(), broken);
   }
-  source.error = absl::OkStatus();
+  source.plan_error = absl::OkStatus();
   {
     ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
     LookAhead ahead(

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_matchers.h"
+#include "sampling/learning_source.h"
 
 namespace protopage {
 namespace {
@@ -23,41 +24,6 @@ constexpr absl::StatusCode kFailedPrecondition = absl::StatusCode::kFailedPrecon
 constexpr absl::StatusCode kInvalidArgument = absl::StatusCode::kInvalidArgument;
 constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
 
-// Queues of 5 classes that learn every mistake: the newest at the head. Keeps a log of the calls.
-class LearningSource : public DominantSource {
- public:
-  absl::StatusOr<std::vector<ClassId>> Dominants(int64_t step,
-                                                 absl::Span<const ClassId> classes) override {
-    log.push_back(absl::StrCat("plan ", step));
-    std::vector<ClassId> all;
-    for (const ClassId id : classes) {
-      const std::vector<ClassId>& queue = Queue(id);
-      all.insert(all.end(), queue.begin(), queue.end());
-    }
-    return all;
-  }
-  absl::Status ApplyMistakes(absl::Span<const ClassId> classes, absl::Span<const int32_t> slots,
-                             absl::Span<const int32_t> predicted) override {
-    if (!error.ok()) return error;
-    log.push_back("apply");
-    for (size_t i = 0; i < slots.size(); ++i) {
-      std::vector<ClassId>& queue = Queue(classes[slots[i]]);
-      queue.insert(queue.begin(), classes[predicted[i]]);
-      queue.pop_back();
-    }
-    return absl::OkStatus();
-  }
-  std::vector<ClassId>& Queue(ClassId id) {
-    std::vector<ClassId>& queue = queues[id];
-    if (queue.empty()) queue = {id + 1, id + 2, id + 3, id + 4, id + 5};
-    return queue;
-  }
-
-  std::map<ClassId, std::vector<ClassId>> queues;
-  std::vector<std::string> log;
-  absl::Status error;
-};
-
 const SelectionConfig kConfig = {
     .mode = "dominant", .classes_per_step = 9, .positive_classes = 3, .look_ahead = 2};
 
@@ -67,16 +33,6 @@ StepPlannerOptions Options(DominantSource* source) {
           .batch_size = 20,
           .num_images = [](ClassId id) { return id % 4 + 1; },
           .dominants = source};
-}
-
-// What the network would have answered: a function of the plan.
-std::vector<int32_t> Predict(const StepPlan& plan) {
-  std::vector<int32_t> predicted;
-  for (size_t b = 0; b < plan.samples.size(); ++b) {
-    predicted.push_back(
-        static_cast<int32_t>((plan.samples[b].slot + plan.step + b) % plan.classes.size()));
-  }
-  return predicted;
 }
 
 std::string Text(const StepPlan& plan) {
@@ -228,10 +184,10 @@ TEST(StepPlanner, ApplyRefusesPredictionsThatDoNotFitAndKeepsThePlan) {
   EXPECT_THAT(planner->Apply(0, predicted),
               StatusIs(kInvalidArgument, "predicted slot 9 of sample 19 is outside [0, 9)"));
   predicted.back() = 8;
-  source.error = absl::DataLossError("queues.h5");
+  source.apply_error = absl::DataLossError("queues.h5");
   EXPECT_THAT(planner->Apply(0, predicted), StatusIs(kDataLoss, "queues.h5"));
   EXPECT_EQ(planner->pending().size(), 1u);
-  source.error = absl::OkStatus();
+  source.apply_error = absl::OkStatus();
   EXPECT_OK(planner->Apply(0, predicted));
 }
 

@@ -333,6 +333,7 @@ PrototypeStoreStats PrototypeStore::stats() const {
   stats.rows_written = table.rows_written;
   stats.bytes_read = table.bytes_read;
   stats.bytes_written = table.bytes_written;
+  stats.capacity_rows = cache.capacity_rows;
   stats.cached_rows = cache.cached_rows;
   stats.dirty_rows = cache.dirty_rows;
   stats.cache_bytes = cache.bytes;

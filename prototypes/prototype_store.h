@@ -81,9 +81,10 @@ struct PrototypeStoreStats {
   int64_t rows_written = 0;  // From the cache to the file.
   int64_t bytes_read = 0;    // All of the file's, blocks included.
   int64_t bytes_written = 0;
-  int64_t cached_rows = 0;  // Now.
-  int64_t dirty_rows = 0;   // Now; cached, or on their way to the file.
-  int64_t cache_bytes = 0;  // Memory in use by the cache now.
+  int64_t capacity_rows = 0;  // That the cache holds at most.
+  int64_t cached_rows = 0;    // Now.
+  int64_t dirty_rows = 0;     // Now; cached, or on their way to the file.
+  int64_t cache_bytes = 0;    // Memory in use by the cache now.
 };
 
 // Thread-safe. Each call is atomic with respect to the others, except the block calls

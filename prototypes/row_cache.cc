@@ -409,6 +409,7 @@ RowCacheStats RowCache::stats() const {
   RowCacheStats stats;
   stats.hits = hits_;
   stats.misses = misses_;
+  stats.capacity_rows = num_frames_;
   stats.cached_rows = static_cast<int64_t>(frame_of_.size());
   stats.dirty_rows = num_dirty_ + num_in_flight_;
   stats.bytes =

@@ -38,6 +38,7 @@ struct RowCacheOptions {
 struct RowCacheStats {
   int64_t hits = 0;
   int64_t misses = 0;
+  int64_t capacity_rows = 0;
   int64_t cached_rows = 0;
   int64_t dirty_rows = 0;
   int64_t bytes = 0;  // Memory in use.

@@ -27,8 +27,7 @@ class DominantTrainer : public StageTrainer {
         first_run_step_(first_run_step),
         source_(std::move(source)),
         images_(*source_),
-        set_(session->prototypes()),
-        prefetcher_(&set_->store()) {}
+        set_(session->prototypes()) {}
 
   absl::Status Init(bool resumed) {
     if (!resumed) RETURN_IF_ERROR(set_->BeginStage());
@@ -41,6 +40,7 @@ class DominantTrainer : public StageTrainer {
     options.num_images = [this](ClassId id) { return images_.Count(id); };
     options.dominants = set_->dominants();
     ASSIGN_OR_RETURN(planner_, StepPlanner::Create(config.selection, options));
+    prefetcher_ = std::make_unique<RowPrefetcher>(&set_->store(), planner_->active_classes());
     ASSIGN_OR_RETURN(step_, NetStep::Create(session_, stage_, source_.get(), {}));
     Backend* backend = session_->backend();
     ASSIGN_OR_RETURN(row_optimizer_, RowOptimizer::Create(stage_.rows, backend));
@@ -73,7 +73,7 @@ class DominantTrainer : public StageTrainer {
     Backend* backend = session_->backend();
     PrototypeStore& store = set_->store();
     const Stopwatch gathering;
-    RETURN_IF_ERROR(prefetcher_.Finish(plan.step));
+    RETURN_IF_ERROR(prefetcher_->Finish(plan.step));
     RETURN_IF_ERROR(store.GatherStep(plan.classes, &step_rows_));
     wait_rows_seconds_ += gathering.Seconds();
     RETURN_IF_ERROR(backend->CopyToDevice(step_rows_.rows.data(), rows_));
@@ -142,7 +142,7 @@ class DominantTrainer : public StageTrainer {
         records.push_back(images_.Record(plan.classes[sample.slot], sample.image));
       }
       step_->loader().Submit(plan.step, std::move(records));
-      prefetcher_.Submit(plan.step, plan.classes);
+      prefetcher_->Submit(plan.step, plan.classes);
       return absl::OkStatus();
     };
     ahead_ = std::make_unique<LookAhead>(planner_.get(), end_step, std::move(hooks));
@@ -160,7 +160,7 @@ class DominantTrainer : public StageTrainer {
   StepRows step_rows_;
   Tensor rows_, state_;  // [K, D], [K, state floats], on the device.
   double wait_rows_seconds_ = 0;
-  RowPrefetcher prefetcher_;
+  std::unique_ptr<RowPrefetcher> prefetcher_;
   std::unique_ptr<LookAhead> ahead_;  // Last: its thread uses the others.
 };
 

@@ -34,7 +34,7 @@ std::vector<ClassId> Range(ClassId first, int64_t count) {
 }
 
 TEST_F(RowPrefetcherTest, GathersFindTheRowsInTheCache) {
-  RowPrefetcher prefetcher(store_.get());
+  RowPrefetcher prefetcher(store_.get(), 10);
   StepRows rows;
   for (int64_t step = 0; step < 50; ++step) {
     prefetcher.Submit(step, Range(step * 3, 8));
@@ -53,7 +53,7 @@ TEST_F(RowPrefetcherTest, GathersFindTheRowsInTheCache) {
 // A pin that nobody releases would fill the cache: 1,000 steps of which the prefetcher runs some before
 // and some after their gather leave none.
 TEST_F(RowPrefetcherTest, LeavesNoPins) {
-  RowPrefetcher prefetcher(store_.get());
+  RowPrefetcher prefetcher(store_.get(), 10);
   StepRows rows;
   for (int64_t step = 0; step < 1000; ++step) {
     const std::vector<ClassId> ids = Range(step * 7 % 190, 10);
@@ -63,8 +63,27 @@ TEST_F(RowPrefetcherTest, LeavesNoPins) {
   }
 }
 
+// However far the planner runs ahead: what is pinned leaves room for the step that is gathered.
+TEST_F(RowPrefetcherTest, NeverPinsWhatTheCacheHasNoRoomFor) {
+  const int64_t capacity = store_->stats().capacity_rows;
+  for (const int64_t rows_per_step : {capacity / 2, capacity * 2 / 3, capacity}) {
+    RowPrefetcher prefetcher(store_.get(), rows_per_step);
+    StepRows rows;
+    const auto ids = [&](int64_t step) {
+      return Range(step * 13 % (200 - rows_per_step), rows_per_step);
+    };
+    constexpr int64_t kSteps = 200, kAhead = 5;
+    for (int64_t step = 0; step < kAhead; ++step) prefetcher.Submit(step, ids(step));
+    for (int64_t step = 0; step < kSteps; ++step) {
+      ASSERT_OK(prefetcher.Finish(step)) << step;
+      ASSERT_OK(store_->GatherStep(ids(step), &rows)) << step;
+      if (step + kAhead < kSteps) prefetcher.Submit(step + kAhead, ids(step + kAhead));
+    }
+  }
+}
+
 TEST_F(RowPrefetcherTest, ReportsTheStoresErrorForItsStepOnly) {
-  RowPrefetcher prefetcher(store_.get());
+  RowPrefetcher prefetcher(store_.get(), 10);
   prefetcher.Submit(0, {1, 2000});
   // Finish may come before the prefetch has begun, and drops it then.
   const absl::Status status = prefetcher.Finish(0);

@@ -16,7 +16,7 @@
 #include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
-#include "trainer/commands.h"
+#include "trainer/run_protopage.h"
 #include "trainer/test_images.h"
 
 namespace protopage {
@@ -36,7 +36,8 @@ class BadInputTest : public testing::Test {
     Write("long.json", json.dump());
     json["stages"] = {{{"name", "imprint"}}, {{"name", "evaluate"}}};
     Write("tiny.json", json.dump());
-    ASSERT_EQ(Run({"train", "--config=" + Path("tiny.json"), "--out=" + Path("run")}).exit_status,
+    ASSERT_EQ(RunProtopage({"train", "--config=" + Path("tiny.json"), "--out=" + Path("run")})
+                  .exit_status,
               0);
     ASSERT_OK_AND_ASSIGN(const auto checkpoints, fs()->List(Path("run/checkpoints")));
     checkpoint_ = new std::string("checkpoints/" + checkpoints.back());
@@ -52,21 +53,6 @@ class BadInputTest : public testing::Test {
     absl::StatusOr<std::string> content = ReadFile(fs(), Path(name));
     EXPECT_OK(content);
     return content.value_or("");
-  }
-
-  struct Outcome {
-    int exit_status = -1;
-    std::string out, err;
-  };
-  static Outcome Run(const std::vector<std::string>& arguments) {
-    testing::internal::CaptureStdout();
-    testing::internal::CaptureStderr();
-    ProtopageCommands commands;
-    Outcome outcome;
-    outcome.exit_status = RunCommandLine(commands.Program(), arguments);
-    outcome.err = testing::internal::GetCapturedStderr();
-    outcome.out = testing::internal::GetCapturedStdout();
-    return outcome;
   }
 
   // All files and folders below `folder` with what changes when one is written: number, size and
@@ -94,7 +80,7 @@ class BadInputTest : public testing::Test {
                           const std::vector<std::string>& texts) {
     const std::string trace = absl::StrCat("protopage ", absl::StrJoin(arguments, " "));
     const std::map<std::string, std::string> before = Tree(*dir_);
-    const Outcome outcome = Run(arguments);
+    const ProtopageOutcome outcome = RunProtopage(arguments);
     EXPECT_EQ(outcome.exit_status, exit_status) << trace << "\n" << outcome.err;
     EXPECT_EQ(outcome.out, "") << trace;
     std::vector<std::string> lines = absl::StrSplit(outcome.err, '\n');
@@ -387,14 +373,14 @@ TEST_F(BadInputTest, ARunStoppedByADamagedImageGoesOnWhenItIsRepaired) {
                                         "--out=" + Path("stopped"),
                                         "--set=data.paths.target_train=" + Path("copies.txt"),
                                         "--set=data.paths.target_test=" + Path("copies.txt")};
-  const Outcome stopped = Run(arguments);
+  const ProtopageOutcome stopped = RunProtopage(arguments);
   EXPECT_EQ(stopped.exit_status, 1);
   EXPECT_TRUE(absl::StrContains(stopped.err, Path("copies/5.png") + ": damaged PNG"))
       << stopped.err;
   Write("copies/5.png", good);
   ExpectError(arguments, 1, {"stopped holds a run already", "--resume"});
   arguments.push_back("--resume");
-  const Outcome resumed = Run(arguments);
+  const ProtopageOutcome resumed = RunProtopage(arguments);
   EXPECT_EQ(resumed.exit_status, 0) << resumed.err;
   EXPECT_TRUE(fs()->Exists(Path("stopped/results.json")));
 }
@@ -459,7 +445,7 @@ TEST_F(BadInputTest, Resume) {
   ASSERT_OK(fs()->Rename(Path("target_test.txt"), Path("away.txt")));
   ExpectError(resume("half", {}), 1, {"stages[1] (evaluate)", "target_test.txt", "No such file"});
   ASSERT_OK(fs()->Rename(Path("away.txt"), Path("target_test.txt")));
-  const Outcome outcome = Run(resume("half", {}));
+  const ProtopageOutcome outcome = RunProtopage(resume("half", {}));
   EXPECT_EQ(outcome.exit_status, 0) << outcome.err;
 }
 
@@ -521,7 +507,7 @@ TEST_F(BadInputTest, FilesOfARun) {
   // Without its mark a checkpoint does not count: the one before it does, or none is left.
   const std::string run = CopyRun("no_checkpoint");
   ASSERT_OK(fs()->Remove(JoinPath(run, *checkpoint_ + "/DONE")));
-  EXPECT_EQ(Run({"eval", "--run=" + run}).exit_status, 0);
+  EXPECT_EQ(RunProtopage({"eval", "--run=" + run}).exit_status, 0);
   ASSERT_OK_AND_ASSIGN(const auto checkpoints, fs()->List(run + "/checkpoints"));
   ASSERT_EQ(checkpoints.size(), 2u);
   ASSERT_OK(fs()->Remove(absl::StrCat(run, "/checkpoints/", checkpoints[0], "/DONE")));

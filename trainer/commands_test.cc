@@ -16,27 +16,11 @@
 #include "base/file.h"
 #include "base/status_matchers.h"
 #include "data/decode_image.h"
+#include "trainer/run_protopage.h"
 #include "trainer/test_images.h"
 
 namespace protopage {
 namespace {
-
-struct Outcome {
-  int exit_status;
-  std::string out;
-  std::string err;
-};
-
-Outcome Protopage(const std::vector<std::string>& arguments) {
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  ProtopageCommands commands;
-  Outcome outcome;
-  outcome.exit_status = RunCommandLine(commands.Program(), arguments);
-  outcome.err = testing::internal::GetCapturedStderr();
-  outcome.out = testing::internal::GetCapturedStdout();
-  return outcome;
-}
 
 class CommandsTest : public testing::Test {
  protected:
@@ -45,8 +29,8 @@ class CommandsTest : public testing::Test {
     dir_ = new std::string(absl::StrCat(testing::TempDir(), "/commands_test_", getpid()));
     ASSERT_OK(WriteTinyLists(*dir_));
     ASSERT_OK(WriteFileAtomically(fs(), Path("tiny.json"), TinyListConfig(*dir_)));
-    trained_ = new Outcome(
-        Protopage({"train", "--config=" + Path("tiny.json"), "--out=" + Path("run"), "--json"}));
+    trained_ = new ProtopageOutcome(
+        RunProtopage({"train", "--config=" + Path("tiny.json"), "--out=" + Path("run"), "--json"}));
     ASSERT_EQ(trained_->exit_status, 0) << trained_->err;
   }
 
@@ -60,11 +44,11 @@ class CommandsTest : public testing::Test {
   }
 
   static std::string* dir_;
-  static Outcome* trained_;
+  static ProtopageOutcome* trained_;
 };
 
 std::string* CommandsTest::dir_ = nullptr;
-Outcome* CommandsTest::trained_ = nullptr;
+ProtopageOutcome* CommandsTest::trained_ = nullptr;
 
 TEST_F(CommandsTest, TrainPrintsWhatTheRunKeeps) {
   const nlohmann::ordered_json printed = Parsed(trained_->out);
@@ -76,8 +60,8 @@ TEST_F(CommandsTest, TrainPrintsWhatTheRunKeeps) {
 }
 
 TEST_F(CommandsTest, TrainPrintsATableOfItsEvaluations) {
-  const Outcome outcome =
-      Protopage({"train", "--config", Path("tiny.json"), "--out", Path("table")});
+  const ProtopageOutcome outcome =
+      RunProtopage({"train", "--config", Path("tiny.json"), "--out", Path("table")});
   ASSERT_EQ(outcome.exit_status, 0) << outcome.err;
   TrainResult result;
   for (const auto& json : Parsed(trained_->out)) {
@@ -90,7 +74,7 @@ TEST_F(CommandsTest, TrainPrintsATableOfItsEvaluations) {
 }
 
 TEST_F(CommandsTest, EvalRepeatsTheLastEvaluation) {
-  const Outcome json = Protopage({"eval", "--run=" + Path("run"), "--json"});
+  const ProtopageOutcome json = RunProtopage({"eval", "--run=" + Path("run"), "--json"});
   ASSERT_EQ(json.exit_status, 0) << json.err;
   nlohmann::ordered_json expected = Parsed(trained_->out)[1];
   expected["name"] = "target_test";
@@ -98,14 +82,14 @@ TEST_F(CommandsTest, EvalRepeatsTheLastEvaluation) {
   EXPECT_EQ(expected.at("closed_set").at("num_classes"), kTinyTargetClasses);
 
   ASSERT_OK_AND_ASSIGN(const EvalReport report, EvalReportFromJson(expected));
-  const Outcome text = Protopage({"eval", "--run=" + Path("run")});
+  const ProtopageOutcome text = RunProtopage({"eval", "--run=" + Path("run")});
   ASSERT_EQ(text.exit_status, 0) << text.err;
   EXPECT_EQ(text.out, FormatReport(report));
 }
 
 TEST_F(CommandsTest, EvalOfASourceSplitUsesTheHead) {
-  const Outcome outcome =
-      Protopage({"eval", "--run=" + Path("run"), "--split=source_test", "--json"});
+  const ProtopageOutcome outcome =
+      RunProtopage({"eval", "--run=" + Path("run"), "--split=source_test", "--json"});
   ASSERT_EQ(outcome.exit_status, 0) << outcome.err;
   const nlohmann::ordered_json report = Parsed(outcome.out);
   EXPECT_EQ(report.at("closed_set").at("num_classes"), kTinySourceClasses);
@@ -113,8 +97,9 @@ TEST_F(CommandsTest, EvalOfASourceSplitUsesTheHead) {
 }
 
 TEST_F(CommandsTest, EvalTakesOtherImages) {
-  const Outcome outcome = Protopage({"eval", "--run=" + Path("run"), "--json", "--set",
-                                     "data.paths.target_test=" + Path("target_train.txt")});
+  const ProtopageOutcome outcome =
+      RunProtopage({"eval", "--run=" + Path("run"), "--json", "--set",
+                    "data.paths.target_test=" + Path("target_train.txt")});
   ASSERT_EQ(outcome.exit_status, 0) << outcome.err;
   EXPECT_EQ(Parsed(outcome.out).at("closed_set").at("samples"), 3 * kTinyTargetClasses);
 }
@@ -139,9 +124,9 @@ TEST_F(CommandsTest, EmbedWritesTheNetsOwnFeaturesNormalised) {
   std::string list;
   for (const std::string& name : names) absl::StrAppend(&list, "images/", name, "\n");
   ASSERT_OK(WriteFileAtomically(fs(), Path("photos.txt"), list));
-  const Outcome outcome =
-      Protopage({"embed", "--run=" + Path("run"), "--input=" + Path("photos.txt"),
-                 "--output=" + Path("photos.npy")});
+  const ProtopageOutcome outcome =
+      RunProtopage({"embed", "--run=" + Path("run"), "--input=" + Path("photos.txt"),
+                    "--output=" + Path("photos.npy")});
   ASSERT_EQ(outcome.exit_status, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "");
   ASSERT_OK_AND_ASSIGN(const std::string npy, ReadFile(fs(), Path("photos.npy")));
@@ -171,7 +156,7 @@ TEST_F(CommandsTest, EmbedWritesTheNetsOwnFeaturesNormalised) {
 }
 
 TEST_F(CommandsTest, EmbedNamesTheRowsOfAnHdf5File) {
-  const Outcome outcome = Protopage(
+  const ProtopageOutcome outcome = RunProtopage(
       {"embed", "--run=" + Path("run"), "--input=" + Path("images"), "--output=" + Path("all.h5")});
   ASSERT_EQ(outcome.exit_status, 0) << outcome.err;
   ASSERT_OK_AND_ASSIGN(const std::vector<std::string> images, fs()->List(Path("images")));
@@ -191,9 +176,9 @@ TEST_F(CommandsTest, EmbedNamesTheRowsOfAnHdf5File) {
 TEST_F(CommandsTest, OutIsTheFirstFreeRunWhereTheUserStands) {
   ASSERT_EQ(setenv("BUILD_WORKING_DIRECTORY", dir_->c_str(), 1), 0);
   ASSERT_OK(fs()->CreateDirectories(Path("runs/tiny-1")));
-  const Outcome outcome =
-      Protopage({"train", "--config=tiny.json", "--set", "stages=[{\"name\":\"imprint\"}]", "--set",
-                 "data.paths.target_train=target_train.txt"});
+  const ProtopageOutcome outcome =
+      RunProtopage({"train", "--config=tiny.json", "--set", "stages=[{\"name\":\"imprint\"}]",
+                    "--set", "data.paths.target_train=target_train.txt"});
   ASSERT_EQ(unsetenv("BUILD_WORKING_DIRECTORY"), 0);
   ASSERT_EQ(outcome.exit_status, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "");
@@ -203,9 +188,9 @@ TEST_F(CommandsTest, OutIsTheFirstFreeRunWhereTheUserStands) {
 TEST_F(CommandsTest, InitFromTakesARunACheckpointOrAFile) {
   // What a run that only imprints has of its net is what it was given.
   const auto net_from = [&](const std::string& name, const std::string& init_from) {
-    const Outcome outcome =
-        Protopage({"train", "--config=" + Path("tiny.json"), "--out=" + Path(name), "--set",
-                   "stages=[{\"name\":\"imprint\"}]", "--set", "init_from=" + init_from});
+    const ProtopageOutcome outcome =
+        RunProtopage({"train", "--config=" + Path("tiny.json"), "--out=" + Path(name), "--set",
+                      "stages=[{\"name\":\"imprint\"}]", "--set", "init_from=" + init_from});
     EXPECT_EQ(outcome.exit_status, 0) << outcome.err;
     const absl::StatusOr<std::vector<std::string>> checkpoints =
         fs()->List(Path(name + "/checkpoints"));
@@ -250,13 +235,13 @@ TEST_F(CommandsTest, JobsTakePresetsAndTheirDataDir) {
 }
 
 TEST_F(CommandsTest, HelpAndVersionSayWhatThereIs) {
-  const Outcome help = Protopage({"train", "--help"});
+  const ProtopageOutcome help = RunProtopage({"train", "--help"});
   EXPECT_EQ(help.exit_status, 0);
   for (const char* text :
        {"--config=FILE", "selection.classes_per_step", "RUN/checkpoints/NUMBER"}) {
     EXPECT_TRUE(absl::StrContains(help.out, text)) << text;
   }
-  const Outcome version = Protopage({"--version"});
+  const ProtopageOutcome version = RunProtopage({"--version"});
   EXPECT_EQ(version.exit_status, 0);
   EXPECT_TRUE(absl::StartsWith(version.out, "protopage "));
 }

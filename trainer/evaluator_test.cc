@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/status_matchers.h"
 #include "data/fake_source.h"
+#include "trainer/session_testing.h"
 #include "trainer/test_images.h"
 
 namespace protopage {
@@ -22,11 +23,7 @@ class EvaluatorTest : public testing::Test {
   void SetUp() override {
     dir_ = absl::StrCat(testing::TempDir(), "/evaluator_test_", getpid());
     ASSERT_OK(WriteTinyLists(dir_));
-    ASSERT_OK_AND_ASSIGN(const nlohmann::json json, ParseJson(TinyListConfig(dir_), "tiny"));
-    TrainConfig config;
-    ASSERT_OK(ReadConfig(json, "", config));
-    ASSERT_OK(ValidateConfig(&config));
-    ASSERT_OK_AND_ASSIGN(session_, Session::Create(config));
+    ASSERT_OK_AND_ASSIGN(session_, Session::Create(TinyListTrainConfig(dir_)));
   }
 
   void MakePrototypes(int64_t classes) {

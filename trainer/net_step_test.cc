@@ -10,11 +10,10 @@
 #include "base/status_macros.h"
 #include "base/status_matchers.h"
 #include "data/fake_source.h"
+#include "trainer/session_testing.h"
 
 namespace protopage {
 namespace {
-
-using Values = std::vector<std::pair<std::string, std::vector<float>>>;
 
 class NetStepTest : public testing::Test {
  protected:
@@ -38,15 +37,6 @@ class NetStepTest : public testing::Test {
     return config;
   }
 
-  static Values ValuesOf(Session& session) {
-    Values values;
-    for (const Parameter* parameter : session.net()->parameters()) {
-      values.emplace_back(parameter->name, std::vector<float>(parameter->value.num_elements()));
-      EXPECT_OK(session.backend()->CopyToHost(parameter->value, values.back().second.data()));
-    }
-    return values;
-  }
-
   // Rows of 3 classes.
   static absl::StatusOr<Tensor> Rows(Backend* backend) {
     std::vector<float> rows(3 * 8);
@@ -66,7 +56,7 @@ TEST_F(NetStepTest, AStepIsForwardLossBackwardAndUpdate) {
   ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
   ASSERT_OK_AND_ASSIGN(const auto step,
                        NetStep::Create(session.get(), config.stages[0], &source_, {}));
-  const Values before = ValuesOf(*session);
+  const NamedValues before = NetValues(*session);
   ASSERT_OK_AND_ASSIGN(const Tensor rows, Rows(session->backend()));
   step->loader().Submit(7, records_);
   ASSERT_OK_AND_ASSIGN(const NetStep::Result result, step->ForwardBackward(rows, slots_, 7));
@@ -103,8 +93,8 @@ TEST_F(NetStepTest, AStepIsForwardLossBackwardAndUpdate) {
   EXPECT_EQ(result.loss.loss, expected.loss);
   EXPECT_EQ(result.loss.accuracy, expected.accuracy);
   EXPECT_EQ(result.loss.predicted_slots, expected.predicted_slots);
-  const Values after = ValuesOf(*session);
-  EXPECT_EQ(after, ValuesOf(*hand));
+  const NamedValues after = NetValues(*session);
+  EXPECT_EQ(after, NetValues(*hand));
   // Everything moved, the running statistics too.
   for (size_t i = 0; i < after.size(); ++i) EXPECT_NE(after[i], before[i]) << after[i].first;
 }
@@ -116,11 +106,11 @@ TEST_F(NetStepTest, AStepThatIsNotFiniteLeavesTheNetAsItWas) {
   ASSERT_OK_AND_ASSIGN(const auto step,
                        NetStep::Create(session.get(), config.stages[0], &source_, {}));
   ASSERT_OK_AND_ASSIGN(const Tensor rows, Rows(session->backend()));
-  const Values before = ValuesOf(*session);
+  const NamedValues before = NetValues(*session);
   step->loader().Submit(0, records_);
   ASSERT_OK_AND_ASSIGN(const NetStep::Result result, step->ForwardBackward(rows, slots_, 0));
   EXPECT_FALSE(result.finite);
-  EXPECT_EQ(ValuesOf(*session), before);
+  EXPECT_EQ(NetValues(*session), before);
 }
 
 TEST_F(NetStepTest, WithoutTrainNetOnlyTheRowsHaveGradients) {
@@ -131,14 +121,14 @@ TEST_F(NetStepTest, WithoutTrainNetOnlyTheRowsHaveGradients) {
   Parameter* head = session->head()->parameter();
   ASSERT_OK_AND_ASSIGN(const auto step,
                        NetStep::Create(session.get(), config.stages[0], &source_, {head}));
-  const Values before = ValuesOf(*session);
+  const NamedValues before = NetValues(*session);
   ASSERT_OK_AND_ASSIGN(const RowMatrixXf rows_before, session->head()->Rows(session->backend()));
   step->loader().Submit(0, records_);
   ASSERT_OK_AND_ASSIGN(const NetStep::Result result, step->ForwardBackward(head->value, slots_, 0));
   EXPECT_TRUE(result.finite);
   ASSERT_OK(session->backend()->Copy(result.loss.d_rows, head->gradient));
   ASSERT_OK(step->Update(1));
-  EXPECT_EQ(ValuesOf(*session), before);
+  EXPECT_EQ(NetValues(*session), before);
   ASSERT_OK_AND_ASSIGN(const RowMatrixXf rows_after, session->head()->Rows(session->backend()));
   EXPECT_NE(rows_after, rows_before);
 }

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/status_macros.h"
 #include "base/status_matchers.h"
+#include "trainer/session_testing.h"
 
 namespace protopage {
 namespace {
@@ -24,16 +25,6 @@ TrainConfig TinyConfig() {
   config.stages[0].steps = 1;
   EXPECT_OK(ValidateConfig(&config));
   return config;
-}
-
-// All of the net: names and values, statistics included.
-std::vector<std::pair<std::string, std::vector<float>>> ValuesOf(Session& session) {
-  std::vector<std::pair<std::string, std::vector<float>>> values;
-  for (const Parameter* parameter : session.net()->parameters()) {
-    values.emplace_back(parameter->name, std::vector<float>(parameter->value.num_elements()));
-    EXPECT_OK(session.backend()->CopyToHost(parameter->value, values.back().second.data()));
-  }
-  return values;
 }
 
 absl::StatusOr<std::vector<float>> FeatureOf(Session& session, bool training) {
@@ -52,12 +43,12 @@ TEST(SessionTest, DropoutChangesTheGraphAndNotTheParameters) {
   ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(TinyConfig()));
   // Moves the running statistics, which a new net would not have.
   ASSERT_OK_AND_ASSIGN(const auto trained, FeatureOf(*session, true));
-  const auto values = ValuesOf(*session);
+  const auto values = NetValues(*session);
   ASSERT_OK_AND_ASSIGN(const auto before, FeatureOf(*session, false));
 
   ASSERT_OK(session->SetDropout(0.5));
   EXPECT_EQ(session->net()->options().dropout, 0.5);
-  EXPECT_EQ(ValuesOf(*session), values);
+  EXPECT_EQ(NetValues(*session), values);
   ASSERT_OK_AND_ASSIGN(const auto after, FeatureOf(*session, false));
   EXPECT_EQ(after, before);
   ASSERT_OK_AND_ASSIGN(const auto dropped, FeatureOf(*session, true));
@@ -93,9 +84,9 @@ TEST(SessionTest, SectionsFollowTheNetThatDropoutReplaces) {
   TrainConfig config = TinyConfig();
   config.seed = 99;
   ASSERT_OK_AND_ASSIGN(const auto other, Session::Create(config));
-  EXPECT_NE(ValuesOf(*other), ValuesOf(*session));
+  EXPECT_NE(NetValues(*other), NetValues(*session));
   ASSERT_OK(LoadCheckpoint(DefaultFileSystem(), path, other->Sections(), other->backend()));
-  EXPECT_EQ(ValuesOf(*other), ValuesOf(*session));
+  EXPECT_EQ(NetValues(*other), NetValues(*session));
 }
 
 TEST(SessionTest, AModelThatCannotBeNamesItsKeys) {

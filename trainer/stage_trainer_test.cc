@@ -14,6 +14,7 @@
 #include "base/status_macros.h"
 #include "base/status_matchers.h"
 #include "trainer/net_step.h"
+#include "trainer/session_testing.h"
 #include "trainer/test_images.h"
 
 namespace protopage {
@@ -26,25 +27,7 @@ class StageTrainerTest : public testing::Test {
   void SetUp() override {
     dir_ = absl::StrCat(testing::TempDir(), "/stage_trainer_test_", getpid());
     ASSERT_OK(WriteTinyLists(dir_));
-    ASSERT_OK_AND_ASSIGN(const nlohmann::json json, ParseJson(TinyListConfig(dir_), "tiny"));
-    ASSERT_OK(ReadConfig(json, "", config_));
-    ASSERT_OK(ValidateConfig(&config_));
-  }
-
-  static std::vector<std::vector<float>> NetOf(Session& session) {
-    std::vector<std::vector<float>> values;
-    for (const Parameter* parameter : session.net()->parameters()) {
-      values.emplace_back(parameter->value.num_elements());
-      EXPECT_OK(session.backend()->CopyToHost(parameter->value, values.back().data()));
-    }
-    return values;
-  }
-
-  static RowMatrixXf PrototypesOf(Session& session) {
-    PrototypeStore& store = session.prototypes()->store();
-    RowMatrixXf rows(store.num_classes(), store.dim());
-    EXPECT_OK(store.ReadRange(0, rows));
-    return rows;
+    config_ = TinyListTrainConfig(dir_);
   }
 
   std::string dir_;
@@ -82,7 +65,7 @@ TEST_F(StageTrainerTest, SourceEpochsTakeEveryImageOnceInAnOrderOfTheirOwn) {
     EXPECT_EQ(outcome.loss, result.loss.loss) << t;
     EXPECT_EQ(outcome.accuracy, result.loss.accuracy) << t;
   }
-  EXPECT_EQ(NetOf(*session), NetOf(*hand));
+  EXPECT_EQ(NetValues(*session), NetValues(*hand));
   ASSERT_OK_AND_ASSIGN(const RowMatrixXf rows, session->head()->Rows(session->backend()));
   ASSERT_OK_AND_ASSIGN(const RowMatrixXf hand_rows, hand->head()->Rows(hand->backend()));
   EXPECT_EQ(rows, hand_rows);
@@ -94,11 +77,11 @@ TEST_F(StageTrainerTest, ADominantStepMovesTheRowsOfItsClassesOnly) {
                        NewDominantTrainer(session.get(), kDominant, 0, dir_, false));
   // Without an imprint stage the rows start at random, as many as the split has classes.
   EXPECT_EQ(session->prototypes()->store().num_classes(), kTinyTargetClasses);
-  const RowMatrixXf before = PrototypesOf(*session);
+  const RowMatrixXf before = PrototypeRows(*session);
   ASSERT_OK_AND_ASSIGN(const StepOutcome outcome,
                        trainer->Step({.run_step = 0, .stage_step = 0, .end = 3}, 1));
   EXPECT_FALSE(outcome.skipped);
-  const RowMatrixXf after = PrototypesOf(*session);
+  const RowMatrixXf after = PrototypeRows(*session);
   std::vector<ClassId> all(kTinyTargetClasses);
   for (int c = 0; c < kTinyTargetClasses; ++c) all[c] = c;
   StepRows state;
@@ -119,15 +102,15 @@ TEST_F(StageTrainerTest, ASkippedDominantStepChangesNothing) {
   ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config_));
   ASSERT_OK_AND_ASSIGN(const auto trainer,
                        NewDominantTrainer(session.get(), kDominant, 0, dir_, false));
-  const RowMatrixXf before = PrototypesOf(*session);
-  const auto net_before = NetOf(*session);
+  const RowMatrixXf before = PrototypeRows(*session);
+  const auto net_before = NetValues(*session);
   for (int64_t t = 0; t < 3; ++t) {
     ASSERT_OK_AND_ASSIGN(const StepOutcome outcome,
                          trainer->Step({.run_step = t, .stage_step = t, .end = 3}, 1));
     EXPECT_TRUE(outcome.skipped);
   }
-  EXPECT_EQ(PrototypesOf(*session), before);
-  EXPECT_EQ(NetOf(*session), net_before);
+  EXPECT_EQ(PrototypeRows(*session), before);
+  EXPECT_EQ(NetValues(*session), net_before);
   EXPECT_TRUE(session->prototypes()->unindexed().empty());
 }
 
@@ -136,11 +119,11 @@ TEST_F(StageTrainerTest, WithoutTrainNetTheRowsAloneAreTrained) {
   ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config_));
   ASSERT_OK_AND_ASSIGN(const auto trainer,
                        NewDominantTrainer(session.get(), kDominant, 0, dir_, false));
-  const RowMatrixXf before = PrototypesOf(*session);
-  const auto net_before = NetOf(*session);
+  const RowMatrixXf before = PrototypeRows(*session);
+  const auto net_before = NetValues(*session);
   ASSERT_OK(trainer->Step({.run_step = 0, .stage_step = 0, .end = 3}, 1));
-  EXPECT_NE(PrototypesOf(*session), before);
-  EXPECT_EQ(NetOf(*session), net_before);
+  EXPECT_NE(PrototypeRows(*session), before);
+  EXPECT_EQ(NetValues(*session), net_before);
 }
 
 TEST_F(StageTrainerTest, APrototypeTableOfOtherClassesIsRefused) {

@@ -11,6 +11,7 @@
 #include "base/status_macros.h"
 #include "base/status_matchers.h"
 #include "data/fake_source.h"
+#include "trainer/session_testing.h"
 #include "trainer/test_images.h"
 
 namespace protopage {
@@ -68,9 +69,7 @@ class OpenStagesTest : public testing::Test {
   void SetUp() override {
     dir_ = absl::StrCat(testing::TempDir(), "/stages_test_", getpid());
     ASSERT_OK(WriteTinyLists(dir_));
-    ASSERT_OK_AND_ASSIGN(const nlohmann::json json, ParseJson(TinyListConfig(dir_), "tiny"));
-    ASSERT_OK(ReadConfig(json, "", config_));
-    ASSERT_OK(ValidateConfig(&config_));
+    config_ = TinyListTrainConfig(dir_);
   }
   absl::Status OpenFrom(int64_t first) {
     ASSIGN_OR_RETURN(const auto session, Session::Create(config_));

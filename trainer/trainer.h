@@ -36,10 +36,10 @@ struct TrainResult {
 nlohmann::ordered_json ToJson(const TrainResult& result);
 
 // Trains. Nothing is written before the images of all stages, init_from and the run's directory
-// are found to be there and right. SIGINT or SIGTERM ends the running step, saves a checkpoint and returns Cancelled; a second
-// one ends the process at once. Errors: InvalidArgument (config, or a resume with a changed
-// one: the keys are named), AlreadyExists (a run lies in the directory), Aborted (losses that are
-// not finite, also after going back to the last checkpoint with a tenth of the learning rates, which
+// are found to be there and right. SIGINT or SIGTERM ends the running step, saves a checkpoint and
+// returns Cancelled; a second one ends the process at once. Errors: InvalidArgument (config, or a
+// resume with a changed one: the keys are named), AlreadyExists (a run lies in the directory),
+// Aborted (losses that are not finite, also after going back to the last checkpoint with a tenth of the learning rates, which
 // recovery.json of the run then tells), those of data, device and disk.
 absl::StatusOr<TrainResult> Train(const TrainConfig& config, const TrainOptions& options);
 

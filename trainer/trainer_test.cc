@@ -14,6 +14,7 @@
 #include "base/status_matchers.h"
 #include "trainer/evaluator.h"
 #include "trainer/metrics_writer.h"
+#include "trainer/session_testing.h"
 #include "trainer/test_images.h"
 
 namespace protopage {
@@ -71,7 +72,7 @@ class TrainerTest : public testing::Test {
 
   // All that a finished run has learned: every parameter and every prototype.
   struct Model {
-    std::vector<std::vector<float>> parameters;
+    NamedValues parameters;
     RowMatrixXf prototypes;
     friend bool operator==(const Model& a, const Model& b) {
       return a.parameters == b.parameters && a.prototypes == b.prototypes;
@@ -84,14 +85,8 @@ class TrainerTest : public testing::Test {
     absl::StatusOr<std::unique_ptr<Session>> session =
         LoadRun(DefaultFileSystem(), RunPath(name), *config);
     EXPECT_OK(session);
-    for (const Parameter* parameter : (*session)->net()->parameters()) {
-      model.parameters.emplace_back(parameter->value.num_elements());
-      EXPECT_OK(
-          (*session)->backend()->CopyToHost(parameter->value, model.parameters.back().data()));
-    }
-    PrototypeStore& store = (*session)->prototypes()->store();
-    model.prototypes.resize(store.num_classes(), store.dim());
-    EXPECT_OK(store.ReadRange(0, model.prototypes));
+    model.parameters = NetValues(**session);
+    model.prototypes = PrototypeRows(**session);
     return model;
   }
 

@@ -15,7 +15,7 @@
 #include "base/status_matchers.h"
 #include "prototypes/crash_file_system.h"
 #include "trainer/evaluator.h"
-#include "trainer/session.h"
+#include "trainer/session_testing.h"
 #include "trainer/test_images.h"
 #include "trainer/trainer.h"
 
@@ -25,7 +25,7 @@ namespace {
 constexpr char kRun[] = "/runs/a";
 
 struct Outcome {
-  std::vector<std::vector<float>> parameters;
+  NamedValues parameters;
   RowMatrixXf prototypes;
   std::string results;
 
@@ -43,16 +43,9 @@ class TrainingCrashTest : public testing::Test {
       EXPECT_OK(WriteTinyLists(*path));
       return path;
     }();
-    nlohmann::json json = ParseJson(TinyListConfig(*data), "test").value();
     // Enough checkpoints that some are retired, one of them in the middle of the dominant stage.
-    for (const char* assignment :
-         {"stages[3].steps=0", "stages[3].epochs=3", "threads=1", "log_every_steps=1"}) {
-      EXPECT_OK(SetJsonValue(assignment, json));
-    }
-    TrainConfig config;
-    EXPECT_OK(ReadConfig(json, "", config));
-    EXPECT_OK(ValidateConfig(&config));
-    return config;
+    return TinyListTrainConfig(
+        *data, {"stages[3].steps=0", "stages[3].epochs=3", "threads=1", "log_every_steps=1"});
   }
 
   static absl::Status TrainOn(CrashFileSystem* fs, bool resume) {
@@ -68,14 +61,8 @@ class TrainingCrashTest : public testing::Test {
     const auto session = LoadRun(fs, kRun, Config());
     EXPECT_OK(session);
     if (!session.ok()) return outcome;
-    for (const Parameter* parameter : (*session)->net()->parameters()) {
-      outcome.parameters.emplace_back(parameter->value.num_elements());
-      EXPECT_OK(
-          (*session)->backend()->CopyToHost(parameter->value, outcome.parameters.back().data()));
-    }
-    PrototypeStore& store = (*session)->prototypes()->store();
-    outcome.prototypes.resize(store.num_classes(), store.dim());
-    EXPECT_OK(store.ReadRange(0, outcome.prototypes));
+    outcome.parameters = NetValues(**session);
+    outcome.prototypes = PrototypeRows(**session);
     outcome.results = ReadFile(fs, JoinPath(kRun, "results.json")).value();
     return outcome;
   }

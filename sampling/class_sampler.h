@@ -50,6 +50,21 @@ class ShuffledClassSampler : public ClassSampler {
   const int64_t positive_classes_;
 };
 
+// Zipf's law: the r-th most frequent class, r from 0, comes with probability log((r + 2) / (r + 1)) / log(N + 1),
+// about 1 / r, at every draw; which class that is, `seed` says. Where a step draws a class twice, it
+// takes the next less frequent one that it does not have.
+class PowerLawClassSampler : public ClassSampler {
+ public:
+  // As UniformClassSampler's.
+  PowerLawClassSampler(uint64_t seed, const ClassSet* classes, int64_t positive_classes);
+  std::vector<ClassId> Draw(int64_t step) const override;
+
+ private:
+  const uint64_t seed_;
+  const ClassSet* const classes_;
+  const int64_t positive_classes_;
+};
+
 }  // namespace protopage
 
 #endif  // PROTOPAGE_SAMPLING_CLASS_SAMPLER_H_

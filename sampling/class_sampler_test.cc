@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <vector>
@@ -52,9 +54,28 @@ TEST(ShuffledClassSampler, DrawsEachMemberOnceAnEpochInAnotherOrder) {
   for (const auto& [id, times] : drawn) EXPECT_NEAR(times, 450, 34) << id;
 }
 
+TEST(PowerLawClassSampler, DrawsTheFrequentClassesByZipfsLaw) {
+  const ClassSet classes = ClassSet::Where(2000, [](ClassId id) { return id % 2 != 0; });
+  const PowerLawClassSampler sampler(1, &classes, 1);
+  std::map<ClassId, int> drawn;
+  for (int64_t step = 0; step < 20000; ++step) ++drawn[sampler.Draw(step)[0]];
+  std::vector<int> times;
+  for (const auto& [id, count] : drawn) {
+    ASSERT_TRUE(classes.Contains(id)) << id;
+    times.push_back(count);
+  }
+  std::sort(times.rbegin(), times.rend());
+  for (int r = 0; r < 4; ++r) {
+    const double expected = 20000 * std::log((r + 2.0) / (r + 1.0)) / std::log(1001.0);
+    EXPECT_NEAR(times[r], expected, 5 * std::sqrt(expected)) << r;
+  }
+  EXPECT_GT(drawn.size(), 900u);
+}
+
 template <typename Sampler>
 class EveryClassSampler : public ::testing::Test {};
-using ClassSamplers = ::testing::Types<UniformClassSampler, ShuffledClassSampler>;
+using ClassSamplers =
+    ::testing::Types<UniformClassSampler, ShuffledClassSampler, PowerLawClassSampler>;
 TYPED_TEST_SUITE(EveryClassSampler, ClassSamplers);
 
 TYPED_TEST(EveryClassSampler, IsAFunctionOfSeedAndStep) {

@@ -21,9 +21,10 @@ void SelectionConfig::Fields(ConfigVisitor& v) {
              .min = 1,
              .max = 1 << 30});
   v.Text("class_order", &class_order,
-         {.help = "how the positive classes are drawn: uniform (independently at each step), or "
-                  "shuffled (each class once before any is drawn again)",
-          .choices = {"uniform", "shuffled"}});
+         {.help = "how the positive classes are drawn: uniform (independently at each step), "
+                  "shuffled (each class once before any is drawn again), or power_law (the r-th "
+                  "most frequent class 1 / r times as often as the first: to measure with)",
+          .choices = {"uniform", "shuffled", "power_law"}});
   v.Integer(
       "dominant_queue", &dominant_queue,
       {.help = "length of a class's queue of dominant classes; modes dominant and mixed (nearest: "

@@ -50,6 +50,9 @@ std::unique_ptr<ClassSampler> MakeSampler(const SelectionConfig& config, uint64_
   if (config.class_order == "shuffled") {
     return std::make_unique<ShuffledClassSampler>(seed, classes, config.positive_classes);
   }
+  if (config.class_order == "power_law") {
+    return std::make_unique<PowerLawClassSampler>(seed, classes, config.positive_classes);
+  }
   return std::make_unique<UniformClassSampler>(seed, classes, config.positive_classes);
 }
 

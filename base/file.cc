@@ -60,15 +60,41 @@ class PosixFile : public File {
     return WritePieces(absl::MakeConstSpan(&piece, 1));
   }
 
+  // What the page cache holds is copied first, then the device is asked for all the rest at once: one
+  // after the other, the reads of a step would wait as often as it has rows.
   absl::Status ReadPieces(absl::Span<const ReadPiece> pieces) override {
-    return MovePieces(pieces, "read", [this](const iovec* parts, int count, int64_t offset) {
+    const auto read = [this](const iovec* parts, int count, int64_t offset) {
       return preadv(fd_, parts, count, offset);
-    });
+    };
+    // Fails where it would have to wait.
+    const auto read_cached = [this](const iovec* parts, int count, int64_t offset) {
+      return preadv2(fd_, parts, count, offset, RWF_NOWAIT);
+    };
+    std::vector<absl::Span<const ReadPiece>> missing;
+    RETURN_IF_ERROR(ForEachRun(pieces, [&](absl::Span<const ReadPiece> run) {
+      // Another error of this attempt, such as that the file system cannot, is seen again below.
+      if (run.size() == pieces.size() || !MoveRun(run, "read", read_cached).ok()) {
+        missing.push_back(run);
+      }
+      return absl::OkStatus();
+    }));
+    if (missing.size() > 1) {
+      for (const absl::Span<const ReadPiece> run : missing) {
+        posix_fadvise(fd_, run.front().offset, EndOf(run.back()) - run.front().offset,
+                      POSIX_FADV_WILLNEED);
+      }
+    }
+    for (const absl::Span<const ReadPiece> run : missing) {
+      RETURN_IF_ERROR(MoveRun(run, "read", read));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status WritePieces(absl::Span<const WritePiece> pieces) override {
-    return MovePieces(pieces, "write", [this](const iovec* parts, int count, int64_t offset) {
-      return pwritev(fd_, parts, count, offset);
+    return ForEachRun(pieces, [this](absl::Span<const WritePiece> run) {
+      return MoveRun(run, "write", [this](const iovec* parts, int count, int64_t offset) {
+        return pwritev(fd_, parts, count, offset);
+      });
     });
   }
 
@@ -114,25 +140,30 @@ class PosixFile : public File {
   void ExpectScatteredReads() override { posix_fadvise(fd_, 0, 0, POSIX_FADV_RANDOM); }
 
  private:
-  // Moves runs of touching pieces by `move`, which reads or writes a vector of
-  // buffers at an offset and returns the bytes moved, as preadv does.
-  template <typename Piece, typename Move>
-  absl::Status MovePieces(absl::Span<const Piece> pieces, absl::string_view operation, Move move) {
+  template <typename Piece>
+  static int64_t EndOf(const Piece& piece) {
+    return piece.offset + piece.size;
+  }
+
+  // Calls `move_run` for runs of pieces that touch.
+  template <typename Piece, typename MoveRunFunction>
+  absl::Status ForEachRun(absl::Span<const Piece> pieces, MoveRunFunction move_run) {
     size_t first = 0;
     while (first < pieces.size()) {
       size_t last = first + 1;
-      int64_t end = pieces[first].offset + pieces[first].size;
-      while (last < pieces.size() && last - first < IOV_MAX && pieces[last].offset == end) {
-        end += pieces[last].size;
+      while (last < pieces.size() && last - first < IOV_MAX &&
+             pieces[last].offset == EndOf(pieces[last - 1])) {
         ++last;
       }
-      RETURN_IF_ERROR(MoveRun(pieces.subspan(first, last - first), operation, move));
-      PROTOPAGE_CHECK(last == pieces.size() || pieces[last].offset >= end);
+      PROTOPAGE_CHECK(last == pieces.size() || pieces[last].offset >= EndOf(pieces[last - 1]));
+      RETURN_IF_ERROR(move_run(pieces.subspan(first, last - first)));
       first = last;
     }
     return absl::OkStatus();
   }
 
+  // Moves the bytes of a run by `move`, which reads or writes a vector of buffers at an offset and
+  // returns the bytes moved, as preadv does.
   template <typename Piece, typename Move>
   absl::Status MoveRun(absl::Span<const Piece> run, absl::string_view operation, Move move) {
     std::vector<iovec> parts;

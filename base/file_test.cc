@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,6 +76,31 @@ TEST(FileTest, MoreTouchingPiecesThanOneSystemCallTakes) {
   ASSERT_OK(file->WritePieces(pieces));
   ASSERT_OK_AND_ASSIGN(const std::string read, ReadFile(DefaultFileSystem(), path));
   EXPECT_EQ(read, data);
+}
+
+TEST(FileTest, PiecesAreReadWhetherOrNotThePageCacheHasThem) {
+  const std::string path = TempPath("cold");
+  ASSERT_OK_AND_ASSIGN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kCreate));
+  std::string data(1 << 20, 'x');
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * 7 + (i >> 12));
+  ASSERT_OK(file->WriteAt(0, data.data(), static_cast<int64_t>(data.size())));
+  ASSERT_OK(file->Sync());
+  const int fd = open(path.c_str(), O_RDONLY);
+  ASSERT_GE(fd, 0);
+  posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  char byte;
+  ASSERT_EQ(pread(fd, &byte, 1, 500000), 1);  // Some pages are there again.
+  close(fd);
+  std::string read(data.size(), ' ');
+  std::vector<ReadPiece> pieces;
+  for (int64_t at = 0; at + 100 < 1 << 20; at += 9001) pieces.push_back({at, &read[at], 100});
+  ASSERT_OK(file->ReadPieces(pieces));
+  for (const ReadPiece& piece : pieces) {
+    ASSERT_EQ(read.substr(piece.offset, 100), data.substr(piece.offset, 100)) << piece.offset;
+  }
+  std::string last(100, ' ');
+  pieces.push_back({(1 << 20) - 50, &last[0], 100});
+  EXPECT_THAT(file->ReadPieces(pieces), StatusIs(absl::StatusCode::kOutOfRange, "50 bytes short"));
 }
 
 TEST(FileTest, ErrorsNameTheFile) {

@@ -12,9 +12,11 @@ namespace protopage {
 namespace {
 
 constexpr char kConfig[] = "config.json";
+constexpr char kConfigTemporary[] = "config.json.tmp";  // Of WriteFileAtomically.
 constexpr char kCheckpoints[] = "checkpoints";
 constexpr char kState[] = "state.json";
 constexpr char kDone[] = "DONE";
+constexpr char kLock[] = "lock";
 
 absl::StatusOr<nlohmann::json> ReadJsonFile(FileSystem* fs, const std::string& path) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
@@ -49,9 +51,18 @@ absl::Status CheckNoRun(FileSystem* fs, const std::string& path) {
   }
   if (!fs->IsDirectory(path)) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::vector<std::string> names, fs->List(path));
-  if (names.empty()) return absl::OkStatus();
-  return absl::AlreadyExistsError(
-      absl::StrCat(path, " is not empty and holds no run (no ", kConfig, "); give another --out"));
+  for (const std::string& name : names) {
+    // A process that died in Create leaves these.
+    if (name == kLock || name == kConfigTemporary) continue;
+    if (name == kCheckpoints && fs->IsDirectory(JoinPath(path, name))) {
+      ASSIGN_OR_RETURN(const std::vector<std::string> checkpoints, fs->List(JoinPath(path, name)));
+      if (checkpoints.empty()) continue;
+    }
+    return absl::AlreadyExistsError(absl::StrCat(path, " is not empty and holds no run (there is ",
+                                                 name, " but no ", kConfig,
+                                                 "); give another --out"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -61,7 +72,7 @@ absl::Status RunDirectory::CheckFree(FileSystem* fs, const std::string& path) {
   const std::vector<std::string> missing = MissingFolders(fs, path);
   absl::Status status = fs->CreateDirectories(path);
   if (status.ok()) {
-    const std::string probe = JoinPath(path, absl::StrCat(kConfig, ".tmp"));
+    const std::string probe = JoinPath(path, kConfigTemporary);
     status = fs->Open(probe, OpenMode::kCreate).status();
     if (status.ok()) status = fs->Remove(probe);
   }
@@ -75,14 +86,29 @@ absl::StatusOr<RunDirectory> RunDirectory::Create(FileSystem* fs, const std::str
   RunDirectory run(fs, path);
   const std::vector<std::string> missing = MissingFolders(fs, run.File(kCheckpoints));
   absl::Status status = fs->CreateDirectories(run.File(kCheckpoints));
+  if (status.ok()) {
+    status = run.Lock();
+    // What is there now is the other process's.
+    if (absl::IsFailedPrecondition(status)) return status;
+  }
   if (status.ok()) status = WriteFileAtomically(fs, run.File(kConfig), DumpJson(config));
   if (status.ok()) status = fs->SyncDirectory(DirectoryOf(path));
   if (!status.ok()) {
     fs->Remove(run.File(kConfig)).IgnoreError();
+    fs->Remove(run.File(kLock)).IgnoreError();
     RemoveFolders(fs, missing);
     return CannotMake(status, path);
   }
   return run;
+}
+
+absl::Status RunDirectory::Lock() {
+  const bool there = fs_->Exists(File(kLock));
+  ASSIGN_OR_RETURN(lock_, fs_->Open(File(kLock), there ? OpenMode::kReadWrite : OpenMode::kCreate));
+  const absl::Status status = lock_->Lock();
+  if (!absl::IsFailedPrecondition(status)) return status;
+  return absl::FailedPreconditionError(
+      absl::StrCat(path_, ": another process trains in it (", File(kLock), " is locked)"));
 }
 
 absl::StatusOr<RunDirectory> RunDirectory::Open(FileSystem* fs, const std::string& path) {
@@ -91,6 +117,12 @@ absl::StatusOr<RunDirectory> RunDirectory::Open(FileSystem* fs, const std::strin
     return absl::NotFoundError(
         absl::StrCat(path, " holds no run: there is no ", kConfig, " in it"));
   }
+  return run;
+}
+
+absl::StatusOr<RunDirectory> RunDirectory::Resume(FileSystem* fs, const std::string& path) {
+  ASSIGN_OR_RETURN(RunDirectory run, Open(fs, path));
+  RETURN_IF_ERROR(run.Lock());
   return run;
 }
 
@@ -139,6 +171,17 @@ absl::Status RunDirectory::CommitCheckpoint(int64_t step, const nlohmann::ordere
     const std::string old = JoinPath(File(kCheckpoints), *name);
     if (old > folder) continue;  // Of a run that went further before it was resumed from here.
     if (++newer > keep) RETURN_IF_ERROR(RemoveFolder(old));
+  }
+  return fs_->SyncDirectory(File(kCheckpoints));
+}
+
+absl::Status RunDirectory::RemoveUnfinishedCheckpoints() {
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(File(kCheckpoints)));
+  for (const std::string& name : names) {
+    const std::string folder = JoinPath(File(kCheckpoints), name);
+    if (fs_->IsDirectory(folder) && !IsCheckpoint(fs_, folder)) {
+      RETURN_IF_ERROR(RemoveFolder(folder));
+    }
   }
   return fs_->SyncDirectory(File(kCheckpoints));
 }

@@ -7,14 +7,19 @@
 //   checkpoints/      one folder a checkpoint, named by its step; complete when it holds DONE
 //   results.json      the evaluations so far
 //   report.html
+//   lock              locked by the process that trains
 //
 //   ASSIGN_OR_RETURN(RunDirectory run, RunDirectory::Create(fs, "runs/a", config_json));
 //   const std::string dir = run.BeginCheckpoint(120) ... write files below it ...
 //   RETURN_IF_ERROR(run.CommitCheckpoint(120, state, /*keep=*/2));
+//
+// What a process leaves that dies at any instant is no run yet, and Create makes one of it, or a run that
+// Resume opens.
 #ifndef PROTOPAGE_TRAINER_RUN_DIRECTORY_H_
 #define PROTOPAGE_TRAINER_RUN_DIRECTORY_H_
 
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -30,12 +35,15 @@ class RunDirectory {
   // Whether Create would succeed: makes the directory, writes to it, and takes both back. Errors: as
   // Create.
   static absl::Status CheckFree(FileSystem* fs, const std::string& path);
-  // Makes the directory and writes config.json. Errors: AlreadyExists when a run lies there
-  // already (the message names --resume), what the file system reports; then nothing is left of it.
+  // Makes the directory, locks it and writes config.json. Errors: AlreadyExists when a run lies there
+  // already (the message names --resume), FailedPrecondition when another process is making one, what the
+  // file system reports; then nothing is left of it.
   static absl::StatusOr<RunDirectory> Create(FileSystem* fs, const std::string& path,
                                              const nlohmann::ordered_json& config);
-  // Errors: NotFound when no run lies there.
+  // For reading. Errors: NotFound when no run lies there.
   static absl::StatusOr<RunDirectory> Open(FileSystem* fs, const std::string& path);
+  // To train on, locked. Errors: as Open; FailedPrecondition when another process trains in it.
+  static absl::StatusOr<RunDirectory> Resume(FileSystem* fs, const std::string& path);
 
   const std::string& path() const { return path_; }
   std::string File(absl::string_view name) const { return JoinPath(path_, name); }
@@ -45,6 +53,9 @@ class RunDirectory {
   absl::StatusOr<std::string> BeginCheckpoint(int64_t step);
   // Writes state.json, makes the folder durable and marks it DONE; then removes all but the newest `keep`.
   absl::Status CommitCheckpoint(int64_t step, const nlohmann::ordered_json& state, int64_t keep);
+
+  // Removes the checkpoints that a process left unfinished when it died.
+  absl::Status RemoveUnfinishedCheckpoints();
 
   // The folder of the newest complete checkpoint. Errors: NotFound when there is none.
   absl::StatusOr<std::string> LatestCheckpoint() const;
@@ -58,10 +69,12 @@ class RunDirectory {
  private:
   RunDirectory(FileSystem* fs, std::string path) : fs_(fs), path_(std::move(path)) {}
   std::string CheckpointPath(int64_t step) const;
+  absl::Status Lock();
   absl::Status RemoveFolder(const std::string& folder);
 
   FileSystem* fs_;
   std::string path_;
+  std::shared_ptr<class File> lock_;  // Null when open for reading.
 };
 
 // The first of "base-1", "base-2", ... that does not exist.

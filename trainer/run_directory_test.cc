@@ -27,6 +27,44 @@ TEST(RunDirectoryTest, ARunIsNotOverwritten) {
   EXPECT_EQ(config, nlohmann::json({{"seed", 1}}));
 }
 
+TEST(RunDirectoryTest, WhatAProcessLeftThatDiedInCreateIsNoRun) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempRun("half");
+  ASSERT_OK(fs->CreateDirectories(JoinPath(path, "checkpoints")));
+  for (const char* name : {"lock", "config.json.tmp"}) {
+    ASSERT_OK(WriteFileAtomically(fs, JoinPath(path, name), "{\"se"));
+  }
+  EXPECT_OK(RunDirectory::CheckFree(fs, path));
+  ASSERT_OK(RunDirectory::Create(fs, path, {{"seed", 1}}));
+  EXPECT_OK(RunDirectory::Open(fs, path));
+  EXPECT_FALSE(fs->Exists(JoinPath(path, "config.json.tmp")));
+
+  // A checkpoint makes it somebody's.
+  const std::string other = TempRun("lost_config");
+  ASSERT_OK(fs->CreateDirectories(JoinPath(other, "checkpoints/0000000100")));
+  EXPECT_THAT(
+      RunDirectory::Create(fs, other, {}),
+      StatusIs(absl::StatusCode::kAlreadyExists, "there is checkpoints but no config.json"));
+}
+
+TEST(RunDirectoryTest, OneProcessAtATimeTrains) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempRun("locked");
+  {
+    ASSERT_OK_AND_ASSIGN(const RunDirectory run, RunDirectory::Create(fs, path, {}));
+    EXPECT_THAT(RunDirectory::Resume(fs, path),
+                StatusIs(absl::StatusCode::kFailedPrecondition, "another process trains in it"));
+    EXPECT_OK(RunDirectory::Open(fs, path));
+  }
+  ASSERT_OK_AND_ASSIGN(const RunDirectory run, RunDirectory::Resume(fs, path));
+  EXPECT_THAT(RunDirectory::Resume(fs, path),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "lock is locked"));
+  // Before there is a config, too.
+  ASSERT_OK(fs->Remove(JoinPath(path, "config.json")));
+  EXPECT_THAT(RunDirectory::Create(fs, path, {}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "another process trains in it"));
+}
+
 TEST(RunDirectoryTest, AFolderOfSomebodyElseIsLeftAlone) {
   FileSystem* fs = DefaultFileSystem();
   const std::string path = TempRun("foreign");
@@ -87,6 +125,10 @@ TEST(RunDirectoryTest, OnlyCompleteCheckpointsCountAndOldOnesGo) {
   ASSERT_OK(WriteFileAtomically(fs, JoinPath(unfinished, "half"), "x"));
   ASSERT_OK(run.BeginCheckpoint(20));
   EXPECT_FALSE(fs->Exists(JoinPath(unfinished, "half")));
+  // Nor do those stay that nobody attempts again.
+  ASSERT_OK(run.RemoveUnfinishedCheckpoints());
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> left, fs->List(run.File("checkpoints")));
+  EXPECT_EQ(left, (std::vector<std::string>{"0000000010", "0000000015"}));
 }
 
 TEST(RunDirectoryTest, FirstFreePathCountsUp) {

@@ -233,7 +233,7 @@ absl::Status Run::Prepare() {
 }
 
 absl::Status Run::OpenDirectory() {
-  ASSIGN_OR_RETURN(RunDirectory directory, RunDirectory::Open(fs_, options_.directory));
+  ASSIGN_OR_RETURN(RunDirectory directory, RunDirectory::Resume(fs_, options_.directory));
   directory_ = std::make_unique<RunDirectory>(std::move(directory));
   ASSIGN_OR_RETURN(const nlohmann::json old_json, directory_->ReadConfigJson());
   TrainConfig old_config, config = config_;
@@ -362,6 +362,8 @@ absl::StatusOr<TrainResult> Run::Go() {
     ASSIGN_OR_RETURN(RunDirectory directory,
                      RunDirectory::Create(fs_, options_.directory, WriteConfig(config)));
     directory_ = std::make_unique<RunDirectory>(std::move(directory));
+  } else {
+    RETURN_IF_ERROR(directory_->RemoveUnfinishedCheckpoints());
   }
   RETURN_IF_ERROR(MakeObservers());
   LogInfo(absl::StrCat("run ", options_.directory, " on ", session_->backend()->Description()));

@@ -1,6 +1,7 @@
 // The dominant stage: each step trains the net and the prototypes of the K classes that the planner
 // picked, paged in from the store and written back to it.
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -112,6 +113,7 @@ class DominantTrainer : public StageTrainer {
     totals.wait_images_seconds = step_->loader().seconds_waited();
     totals.wait_rows_seconds = wait_rows_seconds_;
     totals.wait_plan_seconds = ahead_ != nullptr ? ahead_->seconds_waited() : 0;
+    totals.index_seconds = index_seconds_;
     totals.rows_paged = stats.rows_read;
     totals.row_hits = stats.hits;
     totals.row_lookups = stats.hits + stats.misses;
@@ -133,7 +135,11 @@ class DominantTrainer : public StageTrainer {
     hooks.before_apply = [this](int64_t run_step) {
       const int64_t done = run_step - first_run_step_ + 1;
       const bool due = done % set_->index_update_steps() == 0 || done % steps_per_epoch() == 0;
-      return due ? set_->UpdateIndex() : absl::OkStatus();
+      if (!due) return absl::OkStatus();
+      const Stopwatch updating;
+      RETURN_IF_ERROR(set_->UpdateIndex());
+      index_seconds_ = index_seconds_ + updating.Seconds();
+      return absl::OkStatus();
     };
     hooks.on_plan = [this](const StepPlan& plan) {
       std::vector<int64_t> records;
@@ -160,6 +166,7 @@ class DominantTrainer : public StageTrainer {
   StepRows step_rows_;
   Tensor rows_, state_;  // [K, D], [K, state floats], on the device.
   double wait_rows_seconds_ = 0;
+  std::atomic<double> index_seconds_{0};  // Written by the planner's thread.
   std::unique_ptr<RowPrefetcher> prefetcher_;
   std::unique_ptr<LookAhead> ahead_;  // Last: its thread uses the others.
 };

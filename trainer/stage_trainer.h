@@ -37,6 +37,7 @@ struct StageTotals {
   double wait_images_seconds = 0;
   double wait_rows_seconds = 0;
   double wait_plan_seconds = 0;
+  double index_seconds = 0;  // Bringing the class index up to date, in the planner's thread.
   int64_t rows_paged = 0;
   int64_t row_hits = 0;
   int64_t row_lookups = 0;

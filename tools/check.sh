@@ -2,7 +2,7 @@
 # The presubmit: what CI runs, and what to run before a commit.
 #
 #   tools/check.sh             formatting, layering, build, tests, tests/reuse
-#   tools/check.sh --nightly   and then sanitizers, and what is tagged "nightly"
+#   tools/check.sh --nightly   and then what is tagged "nightly", long runs of the crash tests, sanitizers
 #
 # Every step runs, also after one has failed; the last lines say which did.
 
@@ -40,6 +40,12 @@ step "reuse" tools/reuse.sh
 if ((nightly)); then
   step "nightly tests" ./bazelw test --config=ci --test_tag_filters=nightly \
     --build_tests_only //...
+  step "crash tests, every event" ./bazelw test --config=ci --test_timeout=7200 \
+    --test_env=PROTOPAGE_CRASH_RUNS=all //trainer:training_crash_test
+  step "crash tests, 20 seeds" ./bazelw test --config=ci --test_timeout=7200 \
+    --test_env=PROTOPAGE_CRASH_RUNS=20 //prototypes:crash_test
+  step "kill test, 200 runs" ./bazelw test --config=ci --test_timeout=7200 \
+    --test_arg=--runs=200 //trainer:kill_test
   # Status 4 is "no test has the tag".
   sanitized() {
     local status=0

@@ -120,7 +120,7 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
     const PrototypeSetOptions& options, ThreadPool* pool) {
   std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, options, pool));
   // The log first: it has the lock.
-  ASSIGN_OR_RETURN(set->log_, TableLog::Create(set->fs_, set->LogPath(), {}));
+  ASSIGN_OR_RETURN(set->log_, TableLog::Create(set->fs_, set->LogPath(), options.log));
   RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->StorePath()));
   RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->QueuesPath()));
   PrototypeStoreSpec spec;
@@ -142,7 +142,8 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(
   set_options.generation = place.generation;
   std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, set_options, pool));
   if (place.generation == 0) return MissingPlace(checkpoint);
-  ASSIGN_OR_RETURN(set->log_, TableLog::Open(fs, set->LogPath(), place.log_checkpoint, {}));
+  ASSIGN_OR_RETURN(set->log_,
+                   TableLog::Open(fs, set->LogPath(), place.log_checkpoint, options.log));
   ASSIGN_OR_RETURN(set->store_, PrototypeStore::Open(set->StorePath(), set->StoreOptions()));
   // Before a dominant stage there are none of these yet.
   if (set->log_->HasTable(kQueuesTable)) {

@@ -39,6 +39,7 @@ struct PrototypeSetOptions {
   // Of Create: the how many-th set of the run it is, from 1. Each has files of its own, as
   // checkpoints of an earlier one may be gone back to.
   int64_t generation = 1;
+  TableLogOptions log;
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
 };
 

@@ -50,6 +50,7 @@ PrototypeSetOptions Session::prototype_options() const {
   options.prototypes = config_.prototypes;
   options.selection = config_.selection;
   options.seed = config_.seed;
+  options.log = log_options_;
   options.file_system = file_system_;
   return options;
 }

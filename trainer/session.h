@@ -45,6 +45,8 @@ class Session {
   PrototypeSet* prototypes() { return prototypes_.get(); }
   void set_prototypes(std::unique_ptr<PrototypeSet> set) { prototypes_ = std::move(set); }
   PrototypeSetOptions prototype_options() const;
+  // Of the prototypes' log.
+  void set_log_options(const TableLogOptions& options) { log_options_ = options; }
 
   // Dropout is part of the graph: another rate makes another net with the same parameters.
   absl::Status SetDropout(double dropout);
@@ -61,6 +63,7 @@ class Session {
 
   TrainConfig config_;
   FileSystem* const file_system_;
+  TableLogOptions log_options_;
   ThreadPool pool_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Net> net_;

@@ -228,6 +228,7 @@ absl::Status Run::Prepare() {
     RETURN_IF_ERROR(RunDirectory::CheckFree(fs_, options_.directory));
   }
   ASSIGN_OR_RETURN(session_, Session::Create(config_, fs_));
+  session_->set_log_options(options_.log);
   if (checkpoint_.empty()) RETURN_IF_ERROR(WithContext(InitializeNet(), "init_from"));
   return OpenStages(*session_, position_.stage);
 }

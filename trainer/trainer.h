@@ -25,6 +25,7 @@ struct TrainOptions {
   std::string directory;
   bool resume = false;
   std::string title = "protopage";    // Of report.html.
+  TableLogOptions log;                // Never changes a result.
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
 };
 

@@ -54,7 +54,7 @@ struct ClassIndexOptions {
   std::string kind = "auto";
   // Of the ivf kinds. Lists; 0 means 4 sqrt(N).
   int64_t lists = 0;
-  // Lists that a search scans. 0: Build takes the fewest that find .97 of the 50 nearest and of the 10
+  // Lists that a search scans. 0: Build takes the fewest that hold .98 of the 50 nearest and of the 10
   // nearest of sampled classes, but no more than an eighth of the lists (at least 64, at most 256).
   int64_t probes = 0;
   // Candidates that are scored again, for each neighbour asked for; 0 means 1.5 for ivf_sq8, 4

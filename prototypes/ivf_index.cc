@@ -37,8 +37,8 @@ constexpr int64_t kSampleRowsPerList = 64;
 constexpr int64_t kPqSampleRows = 8192;  // 32 for each of 256 vectors.
 constexpr int64_t kMaxSampleBytes = int64_t{512} << 20;
 
-// What Build looks for when it chooses the number of probes.
-constexpr double kRecallGoal = 0.97;
+// What Build looks for when it chooses the number of probes: the share of neighbours in probed lists.
+constexpr double kReachGoal = 0.98;
 constexpr int64_t kRecallQueries = 64;
 constexpr int64_t kRecallNeighbors = 50;
 constexpr int64_t kFewNeighbors = 10;
@@ -138,6 +138,10 @@ class IvfIndex : public ClassIndex {
                   uint8_t* codes, uint16_t* quality) const;
   void FillLists();
   void ChooseProbes(const ExactNeighbors& exact, ThreadPool* pool);
+  // [n, k]: how many of a query's nearest lists must be probed to come by the list of its j-th neighbour;
+  // most + 1 when more than `most`.
+  std::vector<int64_t> ProbesToNeighbors(const ExactNeighbors& exact, int64_t most,
+                                         ThreadPool* pool) const;
 
   int64_t NumCandidates(int64_t k) const;
   // found[q]: the best `limit` candidates of each query, in no order. Needs mutex_ (shared).
@@ -280,31 +284,57 @@ absl::Status IvfIndex::Build(const ClassIndexPlan& plan, ThreadPool* pool, RowBl
   return absl::OkStatus();
 }
 
-// A search that scores its candidates again by the rows finds exactly those of the nearest that are among
-// its candidates. The goal holds for few neighbours too, whose searches do not go on to more lists for
-// want of candidates.
+// The fewest probes that come by the lists of nearly all of the nearest. What a search misses beyond that is
+// the codes' doing, which the number of candidates makes up for and more lists cannot. The goal
+// holds for few neighbours too, whose searches do not go on to more lists for want of candidates.
 void IvfIndex::ChooseProbes(const ExactNeighbors& exact, ThreadPool* pool) {
   const int64_t lists = coarse_.num_lists();
   const int64_t most = std::min(lists, std::clamp<int64_t>(lists / 8, 64, 256));
-  probes_ = options_.probes > 0 ? std::min(options_.probes, lists) : std::min<int64_t>(8, most);
-  const auto recall_of = [&](int64_t k) {
-    const int64_t limit = NumCandidates(k);
-    std::vector<std::vector<Candidate>> found;
-    Find(exact.queries(), limit, probes_, exact.exclude(), pool, &found);
-    std::vector<ClassId> ids(found.size() * limit, kNoClass);
-    for (size_t q = 0; q < found.size(); ++q) {
-      for (size_t j = 0; j < found[q].size(); ++j) ids[q * limit + j] = found[q][j].id;
+  if (options_.probes > 0) {
+    probes_ = std::min(options_.probes, lists);
+  } else {
+    probes_ = std::min<int64_t>(8, most);
+    const std::vector<int64_t> needed = ProbesToNeighbors(exact, most, pool);
+    const auto reached = [&](int64_t k) {
+      int64_t hits = 0, wanted = 0;
+      for (int64_t i = 0; i < static_cast<int64_t>(needed.size()); ++i) {
+        if (i % exact.k() >= k || exact.ids()[i] == kNoClass) continue;
+        ++wanted;
+        hits += needed[i] <= probes_ ? 1 : 0;
+      }
+      return static_cast<double>(hits) >= kReachGoal * static_cast<double>(wanted);
+    };
+    while (probes_ < most && !(reached(exact.k()) && reached(std::min(kFewNeighbors, exact.k())))) {
+      probes_ = std::min(most, probes_ * 3 / 2);
     }
-    return RecallOf(exact, k, ids);
-  };
-  while (true) {
-    recall_ = recall_of(exact.k());
-    if (options_.probes > 0 || probes_ >= most) return;
-    if (recall_ >= kRecallGoal && recall_of(std::min(kFewNeighbors, exact.k())) >= kRecallGoal) {
-      return;
-    }
-    probes_ = std::min(most, probes_ * 3 / 2);
   }
+  const int64_t limit = NumCandidates(exact.k());
+  std::vector<std::vector<Candidate>> found;
+  Find(exact.queries(), limit, probes_, exact.exclude(), pool, &found);
+  std::vector<ClassId> ids(found.size() * limit, kNoClass);
+  for (size_t q = 0; q < found.size(); ++q) {
+    for (size_t j = 0; j < found[q].size(); ++j) ids[q * limit + j] = found[q][j].id;
+  }
+  recall_ = RecallOf(exact, exact.k(), ids);
+}
+
+std::vector<int64_t> IvfIndex::ProbesToNeighbors(const ExactNeighbors& exact, int64_t most,
+                                                 ThreadPool* pool) const {
+  const int64_t n = exact.num_queries(), k = exact.k();
+  std::vector<int64_t> needed(n * k, most + 1);
+  pool->ParallelFor(n, [&](int64_t q) {
+    const float* const query = exact.queries().data() + q * dim_;
+    std::vector<CoarseLists::Hit> hits(most);
+    coarse_.Nearest(&query, 1, most, hits.data());
+    for (int64_t j = 0; j < k; ++j) {
+      const ClassId id = exact.ids()[q * k + j];
+      if (id == kNoClass) break;
+      for (int64_t p = 0; p < most && needed[q * k + j] > most; ++p) {
+        if (hits[p].list == list_of_[id]) needed[q * k + j] = p + 1;
+      }
+    }
+  });
+  return needed;
 }
 
 int64_t IvfIndex::NumCandidates(int64_t k) const {

@@ -120,6 +120,17 @@ TEST_P(IvfIndexTest, RecallOfRowsWithoutStructureIsKnownToBeLow) {
   EXPECT_GT(Recall(*better, rows, 50, FetchFrom(&rows)), 0.9);
 }
 
+TEST_P(IvfIndexTest, ProbesDoNotDependOnHowCoarseTheCodesAre) {
+  const RowMatrixXf rows = Rows(6000, 32);
+  ThreadPool pool(2);
+  ClassIndexOptions options = Options();
+  options.candidates = 1;  // So few that coarse codes miss the goal whatever is probed.
+  ASSERT_OK_AND_ASSIGN(const auto index, BuildFrom(rows, &pool, options));
+  options.kind = "ivf_sq8";
+  ASSERT_OK_AND_ASSIGN(const auto fine, BuildFrom(rows, &pool, options));
+  EXPECT_EQ(index->stats().probes, fine->stats().probes);
+}
+
 TEST_P(IvfIndexTest, ScoresAreThoseOfTheRowsInOrder) {
   const RowMatrixXf rows = Rows(2000, 32);
   ThreadPool pool(2);

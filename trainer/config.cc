@@ -19,10 +19,11 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
        .choices = {"auto", "flat", "ivf_sq8", "ivf_pq"}});
   v.Integer("index_lists", &index_lists,
             {.help = "Lists of an ivf index; 0 is 4 sqrt(classes).", .min = 0});
-  v.Integer("index_probes", &index_probes,
-            {.help = "Lists that a search scans; 0 takes as many as reach a recall of .97 when the "
-                     "index is built.",
-             .min = 0});
+  v.Integer(
+      "index_probes", &index_probes,
+      {.help = "Lists that a search scans; 0 takes as many as hold .98 of the nearest classes "
+               "of sampled ones when the index is built.",
+       .min = 0});
   v.Number(
       "index_candidates", &index_candidates,
       {.help = "Rows that a search reads to score them again, for each neighbour asked for; 0 is "

@@ -1,0 +1,199 @@
+// Four threads do all that a run does to a store with a log, at random and at once: gather, scatter, prefetch,
+// read and write ranges, flush, retire, copy, reset, and commit between them. Whatever they read is compared with
+// a plain model. tools/check.sh --nightly runs it under ThreadSanitizer.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "base/status_matchers.h"
+#include "prototypes/prototype_store.h"
+#include "prototypes/table_log.h"
+
+namespace protopage {
+namespace {
+
+constexpr int64_t kDim = 20, kGroups = 12, kGroupClasses = 64, kClasses = kGroups * kGroupClasses;
+constexpr int64_t kRows = 24;  // Of a call.
+
+// A class as a store must have it: its row and momentum have one value in all elements, but for rows that were
+// never written.
+struct Class {
+  float row = 0, momentum = 0;
+  int64_t last_step = -1;
+  bool written = false;
+};
+using Model = std::vector<Class>;
+
+class StoreThreadsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = absl::StrCat(testing::TempDir(), "/store_threads_test_", getpid());
+    std::filesystem::remove_all(dir_);
+    ASSERT_OK(DefaultFileSystem()->CreateDirectories(dir_));
+    TableLogOptions log_options;
+    log_options.merge_bytes = 1 << 16;
+    ASSERT_OK_AND_ASSIGN(log_, TableLog::Create(DefaultFileSystem(), dir_ + "/log", log_options));
+    PrototypeStoreSpec spec;
+    spec.num_classes = kClasses;
+    spec.dim = kDim;
+    ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Create(dir_ + "/w.h5", spec, Options()));
+    model_.resize(kClasses);
+  }
+
+  PrototypeStoreOptions Options() {
+    PrototypeStoreOptions options;
+    // A third of the classes; all that four threads hold and have prefetched fits.
+    options.cache_bytes = kClasses / 3 * 300;
+    options.log = log_.get();
+    return options;
+  }
+
+  static bool RowIs(const Class& c, ConstRowMatrixRef row) {
+    return c.written ? (row.array() == c.row).all() : std::abs(row.norm() - 1) < 1e-3f;
+  }
+  static bool StepIs(const Class& c, const StepRows& rows, int64_t i) {
+    return RowIs(c, rows.rows.row(i)) && (rows.momentum.row(i).array() == c.momentum).all() &&
+           rows.last_step[i] == c.last_step;
+  }
+  // Whether `store` has the content of `model`.
+  static void ExpectContent(PrototypeStore* store, const Model& model) {
+    StepRows rows;
+    for (ClassId id = 0; id < kClasses; ++id) {
+      ASSERT_OK(store->GatherStep({id}, &rows));
+      ASSERT_TRUE(StepIs(model[id], rows, 0)) << "class " << id;
+    }
+  }
+
+  // What a thread does: calls on distinct groups of classes run at once; those that must be alone are.
+  void Work(uint64_t thread, int64_t calls) {
+    StepRows rows;
+    for (int64_t call = 0; call < calls; ++call) {
+      RandomStream random(7, RandomPurpose::kTest, thread * 1'000'000 + call);
+      const uint64_t what = random.Below(100);
+      if (what == 0) {
+        Alone(random);
+        continue;
+      }
+      const std::shared_lock<std::shared_mutex> together(alone_);
+      if (what < 3) {
+        EXPECT_OK(store_->Flush());
+        continue;
+      }
+      if (what < 6) {
+        EXPECT_OK(log_->Retire(std::max<int64_t>(log_->head().checkpoint - 1, 0)));
+        continue;
+      }
+      const int64_t group = random.Below(kGroups);
+      if (what < 20) {
+        const std::lock_guard<std::mutex> lock(groups_[group]);
+        Range(random, group * kGroupClasses, /*write=*/what < 12);
+        continue;
+      }
+      std::vector<ClassId> ids = SampleWithoutReplacement(random, kGroupClasses, kRows);
+      for (ClassId& id : ids) id += group * kGroupClasses;
+      if (what < 70) {
+        EXPECT_OK(store_->Prefetch(ids));  // While another thread may change these very rows.
+      }
+      const std::lock_guard<std::mutex> lock(groups_[group]);
+      EXPECT_OK(store_->GatherStep(ids, &rows));
+      for (int64_t i = 0; i < kRows; ++i) EXPECT_TRUE(StepIs(model_[ids[i]], rows, i)) << ids[i];
+      if (what < 40) continue;
+      const int64_t step = step_++;
+      const auto value = static_cast<float>(step % 1'000'000);
+      rows.rows.setConstant(value);
+      if (what < 50) {
+        EXPECT_OK(store_->Scatter(ids, rows.rows));
+      } else {
+        rows.momentum.setConstant(value + 1);
+        EXPECT_OK(store_->ScatterStep(ids, rows, step));
+      }
+      for (const ClassId id : ids) {
+        Class& c = model_[id];
+        c = what < 50 ? Class{value, c.momentum, c.last_step, true}
+                      : Class{value, value + 1, step, true};
+      }
+      if (HasFailure()) return;
+    }
+  }
+
+  void Range(RandomStream& random, ClassId first, bool write) {
+    RowMatrixXf rows(kRows, kDim);
+    first += random.Below(kGroupClasses - kRows);
+    if (write) {
+      const auto value = static_cast<float>(step_++ % 1'000'000);
+      rows.setConstant(value);
+      EXPECT_OK(store_->WriteRange(first, rows));
+      for (int64_t i = 0; i < kRows; ++i) {
+        model_[first + i].row = value;
+        model_[first + i].written = true;
+      }
+    }
+    EXPECT_OK(store_->ReadRange(first, rows));
+    for (int64_t i = 0; i < kRows; ++i) EXPECT_TRUE(RowIs(model_[first + i], rows.row(i)));
+  }
+
+  void Alone(RandomStream& random) {
+    const std::unique_lock<std::shared_mutex> alone(alone_);
+    const uint64_t what = random.Below(8);
+    if (what == 0) {
+      EXPECT_OK(store_->ResetState());
+      for (Class& c : model_) c = {c.row, 0, -1, c.written};
+    } else if (what == 1) {
+      const std::string copy = dir_ + "/copy.h5";
+      EXPECT_OK(store_->SaveCopy(copy));
+      PrototypeStoreOptions options;
+      options.read_only = true;
+      ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(copy, options));
+      ExpectContent(store.get(), model_);
+    } else {
+      EXPECT_OK(store_->Flush());
+      EXPECT_OK(log_->Commit(std::max<int64_t>(log_->head().checkpoint, 0) + 1));
+      committed_ = model_;
+    }
+  }
+
+  std::string dir_;
+  std::unique_ptr<TableLog> log_;
+  std::unique_ptr<PrototypeStore> store_;
+  std::shared_mutex alone_;
+  std::array<std::mutex, kGroups> groups_;  // Each guards its classes of model_.
+  Model model_, committed_;
+  std::atomic<int64_t> step_{0};
+};
+
+TEST_F(StoreThreadsTest, WhateverRunsAtOnceReadsWhatTheModelHas) {
+  constexpr int64_t kCalls = 1500;
+  std::vector<std::thread> threads;
+  for (uint64_t t = 0; t < 4; ++t) {
+    threads.emplace_back([this, t] { Work(t, kCalls); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  if (HasFailure()) return;
+  ExpectContent(store_.get(), model_);
+  EXPECT_GT(log_->stats().rows_merged, 0);
+  EXPECT_GT(store_->stats().rows_written, kClasses);  // Rows left the cache.
+  const int64_t checkpoint = log_->head().checkpoint;
+  ASSERT_GT(checkpoint, 5);
+  // As a process that died finds it.
+  store_.reset();
+  log_.reset();
+  ASSERT_OK_AND_ASSIGN(log_, TableLog::Open(DefaultFileSystem(), dir_ + "/log", checkpoint, {}));
+  ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Open(dir_ + "/w.h5", Options()));
+  ExpectContent(store_.get(), committed_);
+}
+
+}  // namespace
+}  // namespace protopage

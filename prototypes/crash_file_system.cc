@@ -39,6 +39,7 @@ struct CrashFileSystem::Inode {
     for (const Write& write : pending) Apply(write, &durable);
     pending.clear();
   }
+  void KeepNewest() { Apply(pending.back(), &durable); }
   // Each sector, and the size, as of some moment since the last sync.
   void Mix(RandomStream& random) {
     std::set<int64_t> sectors;
@@ -224,6 +225,8 @@ void CrashFileSystem::Restart(Loss loss, uint64_t seed) {
     }
   } else if (loss == kKeepAll) {
     durable_ = names_;
+  } else if (loss == kKeepNewest && !changes_.empty()) {
+    Apply(changes_.back(), &durable_);
   }
   // What lies below a directory that is gone is gone.
   for (auto name = durable_.begin(); name != durable_.end();) {
@@ -235,6 +238,7 @@ void CrashFileSystem::Restart(Loss loss, uint64_t seed) {
   for (auto& [path, inode] : durable_) {
     if (!done.insert(inode.get()).second) continue;
     if (loss == kMix && !inode->pending.empty()) inode->Mix(random);
+    if (loss == kKeepNewest && !inode->pending.empty()) inode->KeepNewest();
     if (loss == kKeepAll) inode->durable = inode->content;
     inode->content = inode->durable;
     inode->pending.clear();

@@ -3,7 +3,8 @@
 // What was written but not synced, and names that were made, changed or removed without a sync of their
 // directory, are kept apart from what is durable. At a crash they are dropped, kept, or mixed: each
 // sector of 512 bytes gets the content it had at some moment since the file's last sync, the
-// file's size as well, and each change of a name happened or did not, whatever became of those before it.
+// file's size as well, and each change of a name happened or did not, whatever became of those before it. Or only
+// the newest ones survive, which is what a sync that is missing before them is found by.
 //
 //   CrashFileSystem fs;
 //   fs.CrashAt(17);                       // At the 17th sync, rename, removal or truncation from now on, ...
@@ -31,7 +32,12 @@ namespace protopage {
 class CrashFileSystem : public FileSystem {
  public:
   // What becomes of all that was not synced.
-  enum Loss { kDropAll, kKeepAll, kMix };
+  enum Loss {
+    kDropAll,
+    kKeepAll,
+    kMix,
+    kKeepNewest,  // The newest write of each file, and the newest change of a name.
+  };
 
   CrashFileSystem();
   ~CrashFileSystem() override;

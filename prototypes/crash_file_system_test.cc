@@ -1,5 +1,6 @@
 #include "prototypes/crash_file_system.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -60,6 +61,43 @@ TEST(CrashFileSystemTest, TheCallFailsAndAllAfterItUntilARestart) {
   EXPECT_THAT(file->Sync(), StatusIs(absl::StatusCode::kUnavailable, "power"));
   ASSERT_OK_AND_ASSIGN(const auto again, fs.Open("/f", OpenMode::kReadWrite));
   EXPECT_OK(again->Lock());
+}
+
+TEST(CrashFileSystemTest, TheNewestWriteAndNameMaySurviveWithoutThoseBefore) {
+  CrashFileSystem fs;
+  ASSERT_OK_AND_ASSIGN(const auto file, fs.Open("/f", OpenMode::kCreate));
+  ASSERT_OK(fs.SyncDirectory("/"));
+  ASSERT_OK(file->WriteAt(0, "aaaa", 4));
+  ASSERT_OK(file->Sync());
+  ASSERT_OK(file->WriteAt(0, "bb", 2));
+  ASSERT_OK(file->WriteAt(3, "c", 1));
+  ASSERT_OK(Write(&fs, "/x", "x", true));
+  ASSERT_OK(Write(&fs, "/y", "y", true));
+  fs.Restart(CrashFileSystem::kKeepNewest, 0);
+  EXPECT_EQ(ContentOf(&fs, "/f"), "aaac");
+  EXPECT_FALSE(fs.Exists("/x"));
+  EXPECT_EQ(ContentOf(&fs, "/y"), "y");
+}
+
+// Of base/file.h, which this file system is the test of.
+TEST(CrashFileSystemTest, AFileWrittenAtomicallyIsTheOldOneOrTheNew) {
+  for (const auto loss : {CrashFileSystem::kDropAll, CrashFileSystem::kKeepAll,
+                          CrashFileSystem::kKeepNewest, CrashFileSystem::kMix}) {
+    for (int64_t event = 1; event <= 4; ++event) {
+      SCOPED_TRACE(testing::Message() << "loss " << loss << ", event " << event);
+      CrashFileSystem fs;
+      ASSERT_OK(WriteFileAtomically(&fs, "/f", "old"));
+      fs.CrashAt(event);
+      const absl::Status status = WriteFileAtomically(&fs, "/f", "new");
+      fs.Restart(loss, event);
+      if (status.ok()) {
+        EXPECT_EQ(event, 4);  // After it: a sync, a rename, and a sync of the directory.
+        EXPECT_EQ(ContentOf(&fs, "/f"), "new");
+      } else {
+        EXPECT_THAT(ContentOf(&fs, "/f"), testing::AnyOf("old", "new"));
+      }
+    }
+  }
 }
 
 TEST(CrashFileSystemTest, AMixTearsAtSectorsAndReordersNames) {

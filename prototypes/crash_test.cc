@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,7 @@
 #include "base/status_matchers.h"
 #include "prototypes/class_queues.h"
 #include "prototypes/crash_file_system.h"
+#include "prototypes/hdf5_file.h"
 #include "prototypes/prototype_store.h"
 #include "prototypes/table_log.h"
 
@@ -40,6 +43,23 @@ struct Content {
            a.queues == b.queues;
   }
 };
+
+// All but the queues.
+absl::StatusOr<Content> ReadStore(PrototypeStore* store) {
+  Content content;
+  StepRows rows;
+  content.rows.resize(kClasses, kDim);
+  content.momentum.resize(kClasses, kDim);
+  for (ClassId first = 0; first < kClasses; first += kRowsPerStep) {
+    std::vector<ClassId> ids(kRowsPerStep);
+    std::iota(ids.begin(), ids.end(), first);
+    RETURN_IF_ERROR(store->GatherStep(ids, &rows));
+    content.rows.middleRows(first, kRowsPerStep) = rows.rows;
+    content.momentum.middleRows(first, kRowsPerStep) = rows.momentum;
+    content.last_step.insert(content.last_step.end(), rows.last_step.begin(), rows.last_step.end());
+  }
+  return content;
+}
 
 // The storage of a run that trains by a rule of its own.
 class Training {
@@ -80,23 +100,10 @@ class Training {
   }
 
   absl::StatusOr<Content> Read() {
-    Content content;
-    std::vector<ClassId> ids(kClasses);
-    for (int64_t i = 0; i < kClasses; ++i) ids[i] = i;
-    StepRows rows;
-    content.rows.resize(kClasses, kDim);
-    content.momentum.resize(kClasses, kDim);
-    for (int64_t first = 0; first < kClasses; first += kRowsPerStep) {
-      const auto some = absl::MakeConstSpan(ids).subspan(first, kRowsPerStep);
-      RETURN_IF_ERROR(store_->GatherStep(some, &rows));
-      content.rows.middleRows(first, rows.rows.rows()) = rows.rows;
-      content.momentum.middleRows(first, rows.rows.rows()) = rows.momentum;
-      content.last_step.insert(content.last_step.end(), rows.last_step.begin(),
-                               rows.last_step.end());
-    }
+    ASSIGN_OR_RETURN(Content content, ReadStore(store_.get()));
     if (queues_ == nullptr) return content;
     std::vector<ClassId> queue(queues_->dominant_queue()), more(queues_->candidate_queue());
-    for (const ClassId id : ids) {
+    for (ClassId id = 0; id < kClasses; ++id) {
       const absl::Status status = queues_->Dominants(id, absl::MakeSpan(queue));
       if (absl::IsFailedPrecondition(status)) {
         content.queues.push_back(-9);
@@ -258,6 +265,29 @@ class PrototypesCrashTest : public testing::Test {
     return *contents;
   }
 
+  // What who reads the main file alone sees: it is marked, or it equals a checkpoint.
+  static void ExpectMainFileIsACheckpoint(CrashFileSystem* fs) {
+    PrototypeStoreOptions options;
+    options.read_only = true;
+    options.file_system = fs;
+    const std::string path = JoinPath(kRun, "prototypes.h5");
+    // Before the first checkpoint the file may lack anything.
+    const auto file = fs->Open(path, OpenMode::kRead);
+    if (!file.ok()) return;
+    const auto layout = ReadHdf5Layout(file->get(), path);
+    if (!layout.ok()) return;
+    std::array<uint64_t, 2> header;
+    ASSERT_OK((*file)->ReadAt(layout->Find("header")->offset, header.data(), sizeof(header)));
+    if (header[0] != 0 || header[1] == 0) return;
+    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
+    ASSERT_OK_AND_ASSIGN(const Content content, ReadStore(store.get()));
+    const bool known = std::any_of(Contents().begin(), Contents().end(), [&](const auto& entry) {
+      return entry.second.rows == content.rows && entry.second.momentum == content.momentum &&
+             entry.second.last_step == content.last_step;
+    });
+    ASSERT_TRUE(known);
+  }
+
   // The power goes `crashes` times at events drawn by the seed, the first time at `event`.
   static void RunThroughCrashes(int64_t event, int crashes, CrashFileSystem::Loss loss,
                                 uint64_t seed) {
@@ -271,6 +301,8 @@ class PrototypesCrashTest : public testing::Test {
       if (status.ok()) break;  // It was done before.
       ASSERT_TRUE(fs.crashed()) << "event " << event << ", seed " << seed << ": " << status;
       fs.Restart(loss, seed);
+      ExpectMainFileIsACheckpoint(&fs);
+      if (HasFatalFailure()) return;
     }
     fs.CrashAt(0);
     Training run(&fs, &Contents());
@@ -306,6 +338,13 @@ TEST_F(PrototypesCrashTest, AtEveryEventAllSurvives) {
   }
 }
 
+TEST_F(PrototypesCrashTest, AtEveryEventOnlyTheNewestWritesSurvive) {
+  for (int64_t event = 1; event <= events_; ++event) {
+    RunThroughCrashes(event, 1, CrashFileSystem::kKeepNewest, 0);
+    if (HasFatalFailure()) return;
+  }
+}
+
 TEST_F(PrototypesCrashTest, AtEveryEventAMixSurvives) {
   for (int seed = 0; seed < Runs(); ++seed) {
     for (int64_t event = 1; event <= events_; ++event) {
@@ -313,6 +352,75 @@ TEST_F(PrototypesCrashTest, AtEveryEventAMixSurvives) {
       if (HasFatalFailure()) return;
     }
   }
+}
+
+// A store without a log promises less: after a crash it is as flushed, or says that rows may be mixed.
+TEST_F(PrototypesCrashTest, WithoutALogAFileThatIsCleanIsAsFlushed) {
+  const std::string path = JoinPath(kRun, "prototypes.h5");
+  const std::string copy = JoinPath(kRun, "copy.h5");
+  int64_t clean = 0, marked = 0;
+  for (const auto loss : {CrashFileSystem::kDropAll, CrashFileSystem::kKeepAll,
+                          CrashFileSystem::kKeepNewest, CrashFileSystem::kMix}) {
+    bool done = false;
+    for (int64_t event = 1; !done; ++event) {
+      SCOPED_TRACE(absl::StrCat("loss ", loss, ", event ", event));
+      CrashFileSystem fs;
+      PrototypeStoreOptions options;
+      options.file_system = &fs;
+      PrototypeStoreSpec spec;
+      spec.num_classes = kClasses;
+      spec.dim = kDim;
+      std::vector<Content> flushed;
+      bool copied = false;
+      const auto work = [&]() -> absl::Status {
+        RETURN_IF_ERROR(fs.CreateDirectories(kRun));
+        RETURN_IF_ERROR(fs.SyncDirectory("/"));
+        fs.CrashAt(event, /*write_every=*/3);
+        ASSIGN_OR_RETURN(const auto store, PrototypeStore::Create(path, spec, options));
+        for (int64_t step = 0; step < 4; ++step) {
+          ASSIGN_OR_RETURN(Content content, ReadStore(store.get()));
+          flushed.push_back(content);  // From now on it is what the file holds when it is clean,
+          StepRows rows;
+          RETURN_IF_ERROR(store->GatherStep({3 * step, 50, 89}, &rows));
+          rows.rows.array() += 1;
+          rows.momentum.array() += 1;
+          RETURN_IF_ERROR(store->ScatterStep({3 * step, 50, 89}, rows, step));
+          ASSIGN_OR_RETURN(content, ReadStore(store.get()));
+          flushed.push_back(content);  // or this, while it is flushed,
+          RETURN_IF_ERROR(store->Flush());
+          flushed.assign(1, content);  // and then this only.
+        }
+        RETURN_IF_ERROR(store->SaveCopy(copy));
+        copied = true;
+        return absl::OkStatus();
+      };
+      done = work().ok();
+      fs.Restart(loss, event);
+      options.read_only = true;
+      const auto store = PrototypeStore::Open(path, options);
+      if (!store.ok()) {
+        ASSERT_TRUE(flushed.empty()) << store.status();
+      }
+      if (flushed.empty()) continue;  // The file was not made yet.
+      const bool is_clean = (*store)->clean_when_opened();
+      ++(is_clean ? clean : marked);
+      // Between two calls it is clean.
+      if (flushed.size() == 1) {
+        ASSERT_TRUE(is_clean || !done);
+      }
+      if (is_clean) {
+        ASSERT_OK_AND_ASSIGN(const Content content, ReadStore(store->get()));
+        ASSERT_TRUE(std::find(flushed.begin(), flushed.end(), content) != flushed.end());
+      }
+      if (copied) {
+        ASSERT_OK_AND_ASSIGN(const auto saved, PrototypeStore::Open(copy, options));
+        ASSERT_OK_AND_ASSIGN(const Content content, ReadStore(saved.get()));
+        ASSERT_TRUE(content == flushed.back());
+      }
+    }
+  }
+  EXPECT_GT(clean, 20);
+  EXPECT_GT(marked, 20);
 }
 
 TEST_F(PrototypesCrashTest, AgainAndAgainAlsoWhileItRecovers) {

@@ -50,7 +50,10 @@ struct CrashFileSystem::Inode {
         sectors.insert(s);
       }
     }
-    const auto moment = [&] { return random.Below(pending.size() + 1); };
+    // Often the newest, so that the last write survives now and then without those before it.
+    const auto moment = [&] {
+      return random.Below(2) == 0 ? pending.size() : random.Below(pending.size() + 1);
+    };
     const uint64_t size_moment = moment();
     const int64_t size = size_moment == 0 ? static_cast<int64_t>(durable.size())
                                           : pending[size_moment - 1].size_after;

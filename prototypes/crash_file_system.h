@@ -35,8 +35,8 @@ class CrashFileSystem : public FileSystem {
   enum Loss {
     kDropAll,
     kKeepAll,
-    kMix,
     kKeepNewest,  // The newest write of each file, and the newest change of a name.
+    kMix,
   };
 
   CrashFileSystem();

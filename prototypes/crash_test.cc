@@ -359,11 +359,13 @@ TEST_F(PrototypesCrashTest, WithoutALogAFileThatIsCleanIsAsFlushed) {
   const std::string path = JoinPath(kRun, "prototypes.h5");
   const std::string copy = JoinPath(kRun, "copy.h5");
   int64_t clean = 0, marked = 0;
-  for (const auto loss : {CrashFileSystem::kDropAll, CrashFileSystem::kKeepAll,
-                          CrashFileSystem::kKeepNewest, CrashFileSystem::kMix}) {
+  // Losses, and mixes by several seeds: header and rows must part.
+  for (int variant = 0; variant < 12; ++variant) {
+    const auto loss =
+        static_cast<CrashFileSystem::Loss>(std::min<int>(variant, CrashFileSystem::kMix));
     bool done = false;
     for (int64_t event = 1; !done; ++event) {
-      SCOPED_TRACE(absl::StrCat("loss ", loss, ", event ", event));
+      SCOPED_TRACE(absl::StrCat("variant ", variant, ", event ", event));
       CrashFileSystem fs;
       PrototypeStoreOptions options;
       options.file_system = &fs;
@@ -395,21 +397,19 @@ TEST_F(PrototypesCrashTest, WithoutALogAFileThatIsCleanIsAsFlushed) {
         return absl::OkStatus();
       };
       done = work().ok();
-      fs.Restart(loss, event);
+      fs.Restart(loss, variant);
       options.read_only = true;
-      const auto store = PrototypeStore::Open(path, options);
-      if (!store.ok()) {
-        ASSERT_TRUE(flushed.empty()) << store.status();
-      }
-      if (flushed.empty()) continue;  // The file was not made yet.
-      const bool is_clean = (*store)->clean_when_opened();
+      if (flushed.empty())
+        continue;  // The file was not made yet; HDF5 may not survive what there is.
+      ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
+      const bool is_clean = store->clean_when_opened();
       ++(is_clean ? clean : marked);
       // Between two calls it is clean.
       if (flushed.size() == 1) {
         ASSERT_TRUE(is_clean || !done);
       }
       if (is_clean) {
-        ASSERT_OK_AND_ASSIGN(const Content content, ReadStore(store->get()));
+        ASSERT_OK_AND_ASSIGN(const Content content, ReadStore(store.get()));
         ASSERT_TRUE(std::find(flushed.begin(), flushed.end(), content) != flushed.end());
       }
       if (copied) {

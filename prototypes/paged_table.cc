@@ -565,6 +565,45 @@ absl::Status PagedTable::ReadColumnOnce(int column, int64_t first, int64_t count
   return absl::OkStatus();
 }
 
+absl::Status PagedTable::ReadWritten(int column, int64_t first, int64_t count, uint8_t* written) {
+  const absl::Status status = ReadWrittenOnce(column, first, count, written);
+  if (options_.read_only && Logged()) RETURN_IF_ERROR(CheckNotRetired());
+  return status;
+}
+
+absl::Status PagedTable::ReadWrittenOnce(int column, int64_t first, int64_t count,
+                                         uint8_t* written) {
+  const bool overlaid = Logged() && options_.log->Touches(options_.log_table);
+  std::vector<char> buffer(overlaid ? std::min(count, kLookUpRows) * record_bytes_ : 0);
+  std::vector<int64_t> rows;
+  std::vector<char*> records;
+  std::vector<TableLog::Found> found;
+  for (int64_t begin = 0; begin < count; begin += kLookUpRows) {
+    const int64_t end = std::min(count, begin + kLookUpRows);
+    found.assign(end - begin, TableLog::Found());
+    if (overlaid) {
+      rows.clear();
+      records.clear();
+      for (int64_t i = begin; i < end; ++i) {
+        rows.push_back(first + i);
+        records.push_back(buffer.data() + (i - begin) * record_bytes_);
+      }
+      RETURN_IF_ERROR(options_.log->Read(options_.log_table, rows, records, &found));
+    }
+    const std::lock_guard<std::mutex> lock(blocks_mutex_);
+    for (int64_t i = begin; i < end; ++i) {
+      const TableLog::Found& in = found[i - begin];
+      bool is_written = in.in_log;
+      if (!is_written) {
+        ASSIGN_OR_RETURN(Block * block, GetBlock((first + i) / kBlockRows));
+        is_written = BlockChecksums(block, first + i)[column] != 0;
+      }
+      written[i] = is_written && (in.cleared >> column & 1) == 0;
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status PagedTable::ReadMainColumn(int column_index, int64_t first, int64_t count, char* out,
                                         absl::Span<const TableLog::Found> found) {
   const Column& column = columns_[column_index];

@@ -115,6 +115,8 @@ class PagedTable : private LoggedTable {
 
   // The cells of one column for rows [first, first + count), packed.
   absl::Status ReadColumn(int column, int64_t first, int64_t count, void* cells);
+  // written[i] is 1 where the cell of row first + i was written, 0 where it has its default value.
+  absl::Status ReadWritten(int column, int64_t first, int64_t count, uint8_t* written);
   absl::Status WriteColumn(int column, int64_t first, int64_t count, const void* cells);
   // The column's cells of all rows have the default value again. In place this costs O(num_rows) reads
   // of the checksums and writes only where something was; in the log, one record.
@@ -160,6 +162,7 @@ class PagedTable : private LoggedTable {
   bool Logged() const { return options_.log != nullptr && !in_place_; }
   absl::Status ReadRowsOnce(absl::Span<const int64_t> rows, absl::Span<char* const> records);
   absl::Status ReadColumnOnce(int column, int64_t first, int64_t count, char* cells);
+  absl::Status ReadWrittenOnce(int column, int64_t first, int64_t count, uint8_t* written);
   // Of the main file. `found` is empty, or says which cells are not to be read, or are cleared.
   absl::Status ReadMainRows(absl::Span<const int64_t> rows, absl::Span<char* const> records,
                             absl::Span<const TableLog::Found> found);

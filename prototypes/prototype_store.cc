@@ -294,6 +294,18 @@ absl::Status PrototypeStore::ReadRange(ClassId first, RowMatrixRef out) {
   return absl::OkStatus();
 }
 
+absl::Status PrototypeStore::ReadStates(ClassId first, absl::Span<ClassState> out) {
+  const auto count = static_cast<int64_t>(out.size());
+  if (count == 0) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckIds({first, first + count - 1}));
+  std::vector<uint8_t> written(count);
+  std::vector<int64_t> steps(count);
+  RETURN_IF_ERROR(cache_->ReadWritten(kRows, first, count, written.data()));
+  RETURN_IF_ERROR(cache_->ReadColumn(LastStepColumn(spec_.row_state), first, count, steps.data()));
+  for (int64_t i = 0; i < count; ++i) out[i] = {written[i] != 0, steps[i] - 1};
+  return absl::OkStatus();
+}
+
 absl::Status PrototypeStore::WriteRange(ClassId first, ConstRowMatrixRef rows) {
   RETURN_IF_ERROR(CheckShape("rows", rows.rows(), rows.cols(), rows.rows(), spec_.dim));
   if (read_only_) {

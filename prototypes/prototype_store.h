@@ -87,8 +87,14 @@ struct PrototypeStoreStats {
   int64_t cache_bytes = 0;    // Memory in use by the cache now.
 };
 
+// What a store knows of a class beside its row and momentum.
+struct ClassState {
+  bool written = false;    // The row; else it is the initial one.
+  int64_t last_step = -1;  // The step that last scattered the class, -1 for never.
+};
+
 // Thread-safe. Each call is atomic with respect to the others, except the block calls
-// ReadRange and WriteRange, which are atomic by row.
+// ReadRange, ReadStates and WriteRange, which are atomic by row.
 class PrototypeStore {
  public:
   // Creates the file at `path`, which must not exist, and opens it.
@@ -141,6 +147,8 @@ class PrototypeStore {
   // filled): for evaluation, indexing and export of all rows in blocks.
   // Errors: as Gather.
   absl::Status ReadRange(ClassId first, RowMatrixRef out);
+  // The state of the classes first, first + 1, ..., in the same way. Errors: as Gather.
+  absl::Status ReadStates(ClassId first, absl::Span<ClassState> out);
   // Writes rows [first, first + rows.rows()) to the file, past the cache (whose copies are
   // updated): for imprinting. The classes' state stays. Errors: as Scatter.
   absl::Status WriteRange(ClassId first, ConstRowMatrixRef rows);

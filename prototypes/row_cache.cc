@@ -266,6 +266,17 @@ absl::Status RowCache::ReadColumn(int column, int64_t first, int64_t count, void
   return absl::OkStatus();
 }
 
+absl::Status RowCache::ReadWritten(int column, int64_t first, int64_t count, uint8_t* written) {
+  const std::lock_guard<std::mutex> writing(write_mutex_);  // The file stands still.
+  RETURN_IF_ERROR(table_->ReadWritten(column, first, count, written));
+  const Lock lock(mutex_);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto found = frame_of_.find(first + i);
+    if (found != frame_of_.end() && frames_[found->second].dirty) written[i] = 1;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status RowCache::WriteColumn(int column, int64_t first, int64_t count, const void* cells) {
   const int64_t cell_bytes = table_->cell_bytes(column);
   const std::lock_guard<std::mutex> writing(write_mutex_);

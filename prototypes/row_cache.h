@@ -71,6 +71,7 @@ class RowCache {
 
   // Cells of one column, past the cache: see PagedTable. Cached rows are read, or updated.
   absl::Status ReadColumn(int column, int64_t first, int64_t count, void* cells);
+  absl::Status ReadWritten(int column, int64_t first, int64_t count, uint8_t* written);
   absl::Status WriteColumn(int column, int64_t first, int64_t count, const void* cells);
   // The column's cells of all rows have the default value (zeros; not the first column).
   absl::Status ClearColumn(int column);

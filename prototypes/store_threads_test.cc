@@ -142,7 +142,14 @@ class StoreThreadsTest : public testing::Test {
       }
     }
     EXPECT_OK(store_->ReadRange(first, rows));
-    for (int64_t i = 0; i < kRows; ++i) EXPECT_TRUE(RowIs(model_[first + i], rows.row(i)));
+    std::vector<ClassState> states(kRows);
+    EXPECT_OK(store_->ReadStates(first, absl::MakeSpan(states)));
+    for (int64_t i = 0; i < kRows; ++i) {
+      const Class& c = model_[first + i];
+      EXPECT_TRUE(RowIs(c, rows.row(i)));
+      EXPECT_EQ(states[i].written, c.written);
+      EXPECT_EQ(states[i].last_step, c.last_step);
+    }
   }
 
   void Alone(RandomStream& random) {

@@ -33,6 +33,8 @@ class TextTable {
 std::string FormatFixed(double value, int decimals);
 // "1,234,567"
 std::string FormatCount(int64_t value);
+// Three figures and a unit, which is a power of 1024: "512 B", "1.95 KiB", "40.2 GiB".
+std::string FormatBytes(int64_t bytes);
 
 }  // namespace protopage
 

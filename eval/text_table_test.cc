@@ -36,5 +36,16 @@ TEST(FormatCount, GroupsThousands) {
   EXPECT_EQ(FormatCount(-123456), "-123,456");
 }
 
+TEST(FormatBytes, TakesTheUnitThatGivesThreeFigures) {
+  EXPECT_EQ(FormatBytes(0), "0 B");
+  EXPECT_EQ(FormatBytes(1023), "1023 B");
+  EXPECT_EQ(FormatBytes(1024), "1.00 KiB");
+  EXPECT_EQ(FormatBytes(10239), "10.0 KiB");  // 9.999
+  EXPECT_EQ(FormatBytes(int64_t{256} << 20), "256 MiB");
+  EXPECT_EQ(FormatBytes((int64_t{1} << 30) - 1), "1.00 GiB");
+  EXPECT_EQ(FormatBytes(int64_t{41} * 1000000000), "38.2 GiB");
+  EXPECT_EQ(FormatBytes(int64_t{5} << 50), "5120 TiB");
+}
+
 }  // namespace
 }  // namespace protopage

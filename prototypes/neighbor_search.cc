@@ -73,4 +73,43 @@ absl::StatusOr<IndexRecall> MeasureRecall(PrototypeStore* store, const ClassInde
   return recall;
 }
 
+absl::StatusOr<RecallCounts> EstimateRecall(PrototypeStore* store, const ClassIndex& index,
+                                            ThreadPool* pool, int64_t k, uint64_t seed,
+                                            int64_t draw) {
+  constexpr int64_t kQueries = 16, kBlockRows = 128, kBlocks = 64;
+  const int64_t n = store->num_classes();
+  if (k < 1) return absl::InvalidArgumentError(absl::StrCat("k is ", k, ", expected 1 or more"));
+  RandomStream random(seed, RandomPurpose::kIndex, draw, /*b=*/3);
+  std::vector<ClassId> ids = SampleWithoutReplacement(random, n, std::min(n, kQueries));
+  std::sort(ids.begin(), ids.end());
+  const int64_t num_queries = static_cast<int64_t>(ids.size());
+  RowMatrixXf queries(num_queries, store->dim());
+  RETURN_IF_ERROR(UncachedRows(store)(ids, queries));
+  NearestClasses nearest;
+  RETURN_IF_ERROR(index.Search(queries, k, ids, UncachedRows(store), pool, &nearest));
+
+  const int64_t all_blocks = (n + kBlockRows - 1) / kBlockRows;
+  std::vector<int64_t> blocks =
+      SampleWithoutReplacement(random, all_blocks, std::min(all_blocks, kBlocks));
+  std::sort(blocks.begin(), blocks.end());
+  RecallCounts counts;
+  RowMatrixXf rows(std::min(kBlockRows, n), store->dim());
+  for (const int64_t block : blocks) {
+    const ClassId first = block * kBlockRows;
+    const int64_t count = std::min(kBlockRows, n - first);
+    RETURN_IF_ERROR(store->ReadRange(first, rows.topRows(count)));
+    for (int64_t q = 0; q < num_queries; ++q) {
+      const ClassId* const found = nearest.ids.data() + q * k;
+      const float farthest = nearest.scores[(q + 1) * k - 1];
+      for (int64_t i = 0; i < count; ++i) {
+        const float score = FixedOrderDot(&queries(q, 0), &rows(i, 0), store->dim());
+        if (first + i == ids[q] || score < farthest) continue;
+        ++counts.near;
+        counts.found += std::find(found, found + k, first + i) != found + k ? 1 : 0;
+      }
+    }
+  }
+  return counts;
+}
+
 }  // namespace protopage

@@ -90,6 +90,50 @@ TEST(NeighborSearchTest, CandidatesAreReadPastTheCacheAndRecallIsMeasured) {
               StatusIs(absl::StatusCode::kInvalidArgument, "3001 sampled classes"));
 }
 
+TEST(NeighborSearchTest, EstimatedRecallAgreesWithTheMeasuredOne) {
+  constexpr int64_t kClasses = 20000, kDim = 32, kNeighbors = 20;
+  PrototypeStoreSpec spec;
+  spec.num_classes = kClasses;
+  spec.dim = kDim;
+  ASSERT_OK_AND_ASSIGN(
+      auto store,
+      PrototypeStore::Create(
+          absl::StrCat(testing::TempDir(), "/neighbor_search_test_estimate_", getpid()), spec, {}));
+  RowMatrixXf rows(kClasses, kDim);
+  MixtureRows(kClasses, kDim, 1).Read(0, rows);
+  ASSERT_OK(store->WriteRange(0, rows));
+  ThreadPool pool(2);
+  for (const int64_t probes : {0, 1}) {  // As many as are needed, and too few.
+    ClassIndexOptions options;
+    options.kind = "ivf_sq8";
+    options.probes = probes;
+    ASSERT_OK_AND_ASSIGN(const auto index, ClassIndex::Build(kClasses, kDim, options, &pool,
+                                                             [&](ClassId first, RowMatrixRef out) {
+                                                               return store->ReadRange(first, out);
+                                                             }));
+    ASSERT_OK_AND_ASSIGN(const IndexRecall measured,
+                         MeasureRecall(store.get(), *index, &pool, 500, kNeighbors, 1));
+    RecallCounts sum;
+    for (int64_t draw = 0; draw < 20; ++draw) {
+      ASSERT_OK_AND_ASSIGN(const RecallCounts counts,
+                           EstimateRecall(store.get(), *index, &pool, kNeighbors, 1, draw));
+      sum.near += counts.near;
+      sum.found += counts.found;
+    }
+    // 16 * 20 * 8192 / 20000 rows a draw, more where some are missed.
+    EXPECT_GT(sum.near, 20 * 120);
+    const double estimate = static_cast<double>(sum.found) / static_cast<double>(sum.near);
+    if (probes == 0) {
+      EXPECT_GE(measured.recall, 0.95);
+      EXPECT_NEAR(estimate, measured.recall, 0.04);
+    } else {
+      // What is missed makes the last one found lie farther away.
+      EXPECT_LT(measured.recall, 0.9);
+      EXPECT_LT(estimate, measured.recall + 0.04);
+    }
+  }
+}
+
 TEST(NeighborSearchTest, RefusesAResultOfTheWrongSize) {
   PrototypeStoreSpec spec;
   spec.num_classes = 10;

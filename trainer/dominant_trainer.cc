@@ -19,6 +19,9 @@
 namespace protopage {
 namespace {
 
+// Steps between estimates of the index's recall, which cost a fraction of a step.
+constexpr int64_t kRecallSteps = 64;
+
 class DominantTrainer : public StageTrainer {
  public:
   DominantTrainer(Session* session, const StageConfig& stage, int64_t first_run_step,
@@ -114,6 +117,12 @@ class DominantTrainer : public StageTrainer {
     totals.wait_rows_seconds = wait_rows_seconds_;
     totals.wait_plan_seconds = ahead_ != nullptr ? ahead_->seconds_waited() : 0;
     totals.index_seconds = index_seconds_;
+    totals.index_near = index_near_;
+    totals.index_found = index_found_;
+    const ClassQueuesStats queues = set_->queue_stats();
+    totals.queues_used = queues.used;
+    totals.queues_age_steps = queues.used_age_steps;
+    totals.log_bytes = set_->log_stats().bytes;
     totals.rows_paged = stats.rows_read;
     totals.row_hits = stats.hits;
     totals.row_lookups = stats.hits + stats.misses;
@@ -135,10 +144,18 @@ class DominantTrainer : public StageTrainer {
     hooks.before_apply = [this](int64_t run_step) {
       const int64_t done = run_step - first_run_step_ + 1;
       const bool due = done % set_->index_update_steps() == 0 || done % steps_per_epoch() == 0;
-      if (!due) return absl::OkStatus();
-      const Stopwatch updating;
-      RETURN_IF_ERROR(set_->UpdateIndex());
-      index_seconds_ = index_seconds_ + updating.Seconds();
+      if (due) {
+        const Stopwatch updating;
+        RETURN_IF_ERROR(set_->UpdateIndex());
+        index_seconds_ = index_seconds_ + updating.Seconds();
+      }
+      // The index of mode "nearest" is exact.
+      const bool approximate = set_->dominants() != nullptr && set_->index_update_steps() > 1;
+      if (approximate && done % kRecallSteps == 0) {
+        ASSIGN_OR_RETURN(const RecallCounts counts, set_->EstimateIndexRecall(run_step));
+        index_near_ += counts.near;
+        index_found_ += counts.found;
+      }
       return absl::OkStatus();
     };
     hooks.on_plan = [this](const StepPlan& plan) {
@@ -166,7 +183,9 @@ class DominantTrainer : public StageTrainer {
   StepRows step_rows_;
   Tensor rows_, state_;  // [K, D], [K, state floats], on the device.
   double wait_rows_seconds_ = 0;
-  std::atomic<double> index_seconds_{0};  // Written by the planner's thread.
+  // Written by the planner's thread.
+  std::atomic<double> index_seconds_{0};
+  std::atomic<int64_t> index_near_{0}, index_found_{0};
   std::unique_ptr<RowPrefetcher> prefetcher_;
   std::unique_ptr<LookAhead> ahead_;  // Last: its thread uses the others.
 };

@@ -78,6 +78,9 @@ Figures Scalars(const StepReport& report) {
   AddKnown("rows_paged", static_cast<double>(report.rows_paged), figures);
   AddKnown("cache_hit_rate", report.cache_hit_rate, figures);
   AddKnown("index_recall", report.index_recall, figures);
+  AddKnown("index_seconds", report.index_seconds, figures);
+  AddKnown("queue_age_steps", report.queue_age_steps, figures);
+  AddKnown("log_bytes", static_cast<double>(report.log_bytes), figures);
   AddKnown("skipped_steps", static_cast<double>(report.skipped_steps), figures);
   for (const auto& extra : report.extra) {
     AddKnown(extra.first, extra.second, figures);

@@ -69,7 +69,10 @@ struct StepReport {
   double wait_plan_seconds = kUnknown;    // and for the planner.
   int64_t rows_paged = 0;                 // Rows read from disk in that time.
   double cache_hit_rate = kUnknown;       // Row lookups found in memory, [0, 1].
-  double index_recall = kUnknown;         // Of the class index, when measured.
+  double index_recall = kUnknown;         // Of the class index, estimated, in the stage so far.
+  double index_seconds = kUnknown;        // Of `seconds`, updating it, beside training.
+  double queue_age_steps = kUnknown;      // Of the candidate queues used in that time, mean.
+  int64_t log_bytes = 0;                  // What the log of the rows takes on disk now.
   int64_t skipped_steps = 0;              // Not finite, in the whole run so far.
   // More that a stage wants to show: (name, value), shown after the others.
   std::vector<std::pair<std::string, double>> extra = {};

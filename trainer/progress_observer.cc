@@ -117,6 +117,18 @@ absl::Status ProgressObserver::OnStep(const StepReport& report) {
                       ", plan ", FormatShare(report.wait_plan_seconds / report.seconds));
     }
   }
+  if (!std::isnan(report.cache_hit_rate) && report.seconds > 0) {
+    absl::StrAppend(&line,
+                    "  rows: ", FormatRate(static_cast<double>(report.rows_paged) / report.seconds),
+                    "/s read, ", FormatShare(report.cache_hit_rate), " cached, log ",
+                    FormatBytes(report.log_bytes));
+  }
+  if (!std::isnan(report.index_recall)) {
+    absl::StrAppendFormat(&line, "  index: recall %.3f", report.index_recall);
+    if (!std::isnan(report.queue_age_steps)) {
+      absl::StrAppend(&line, ", lists ", FormatRate(report.queue_age_steps), " steps old");
+    }
+  }
   if (report.skipped_steps > 0) {
     absl::StrAppend(&line, "  skipped ", FormatCount(report.skipped_steps));
   }

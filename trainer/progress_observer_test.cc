@@ -66,6 +66,22 @@ TEST_F(ProgressObserverTest, OneLineSaysAll) {
                                   "waiting: images 1.2%, rows 20%, plan 10%  ETA 6m27s"));
 }
 
+TEST_F(ProgressObserverTest, ShowsThePagingOfRowsAndTheAgeOfTheIndex) {
+  ProgressObserver observer = Observer(true);
+  ASSERT_OK(observer.OnStageStart(Stage()));
+  StepReport step = Step(5070);
+  step.rows_paged = 12400;
+  step.cache_hit_rate = 0.87;
+  step.log_bytes = int64_t{3} << 29;
+  ASSERT_OK(observer.OnStep(step));
+  step.index_recall = 0.9876;
+  step.queue_age_steps = 310;
+  ASSERT_OK(observer.OnStep(step));
+  EXPECT_THAT(drawn_[0], HasSubstr("  rows: 1,240/s read, 87% cached, log 1.50 GiB"));
+  EXPECT_THAT(drawn_[0], Not(HasSubstr("index")));
+  EXPECT_THAT(drawn_[1], HasSubstr("log 1.50 GiB  index: recall 0.988, lists 310 steps old"));
+}
+
 TEST_F(ProgressObserverTest, UnknownValuesAreLeftOut) {
   ProgressObserver observer = Observer(true);
   StageReport stage = Stage();

@@ -284,12 +284,12 @@ ClassIndexStats PrototypeSet::index_stats() const {
   return index_ != nullptr ? index_->stats() : ClassIndexStats();
 }
 
-absl::StatusOr<IndexRecall> PrototypeSet::MeasureIndexRecall(int64_t num_classes) {
+absl::StatusOr<RecallCounts> PrototypeSet::EstimateIndexRecall(int64_t draw) {
   if (index_ == nullptr) {
     return absl::FailedPreconditionError("there is no index before BeginStage");
   }
-  return MeasureRecall(store_.get(), *index_, pool_, std::min(num_classes, store_->num_classes()),
-                       options_.selection.candidate_queue, options_.seed);
+  return EstimateRecall(store_.get(), *index_, pool_, options_.selection.candidate_queue,
+                        options_.seed, draw);
 }
 
 }  // namespace protopage

@@ -92,9 +92,10 @@ class PrototypeSet {
 
   ClassQueuesStats queue_stats() const;
   ClassIndexStats index_stats() const;  // All zeros before BeginStage.
-  // MeasureRecall of prototypes/neighbor_search.h for the candidate queue's length, on at most
-  // `num_classes` classes. FailedPrecondition before BeginStage.
-  absl::StatusOr<IndexRecall> MeasureIndexRecall(int64_t num_classes);
+  TableLogStats log_stats() const { return log_->stats(); }
+  // EstimateRecall of prototypes/neighbor_search.h for the candidate queue's length.
+  // FailedPrecondition before BeginStage.
+  absl::StatusOr<RecallCounts> EstimateIndexRecall(int64_t draw);
 
  private:
   PrototypeSet(std::string directory, const PrototypeSetOptions& options, ThreadPool* pool);

@@ -32,12 +32,19 @@ struct StepOutcome {
   bool skipped = false;
 };
 
-// Totals since the stage trainer was made.
+// Totals since the stage trainer was made, but for what says "now".
 struct StageTotals {
   double wait_images_seconds = 0;
   double wait_rows_seconds = 0;
   double wait_plan_seconds = 0;
   double index_seconds = 0;  // Bringing the class index up to date, in the planner's thread.
+  // As RecallCounts of prototypes/neighbor_search.h.
+  int64_t index_near = 0;
+  int64_t index_found = 0;
+  // Candidate queues used, and the steps since they were searched.
+  int64_t queues_used = 0;
+  int64_t queues_age_steps = 0;
+  int64_t log_bytes = 0;  // Of the log's segments now.
   int64_t rows_paged = 0;
   int64_t row_hits = 0;
   int64_t row_lookups = 0;

@@ -492,6 +492,16 @@ absl::Status Run::RunTraining() {
         if (lookups > 0) {
           report.cache_hit_rate = static_cast<double>(now.row_hits - logged.row_hits) / lookups;
         }
+        report.index_seconds = now.index_seconds - logged.index_seconds;
+        if (now.index_near > 0) {
+          report.index_recall = static_cast<double>(now.index_found) / now.index_near;
+        }
+        const int64_t queues = now.queues_used - logged.queues_used;
+        if (queues > 0) {
+          report.queue_age_steps =
+              static_cast<double>(now.queues_age_steps - logged.queues_age_steps) / queues;
+        }
+        report.log_bytes = now.log_bytes;
       }
       report.skipped_steps = position_.skipped_steps;
       RETURN_IF_ERROR(observers_.OnStep(report));

@@ -114,8 +114,19 @@ TEST_F(TrainerTest, AllStagesAndWhatTheyLeave) {
   }
   ASSERT_OK_AND_ASSIGN(const auto lines,
                        ReadMetrics(fs, JoinPath(RunPath("whole"), "metrics.jsonl")));
-  int64_t steps = 0;
-  for (const auto& line : lines) steps = std::max(steps, line.value("step", int64_t{0}));
+  int64_t steps = 0, queue_lines = 0;
+  for (const auto& line : lines) {
+    steps = std::max(steps, line.value("step", int64_t{0}));
+    if (line.value("stage", "") != "dominant" || !line.contains("cache_hit_rate")) continue;
+    for (const char* key :
+         {"rows_paged", "wait_rows_seconds", "wait_plan_seconds", "log_bytes", "index_seconds"}) {
+      EXPECT_TRUE(line.contains(key)) << line;
+    }
+    EXPECT_GT(line.value("log_bytes", 0.0), 0) << line;
+    // Where no step was planned, no queue was used.
+    queue_lines += line.contains("queue_age_steps") ? 1 : 0;
+  }
+  EXPECT_GT(queue_lines, 0);
   // Two epochs of 50 / 10 steps, and 14.
   EXPECT_EQ(steps, 24);
 }

@@ -367,7 +367,9 @@ inline float ExpNegative(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = (p * (r * r) + r) + 1.0f;
-  const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
+  // Of a NaN any power will do.
+  const uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(n >= -126.0f ? n : 0.0f) + 127)
+                        << 23;
   float power;
   std::memcpy(&power, &bits, sizeof(power));
   return x < -87.0f ? 0.0f : p * power;

@@ -1,0 +1,274 @@
+#include "prototypes/store_inspection.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <memory>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/random.h"
+#include "base/status_macros.h"
+#include "prototypes/exact_neighbors.h"
+#include "prototypes/hdf5_file.h"
+
+namespace protopage {
+namespace {
+
+// Rows and states that are read at once, and classes that all rows are compared with in one pass.
+constexpr int64_t kBlockRows = 4096;
+constexpr int64_t kPassQueries = 16384;
+
+// Counts of ages in buckets: one for each age below 256, above it 128 for each doubling.
+class AgeHistogram {
+ public:
+  void Add(int64_t age) {
+    ++counts_[BucketOf(age)];
+    ++total_;
+    max_ = std::max(max_, age);
+  }
+  int64_t max() const { return max_; }
+  // The smallest age that a share q of the ages is not above, rounded down to its bucket's begin.
+  int64_t Quantile(double q) const {
+    int64_t left = static_cast<int64_t>(std::ceil(q * static_cast<double>(total_)));
+    for (const auto& [bucket, count] : counts_) {
+      left -= count;
+      if (left <= 0) return bucket;
+    }
+    return 0;
+  }
+
+ private:
+  // The first age of the bucket.
+  static int64_t BucketOf(int64_t age) {
+    int64_t width = 1;
+    while (age / width >= 256) width *= 2;
+    return age / width * width;
+  }
+
+  std::map<int64_t, int64_t> counts_;
+  int64_t total_ = 0, max_ = 0;
+};
+
+struct BetterPair {
+  bool operator()(const ClassPair& x, const ClassPair& y) const {
+    return std::make_tuple(-x.cosine, x.a, x.b) < std::make_tuple(-y.cosine, y.a, y.b);
+  }
+};
+
+class Inspector {
+ public:
+  Inspector(PrototypeStore* store, const StoreInspectionOptions& options, ThreadPool* pool)
+      : store_(store),
+        options_(options),
+        pool_(pool),
+        fs_(options.file_system != nullptr ? options.file_system : DefaultFileSystem()),
+        rows_(std::min(kBlockRows, store->num_classes()), store->dim()) {}
+
+  absl::StatusOr<StoreInspection> Go() {
+    if (options_.pairs < 0 || options_.max_products < 1) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          options_.pairs, " pairs, ", options_.max_products, " products; at least 0 and 1"));
+    }
+    RETURN_IF_ERROR(ReadFileFacts());
+    RETURN_IF_ERROR(CountClasses());
+    RETURN_IF_ERROR(MeasureClasses());
+    if (options_.pairs > 0) RETURN_IF_ERROR(FindPairs());
+    return std::move(out_);
+  }
+
+ private:
+  absl::Status ReadFileFacts() {
+    out_.path = store_->path();
+    out_.num_classes = store_->num_classes();
+    out_.dim = store_->dim();
+    out_.clean = store_->clean_when_opened();
+    ASSIGN_OR_RETURN(file_, fs_->Open(out_.path, OpenMode::kRead));
+    ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(file_.get(), out_.path));
+    out_.format_version = layout.integers.at("format_version");
+    out_.dtype = layout.texts.at("dtype");
+    out_.row_state = layout.texts.at("row_state");
+    out_.capacity = layout.Find("prototypes")->dims[0];
+    std::array<uint64_t, 3> header;
+    RETURN_IF_ERROR(file_->ReadAt(layout.Find("header")->offset, header.data(), sizeof(header)));
+    if (header[1] != 0) out_.main_checkpoint = static_cast<int64_t>(header[2]);
+    const Hdf5Dataset* dropped = layout.Find("dropped");
+    if (dropped != nullptr) dropped_offset_ = dropped->offset;
+    ASSIGN_OR_RETURN(out_.file_bytes, file_->Size());
+    for (int64_t at = 0; at < out_.file_bytes;) {
+      ASSIGN_OR_RETURN(const ByteRange data, file_->NextData(at));
+      out_.allocated_bytes += data.end - data.begin;
+      at = std::max(data.end, at + 1);
+    }
+    return absl::OkStatus();
+  }
+
+  // The states of the classes [first, first + count) to states_ and dropped_.
+  absl::Status ReadStates(ClassId first, int64_t count) {
+    states_.resize(count);
+    dropped_.assign(count, 0);
+    RETURN_IF_ERROR(store_->ReadStates(first, absl::MakeSpan(states_)));
+    if (dropped_offset_ < 0) return absl::OkStatus();
+    return file_->ReadAt(dropped_offset_ + first, dropped_.data(), count);
+  }
+  bool Counts(int64_t i) const { return states_[i].written && dropped_[i] == 0; }
+
+  absl::Status CountClasses() {
+    for (ClassId first = 0; first < out_.num_classes; first += kBlockRows) {
+      const int64_t count = std::min(kBlockRows, out_.num_classes - first);
+      RETURN_IF_ERROR(ReadStates(first, count));
+      for (int64_t i = 0; i < count; ++i) {
+        if (dropped_[i] != 0) {
+          ++out_.dropped;
+        } else if (!states_[i].written) {
+          ++out_.never_written;
+        } else if (states_[i].last_step < 0) {
+          ++out_.imprinted;
+        } else {
+          ++out_.trained;
+          out_.newest_step = std::max(out_.newest_step, states_[i].last_step);
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // Reads the rows of a block that hold written classes and calls visit(i) for each of these.
+  template <typename Visit>
+  absl::Status ReadBlock(ClassId first, Visit visit) {
+    const int64_t count = std::min(kBlockRows, out_.num_classes - first);
+    RETURN_IF_ERROR(ReadStates(first, count));
+    int64_t begin = 0, end = count;
+    while (begin < end && !Counts(begin)) ++begin;
+    while (begin < end && !Counts(end - 1)) --end;
+    if (begin == end) return absl::OkStatus();
+    RETURN_IF_ERROR(store_->ReadRange(first + begin, rows_.middleRows(begin, end - begin)));
+    for (int64_t i = begin; i < end; ++i) {
+      if (Counts(i)) visit(i);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status MeasureClasses() {
+    AgeHistogram ages;
+    double sum = 0, smallest = std::numeric_limits<double>::infinity(), largest = 0;
+    for (ClassId first = 0; first < out_.num_classes; first += kBlockRows) {
+      RETURN_IF_ERROR(ReadBlock(first, [&](int64_t i) {
+        const double norm = rows_.row(i).cast<double>().norm();
+        sum += norm;
+        smallest = std::min(smallest, norm);
+        largest = std::max(largest, norm);
+        if (states_[i].last_step >= 0) ages.Add(out_.newest_step - states_[i].last_step);
+      }));
+    }
+    if (const int64_t written = out_.imprinted + out_.trained; written > 0) {
+      out_.norm_min = smallest;
+      out_.norm_mean = sum / static_cast<double>(written);
+      out_.norm_max = largest;
+    }
+    out_.age_median = ages.Quantile(0.5);
+    out_.age_p90 = ages.Quantile(0.9);
+    out_.age_p99 = ages.Quantile(0.99);
+    out_.age_max = ages.max();
+    return absl::OkStatus();
+  }
+
+  // The block's written rows with norm 1; all others are zeros, and nobody's neighbours.
+  absl::Status ReadUnitRows(ClassId first, int64_t* count) {
+    *count = std::min(kBlockRows, out_.num_classes - first);
+    unit_.setZero(*count, out_.dim);
+    return ReadBlock(first, [&](int64_t i) {
+      const double norm = rows_.row(i).cast<double>().norm();
+      if (norm > 0) unit_.row(i) = rows_.row(i) / static_cast<float>(norm);
+    });
+  }
+
+  absl::Status FindPairs() {
+    const int64_t written = out_.imprinted + out_.trained;
+    const int64_t affordable = std::max<int64_t>(options_.max_products / out_.num_classes, 1);
+    out_.pairs_complete = written <= affordable;
+    // The positions, among the written classes, of those that are compared with all.
+    std::vector<int64_t> sample;
+    if (!out_.pairs_complete) {
+      RandomStream random(options_.seed, RandomPurpose::kIndex, /*a=*/4);
+      sample = SampleWithoutReplacement(random, written, affordable);
+      std::sort(sample.begin(), sample.end());
+    }
+    std::vector<ClassId> ids;
+    RowMatrixXf queries(std::min(kPassQueries, written), out_.dim);
+    int64_t position = 0;
+    size_t next = 0;  // In `sample`.
+    for (ClassId first = 0; first < out_.num_classes; first += kBlockRows) {
+      int64_t count = 0;
+      RETURN_IF_ERROR(ReadUnitRows(first, &count));
+      for (int64_t i = 0; i < count; ++i) {
+        if (!Counts(i)) continue;
+        const int64_t at = position++;
+        if (!out_.pairs_complete && (next == sample.size() || sample[next] != at)) continue;
+        ++next;
+        queries.row(static_cast<int64_t>(ids.size())) = unit_.row(i);
+        ids.push_back(first + i);
+        if (static_cast<int64_t>(ids.size()) < queries.rows()) continue;
+        RETURN_IF_ERROR(ComparePass(queries, ids));
+        ids.clear();
+        // ComparePass read other blocks.
+        RETURN_IF_ERROR(ReadUnitRows(first, &count));
+      }
+    }
+    if (!ids.empty()) {
+      RETURN_IF_ERROR(ComparePass(queries.topRows(static_cast<int64_t>(ids.size())), ids));
+    }
+    out_.pairs.assign(best_.begin(), best_.end());
+    return absl::OkStatus();
+  }
+
+  // All rows with those of `ids`; keeps the best pairs in best_.
+  absl::Status ComparePass(const RowMatrixXf& queries, const std::vector<ClassId>& ids) {
+    out_.pair_classes += static_cast<int64_t>(ids.size());
+    // The best pairs of all are among each class's best.
+    ExactNeighbors exact(queries, options_.pairs, ids);
+    for (ClassId first = 0; first < out_.num_classes; first += kBlockRows) {
+      int64_t count = 0;
+      RETURN_IF_ERROR(ReadUnitRows(first, &count));
+      exact.Add(first, unit_, pool_);
+    }
+    exact.Finish();
+    for (size_t q = 0; q < ids.size(); ++q) {
+      for (int64_t j = 0; j < options_.pairs; ++j) {
+        const size_t at = q * options_.pairs + j;
+        if (exact.ids()[at] == kNoClass || !(exact.scores()[at] > 0)) break;
+        best_.insert({std::min(ids[q], exact.ids()[at]), std::max(ids[q], exact.ids()[at]),
+                      exact.scores()[at]});
+        if (static_cast<int64_t>(best_.size()) > options_.pairs)
+          best_.erase(std::prev(best_.end()));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  PrototypeStore* const store_;
+  const StoreInspectionOptions options_;
+  ThreadPool* const pool_;
+  FileSystem* const fs_;
+  std::unique_ptr<File> file_;
+  int64_t dropped_offset_ = -1;
+  StoreInspection out_;
+  RowMatrixXf rows_, unit_;               // Of a block.
+  std::vector<ClassState> states_;        // Of a block.
+  std::vector<uint8_t> dropped_;          // Of a block.
+  std::set<ClassPair, BetterPair> best_;  // A pair has one cosine, by either side.
+};
+
+}  // namespace
+
+absl::StatusOr<StoreInspection> InspectStore(PrototypeStore* store,
+                                             const StoreInspectionOptions& options,
+                                             ThreadPool* pool) {
+  return Inspector(store, options, pool).Go();
+}
+
+}  // namespace protopage

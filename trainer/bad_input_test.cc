@@ -529,5 +529,22 @@ TEST_F(BadInputTest, InitFrom) {
   ExpectError(other, 1, {"init_from: ", "model.h5", "embedding"});
 }
 
+TEST_F(BadInputTest, Inspect) {
+  ExpectError({"inspect"}, 2, {"--store=FILE or --run=DIR", "found neither"});
+  ExpectError({"inspect", "--store=" + Path("x.h5"), "--run=" + Path("run")}, 2, {"found both"});
+  ExpectError({"inspect", "--run=" + Path("run"), "--pairs=-1"}, 2, {"--pairs", "found -1"});
+  ExpectError({"inspect", "--store=" + Path("none.h5")}, 1, {"none.h5", "No such file"});
+  ExpectError({"inspect", "--run=" + Path("none")}, 1, {"none holds no run"});
+  Write("text.h5", "this is no HDF5 file");
+  ExpectError({"inspect", "--store=" + Path("text.h5")}, 1, {"text.h5", "HDF5"});
+  ExpectError({"inspect", "--store=" + Path("run/" + *checkpoint_ + "/model.h5")}, 1,
+              {"model.h5", "not of protopage"});
+  // A run that has not come to its prototypes.
+  const std::string young = CopyRun("young");
+  ASSERT_OK(WriteFileAtomically(fs(), JoinPath(young, *checkpoint_ + "/state.json"),
+                                "{\"prototypes\": false}"));
+  ExpectError({"inspect", "--run=" + young}, 1, {"has no prototypes yet"});
+}
+
 }  // namespace
 }  // namespace protopage

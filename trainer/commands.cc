@@ -8,11 +8,13 @@
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/status_macros.h"
+#include "base/thread_pool.h"
 #include "data/open_source.h"
 #include "eval/report.h"
 #include "third_party/versions.h"
 #include "trainer/embedding_writer.h"
 #include "trainer/evaluator.h"
+#include "trainer/inspect.h"
 
 namespace protopage {
 namespace {
@@ -180,7 +182,24 @@ CommandProgram ProtopageCommands::Program() {
                  SetFlag(&set_)};
   embed.run = [this] { return Embed(); };
 
-  program.verbs = {train, eval, embed};
+  CommandVerb inspect;
+  inspect.name = "inspect";
+  inspect.summary = "Tells what a prototype store holds, and the classes that are likely the same.";
+  inspect.flags = {{.name = "store",
+                    .value = &store_,
+                    .help = "a prototypes.h5 by itself",
+                    .value_name = "FILE",
+                    .is_path = true},
+                   {.name = "run",
+                    .value = &run_,
+                    .help = "instead: the newest checkpoint of a run, which may be training",
+                    .value_name = "DIR",
+                    .is_path = true},
+                   {.name = "pairs", .value = &pairs_, .help = "the nearest pairs to print"},
+                   JsonFlag(&json_)};
+  inspect.run = [this] { return Inspect(); };
+
+  program.verbs = {train, eval, embed, inspect};
   return program;
 }
 
@@ -239,6 +258,26 @@ absl::Status ProtopageCommands::Embed() {
   if (StderrIsTerminal()) DrawProgress("");
   LogInfo(absl::StrCat("wrote ", done, " embeddings of ", session->net()->embedding_dim(),
                        " floats to ", output_));
+  return absl::OkStatus();
+}
+
+absl::Status ProtopageCommands::Inspect() {
+  if (store_.empty() == run_.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "inspect needs --store=FILE or --run=DIR, found ", store_.empty() ? "neither" : "both"));
+  }
+  constexpr int64_t kMostPairs = 1000;
+  if (pairs_ < 0 || pairs_ > kMostPairs) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--pairs: found ", pairs_, ", expected 0 to ", kMostPairs));
+  }
+  FileSystem* fs = DefaultFileSystem();
+  ThreadPool pool(0);
+  StoreInspectionOptions options;
+  options.pairs = pairs_;
+  ASSIGN_OR_RETURN(const Inspection found, run_.empty() ? InspectFile(fs, store_, options, &pool)
+                                                        : InspectRun(fs, run_, options, &pool));
+  std::cout << (json_ ? DumpJson(ToJson(found)) : FormatInspection(found)) << std::flush;
   return absl::OkStatus();
 }
 

@@ -50,6 +50,7 @@ class ProtopageCommands {
   absl::Status Train();
   absl::Status Eval();
   absl::Status Embed();
+  absl::Status Inspect();
 
   TrainFlags train_;
   std::string config_;
@@ -59,6 +60,8 @@ class ProtopageCommands {
   bool json_ = false;
   std::string input_;
   std::string output_;
+  std::string store_;
+  int64_t pairs_ = 20;
 };
 
 // A job: an experiment with its configs built in, `bazel run //trainer:NAME`.

@@ -246,5 +246,45 @@ TEST_F(CommandsTest, HelpAndVersionSayWhatThereIs) {
   EXPECT_TRUE(absl::StartsWith(version.out, "protopage "));
 }
 
+TEST_F(CommandsTest, InspectTellsOfARunAndOfAFile) {
+  const ProtopageOutcome run = RunProtopage({"inspect", "--run=" + Path("run"), "--json"});
+  ASSERT_EQ(run.exit_status, 0) << run.err;
+  const nlohmann::ordered_json json = Parsed(run.out);
+  EXPECT_EQ(json.at("num_classes"), kTinyTargetClasses);
+  EXPECT_EQ(json.at("dim"), 16);
+  EXPECT_EQ(json.at("dtype"), "float32");
+  EXPECT_EQ(json.at("never_written"), 0);  // All were imprinted.
+  EXPECT_EQ(json.at("trained").get<int>() + json.at("imprinted").get<int>(), kTinyTargetClasses);
+  EXPECT_GE(json.at("trained"), 6);  // Of one step at least.
+  EXPECT_GE(json.at("newest_step"), 2);
+  EXPECT_TRUE(json.at("clean"));
+  EXPECT_NEAR(json.at("norms").at("min"), 1, 1e-5);
+  EXPECT_NEAR(json.at("norms").at("max"), 1, 1e-5);
+  EXPECT_TRUE(json.at("pairs_complete"));
+  EXPECT_TRUE(absl::StrContains(json.at("checkpoint").get<std::string>(), "checkpoints/"));
+  ASSERT_GT(json.at("pairs").size(), 0u);
+  EXPECT_LE(json.at("pairs")[0].at("cosine"), 1.00001);
+
+  // All of an ended run is merged into its file.
+  const std::string store = Path("run/prototypes.h5");
+  const ProtopageOutcome file =
+      RunProtopage({"inspect", "--store=" + store, "--pairs=2", "--json"});
+  ASSERT_EQ(file.exit_status, 0) << file.err;
+  const nlohmann::ordered_json of_file = Parsed(file.out);
+  EXPECT_FALSE(of_file.contains("checkpoint"));
+  EXPECT_EQ(of_file.at("trained"), json.at("trained"));
+  ASSERT_EQ(of_file.at("pairs").size(), 2u);
+  EXPECT_EQ(of_file.at("pairs")[1], json.at("pairs")[1]);
+
+  const ProtopageOutcome text = RunProtopage({"inspect", "--store=" + store, "--pairs=0"});
+  ASSERT_EQ(text.exit_status, 0) << text.err;
+  for (const char* line : {"prototypes.h5\n", "format        1, clean\n",
+                           "rows          8 of 16 float32, room for 8, state momentum\n",
+                           "never written 0 (0.0 %)\n", "--run shows the newest"}) {
+    EXPECT_TRUE(absl::StrContains(text.out, line)) << line << "\n" << text.out;
+  }
+  EXPECT_FALSE(absl::StrContains(text.out, "cosine"));
+}
+
 }  // namespace
 }  // namespace protopage

@@ -34,10 +34,7 @@ absl::Status FindNeighbors(PrototypeStore* store, const ClassIndex& index, Threa
 
 RowFetcher UncachedRows(PrototypeStore* store) {
   return [store](absl::Span<const ClassId> ids, RowMatrixRef rows) {
-    const auto read = [store](ClassId first, RowMatrixRef run) {
-      return store->ReadRange(first, run);
-    };
-    return ReadRuns(ids, read, rows);
+    return store->ReadRows(ids, rows);
   };
 }
 

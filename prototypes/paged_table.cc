@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -281,16 +282,22 @@ uint64_t* PagedTable::BlockChecksums(Block* block, int64_t row) const {
          row % kBlockRows * columns_.size();
 }
 
-absl::Status PagedTable::MoveBlock(Block* block, bool write) {
-  const int64_t first = block->index * kBlockRows;
-  const int64_t count = std::min(kBlockRows, spec_.capacity - first);
+absl::Status PagedTable::MoveBlocks(absl::Span<Block* const> blocks, bool write) {
+  std::vector<ReadPiece> reads;
   int64_t moved = 0;
   const auto move = [&](int64_t file_offset, int64_t cell_bytes, int64_t block_offset) {
-    char* data = block->data.data() + block_offset;
-    moved += count * cell_bytes;
-    const int64_t offset = file_offset + first * cell_bytes;
-    return write ? file_->WriteAt(offset, data, count * cell_bytes)
-                 : file_->ReadAt(offset, data, count * cell_bytes);
+    reads.clear();
+    for (Block* block : blocks) {
+      const int64_t first = block->index * kBlockRows;
+      const int64_t bytes = std::min(kBlockRows, spec_.capacity - first) * cell_bytes;
+      char* data = block->data.data() + block_offset;
+      const int64_t offset = file_offset + first * cell_bytes;
+      moved += bytes;
+      // One by one, for the reason of kWriteRunBytes.
+      if (write) RETURN_IF_ERROR(file_->WriteAt(offset, data, bytes));
+      reads.push_back({offset, data, bytes});
+    }
+    return write ? absl::OkStatus() : file_->ReadPieces(reads);
   };
   for (const Column& column : columns_) {
     if (column.block_offset < 0) continue;
@@ -304,40 +311,72 @@ absl::Status PagedTable::MoveBlock(Block* block, bool write) {
 }
 
 absl::StatusOr<PagedTable::Block*> PagedTable::GetBlock(int64_t index) {
-  const auto found = block_of_.find(index);
-  if (found != block_of_.end()) {
-    Block* block = blocks_[found->second].get();
-    block->referenced = true;
-    return block;
+  auto found = block_of_.find(index);
+  if (found == block_of_.end()) {
+    RETURN_IF_ERROR(LoadBlocks({index}));
+    found = block_of_.find(index);
   }
-  size_t at = blocks_.size();
+  Block* block = blocks_[found->second].get();
+  block->referenced = true;
+  return block;
+}
+
+absl::Status PagedTable::LoadBlocks(absl::Span<const int64_t> indexes) {
+  std::vector<Block*> loading;
+  std::vector<size_t> places;
+  absl::Status status;
+  for (const int64_t index : indexes) {
+    const absl::StatusOr<size_t> at = TakeBlock();
+    status = at.status();
+    if (!status.ok()) break;
+    Block* block = blocks_[*at].get();
+    block->index = index;
+    block->loading = true;
+    loading.push_back(block);
+    places.push_back(*at);
+  }
+  if (status.ok()) status = MoveBlocks(loading, /*write=*/false);
+  for (size_t i = 0; i < loading.size(); ++i) {
+    loading[i]->loading = false;
+    loading[i]->referenced = status.ok();
+    if (status.ok()) {
+      block_of_[loading[i]->index] = static_cast<int>(places[i]);
+    } else {
+      loading[i]->index = -1;  // Free: found by the next sweep, as nothing refers to it.
+    }
+  }
+  return status;
+}
+
+absl::StatusOr<size_t> PagedTable::TakeBlock() {
   if (blocks_.size() < max_blocks_) {
     blocks_.push_back(std::make_unique<Block>());
     blocks_.back()->data.resize(block_bytes_);
-  } else {
-    // Second chance, first for clean blocks; when all are dirty they are written together.
-    for (size_t looked = 0;; ++looked) {
-      if (looked == 2 * max_blocks_) RETURN_IF_ERROR(FlushBlocks());
-      at = block_hand_;
-      block_hand_ = (block_hand_ + 1) % max_blocks_;
-      Block* block = blocks_[at].get();
-      if (!block->dirty && !block->referenced) break;
-      block->referenced = false;
+    return blocks_.size() - 1;
+  }
+  // Second chance, first for clean blocks; when all are dirty they are written together.
+  for (size_t looked = 0;; ++looked) {
+    if (looked == 2 * max_blocks_) RETURN_IF_ERROR(FlushBlocks());
+    const size_t at = block_hand_;
+    block_hand_ = (block_hand_ + 1) % max_blocks_;
+    Block* block = blocks_[at].get();
+    if (block->loading) continue;
+    if (!block->dirty && !block->referenced) {
+      block_of_.erase(block->index);
+      return at;
     }
-    block_of_.erase(blocks_[at]->index);
-  }
-  Block* block = blocks_[at].get();
-  block->index = index;
-  block->dirty = false;
-  block->referenced = true;
-  const absl::Status status = MoveBlock(block, /*write=*/false);
-  if (!status.ok()) {
-    block->index = -1;  // Free: found by the next sweep, as nothing refers to it.
     block->referenced = false;
-    return status;
   }
-  block_of_[index] = static_cast<int>(at);
-  return block;
+}
+
+absl::Status PagedTable::LoadBlocksOf(absl::Span<const int64_t> rows) {
+  std::vector<int64_t> missing;
+  for (const int64_t row : rows) {
+    const int64_t index = row / kBlockRows;
+    if (!missing.empty() && missing.back() == index) continue;
+    if (block_of_.find(index) == block_of_.end()) missing.push_back(index);
+  }
+  return missing.empty() ? absl::OkStatus() : LoadBlocks(missing);
 }
 
 absl::Status PagedTable::FlushBlocks() {
@@ -346,10 +385,8 @@ absl::Status PagedTable::FlushBlocks() {
     if (block->dirty) dirty.push_back(block.get());
   }
   std::sort(dirty.begin(), dirty.end(), [](Block* a, Block* b) { return a->index < b->index; });
-  for (Block* block : dirty) {
-    RETURN_IF_ERROR(MoveBlock(block, /*write=*/true));
-    block->dirty = false;
-  }
+  RETURN_IF_ERROR(MoveBlocks(dirty, /*write=*/true));
+  for (Block* block : dirty) block->dirty = false;
   return absl::OkStatus();
 }
 
@@ -397,6 +434,7 @@ absl::Status PagedTable::ReadMainRows(absl::Span<const int64_t> rows,
   {
     const std::lock_guard<std::mutex> lock(blocks_mutex_);
     for (size_t i = 0; i < rows.size(); ++i) {
+      if (i % RowsALoad() == 0) RETURN_IF_ERROR(LoadBlocksOf(rows.subspan(i, RowsALoad())));
       ASSIGN_OR_RETURN(Block * block, GetBlock(rows[i] / kBlockRows));
       std::copy_n(BlockChecksums(block, rows[i]), num_columns, &checksums[i * num_columns]);
       for (const Column& column : columns_) {
@@ -528,41 +566,42 @@ absl::Status PagedTable::WriteMainRows(absl::Span<const int64_t> rows,
 }
 
 absl::Status PagedTable::ReadColumn(int column, int64_t first, int64_t count, void* cells) {
-  const absl::Status status = ReadColumnOnce(column, first, count, static_cast<char*>(cells));
+  std::vector<int64_t> rows(count);
+  std::iota(rows.begin(), rows.end(), first);
+  return ReadCells(column, rows, cells);
+}
+
+absl::Status PagedTable::ReadCells(int column, absl::Span<const int64_t> rows, void* cells) {
+  const absl::Status status = ReadCellsOnce(column, rows, static_cast<char*>(cells));
   if (options_.read_only && Logged()) RETURN_IF_ERROR(CheckNotRetired());
   return status;
 }
 
-absl::Status PagedTable::ReadColumnOnce(int column, int64_t first, int64_t count, char* cells) {
+absl::Status PagedTable::ReadCellsOnce(int column, absl::Span<const int64_t> rows, char* cells) {
   if (!Logged() || !options_.log->Touches(options_.log_table)) {
-    return ReadMainColumn(column, first, count, cells, {});
+    return ReadMainCells(column, rows, cells, {});
   }
   const int64_t offset = record_offset(column), bytes = cell_bytes(column);
-  std::vector<char> buffer(std::min(count, kLookUpRows) * record_bytes_);
-  std::vector<int64_t> rows;
+  std::vector<char> buffer(std::min<int64_t>(rows.size(), kLookUpRows) * record_bytes_);
   std::vector<char*> records;
-  std::vector<TableLog::Found> found;
-  for (int64_t begin = 0; begin < count; begin += kLookUpRows) {
-    rows.clear();
+  std::vector<TableLog::Found> found, all_found;
+  for (size_t begin = 0; begin < rows.size(); begin += kLookUpRows) {
+    const absl::Span<const int64_t> some = rows.subspan(begin, kLookUpRows);
     records.clear();
-    for (int64_t i = begin; i < std::min(count, begin + kLookUpRows); ++i) {
-      rows.push_back(first + i);
-      records.push_back(buffer.data() + (i - begin) * record_bytes_);
-    }
-    RETURN_IF_ERROR(options_.log->Read(options_.log_table, rows, records, &found));
-    RETURN_IF_ERROR(ReadMainColumn(column, first + begin, static_cast<int64_t>(rows.size()),
-                                   cells + begin * bytes, found));
-    for (size_t i = 0; i < rows.size(); ++i) {
+    for (size_t i = 0; i < some.size(); ++i) records.push_back(buffer.data() + i * record_bytes_);
+    RETURN_IF_ERROR(options_.log->Read(options_.log_table, some, records, &found));
+    all_found.insert(all_found.end(), found.begin(), found.end());
+    for (size_t i = 0; i < some.size(); ++i) {
       if (!found[i].in_log) continue;
-      char* cell = cells + (begin + static_cast<int64_t>(i)) * bytes;
+      char* cell = cells + static_cast<int64_t>(begin + i) * bytes;
       if ((found[i].cleared >> column & 1) != 0) {
-        DefaultCell(column, rows[i], cell);
+        DefaultCell(column, some[i], cell);
       } else {
         std::memcpy(cell, records[i] + offset, bytes);
       }
     }
   }
-  return absl::OkStatus();
+  return ReadMainCells(column, rows, cells, all_found);
 }
 
 absl::Status PagedTable::ReadWritten(int column, int64_t first, int64_t count, uint8_t* written) {
@@ -604,20 +643,22 @@ absl::Status PagedTable::ReadWrittenOnce(int column, int64_t first, int64_t coun
   return absl::OkStatus();
 }
 
-absl::Status PagedTable::ReadMainColumn(int column_index, int64_t first, int64_t count, char* out,
-                                        absl::Span<const TableLog::Found> found) {
+absl::Status PagedTable::ReadMainCells(int column_index, absl::Span<const int64_t> rows, char* out,
+                                       absl::Span<const TableLog::Found> found) {
   const Column& column = columns_[column_index];
+  const auto count = static_cast<int64_t>(rows.size());
   const auto skipped = [&](int64_t i) { return !found.empty() && found[i].in_log; };
   std::vector<uint64_t> checksums(count);
   {
     const std::lock_guard<std::mutex> lock(blocks_mutex_);
     for (int64_t i = 0; i < count; ++i) {
+      if (i % RowsALoad() == 0) RETURN_IF_ERROR(LoadBlocksOf(rows.subspan(i, RowsALoad())));
       if (skipped(i)) continue;
-      ASSIGN_OR_RETURN(Block * block, GetBlock((first + i) / kBlockRows));
+      ASSIGN_OR_RETURN(Block * block, GetBlock(rows[i] / kBlockRows));
       const bool cleared = !found.empty() && (found[i].cleared >> column_index & 1) != 0;
-      checksums[i] = cleared ? 0 : BlockChecksums(block, first + i)[column_index];
+      checksums[i] = cleared ? 0 : BlockChecksums(block, rows[i])[column_index];
       if (column.block_offset >= 0) {
-        std::memcpy(out + i * column.cell_bytes, BlockCell(block, column, first + i),
+        std::memcpy(out + i * column.cell_bytes, BlockCell(block, column, rows[i]),
                     column.cell_bytes);
       }
     }
@@ -627,10 +668,10 @@ absl::Status PagedTable::ReadMainColumn(int column_index, int64_t first, int64_t
     int64_t bytes = 0;
     for (int64_t i = 0; i < count; ++i) {
       if (checksums[i] == 0) continue;
-      if (i > 0 && checksums[i - 1] != 0) {
+      if (i > 0 && rows[i] == rows[i - 1] + 1 && checksums[i - 1] != 0) {
         pieces.back().size += column.cell_bytes;
       } else {
-        pieces.push_back({column.file_offset + (first + i) * column.cell_bytes,
+        pieces.push_back({column.file_offset + rows[i] * column.cell_bytes,
                           out + i * column.cell_bytes, column.cell_bytes});
       }
       bytes += column.cell_bytes;
@@ -643,9 +684,9 @@ absl::Status PagedTable::ReadMainColumn(int column_index, int64_t first, int64_t
     if (skipped(i)) continue;
     char* cell = out + i * column.cell_bytes;
     if (checksums[i] == 0) {
-      DefaultCell(column_index, first + i, cell);
+      DefaultCell(column_index, rows[i], cell);
     } else if (checksums[i] != Checksum(cell, column.cell_bytes)) {
-      return Corrupt(column, first + i);
+      return Corrupt(column, rows[i]);
     }
   }
   return absl::OkStatus();

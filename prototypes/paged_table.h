@@ -19,6 +19,7 @@
 #ifndef PROTOPAGE_PROTOTYPES_PAGED_TABLE_H_
 #define PROTOPAGE_PROTOTYPES_PAGED_TABLE_H_
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -113,7 +114,8 @@ class PagedTable : private LoggedTable {
   absl::Status ReadRows(absl::Span<const int64_t> rows, absl::Span<char* const> records);
   absl::Status WriteRows(absl::Span<const int64_t> rows, absl::Span<const char* const> records);
 
-  // The cells of one column for rows [first, first + count), packed.
+  // The cells of one column, packed, for `rows` (ascending and distinct), or [first, first + count).
+  absl::Status ReadCells(int column, absl::Span<const int64_t> rows, void* cells);
   absl::Status ReadColumn(int column, int64_t first, int64_t count, void* cells);
   // written[i] is 1 where the cell of row first + i was written, 0 where it has its default value.
   absl::Status ReadWritten(int column, int64_t first, int64_t count, uint8_t* written);
@@ -143,6 +145,7 @@ class PagedTable : private LoggedTable {
     int64_t index = -1;
     bool dirty = false;
     bool referenced = false;
+    bool loading = false;  // In LoadBlocks: not to be taken again.
     std::vector<char> data;
   };
 
@@ -161,13 +164,13 @@ class PagedTable : private LoggedTable {
   // Whether rows are read and written by way of the log.
   bool Logged() const { return options_.log != nullptr && !in_place_; }
   absl::Status ReadRowsOnce(absl::Span<const int64_t> rows, absl::Span<char* const> records);
-  absl::Status ReadColumnOnce(int column, int64_t first, int64_t count, char* cells);
+  absl::Status ReadCellsOnce(int column, absl::Span<const int64_t> rows, char* cells);
   absl::Status ReadWrittenOnce(int column, int64_t first, int64_t count, uint8_t* written);
   // Of the main file. `found` is empty, or says which cells are not to be read, or are cleared.
   absl::Status ReadMainRows(absl::Span<const int64_t> rows, absl::Span<char* const> records,
                             absl::Span<const TableLog::Found> found);
-  absl::Status ReadMainColumn(int column, int64_t first, int64_t count, char* cells,
-                              absl::Span<const TableLog::Found> found);
+  absl::Status ReadMainCells(int column, absl::Span<const int64_t> rows, char* cells,
+                             absl::Span<const TableLog::Found> found);
   absl::Status WriteMainRows(absl::Span<const int64_t> rows, absl::Span<const char* const> records,
                              absl::Span<const uint32_t> cleared);
   absl::Status WriteMainColumn(int column, int64_t first, int64_t count, const char* cells);
@@ -181,7 +184,15 @@ class PagedTable : private LoggedTable {
 
   // The rest needs blocks_mutex_.
   absl::StatusOr<Block*> GetBlock(int64_t index);
-  absl::Status MoveBlock(Block* block, bool write);
+  // Reads blocks that the cache does not have, at most RowsALoad() of them, all at once.
+  absl::Status LoadBlocks(absl::Span<const int64_t> indexes);
+  // Of ascending rows, at most RowsALoad(): GetBlock finds those that no later load pushed out.
+  absl::Status LoadBlocksOf(absl::Span<const int64_t> rows);
+  int64_t RowsALoad() const { return std::max<int64_t>(1, max_blocks_ / 2); }
+  // The place in blocks_ of a block that is free now.
+  absl::StatusOr<size_t> TakeBlock();
+  // Of blocks ordered by index.
+  absl::Status MoveBlocks(absl::Span<Block* const> blocks, bool write);
   absl::Status FlushBlocks();
   char* BlockCell(Block* block, const Column& column, int64_t row) const;
   uint64_t* BlockChecksums(Block* block, int64_t row) const;

@@ -134,6 +134,27 @@ TEST(PagedTableTest, ColumnsAreReadAndWrittenInRanges) {
             0);  // Untouched by the write of the other column.
 }
 
+TEST(PagedTableTest, CellsOfMoreBlocksThanTheCacheOfBlocksHolds) {
+  constexpr int64_t kRows = 20000;
+  TableOptions options;
+  options.block_cache_bytes = 1;  // The fewest there are.
+  ASSERT_OK_AND_ASSIGN(const auto table, PagedTable::Create(DefaultFileSystem(), TempPath("blocks"),
+                                                            Spec(kRows), options));
+  std::vector<int64_t> rows, written;
+  for (int64_t row = 5; row < kRows; row += 61) rows.push_back(row);
+  for (size_t i = 0; i < rows.size(); i += 2) written.push_back(rows[i]);
+  ASSERT_OK(Write(table.get(), written, 1));
+  std::vector<float> wide(rows.size() * 40, -1.0f);
+  std::vector<int64_t> narrow(rows.size(), -1);
+  ASSERT_OK(table->ReadCells(0, rows, wide.data()));
+  ASSERT_OK(table->ReadCells(1, rows, narrow.data()));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto record = i % 2 == 0 ? Record(*table, rows[i], 1) : std::vector<char>(168);
+    EXPECT_EQ(std::memcmp(&wide[i * 40], record.data(), 160), 0) << rows[i];
+    EXPECT_EQ(std::memcmp(&narrow[i], record.data() + table->record_offset(1), 8), 0) << rows[i];
+  }
+}
+
 TEST(PagedTableTest, AFlippedByteIsFoundAndNamed) {
   FileSystem* fs = DefaultFileSystem();
   const std::string path = TempPath("flipped");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -282,16 +283,25 @@ absl::Status PrototypeStore::Prefetch(absl::Span<const ClassId> ids) {
   return cache_->Pin(ids);
 }
 
-absl::Status PrototypeStore::ReadRange(ClassId first, RowMatrixRef out) {
-  RETURN_IF_ERROR(CheckShape("rows", out.rows(), out.cols(), out.rows(), spec_.dim));
-  const int64_t count = out.rows();
-  if (count == 0) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckIds({first, first + count - 1}));
-  if (out.outerStride() == spec_.dim) return cache_->ReadColumn(kRows, first, count, out.data());
-  RowMatrixXf packed(count, spec_.dim);
-  RETURN_IF_ERROR(cache_->ReadColumn(kRows, first, count, packed.data()));
+absl::Status PrototypeStore::ReadRows(absl::Span<const ClassId> ids, RowMatrixRef out) {
+  RETURN_IF_ERROR(CheckShape("rows", out.rows(), out.cols(), ids.size(), spec_.dim));
+  RETURN_IF_ERROR(CheckIds(ids));
+  for (size_t i = 1; i < ids.size(); ++i) {
+    if (ids[i] > ids[i - 1]) continue;
+    return absl::InvalidArgumentError(absl::StrCat("id ", ids[i], " at position ", i, " follows ",
+                                                   ids[i - 1], "; ids must ascend"));
+  }
+  if (out.outerStride() == spec_.dim) return cache_->ReadCells(kRows, ids, out.data());
+  RowMatrixXf packed(out.rows(), spec_.dim);
+  RETURN_IF_ERROR(cache_->ReadCells(kRows, ids, packed.data()));
   out = packed;
   return absl::OkStatus();
+}
+
+absl::Status PrototypeStore::ReadRange(ClassId first, RowMatrixRef out) {
+  std::vector<ClassId> ids(out.rows());
+  std::iota(ids.begin(), ids.end(), first);
+  return ReadRows(ids, out);
 }
 
 absl::Status PrototypeStore::ReadStates(ClassId first, absl::Span<ClassState> out) {

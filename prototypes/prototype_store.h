@@ -143,9 +143,10 @@ class PrototypeStore {
   // Errors: as Gather; on error nothing is pinned.
   absl::Status Prefetch(absl::Span<const ClassId> ids);
 
-  // Rows [first, first + out.rows()), past the cache (which is read for newer rows but not
-  // filled): for evaluation, indexing and export of all rows in blocks.
-  // Errors: as Gather.
+  // W[ids[i], :] for ascending, distinct ids, past the cache (which is read for newer rows but not filled): for
+  // many rows of which few are wanted again soon. Errors: as Gather; InvalidArgument (order).
+  absl::Status ReadRows(absl::Span<const ClassId> ids, RowMatrixRef out);
+  // The same for rows [first, first + out.rows()): evaluation, indexing and export of all rows in blocks.
   absl::Status ReadRange(ClassId first, RowMatrixRef out);
   // The state of the classes first, first + 1, ..., in the same way. Errors: as Gather.
   absl::Status ReadStates(ClassId first, absl::Span<ClassState> out);

@@ -135,6 +135,16 @@ TEST(PrototypeStoreTest, BehavesAsAMatrixWhateverIsCached) {
         ASSERT_OK(store->ReadRange(0, all));
         ASSERT_EQ(all, want) << step;
       }
+      if (step % 50 == 20) {
+        std::vector<ClassId> some = RandomIds(kClasses, 700, 1000 + step);
+        std::sort(some.begin(), some.end());
+        RowMatrixXf read(some.size(), kDim);
+        ASSERT_OK(store->ReadRows(some, read));
+        for (size_t i = 0; i < some.size(); ++i) ASSERT_EQ(read.row(i), want.row(some[i])) << step;
+        std::swap(some[3], some[4]);
+        EXPECT_THAT(store->ReadRows(some, read),
+                    StatusIs(absl::StatusCode::kInvalidArgument, "at position 4 follows"));
+      }
       if (step == 150) {
         ASSERT_OK(store->ResetState());
         want_momentum.setZero();

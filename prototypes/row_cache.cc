@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -252,15 +253,21 @@ absl::Status RowCache::Pin(absl::Span<const int64_t> ids) {
 }
 
 absl::Status RowCache::ReadColumn(int column, int64_t first, int64_t count, void* cells) {
+  std::vector<int64_t> rows(count);
+  std::iota(rows.begin(), rows.end(), first);
+  return ReadCells(column, rows, cells);
+}
+
+absl::Status RowCache::ReadCells(int column, absl::Span<const int64_t> rows, void* cells) {
   const int64_t cell_bytes = table_->cell_bytes(column);
   const std::lock_guard<std::mutex> writing(write_mutex_);  // The file stands still.
-  RETURN_IF_ERROR(table_->ReadColumn(column, first, count, cells));
+  RETURN_IF_ERROR(table_->ReadCells(column, rows, cells));
   const Lock lock(mutex_);
-  for (int64_t i = 0; i < count; ++i) {
-    const auto found = frame_of_.find(first + i);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto found = frame_of_.find(rows[i]);
     // A row that is loading is in the file as it is.
     if (found == frame_of_.end() || frames_[found->second].loading) continue;
-    std::memcpy(static_cast<char*>(cells) + i * cell_bytes,
+    std::memcpy(static_cast<char*>(cells) + static_cast<int64_t>(i) * cell_bytes,
                 Record(found->second) + table_->record_offset(column), cell_bytes);
   }
   return absl::OkStatus();

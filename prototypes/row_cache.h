@@ -70,6 +70,7 @@ class RowCache {
   absl::Status Pin(absl::Span<const int64_t> ids);
 
   // Cells of one column, past the cache: see PagedTable. Cached rows are read, or updated.
+  absl::Status ReadCells(int column, absl::Span<const int64_t> rows, void* cells);
   absl::Status ReadColumn(int column, int64_t first, int64_t count, void* cells);
   absl::Status ReadWritten(int column, int64_t first, int64_t count, uint8_t* written);
   absl::Status WriteColumn(int column, int64_t first, int64_t count, const void* cells);

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "base/status_matchers.h"
 #include "model/backend.h"
+#include "model/dense_rows.h"
 #include "model/tensor.h"
 #include "model/testing.h"
 
@@ -18,18 +19,6 @@ namespace protopage {
 namespace {
 
 constexpr int64_t kClasses = 7, kActive = 3, kDim = 24, kSteps = 60;
-
-double Dot(const double* a, const double* b) {
-  double sum = 0.0;
-  for (int64_t d = 0; d < kDim; ++d) sum += a[d] * b[d];
-  return sum;
-}
-
-// a -= (a . w) w
-void Project(double* a, const double* w) {
-  const double along = Dot(a, w);
-  for (int64_t d = 0; d < kDim; ++d) a[d] -= along * w[d];
-}
 
 // The classes of a step, in random order.
 std::vector<int64_t> ActiveAt(int64_t step) {
@@ -39,9 +28,7 @@ std::vector<int64_t> ActiveAt(int64_t step) {
 
 class RowOptimizerTest : public ::testing::TestWithParam<std::string> {};
 
-// The paged way (rows and state gathered, updated with `away`, scattered) against a dense
-// table in double whose every row sees every step: an active one the update, one that is away
-// only v <- mu v.
+// The paged way: rows and state gathered, updated with `away`, scattered.
 TEST_P(RowOptimizerTest, PagedRowsAgreeWithADenseLoop) {
   const bool momentum = GetParam() == "momentum";
   TestBackend backend;
@@ -54,15 +41,10 @@ TEST_P(RowOptimizerTest, PagedRowsAgreeWithADenseLoop) {
   ASSERT_EQ(floats, momentum ? kDim : 1);
 
   std::vector<float> table = backend.ToHost(backend.Random({kClasses, kDim}, 1));
-  std::vector<double> w(table.begin(), table.end());
+  DenseRows dense(config, learning_rate, kDim, table);
   for (int64_t k = 0; k < kClasses; ++k) {
-    const double norm = std::sqrt(Dot(&w[k * kDim], &w[k * kDim]));
-    for (int64_t d = 0; d < kDim; ++d) {
-      w[k * kDim + d] /= norm;
-      table[k * kDim + d] = static_cast<float>(w[k * kDim + d]);
-    }
+    std::copy_n(dense.row(k), kDim, &table[k * kDim]);
   }
-  std::vector<double> v(kClasses * kDim), h(kClasses);
   std::vector<float> state(kClasses * floats);
   std::vector<int64_t> last(kClasses, -1);
   int64_t longest_away = 0;
@@ -71,34 +53,7 @@ TEST_P(RowOptimizerTest, PagedRowsAgreeWithADenseLoop) {
     const std::vector<int64_t> active = ActiveAt(step);
     const std::vector<float> gradient =
         backend.ToHost(backend.Random({kActive, kDim}, 100 + step, 0.3f));
-    // Dense.
-    for (int64_t k = 0; k < kClasses; ++k) {
-      const auto found = std::find(active.begin(), active.end(), k);
-      double* row = &w[k * kDim];
-      double* velocity = &v[k * kDim];
-      if (found == active.end()) {
-        for (int64_t d = 0; d < kDim; ++d) velocity[d] *= mu;
-        continue;
-      }
-      const float* raw = &gradient[(found - active.begin()) * kDim];
-      std::vector<double> g(raw, raw + kDim);
-      Project(g.data(), row);
-      if (momentum) {
-        Project(velocity, row);
-        for (int64_t d = 0; d < kDim; ++d) {
-          velocity[d] = mu * velocity[d] + g[d];
-          row[d] -= learning_rate * velocity[d];
-        }
-      } else {
-        h[k] += Dot(g.data(), g.data()) / kDim;
-        const double rate = learning_rate / (std::sqrt(h[k]) + config.epsilon);
-        for (int64_t d = 0; d < kDim; ++d) row[d] -= rate * g[d];
-      }
-      const double norm = std::sqrt(Dot(row, row));
-      for (int64_t d = 0; d < kDim; ++d) row[d] /= norm;
-      if (momentum) Project(velocity, row);
-    }
-    // Paged.
+    dense.Step(active, gradient);
     std::vector<float> rows, states;
     std::vector<int32_t> away;
     for (const int64_t k : active) {
@@ -123,18 +78,18 @@ TEST_P(RowOptimizerTest, PagedRowsAgreeWithADenseLoop) {
   // Elements are below 1; a step rounds a few times, and an error stays with the row: kSteps
   // * 4 * epsilon. The velocity's decay makes its own errors those of about 10 steps, on
   // values below 3.
-  for (int64_t i = 0; i < kClasses * kDim; ++i) {
-    EXPECT_NEAR(table[i], w[i], kSteps * 4 * 6e-8) << "class " << i / kDim;
-  }
   for (int64_t k = 0; k < kClasses; ++k) {
+    for (int64_t d = 0; d < kDim; ++d) {
+      EXPECT_NEAR(table[k * kDim + d], dense.row(k)[d], kSteps * 4 * 6e-8) << "class " << k;
+    }
     // What a row that is away will have when it comes back.
     const int64_t missed = kSteps - 1 - last[k];
     for (int64_t j = 0; j < floats; ++j) {
       if (momentum) {
-        EXPECT_NEAR(state[k * floats + j] * std::pow(mu, missed), v[k * kDim + j],
+        EXPECT_NEAR(state[k * floats + j] * std::pow(mu, missed), dense.state(k)[j],
                     10 * 4 * 6e-8 * 3 * 3);
       } else {
-        EXPECT_NEAR(state[k], h[k], kSteps * 4 * 6e-8 * h[k]);
+        EXPECT_NEAR(state[k], *dense.state(k), kSteps * 4 * 6e-8 * *dense.state(k));
       }
     }
   }

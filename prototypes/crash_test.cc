@@ -55,7 +55,7 @@ absl::StatusOr<Content> ReadStore(PrototypeStore* store) {
     std::iota(ids.begin(), ids.end(), first);
     RETURN_IF_ERROR(store->GatherStep(ids, &rows));
     content.rows.middleRows(first, kRowsPerStep) = rows.rows;
-    content.momentum.middleRows(first, kRowsPerStep) = rows.momentum;
+    content.momentum.middleRows(first, kRowsPerStep) = rows.state;
     content.last_step.insert(content.last_step.end(), rows.last_step.begin(), rows.last_step.end());
   }
   return content;
@@ -207,8 +207,8 @@ class Training {
     RETURN_IF_ERROR(store_->GatherStep(ids, &rows));
     for (int64_t i = 0; i < kRowsPerStep; ++i) {
       for (int64_t j = 0; j < kDim; ++j) {
-        rows.momentum(i, j) = 0.5f * rows.momentum(i, j) + random.Uniform();
-        rows.rows(i, j) -= rows.momentum(i, j) * (1 + static_cast<float>(rows.last_step[i] & 3));
+        rows.state(i, j) = 0.5f * rows.state(i, j) + random.Uniform();
+        rows.rows(i, j) -= rows.state(i, j) * (1 + static_cast<float>(rows.last_step[i] & 3));
       }
     }
     RETURN_IF_ERROR(store_->ScatterStep(ids, rows, step));
@@ -385,7 +385,7 @@ TEST_F(PrototypesCrashTest, WithoutALogAFileThatIsCleanIsAsFlushed) {
           StepRows rows;
           RETURN_IF_ERROR(store->GatherStep({3 * step, 50, 89}, &rows));
           rows.rows.array() += 1;
-          rows.momentum.array() += 1;
+          rows.state.array() += 1;
           RETURN_IF_ERROR(store->ScatterStep({3 * step, 50, 89}, rows, step));
           ASSIGN_OR_RETURN(content, ReadStore(store.get()));
           flushed.push_back(content);  // or this, while it is flushed,

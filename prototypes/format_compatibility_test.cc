@@ -42,11 +42,11 @@ void ExpectContent(PrototypeStore* store) {
   for (int j = 0; j < 20; ++j) {
     for (int i = 0; i < 3; ++i) {
       EXPECT_EQ(rows.rows(i + 1, j), trained[i] + 0.25f * j);
-      EXPECT_EQ(rows.momentum(i + 1, j), -0.5f * trained[i] - j);
+      EXPECT_EQ(rows.state(i + 1, j), -0.5f * trained[i] - j);
     }
     EXPECT_EQ(rows.rows(4, j), j);
     EXPECT_EQ(rows.rows(5, j), 100 + j);
-    EXPECT_EQ(rows.momentum(4, j), 0);
+    EXPECT_EQ(rows.state(4, j), 0);
   }
 }
 

@@ -37,7 +37,7 @@ TEST(H5pyReadTest, H5pyReadsTheStore) {
   for (int i = 0; i < 4; ++i) {
     for (int j = 0; j < 24; ++j) rows.rows(i, j) = 0.5f * static_cast<float>(ids[i]) + j;
   }
-  rows.momentum = -rows.rows;
+  rows.state = -rows.rows;
   ASSERT_OK(store->ScatterStep(ids, rows, 41));
   EXPECT_EQ(Check(path, "empty"), 0) << "well-formed while it is written";
   ASSERT_OK(store->Flush());

@@ -17,14 +17,24 @@ namespace {
 
 constexpr char kKind[] = "prototypes";
 constexpr int kLogTable = 0;
-// Columns of the table; without momentum, last_step comes second.
+// Columns of the table; without a state, last_step comes second.
 constexpr int kRows = 0;
-constexpr int kMomentum = 1;
+constexpr int kState = 1;
 
-int LastStepColumn(RowState state) { return state == RowState::kMomentum ? 2 : 1; }
+int LastStepColumn(RowState state) { return state == RowState::kNone ? 1 : 2; }
 
-const char* RowStateName(RowState state) {
-  return state == RowState::kMomentum ? "momentum" : "none";
+constexpr RowState kRowStates[] = {RowState::kNone, RowState::kMomentum, RowState::kAdagrad};
+
+int64_t StateFloats(RowState state, int64_t dim) {
+  switch (state) {
+    case RowState::kNone:
+      return 0;
+    case RowState::kMomentum:
+      return dim;
+    case RowState::kAdagrad:
+      return 1;
+  }
+  return 0;
 }
 
 TableOptions MakeTableOptions(uint64_t seed, int64_t dim, const PrototypeStoreOptions& options) {
@@ -59,6 +69,26 @@ absl::Status CheckShape(absl::string_view what, int64_t rows, int64_t columns, i
 }
 
 }  // namespace
+
+const char* RowStateName(RowState state) {
+  switch (state) {
+    case RowState::kNone:
+      return "none";
+    case RowState::kMomentum:
+      return "momentum";
+    case RowState::kAdagrad:
+      return "adagrad";
+  }
+  return "none";
+}
+
+absl::StatusOr<RowState> ParseRowState(absl::string_view name) {
+  for (const RowState state : kRowStates) {
+    if (name == RowStateName(state)) return state;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("row_state: found \"", name, "\", expected one of none, momentum, adagrad"));
+}
 
 void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row) {
   RandomStream random(seed, RandomPurpose::kPrototypeInit, static_cast<uint64_t>(id));
@@ -106,8 +136,9 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
   table.num_rows = full.num_classes;
   table.capacity = full.capacity;
   table.columns.push_back({"prototypes", CellType::kFloat32, full.dim});
-  if (full.row_state == RowState::kMomentum) {
-    table.columns.push_back({"momentum", CellType::kFloat32, full.dim});
+  if (full.row_state != RowState::kNone) {
+    table.columns.push_back(
+        {RowStateName(full.row_state), CellType::kFloat32, StateFloats(full.row_state, full.dim)});
   }
   table.columns.push_back({"last_step", CellType::kInt64, 1});
   table.other_datasets.push_back({"dropped", CellType::kUint8, 1});
@@ -154,16 +185,16 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
           path, ": dtype '", dtype, "' with rows_per_class ", layout.integers.at("rows_per_class"),
           "; this program reads 'float32' with 1"));
     }
-    if (row_state != "momentum" && row_state != "none") {
-      return absl::FailedPreconditionError(absl::StrCat(
-          path, ": row_state '", row_state, "'; this program reads 'momentum' and 'none'"));
+    const absl::StatusOr<RowState> state = ParseRowState(row_state);
+    if (!state.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat(path, ": ", state.status().message()));
     }
-    spec.row_state = row_state == "momentum" ? RowState::kMomentum : RowState::kNone;
+    spec.row_state = *state;
     spec.dim = layout.integers.at("dim");
     spec.seed = static_cast<uint64_t>(layout.integers.at("seed"));
     *seed_and_dim = {spec.seed, spec.dim};
     std::vector<std::string> names = {"prototypes"};
-    if (spec.row_state == RowState::kMomentum) names.push_back("momentum");
+    if (spec.row_state != RowState::kNone) names.push_back(row_state);
     names.push_back("last_step");
     return names;
   };
@@ -171,10 +202,13 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
                    PagedTable::Open(FileSystemOf(options), path, kKind, table_options, choose));
   spec.num_classes = table->spec().num_rows;
   spec.capacity = table->spec().capacity;
-  for (const TableColumn& column : table->spec().columns) {
-    const bool is_step = column.name == "last_step";
-    const CellType type = is_step ? CellType::kInt64 : CellType::kFloat32;
-    const int64_t width = is_step ? 1 : spec.dim;
+  const int last_step = LastStepColumn(spec.row_state);
+  for (int c = 0; c <= last_step; ++c) {
+    const TableColumn& column = table->spec().columns[c];
+    const CellType type = c == last_step ? CellType::kInt64 : CellType::kFloat32;
+    const int64_t width = c == kRows       ? spec.dim
+                          : c == last_step ? 1
+                                           : StateFloats(spec.row_state, spec.dim);
     if (column.type != type || column.width != width) {
       return absl::DataLossError(absl::StrCat(path, ": dataset '", column.name,
                                               "' has another type or width than the attributes "
@@ -188,6 +222,8 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
   store->cache_ = std::make_unique<RowCache>(store->table_.get(), MakeCacheOptions(options));
   return store;
 }
+
+int64_t PrototypeStore::state_floats() const { return StateFloats(spec_.row_state, spec_.dim); }
 
 absl::Status PrototypeStore::CheckIds(absl::Span<const ClassId> ids) const {
   for (size_t i = 0; i < ids.size(); ++i) {
@@ -235,17 +271,18 @@ absl::Status PrototypeStore::Scatter(absl::Span<const ClassId> ids, ConstRowMatr
 
 absl::Status PrototypeStore::GatherStep(absl::Span<const ClassId> ids, StepRows* out) {
   RETURN_IF_ERROR(CheckIds(ids));
-  const bool momentum = spec_.row_state == RowState::kMomentum;
   const int64_t count = static_cast<int64_t>(ids.size());
+  const int64_t floats = state_floats();
   out->rows.resize(count, spec_.dim);
-  out->momentum.resize(momentum ? count : 0, momentum ? spec_.dim : 0);
+  out->state.resize(floats > 0 ? count : 0, floats);
   out->last_step.resize(count);
   const int64_t bytes = table_->cell_bytes(kRows);
   const int64_t step_offset = table_->record_offset(LastStepColumn(spec_.row_state));
   return cache_->Read(ids, /*unpin=*/true, [&](size_t i, const char* record) {
     std::memcpy(out->rows.row(i).data(), record, bytes);
-    if (momentum) {
-      std::memcpy(out->momentum.row(i).data(), record + table_->record_offset(kMomentum), bytes);
+    if (floats > 0) {
+      std::memcpy(out->state.row(i).data(), record + table_->record_offset(kState),
+                  table_->cell_bytes(kState));
     }
     int64_t next_step;
     std::memcpy(&next_step, record + step_offset, sizeof(next_step));
@@ -255,11 +292,11 @@ absl::Status PrototypeStore::GatherStep(absl::Span<const ClassId> ids, StepRows*
 
 absl::Status PrototypeStore::ScatterStep(absl::Span<const ClassId> ids, const StepRows& rows,
                                          int64_t step) {
-  const bool momentum = spec_.row_state == RowState::kMomentum;
+  const int64_t floats = state_floats();
   RETURN_IF_ERROR(CheckShape("rows", rows.rows.rows(), rows.rows.cols(), ids.size(), spec_.dim));
-  if (momentum) {
-    RETURN_IF_ERROR(
-        CheckShape("momentum", rows.momentum.rows(), rows.momentum.cols(), ids.size(), spec_.dim));
+  if (floats > 0) {
+    RETURN_IF_ERROR(CheckShape(RowStateName(spec_.row_state), rows.state.rows(), rows.state.cols(),
+                               ids.size(), floats));
   }
   if (step < 0) {
     return absl::InvalidArgumentError(absl::StrCat("step ", step, " is negative"));
@@ -271,8 +308,9 @@ absl::Status PrototypeStore::ScatterStep(absl::Span<const ClassId> ids, const St
   return cache_->Write(ids, RowCache::kWhole, [&](size_t i, char* record) {
     std::memset(record + bytes, 0, table_->record_bytes() - bytes);
     std::memcpy(record, rows.rows.row(i).data(), bytes);
-    if (momentum) {
-      std::memcpy(record + table_->record_offset(kMomentum), rows.momentum.row(i).data(), bytes);
+    if (floats > 0) {
+      std::memcpy(record + table_->record_offset(kState), rows.state.row(i).data(),
+                  table_->cell_bytes(kState));
     }
     std::memcpy(record + step_offset, &next_step, sizeof(next_step));
   });

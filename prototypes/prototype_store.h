@@ -9,7 +9,7 @@
 //   const std::vector<ClassId> ids = {4, 1, 9};
 //   StepRows step_rows;
 //   RETURN_IF_ERROR(store->GatherStep(ids, &step_rows));
-//   ... update step_rows.rows and step_rows.momentum, [3, dim] each ...
+//   ... update step_rows.rows [3, dim] and step_rows.state [3, dim], the momentum ...
 //   RETURN_IF_ERROR(store->ScatterStep(ids, step_rows, /*step=*/17));
 //   RETURN_IF_ERROR(store->Flush());
 //
@@ -41,7 +41,13 @@ class TableLog;
 enum class RowState {
   kNone,
   kMomentum,  // A vector [dim].
+  kAdagrad,   // A scalar.
 };
+
+// "none", "momentum", "adagrad", as in files and configs.
+const char* RowStateName(RowState state);
+// Errors: InvalidArgument, with the names there are.
+absl::StatusOr<RowState> ParseRowState(absl::string_view name);
 
 // What a store file is, fixed when it is created.
 struct PrototypeStoreSpec {
@@ -67,8 +73,8 @@ struct PrototypeStoreOptions {
 
 // The rows of a training step and the optimizer's state of their classes.
 struct StepRows {
-  RowMatrixXf rows;      // [K, D]
-  RowMatrixXf momentum;  // [K, D]; [0, 0] when the store keeps none.
+  RowMatrixXf rows;   // [K, D]
+  RowMatrixXf state;  // [K, state_floats()]; [0, 0] when the store keeps none.
   // [K]: the step that last scattered the class, -1 for never. As of the gather;
   // ScatterStep does not read it.
   std::vector<int64_t> last_step;
@@ -116,6 +122,8 @@ class PrototypeStore {
 
   int64_t num_classes() const { return spec_.num_classes; }
   int64_t dim() const { return spec_.dim; }
+  // Floats of state a class has: D for momentum, 1 for adagrad, else 0.
+  int64_t state_floats() const;
   const PrototypeStoreSpec& spec() const { return spec_; }
   const std::string& path() const { return path_; }
   // False when the file was open for writing, without a log, and its process died: rows of several
@@ -154,7 +162,7 @@ class PrototypeStore {
   // updated): for imprinting. The classes' state stays. Errors: as Scatter.
   absl::Status WriteRange(ClassId first, ConstRowMatrixRef rows);
 
-  // For a new stage: momentum of every class becomes 0, last_step -1; rows stay.
+  // For a new stage: the state of every class becomes 0, last_step -1; rows stay.
   absl::Status ResetState();
 
   // Writes all dirty rows to the file and syncs it; with a log, writes them to the log, where the

@@ -29,8 +29,9 @@ std::string TempPath(const std::string& name) {
 
 absl::StatusOr<std::unique_ptr<PrototypeStore>> CreateTest(const std::string& path, int64_t classes,
                                                            int64_t cache_bytes = 1 << 20,
-                                                           FileSystem* fs = nullptr) {
-  PrototypeStoreSpec spec;
+                                                           FileSystem* fs = nullptr,
+                                                           const PrototypeStoreSpec& kind = {}) {
+  PrototypeStoreSpec spec = kind;
   spec.num_classes = classes;
   spec.dim = kDim;
   spec.seed = 7;
@@ -40,9 +41,9 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> CreateTest(const std::string& pa
   return PrototypeStore::Create(path, spec, options);
 }
 
-RowMatrixXf RandomRows(int64_t count, uint64_t key) {
+RowMatrixXf RandomRows(int64_t count, uint64_t key, int64_t width = kDim) {
   RandomStream random(3, RandomPurpose::kTest, key);
-  RowMatrixXf rows(count, kDim);
+  RowMatrixXf rows(count, width);
   for (int64_t i = 0; i < rows.size(); ++i) rows.data()[i] = random.Normal();
   return rows;
 }
@@ -59,9 +60,9 @@ TEST(PrototypeStoreTest, TheExampleOfTheHeader) {
   ASSERT_OK(store->GatherStep(ids, &step_rows));
   ASSERT_EQ(step_rows.rows.rows(), 3);
   EXPECT_EQ(step_rows.last_step, (std::vector<int64_t>{-1, -1, -1}));
-  EXPECT_TRUE(step_rows.momentum.isZero(0));
+  EXPECT_TRUE(step_rows.state.isZero(0));
   step_rows.rows *= 2;
-  step_rows.momentum.setConstant(0.5f);
+  step_rows.state.setConstant(0.5f);
   ASSERT_OK(store->ScatterStep(ids, step_rows, 17));
   ASSERT_OK(store->Flush());
   StepRows again;
@@ -69,7 +70,7 @@ TEST(PrototypeStoreTest, TheExampleOfTheHeader) {
   EXPECT_EQ(again.rows.row(0), step_rows.rows.row(2));
   EXPECT_EQ(again.rows.row(1), step_rows.rows.row(2));
   EXPECT_EQ(again.rows.row(3), step_rows.rows.row(0));
-  EXPECT_EQ(again.momentum.row(3), step_rows.momentum.row(0));
+  EXPECT_EQ(again.state.row(3), step_rows.state.row(0));
   EXPECT_EQ(again.last_step, (std::vector<int64_t>{17, 17, -1, 17}));
 }
 
@@ -89,15 +90,20 @@ TEST(PrototypeStoreTest, UntouchedRowsAreUnitVectorsOfSeedAndClass) {
   EXPECT_NE(direct.row(0), rows.row(2));
 }
 
+class StoreKindTest : public testing::TestWithParam<PrototypeStoreSpec> {};
+
 // Against a plain matrix, with a cache that holds a small part of the rows.
-TEST(PrototypeStoreTest, BehavesAsAMatrixWhateverIsCached) {
+TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
   constexpr int64_t kClasses = 3000, kCount = 64;
-  const std::string path = TempPath("matrix");
-  RowMatrixXf want(kClasses, kDim), want_momentum = RowMatrixXf::Zero(kClasses, kDim);
+  const std::string path = TempPath(absl::StrCat("matrix_", RowStateName(GetParam().row_state)));
+  RowMatrixXf want(kClasses, kDim), want_state;
   std::vector<int64_t> want_step(kClasses, -1);
   {
-    // About 300 rows of 3 * 48 * 4 bytes and more.
-    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, kClasses, 200000));
+    // About 300 rows of 3 * 48 * 4 bytes and more, with momentum.
+    constexpr int64_t kCacheBytes = 200000;
+    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, kClasses, kCacheBytes, nullptr, GetParam()));
+    const int64_t floats = store->state_floats();
+    want_state = RowMatrixXf::Zero(kClasses, floats);
     ASSERT_OK(store->ReadRange(0, want));
     StepRows rows;
     for (int64_t step = 0; step < 300; ++step) {
@@ -108,15 +114,15 @@ TEST(PrototypeStoreTest, BehavesAsAMatrixWhateverIsCached) {
       ASSERT_OK(store->GatherStep(ids, &rows));
       for (int64_t i = 0; i < kCount; ++i) {
         ASSERT_EQ(rows.rows.row(i), want.row(ids[i])) << step;
-        ASSERT_EQ(rows.momentum.row(i), want_momentum.row(ids[i])) << step;
+        ASSERT_EQ(rows.state.row(i), want_state.row(ids[i])) << step;
         ASSERT_EQ(rows.last_step[i], want_step[ids[i]]) << step;
       }
       rows.rows = RandomRows(kCount, 2 * step);
-      rows.momentum = RandomRows(kCount, 2 * step + 1);
+      rows.state = RandomRows(kCount, 2 * step + 1, floats);
       ASSERT_OK(store->ScatterStep(ids, rows, step));
       for (int64_t i = 0; i < kCount; ++i) {
         want.row(ids[i]) = rows.rows.row(i);
-        want_momentum.row(ids[i]) = rows.momentum.row(i);
+        want_state.row(ids[i]) = rows.state.row(i);
         want_step[ids[i]] = step;
       }
       if (step % 50 == 20) {
@@ -147,10 +153,10 @@ TEST(PrototypeStoreTest, BehavesAsAMatrixWhateverIsCached) {
       }
       if (step == 150) {
         ASSERT_OK(store->ResetState());
-        want_momentum.setZero();
+        want_state.setZero();
         std::fill(want_step.begin(), want_step.end(), -1);
       }
-      EXPECT_LE(store->stats().cache_bytes, 200000);
+      EXPECT_LE(store->stats().cache_bytes, kCacheBytes);
     }
     EXPECT_GT(store->stats().misses, 1000);
     EXPECT_GT(store->stats().rows_written, 1000);
@@ -164,9 +170,21 @@ TEST(PrototypeStoreTest, BehavesAsAMatrixWhateverIsCached) {
   StepRows rows;
   ASSERT_OK(store->GatherStep(ids, &rows));
   EXPECT_EQ(rows.rows, want);
-  EXPECT_EQ(rows.momentum, want_momentum);
+  EXPECT_EQ(rows.state, want_state);
   EXPECT_EQ(rows.last_step, want_step);
 }
+
+PrototypeStoreSpec Kind(RowState state) {
+  PrototypeStoreSpec spec;
+  spec.row_state = state;
+  return spec;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, StoreKindTest,
+                         testing::Values(Kind(RowState::kMomentum), Kind(RowState::kAdagrad)),
+                         [](const auto& info) {
+                           return std::string(RowStateName(info.param.row_state));
+                         });
 
 TEST(PrototypeStoreTest, RefusesBadArguments) {
   const std::string path = TempPath("arguments");
@@ -185,7 +203,7 @@ TEST(PrototypeStoreTest, RefusesBadArguments) {
   step.rows = rows;
   EXPECT_THAT(store->ScatterStep({1, 2}, step, 0),
               StatusIs(absl::StatusCode::kInvalidArgument, "momentum are [0, 0]"));
-  step.momentum = rows;
+  step.state = rows;
   EXPECT_THAT(store->ScatterStep({1, 2}, step, -1),
               StatusIs(absl::StatusCode::kInvalidArgument, "step -1"));
 }
@@ -201,7 +219,7 @@ TEST(PrototypeStoreTest, AStoreWithoutState) {
     ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, {}));
     StepRows rows;
     ASSERT_OK(store->GatherStep({3}, &rows));
-    EXPECT_EQ(rows.momentum.size(), 0);
+    EXPECT_EQ(rows.state.size(), 0);
     ASSERT_OK(store->ScatterStep({3}, rows, 5));
     ASSERT_OK(store->Flush());
   }
@@ -257,7 +275,7 @@ TEST(PrototypeStoreTest, ACopyIsACheckpoint) {
   {
     ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 100));
     rows.rows = RandomRows(3, 1);
-    rows.momentum = RandomRows(3, 2);
+    rows.state = RandomRows(3, 2);
     ASSERT_OK(store->ScatterStep(ids, rows, 4));
     ASSERT_OK(store->SaveCopy(copy));
     ASSERT_OK(store->GatherStep(ids, &saved));
@@ -270,7 +288,7 @@ TEST(PrototypeStoreTest, ACopyIsACheckpoint) {
   EXPECT_TRUE(store->clean_when_opened());
   ASSERT_OK(store->GatherStep(ids, &rows));
   EXPECT_EQ(rows.rows, saved.rows);
-  EXPECT_EQ(rows.momentum, saved.momentum);
+  EXPECT_EQ(rows.state, saved.state);
   EXPECT_EQ(rows.last_step, (std::vector<int64_t>{4, 4, 4}));
 }
 
@@ -306,7 +324,7 @@ TEST(PrototypeStoreTest, AFullDiskIsReportedAndNothingIsLost) {
     fs.FailWrites(step >= 50 && step < 100);
     const std::vector<ClassId> ids = RandomIds(3000, 64, step);
     rows.rows = RandomRows(64, step);
-    rows.momentum = rows.rows;
+    rows.state = rows.rows;
     const absl::Status status = store->ScatterStep(ids, rows, step);
     if (!status.ok()) {
       ++refused;
@@ -373,7 +391,7 @@ TEST(PrototypeStoreTest, ThreadsSeeTheirOwnWrites) {
         value[ids[i]] = static_cast<float>(step);
       }
       rows.rows.setConstant(static_cast<float>(step));
-      rows.momentum.setConstant(static_cast<float>(step));
+      rows.state.setConstant(static_cast<float>(step));
       if (!store->ScatterStep(ids, rows, step).ok()) ++errors;
       if (step % 40 == 0 && !store->Flush().ok()) ++errors;
     }

@@ -65,7 +65,7 @@ class StoreThreadsTest : public testing::Test {
     return c.written ? (row.array() == c.row).all() : std::abs(row.norm() - 1) < 1e-3f;
   }
   static bool StepIs(const Class& c, const StepRows& rows, int64_t i) {
-    return RowIs(c, rows.rows.row(i)) && (rows.momentum.row(i).array() == c.momentum).all() &&
+    return RowIs(c, rows.rows.row(i)) && (rows.state.row(i).array() == c.momentum).all() &&
            rows.last_step[i] == c.last_step;
   }
   // Whether `store` has the content of `model`.
@@ -117,7 +117,7 @@ class StoreThreadsTest : public testing::Test {
       if (what < 50) {
         EXPECT_OK(store_->Scatter(ids, rows.rows));
       } else {
-        rows.momentum.setConstant(value + 1);
+        rows.state.setConstant(value + 1);
         EXPECT_OK(store_->ScatterStep(ids, rows, step));
       }
       for (const ClassId id : ids) {

@@ -42,7 +42,7 @@ Content ContentOf(PrototypeStore* store) {
     for (ClassId id = first; id < first + 25; ++id) ids.push_back(id);
     EXPECT_OK(store->GatherStep(ids, &step));
     content.rows.middleRows(first, 25) = step.rows;
-    content.momentum.middleRows(first, 25) = step.momentum;
+    content.momentum.middleRows(first, 25) = step.state;
     content.last_step.insert(content.last_step.end(), step.last_step.begin(), step.last_step.end());
   }
   RowMatrixXf range(kClasses, kDim);
@@ -105,8 +105,8 @@ class LoggedStore {
     RETURN_IF_ERROR(store->GatherStep(ids, &rows));
     for (int64_t i = 0; i < kRowsPerStep; ++i) {
       for (int64_t j = 0; j < kDim; ++j) {
-        rows.momentum(i, j) = 0.5f * rows.momentum(i, j) + random.Uniform();
-        rows.rows(i, j) -= rows.momentum(i, j);
+        rows.state(i, j) = 0.5f * rows.state(i, j) + random.Uniform();
+        rows.rows(i, j) -= rows.state(i, j);
       }
     }
     return store->ScatterStep(ids, rows, step);

@@ -31,8 +31,9 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
        .min = 0,
        .max = 1000});
   v.Text("dtype", &dtype, {.help = "How rows are stored.", .choices = {"float32"}});
-  v.Text("row_state", &row_state,
-         {.help = "What the row optimizer keeps for each class.", .choices = {"momentum"}});
+  v.Text(
+      "row_state", &row_state,
+      {.help = "What the row optimizer keeps for each class.", .choices = {"momentum", "adagrad"}});
   v.Integer(
       "index_update_steps", &index_update_steps,
       {.help = "The index learns of trained rows every so many steps, and when an epoch ends.",

@@ -42,6 +42,8 @@ TEST(TrainConfigTest, MistakesAreNamed) {
   EXPECT_THAT(Check(R"({"stages": [{"name": "dominant", "steps": 1,
                                      "rows": {"name": "adagrad"}}]})"),
               StatusIs(kInvalid, "stages[0].rows.name: found \"adagrad\""));
+  EXPECT_OK(Check(R"({"prototypes": {"row_state": "adagrad"},
+                      "stages": [{"name": "dominant", "steps": 1, "rows": {"name": "adagrad"}}]})"));
 }
 
 TEST(TrainConfigTest, DefaultsOfTheLossAreWrittenOut) {

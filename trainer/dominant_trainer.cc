@@ -81,7 +81,7 @@ class DominantTrainer : public StageTrainer {
     RETURN_IF_ERROR(store.GatherStep(plan.classes, &step_rows_));
     wait_rows_seconds_ += gathering.Seconds();
     RETURN_IF_ERROR(backend->CopyToDevice(step_rows_.rows.data(), rows_));
-    RETURN_IF_ERROR(backend->CopyToDevice(step_rows_.momentum.data(), state_));
+    RETURN_IF_ERROR(backend->CopyToDevice(step_rows_.state.data(), state_));
 
     ASSIGN_OR_RETURN(const NetStep::Result result,
                      step_->ForwardBackward(rows_, slots, position.run_step));
@@ -98,7 +98,7 @@ class DominantTrainer : public StageTrainer {
     RETURN_IF_ERROR(row_optimizer_->Update(RowLearningRate(stage_, factor), rows_, state_, away,
                                            result.loss.d_rows));
     RETURN_IF_ERROR(backend->CopyToHost(rows_, step_rows_.rows.data()));
-    RETURN_IF_ERROR(backend->CopyToHost(state_, step_rows_.momentum.data()));
+    RETURN_IF_ERROR(backend->CopyToHost(state_, step_rows_.state.data()));
     RETURN_IF_ERROR(ahead_->Settle());  // Planning reads the rows as they were after the last step.
     const Stopwatch scattering;
     RETURN_IF_ERROR(store.ScatterStep(plan.classes, step_rows_, position.run_step));

@@ -135,7 +135,7 @@ Outcome Load(const std::string& directory) {
     StepRows step;
     EXPECT_OK(store.GatherStep({id}, &step));
     outcome.rows.row(id) = step.rows.row(0);
-    outcome.momentum.row(id) = step.momentum.row(0);
+    outcome.momentum.row(id) = step.state.row(0);
     outcome.last_step.push_back(step.last_step[0]);
     // Those that were never built are now, from the index.
     const auto dominants = (*set)->dominants()->Dominants(/*step=*/0, {id});

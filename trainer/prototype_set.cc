@@ -126,7 +126,7 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
   PrototypeStoreSpec spec;
   spec.num_classes = num_classes;
   spec.dim = dim;
-  spec.row_state = RowState::kMomentum;
+  ASSIGN_OR_RETURN(spec.row_state, ParseRowState(options.prototypes.row_state));
   spec.seed = options.seed;
   ASSIGN_OR_RETURN(set->store_,
                    PrototypeStore::Create(set->StorePath(), spec, set->StoreOptions()));

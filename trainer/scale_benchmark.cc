@@ -176,7 +176,7 @@ absl::Status Prepare(Table table) {
     RETURN_IF_ERROR(
         for_each_block("momentum", [&](const std::vector<ClassId>& ids, RowMatrixXf& rows) {
           // Any vector does: the first step projects it on the tangent space.
-          step.momentum = 0.01f * rows.rowwise().reverse();
+          step.state = 0.01f * rows.rowwise().reverse();
           step.rows.swap(rows);
           return set->store().ScatterStep(ids, step, 0);
         }));

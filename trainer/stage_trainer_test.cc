@@ -90,7 +90,7 @@ TEST_F(StageTrainerTest, ADominantStepMovesTheRowsOfItsClassesOnly) {
   for (int c = 0; c < kTinyTargetClasses; ++c) {
     const bool trained = state.last_step[c] == 0;
     EXPECT_EQ(trained, before.row(c) != after.row(c)) << c;
-    EXPECT_EQ(trained, !state.momentum.row(c).isZero(0)) << c;
+    EXPECT_EQ(trained, !state.state.row(c).isZero(0)) << c;
     EXPECT_NEAR(after.row(c).norm(), 1, 1e-5) << c;
     moved += trained;
   }

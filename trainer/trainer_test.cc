@@ -179,19 +179,27 @@ TEST_F(TrainerTest, ResumeAfterAnInterruptGivesTheSameBits) {
 }
 
 TEST_F(TrainerTest, ResumeFromAnEpochsCheckpoint) {
-  ASSERT_OK(TrainIn("base", Config({"stages[4].steps=0", "stages[4].epochs=2"})));
-  // The same run, thrown back to a checkpoint in the middle of the dominant stage.
-  ASSERT_OK(TrainIn("thrown_back",
-                    Config({"stages[4].steps=0", "stages[4].epochs=2", "keep_checkpoints=10"})));
-  FileSystem* fs = DefaultFileSystem();
-  const std::string folder = JoinPath(RunPath("thrown_back"), "checkpoints");
-  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(folder));
-  ASSERT_GE(names.size(), 3u);
-  for (size_t i = names.size() - 2; i < names.size(); ++i) {
-    ASSERT_OK(fs->Remove(JoinPath(folder, names[i] + "/DONE")));
+  for (const std::string state : {"momentum", "adagrad"}) {
+    const std::vector<std::string> set = {"stages[4].steps=0", "stages[4].epochs=2",
+                                          "prototypes.row_state=" + state,
+                                          "stages[4].rows.name=" + state};
+    const std::string base = "base_" + state, back = "thrown_back_" + state;
+    ASSERT_OK(TrainIn(base, Config(set)));
+    // The same run, thrown back to a checkpoint in the middle of the dominant stage.
+    std::vector<std::string> keep = set;
+    keep.push_back("keep_checkpoints=10");
+    ASSERT_OK(TrainIn(back, Config(keep)));
+    FileSystem* fs = DefaultFileSystem();
+    const std::string folder = JoinPath(RunPath(back), "checkpoints");
+    ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(folder));
+    ASSERT_GE(names.size(), 3u);
+    for (size_t i = names.size() - 2; i < names.size(); ++i) {
+      ASSERT_OK(fs->Remove(JoinPath(folder, names[i] + "/DONE")));
+    }
+    ASSERT_OK(TrainIn(back, Config(set), true));
+    EXPECT_TRUE(Load(base) == Load(back)) << state;
   }
-  ASSERT_OK(TrainIn("thrown_back", Config({"stages[4].steps=0", "stages[4].epochs=2"}), true));
-  EXPECT_TRUE(Load("base") == Load("thrown_back"));
+  EXPECT_FALSE(Load("base_momentum") == Load("base_adagrad"));
 }
 
 TEST_F(TrainerTest, MoreCheckpointsDoNotChangeTheBits) {

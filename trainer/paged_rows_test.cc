@@ -1,0 +1,105 @@
+// Rows that are trained by way of a store: gathered, updated, scattered, pushed out of the cache, in a file that
+// is closed and opened again; against a dense table that sees every step.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/random.h"
+#include "base/status_matchers.h"
+#include "model/dense_rows.h"
+#include "model/row_optimizer.h"
+#include "model/testing.h"
+#include "prototypes/prototype_store.h"
+
+namespace protopage {
+namespace {
+
+constexpr int64_t kClasses = 600, kActive = 40, kDim = 64, kSteps = 90;
+
+class PagedRowsTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(PagedRowsTest, AStoresRowsAgreeWithADenseLoop) {
+  TestBackend backend;
+  RowOptimizerConfig config;
+  config.name = GetParam();
+  const double learning_rate = 0.03;
+  ASSERT_OK_AND_ASSIGN(auto optimizer, RowOptimizer::Create(config, backend.get()));
+  PrototypeStoreSpec spec;
+  spec.num_classes = kClasses;
+  spec.dim = kDim;
+  spec.seed = 3;
+  ASSERT_OK_AND_ASSIGN(spec.row_state, ParseRowState(config.name));
+  PrototypeStoreOptions options;
+  options.cache_bytes = 80 << 10;  // Some 200 rows with momentum.
+  const std::string path =
+      absl::StrCat(testing::TempDir(), "/paged_rows_test_", getpid(), GetParam());
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, options));
+  ASSERT_EQ(store->state_floats(), optimizer->StateFloats(kDim));
+
+  RowMatrixXf initial(kClasses, kDim);
+  ASSERT_OK(store->ReadRange(0, initial));
+  DenseRows dense(config, learning_rate, kDim, {initial.data(), initial.data() + initial.size()});
+  StepRows rows;
+  int64_t longest_away = 0;
+  for (int64_t step = 0; step < kSteps; ++step) {
+    if (step == kSteps / 2) {
+      EXPECT_GT(store->stats().rows_written, 0);
+      ASSERT_OK(store->Flush());
+      store.reset();
+      ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, options));
+    }
+    RandomStream random(1, RandomPurpose::kTest, step);
+    const std::vector<ClassId> active = SampleWithoutReplacement(random, kClasses, kActive);
+    const std::vector<float> gradient =
+        backend.ToHost(backend.Random({kActive, kDim}, 100 + step, 0.3f));
+    dense.Step(active, gradient);
+    ASSERT_OK(store->GatherStep(active, &rows));
+    std::vector<int32_t> away;
+    for (const int64_t last : rows.last_step) {
+      away.push_back(last < 0 ? 0 : static_cast<int32_t>(step - last - 1));
+      longest_away = std::max<int64_t>(longest_away, away.back());
+    }
+    const Tensor device_rows =
+        backend.FromHost({kActive, kDim}, {rows.rows.data(), rows.rows.data() + rows.rows.size()});
+    const Tensor device_state =
+        backend.FromHost({kActive, store->state_floats()},
+                         {rows.state.data(), rows.state.data() + rows.state.size()});
+    ASSERT_OK(optimizer->Update(learning_rate, device_rows, device_state, away,
+                                backend.FromHost({kActive, kDim}, gradient)));
+    ASSERT_OK(backend->CopyToHost(device_rows, rows.rows.data()));
+    ASSERT_OK(backend->CopyToHost(device_state, rows.state.data()));
+    ASSERT_OK(store->ScatterStep(active, rows, step));
+  }
+  EXPECT_GT(longest_away, kSteps / 3);
+
+  // As in model/row_optimizer_test.cc: a few roundings a step of elements below 1; the velocity's decay
+  // makes its errors those of about 10 steps.
+  for (ClassId id = 0; id < kClasses; ++id) {
+    ASSERT_OK(store->GatherStep({id}, &rows));
+    for (int64_t d = 0; d < kDim; ++d) {
+      EXPECT_NEAR(rows.rows(0, d), dense.row(id)[d], kSteps * 4 * 6e-8) << "class " << id;
+    }
+    // The state that the class has when it comes back; that of a class never drawn is zeros.
+    const auto missed = static_cast<double>(kSteps - 1 - rows.last_step[0]);
+    for (int64_t j = 0; j < rows.state.cols(); ++j) {
+      const double want = dense.state(id)[j];
+      if (config.name == "momentum") {
+        EXPECT_NEAR(rows.state(0, j) * std::pow(config.momentum, missed), want,
+                    10 * 4 * 6e-8 * 3 * 3);
+      } else {
+        EXPECT_NEAR(rows.state(0, j), want, kSteps * 4 * 6e-8 * want) << "class " << id;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(RowStates, PagedRowsTest, testing::Values("momentum", "adagrad"));
+
+}  // namespace
+}  // namespace protopage

@@ -157,6 +157,10 @@ class CrashFileSystem::SimulatedFile : public File {
     const std::lock_guard<std::mutex> lock(fs_->mutex_);
     RETURN_IF_ERROR(Check("sync"));
     RETURN_IF_ERROR(fs_->Event("sync " + path_));
+    if (fs_->until_failure_ > 0 && --fs_->until_failure_ == 0) {
+      inode_->pending.clear();
+      return absl::UnavailableError(absl::StrCat("sync ", path_, ": injected failure"));
+    }
     inode_->Sync();
     return absl::OkStatus();
   }
@@ -198,6 +202,11 @@ void CrashFileSystem::CrashAt(int64_t event, int64_t write_every) {
   until_crash_ = event;
   write_every_ = write_every;
   events_ = writes_ = 0;
+}
+
+void CrashFileSystem::FailSyncAt(int64_t sync) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  until_failure_ = sync;
 }
 
 bool CrashFileSystem::crashed() const {

@@ -45,6 +45,9 @@ class CrashFileSystem : public FileSystem {
   // The power goes at the event-th event from now on, before it happens; 0: never. Every
   // write_every-th write is an event too, of which a part happens; 0: none is.
   void CrashAt(int64_t event, int64_t write_every = 0);
+  // The sync-th sync of a file from now on fails, and once; 0: none does. As on Linux, what it should have made
+  // durable is still read but will never be durable, unless it is written again.
+  void FailSyncAt(int64_t sync);
   bool crashed() const;
   int64_t events() const;
   // After a crash, or as if there were one now. Files that are open stay dead.
@@ -80,6 +83,7 @@ class CrashFileSystem : public FileSystem {
   int64_t writes_ = 0;
   int64_t until_crash_ = 0;
   int64_t write_every_ = 0;
+  int64_t until_failure_ = 0;  // Syncs.
   bool crashed_ = false;
   int64_t life_ = 0;  // Restarts so far.
 };

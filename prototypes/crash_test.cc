@@ -354,6 +354,94 @@ TEST_F(PrototypesCrashTest, AtEveryEventAMixSurvives) {
   }
 }
 
+// A sync that fails ends the run. Begun again, while the machine runs on, it ends as it should, and the power may go.
+TEST_F(PrototypesCrashTest, ASyncThatFailsLosesNothing) {
+  int64_t sync = 0;
+  for (bool failed = true; failed;) {
+    ++sync;
+    CrashFileSystem fs;
+    fs.CrashAt(0);
+    fs.FailSyncAt(sync);
+    {
+      Training run(&fs, &Contents());
+      const absl::Status status = run.Go();
+      failed = !status.ok();
+      if (failed) {
+        ASSERT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, "injected failure"));
+      }
+    }
+    fs.FailSyncAt(0);
+    {
+      Training run(&fs, &Contents());
+      ASSERT_OK(run.Go()) << "sync " << sync;
+    }
+    fs.Restart(CrashFileSystem::kDropAll, 0);
+    Training run(&fs, &Contents());
+    ASSERT_OK(run.Go()) << "sync " << sync;
+    ASSERT_OK_AND_ASSIGN(const Content content, run.Read());
+    ASSERT_TRUE(content == Contents().at(kSteps)) << "sync " << sync;
+  }
+  EXPECT_GT(sync, 50);
+}
+
+// The same for what a merge clears: the part of the file that it clears and writes no row of.
+TEST_F(PrototypesCrashTest, AClearedColumnIsClearedAfterASyncThatFailed) {
+  constexpr int64_t kManyClasses = 1000;  // Several blocks of the file.
+  const std::string path = JoinPath(kRun, "prototypes.h5"), log_path = JoinPath(kRun, "log");
+  int64_t sync = 0;
+  for (bool failed = true; failed;) {
+    ++sync;
+    CrashFileSystem fs;
+    int64_t committed = 0;
+    // Opens what is committed, and does the rest.
+    const auto go = [&](bool read, StepRows* rows) -> absl::Status {
+      TableLogOptions log_options;
+      log_options.background = false;
+      RETURN_IF_ERROR(fs.CreateDirectories(kRun));
+      RETURN_IF_ERROR(fs.SyncDirectory("/"));
+      ASSIGN_OR_RETURN(const auto log, committed == 0
+                                           ? TableLog::Create(&fs, log_path, log_options)
+                                           : TableLog::Open(&fs, log_path, committed, log_options));
+      PrototypeStoreOptions options;
+      options.file_system = &fs;
+      options.log = log.get();
+      PrototypeStoreSpec spec;
+      spec.num_classes = kManyClasses;
+      spec.dim = kDim;
+      if (committed == 0 && fs.Exists(path)) RETURN_IF_ERROR(fs.Remove(path));
+      ASSIGN_OR_RETURN(const auto store, committed == 0
+                                             ? PrototypeStore::Create(path, spec, options)
+                                             : PrototypeStore::Open(path, options));
+      if (read) return store->GatherStep({1, 999}, rows);
+      while (committed < 2) {
+        RETURN_IF_ERROR(store->GatherStep({1, 999}, rows));
+        rows->momentum.setOnes();
+        if (committed == 1) RETURN_IF_ERROR(store->ResetState());
+        rows->rows.conservativeResize(committed == 0 ? 2 : 1, kDim);
+        rows->momentum.conservativeResize(committed == 0 ? 2 : 1, kDim);
+        RETURN_IF_ERROR(store->ScatterStep(
+            absl::MakeConstSpan({ClassId{1}, ClassId{999}}).subspan(0, rows->rows.rows()), *rows,
+            committed));
+        RETURN_IF_ERROR(store->Flush());
+        RETURN_IF_ERROR(log->Commit(committed + 1));
+        ++committed;
+      }
+      return log->RetireNow(2);
+    };
+    StepRows rows;
+    fs.FailSyncAt(sync);
+    failed = !go(false, &rows).ok();
+    fs.FailSyncAt(0);
+    ASSERT_OK(go(false, &rows)) << "sync " << sync;
+    fs.Restart(CrashFileSystem::kDropAll, 0);
+    ASSERT_OK(go(true, &rows)) << "sync " << sync;
+    EXPECT_EQ(rows.last_step, (std::vector<int64_t>{1, -1})) << "sync " << sync;
+    EXPECT_TRUE((rows.momentum.row(0).array() == 1).all()) << "sync " << sync;
+    EXPECT_TRUE((rows.momentum.row(1).array() == 0).all()) << "sync " << sync;
+  }
+  EXPECT_GT(sync, 10);
+}
+
 // A store without a log promises less: after a crash it is as flushed, or says that rows may be mixed.
 TEST_F(PrototypesCrashTest, WithoutALogAFileThatIsCleanIsAsFlushed) {
   const std::string path = JoinPath(kRun, "prototypes.h5");

@@ -160,6 +160,14 @@ absl::Status PagedTable::AttachToLog() {
   bool in_place = false;
   RETURN_IF_ERROR(options_.log->Attach(options_.log_table, this, main_, merging_, &in_place));
   attached_ = true;
+  if (!in_place && !options_.read_only) {
+    // Segments will be removed on the word of this header, whose last sync may have failed. A sync alone would
+    // not repeat what failed.
+    RETURN_IF_ERROR(
+        WriteHeader({merging_ != 0, static_cast<uint64_t>(main_.sequence),
+                     static_cast<uint64_t>(main_.checkpoint), static_cast<uint64_t>(merging_)}));
+    RETURN_IF_ERROR(file_->Sync());
+  }
   in_place_ = in_place;
   return absl::OkStatus();
 }
@@ -768,6 +776,12 @@ absl::Status PagedTable::MergeClear(int column_index) {
       }
       block->dirty = true;
     }
+    if (merging_again_ && !block->dirty) {
+      // Unless nothing was ever written here: the file stays sparse.
+      const uint64_t* checksums = BlockChecksums(block, first);
+      block->dirty = std::any_of(checksums, checksums + kBlockRows * columns_.size(),
+                                 [](uint64_t checksum) { return checksum != 0; });
+    }
   }
   return absl::OkStatus();
 }
@@ -798,6 +812,8 @@ absl::Status PagedTable::FinishInPlace(const LogPoint& point) {
 }
 
 absl::Status PagedTable::BeginMerge(int64_t sequence) {
+  merging_again_ = merging_ != 0;
+  merging_ = sequence;
   RETURN_IF_ERROR(
       WriteHeader({1, static_cast<uint64_t>(main_.sequence),
                    static_cast<uint64_t>(main_.checkpoint), static_cast<uint64_t>(sequence)}));
@@ -820,6 +836,8 @@ absl::Status PagedTable::EndMerge(const LogPoint& point) {
       {0, static_cast<uint64_t>(point.sequence), static_cast<uint64_t>(point.checkpoint), 0}));
   RETURN_IF_ERROR(file_->Sync());
   main_ = point;
+  merging_ = 0;
+  merging_again_ = false;
   return absl::OkStatus();
 }
 

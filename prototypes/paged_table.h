@@ -216,7 +216,9 @@ class PagedTable : private LoggedTable {
   std::atomic<bool> in_place_{true};
   bool attached_ = false;
   LogPoint main_;        // Where the log's merges have brought the file,
-  int64_t merging_ = 0;  // and where they are about to bring it.
+  int64_t merging_ = 0;  // and where they are about to bring it; 0 when the last one is done.
+  // The merge that runs was tried before: what it finds cleared may not be so on the device.
+  bool merging_again_ = false;
 
   std::mutex open_mutex_;
   bool marked_open_ = false;  // The file says that it is being written.

@@ -665,7 +665,9 @@ absl::Status TableLog::Commit(int64_t checkpoint) {
   for (int t = 0; t < kMaxTables; ++t) {
     Table& table = tables_[t];
     if (table.logged == nullptr || !table.in_place) continue;
-    RETURN_IF_ERROR(table.logged->FinishInPlace(point));
+    if (const absl::Status status = table.logged->FinishInPlace(point); !status.ok()) {
+      return Poison(status);
+    }
     tables |= uint64_t{1} << t;
   }
   const std::vector<char> tail = MakeTail(checkpoint, tables);

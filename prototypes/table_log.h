@@ -129,8 +129,9 @@ class TableLog {
 
   // Ends the segment: all that was appended, and the content of tables written in place, is checkpoint
   // `checkpoint`, above all before it. Nothing may write to the tables meanwhile, and their caches were
-  // flushed. Errors: InvalidArgument (number); the file system's. After a failed sync the log
-  // takes no more writes: what is on the device is unknown, so open the last checkpoint again.
+  // flushed. Errors: InvalidArgument (number); the file system's. After a failed sync, and when the tables
+  // written in place could not be finished, the log takes no more writes: what is on the device is
+  // unknown, so open the last checkpoint again.
   absl::Status Commit(int64_t checkpoint);
   // Checkpoints below `oldest` will not be opened any more; see that they are durably gone first.
   // Errors: of this merge, or of the last one in the background; called again it is tried again.

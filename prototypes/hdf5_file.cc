@@ -3,12 +3,14 @@
 #include <hdf5.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "xxhash.h"
 
 namespace protopage {
 namespace {
@@ -179,6 +181,19 @@ std::string LastHdf5Error() {
   return text;
 }
 
+// HDF5 1.10 has no predefined one; as h5py writes numpy.float16.
+hid_t Float16Type() {
+  static const hid_t type = [] {
+    const hid_t half = H5Tcopy(H5T_IEEE_F32LE);
+    // Fields before the size, which they must fit in.
+    H5Tset_fields(half, 15, 10, 5, 0, 10);
+    H5Tset_size(half, 2);
+    H5Tset_ebias(half, 15);
+    return half;
+  }();
+  return type;
+}
+
 hid_t FileType(CellType type) {
   switch (type) {
     case CellType::kUint8:
@@ -189,6 +204,8 @@ hid_t FileType(CellType type) {
       return H5T_STD_I64LE;
     case CellType::kUint64:
       return H5T_STD_U64LE;
+    case CellType::kFloat16:
+      return Float16Type();
     case CellType::kFloat32:
       return H5T_IEEE_F32LE;
   }
@@ -196,7 +213,7 @@ hid_t FileType(CellType type) {
 }
 
 constexpr CellType kCellTypes[] = {CellType::kUint8, CellType::kInt32, CellType::kInt64,
-                                   CellType::kUint64, CellType::kFloat32};
+                                   CellType::kUint64, CellType::kFloat16, CellType::kFloat32};
 
 // A property list that leads HDF5 to a File, for as long as this lives.
 class Connection {
@@ -305,12 +322,98 @@ void ReadDataset(hid_t file, const char* name, Hdf5Layout* layout) {
   }
 }
 
+// --- The seal --------------------------------------------------------------------------------
+//
+// HDF5 1.10 follows null pointers when some of its bytes are damaged, so they are checked before it sees them.
+
+struct SealPiece {
+  uint64_t offset;
+  uint64_t bytes;
+};
+// The last of the file, behind its pieces.
+struct SealEnd {
+  char magic[8];
+  uint64_t num_pieces;
+  uint64_t skeleton_checksum;  // XXH3 of the pieces' bytes, one after the other.
+  uint64_t checksum;           // XXH3 of the pieces and of this up to here.
+};
+static_assert(sizeof(SealPiece) == 16 && sizeof(SealEnd) == 32);
+constexpr char kSealMagic[9] = "PPSEALED";
+constexpr uint64_t kMaxSealPieces = 1024;
+
+uint64_t SealChecksum(const std::vector<SealPiece>& pieces, const SealEnd& end) {
+  const uint64_t seed = XXH3_64bits(pieces.data(), pieces.size() * sizeof(SealPiece));
+  return XXH3_64bits_withSeed(&end, offsetof(SealEnd, checksum), seed);
+}
+
+absl::StatusOr<uint64_t> SkeletonChecksum(File* file, const std::vector<SealPiece>& pieces) {
+  std::string skeleton;
+  for (const SealPiece& piece : pieces) {
+    const size_t at = skeleton.size();
+    skeleton.resize(at + piece.bytes);
+    RETURN_IF_ERROR(file->ReadAt(static_cast<int64_t>(piece.offset), &skeleton[at],
+                                 static_cast<int64_t>(piece.bytes)));
+  }
+  return XXH3_64bits(skeleton.data(), skeleton.size());
+}
+
+// Appends the seal to a file that HDF5 has just written: all is skeleton that no dataset has.
+absl::Status Seal(File* file, const Hdf5Layout& layout) {
+  std::vector<Hdf5Dataset> datasets = layout.datasets;
+  std::sort(datasets.begin(), datasets.end(),
+            [](const Hdf5Dataset& a, const Hdf5Dataset& b) { return a.offset < b.offset; });
+  ASSIGN_OR_RETURN(const int64_t size, file->Size());
+  std::vector<SealPiece> pieces;
+  int64_t at = 0;
+  const auto skeleton_until = [&](int64_t end) {
+    if (end > at) pieces.push_back({static_cast<uint64_t>(at), static_cast<uint64_t>(end - at)});
+  };
+  for (const Hdf5Dataset& dataset : datasets) {
+    skeleton_until(dataset.offset);
+    at = dataset.offset + dataset.bytes();
+  }
+  skeleton_until(size);
+  SealEnd end = {};
+  std::memcpy(end.magic, kSealMagic, sizeof(end.magic));
+  end.num_pieces = pieces.size();
+  ASSIGN_OR_RETURN(end.skeleton_checksum, SkeletonChecksum(file, pieces));
+  end.checksum = SealChecksum(pieces, end);
+  std::string seal(reinterpret_cast<const char*>(pieces.data()), pieces.size() * sizeof(SealPiece));
+  seal.append(reinterpret_cast<const char*>(&end), sizeof(end));
+  return file->WriteAt(size, seal.data(), static_cast<int64_t>(seal.size()));
+}
+
+// Files of earlier programs, and those that HDF5 changed since, have no seal.
+absl::Status CheckSeal(File* file, const std::string& path) {
+  ASSIGN_OR_RETURN(const int64_t size, file->Size());
+  SealEnd end;
+  const int64_t end_offset = size - static_cast<int64_t>(sizeof(end));
+  if (end_offset < 0) return absl::OkStatus();
+  RETURN_IF_ERROR(file->ReadAt(end_offset, &end, sizeof(end)));
+  if (std::memcmp(end.magic, kSealMagic, sizeof(end.magic)) != 0) return absl::OkStatus();
+  const auto damaged = [&](absl::string_view what) {
+    return absl::DataLossError(
+        absl::StrCat(path, ": ", what, " does not match its checksum: the file is damaged"));
+  };
+  if (end.num_pieces > kMaxSealPieces) return damaged("the seal");
+  std::vector<SealPiece> pieces(end.num_pieces);
+  const auto bytes = static_cast<int64_t>(pieces.size() * sizeof(SealPiece));
+  if (bytes > end_offset) return damaged("the seal");
+  RETURN_IF_ERROR(file->ReadAt(end_offset - bytes, pieces.data(), bytes));
+  if (end.checksum != SealChecksum(pieces, end)) return damaged("the seal");
+  ASSIGN_OR_RETURN(const uint64_t checksum, SkeletonChecksum(file, pieces));
+  if (checksum != end.skeleton_checksum) return damaged("the HDF5 skeleton");
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 int64_t BytesOf(CellType type) {
   switch (type) {
     case CellType::kUint8:
       return 1;
+    case CellType::kFloat16:
+      return 2;
     case CellType::kInt32:
       return 4;
     case CellType::kFloat32:
@@ -360,10 +463,12 @@ absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* l
   absl::Status status;
   if (!bad.empty()) status = failed(absl::StrCat("cannot create '", bad, "'"));
   if (H5Fclose(handle) < 0 || !connection.ok()) status.Update(failed("cannot write"));
-  return status;
+  RETURN_IF_ERROR(status);
+  return Seal(file, *layout);
 }
 
 absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
+  RETURN_IF_ERROR(CheckSeal(file, path));
   const QuietErrors quiet;
   Connection connection(file);
   if (!connection.ok()) {

@@ -24,7 +24,7 @@
 namespace protopage {
 
 // Little-endian, as they lie in the file.
-enum class CellType { kUint8, kInt32, kInt64, kUint64, kFloat32 };
+enum class CellType { kUint8, kInt32, kInt64, kUint64, kFloat16, kFloat32 };
 
 int64_t BytesOf(CellType type);
 
@@ -46,12 +46,13 @@ struct Hdf5Layout {
 };
 
 // Writes the skeleton into the empty `file` and sets the offsets. The datasets are allocated,
-// page-aligned and never filled: the file is sparse and reads as zeros. `path` is for messages.
+// page-aligned and never filled: the file is sparse and reads as zeros. What is no dataset's is sealed with a
+// checksum. `path` is for messages.
 absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* layout);
 
 // Reads back what CreateHdf5Layout wrote; attributes and datasets of other types are left out, as
-// are datasets that are not contiguous. Errors: DataLoss when it is no HDF5 file, or ends
-// before its data does.
+// are datasets that are not contiguous. Errors: DataLoss when it is no HDF5 file, ends before its data does, or
+// does not match its seal.
 absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path);
 
 }  // namespace protopage

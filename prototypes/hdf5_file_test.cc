@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -26,7 +27,8 @@ Hdf5Layout Example() {
                      {"bytes", CellType::kUint8, {7}},
                      {"steps", CellType::kInt64, {1000}},
                      {"words", CellType::kUint64, {5, 2}},
-                     {"ids", CellType::kInt32, {3, 4}}};
+                     {"ids", CellType::kInt32, {3, 4}},
+                     {"halves", CellType::kFloat16, {9, 3}}};
   return layout;
 }
 
@@ -56,6 +58,39 @@ TEST(Hdf5FileTest, WhatWasCreatedIsRead) {
   EXPECT_EQ(byte, 0);
 }
 
+TEST(Hdf5FileTest, AFlippedBitOfTheSkeletonIsFound) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempPath("flipped");
+  ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(path, OpenMode::kCreate));
+  Hdf5Layout layout = Example();
+  layout.datasets[0].dims = {3, 512};
+  ASSERT_OK(CreateHdf5Layout(file.get(), path, &layout));
+  ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
+  int64_t found = 0;
+  for (int64_t at = 0; at < size; ++at) {
+    bool data = false;
+    for (const Hdf5Dataset& dataset : layout.datasets) {
+      data |= at >= dataset.offset && at < dataset.offset + dataset.bytes();
+    }
+    // Without its magic there is no seal, which is no damage.
+    if (data || (at >= size - 32 && at < size - 24)) continue;
+    char byte;
+    ASSERT_OK(file->ReadAt(at, &byte, 1));
+    const char flipped = static_cast<char>(byte ^ 1 << at % 8);
+    ASSERT_OK(file->WriteAt(at, &flipped, 1));
+    ASSERT_THAT(ReadHdf5Layout(file.get(), path),
+                StatusIs(absl::StatusCode::kDataLoss, "does not match its checksum"))
+        << "byte " << at;
+    ASSERT_OK(file->WriteAt(at, &byte, 1));
+    ++found;
+  }
+  EXPECT_GT(found, 3000);
+  // As an earlier program wrote it.
+  ASSERT_OK(file->WriteAt(size - 32, "\0", 1));
+  ASSERT_OK_AND_ASSIGN(const Hdf5Layout read, ReadHdf5Layout(file.get(), path));
+  EXPECT_EQ(read.integers, layout.integers);
+}
+
 TEST(Hdf5FileTest, ForeignAndTruncatedFilesAreDataLoss) {
   FileSystem* fs = DefaultFileSystem();
   const std::string path = TempPath("damaged");
@@ -69,7 +104,11 @@ TEST(Hdf5FileTest, ForeignAndTruncatedFilesAreDataLoss) {
   Hdf5Layout layout = Example();
   ASSERT_OK(CreateHdf5Layout(file.get(), path, &layout));
   ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
-  for (const int64_t cut : {size - 1, size / 2, int64_t{3000}, int64_t{100}, int64_t{0}}) {
+  int64_t end = 0;
+  for (const Hdf5Dataset& dataset : layout.datasets) {
+    end = std::max(end, dataset.offset + dataset.bytes());
+  }
+  for (const int64_t cut : {end - 1, size / 2, int64_t{3000}, int64_t{100}, int64_t{0}}) {
     ASSERT_OK(file->Truncate(cut));
     EXPECT_THAT(ReadHdf5Layout(file.get(), path), StatusIs(absl::StatusCode::kDataLoss, path));
   }

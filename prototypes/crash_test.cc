@@ -415,10 +415,10 @@ TEST_F(PrototypesCrashTest, AClearedColumnIsClearedAfterASyncThatFailed) {
       if (read) return store->GatherStep({1, 999}, rows);
       while (committed < 2) {
         RETURN_IF_ERROR(store->GatherStep({1, 999}, rows));
-        rows->momentum.setOnes();
+        rows->state.setOnes();
         if (committed == 1) RETURN_IF_ERROR(store->ResetState());
         rows->rows.conservativeResize(committed == 0 ? 2 : 1, kDim);
-        rows->momentum.conservativeResize(committed == 0 ? 2 : 1, kDim);
+        rows->state.conservativeResize(committed == 0 ? 2 : 1, kDim);
         RETURN_IF_ERROR(store->ScatterStep(
             absl::MakeConstSpan({ClassId{1}, ClassId{999}}).subspan(0, rows->rows.rows()), *rows,
             committed));
@@ -436,8 +436,8 @@ TEST_F(PrototypesCrashTest, AClearedColumnIsClearedAfterASyncThatFailed) {
     fs.Restart(CrashFileSystem::kDropAll, 0);
     ASSERT_OK(go(true, &rows)) << "sync " << sync;
     EXPECT_EQ(rows.last_step, (std::vector<int64_t>{1, -1})) << "sync " << sync;
-    EXPECT_TRUE((rows.momentum.row(0).array() == 1).all()) << "sync " << sync;
-    EXPECT_TRUE((rows.momentum.row(1).array() == 0).all()) << "sync " << sync;
+    EXPECT_TRUE((rows.state.row(0).array() == 1).all()) << "sync " << sync;
+    EXPECT_TRUE((rows.state.row(1).array() == 0).all()) << "sync " << sync;
   }
   EXPECT_GT(sync, 10);
 }

@@ -1,4 +1,4 @@
-"""Checks a store made by h5py_read_test.cc: h5py_read.py FILE empty|written.
+"""Checks a store made by h5py_read_test.cc: h5py_read.py FILE empty|written float32|float16.
 
 Exits with 0 when all is as expected, 77 when there is no h5py.
 """
@@ -13,7 +13,7 @@ except ImportError:
 
 
 def main():
-    path, state = sys.argv[1:]
+    path, state, dtype = sys.argv[1:]
     with h5py.File(path, "r") as f:
         assert f.attrs["format_version"] == 1
         assert f.attrs["kind"] == b"prototypes", f.attrs["kind"]
@@ -21,9 +21,9 @@ def main():
         assert f.attrs["rows_per_class"] == 1
         assert f.attrs["dim"] == 24
         assert f.attrs["seed"] == 5
-        assert f.attrs["dtype"] == b"float32"
+        assert f.attrs["dtype"] == dtype.encode()
         assert f.attrs["row_state"] == b"momentum"
-        assert f["prototypes"].shape == (1200, 24) and f["prototypes"].dtype == numpy.float32
+        assert f["prototypes"].shape == (1200, 24) and f["prototypes"].dtype == numpy.dtype(dtype)
         assert f["momentum"].shape == (1200, 24) and f["momentum"].dtype == numpy.float32
         assert f["last_step"].shape == (1200,) and f["last_step"].dtype == numpy.int64
         assert f["dropped"].shape == (1200,) and f["dropped"].dtype == numpy.uint8

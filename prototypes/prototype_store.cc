@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/float16.h"
 #include "base/random.h"
 #include "base/status_macros.h"
 #include "prototypes/paged_table.h"
@@ -37,15 +38,44 @@ int64_t StateFloats(RowState state, int64_t dim) {
   return 0;
 }
 
-TableOptions MakeTableOptions(uint64_t seed, int64_t dim, const PrototypeStoreOptions& options) {
+CellType CellTypeOf(RowType type) {
+  return type == RowType::kFloat16 ? CellType::kFloat16 : CellType::kFloat32;
+}
+
+// Rows that are converted at once by ReadRows and WriteRange.
+constexpr int64_t kConvertRows = 1024;
+
+void StoreCell(RowType type, const float* row, int64_t dim, char* cell) {
+  if (type == RowType::kFloat16) {
+    FloatsToHalves(row, dim, reinterpret_cast<uint16_t*>(cell));
+  } else {
+    std::memcpy(cell, row, dim * sizeof(float));
+  }
+}
+
+// The cell of a row that was never written.
+void InitialCell(const PrototypeStoreSpec& spec, ClassId id, void* cell) {
+  if (spec.dtype == RowType::kFloat32) {
+    InitialPrototype(spec.seed, id, absl::MakeSpan(static_cast<float*>(cell), spec.dim));
+    return;
+  }
+  std::vector<float> row(spec.dim);
+  InitialPrototype(spec.seed, id, absl::MakeSpan(row));
+  StoreCell(spec.dtype, row.data(), spec.dim, static_cast<char*>(cell));
+}
+
+// When a store is opened, seed and size of a row are known only after its attributes are read: `spec` may be
+// filled then.
+TableOptions MakeTableOptions(std::shared_ptr<const PrototypeStoreSpec> spec,
+                              const PrototypeStoreOptions& options) {
   TableOptions table;
   table.read_only = options.read_only;
   table.log = options.log;
   table.log_table = kLogTable;
   // A block of 128 classes is 4 KiB, a row and its momentum at D = 512 as much.
   table.block_cache_bytes = options.cache_bytes / 8;
-  table.default_cell = [seed, dim](int64_t row, void* cell) {
-    InitialPrototype(seed, row, absl::MakeSpan(static_cast<float*>(cell), dim));
+  table.default_cell = [spec = std::move(spec)](int64_t row, void* cell) {
+    InitialCell(*spec, row, cell);
   };
   return table;
 }
@@ -88,6 +118,16 @@ absl::StatusOr<RowState> ParseRowState(absl::string_view name) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("row_state: found \"", name, "\", expected one of none, momentum, adagrad"));
+}
+
+const char* RowTypeName(RowType type) { return type == RowType::kFloat16 ? "float16" : "float32"; }
+
+absl::StatusOr<RowType> ParseRowType(absl::string_view name) {
+  for (const RowType type : {RowType::kFloat32, RowType::kFloat16}) {
+    if (name == RowTypeName(type)) return type;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("dtype: found \"", name, "\", expected one of float32, float16"));
 }
 
 void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row) {
@@ -135,7 +175,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
   table.kind = kKind;
   table.num_rows = full.num_classes;
   table.capacity = full.capacity;
-  table.columns.push_back({"prototypes", CellType::kFloat32, full.dim});
+  table.columns.push_back({"prototypes", CellTypeOf(full.dtype), full.dim});
   if (full.row_state != RowState::kNone) {
     table.columns.push_back(
         {RowStateName(full.row_state), CellType::kFloat32, StateFloats(full.row_state, full.dim)});
@@ -145,28 +185,22 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
   table.integers["dim"] = full.dim;
   table.integers["rows_per_class"] = 1;
   table.integers["seed"] = static_cast<int64_t>(full.seed);
-  table.texts["dtype"] = "float32";
+  table.texts["dtype"] = RowTypeName(full.dtype);
   table.texts["row_state"] = RowStateName(full.row_state);
 
   std::unique_ptr<PrototypeStore> store(new PrototypeStore(path, full, options.read_only));
-  ASSIGN_OR_RETURN(store->table_,
-                   PagedTable::Create(FileSystemOf(options), path, table,
-                                      MakeTableOptions(full.seed, full.dim, options)));
+  ASSIGN_OR_RETURN(
+      store->table_,
+      PagedTable::Create(FileSystemOf(options), path, table,
+                         MakeTableOptions(std::make_shared<PrototypeStoreSpec>(full), options)));
   store->cache_ = std::make_unique<RowCache>(store->table_.get(), MakeCacheOptions(options));
   return store;
 }
 
 absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
     const std::string& path, const PrototypeStoreOptions& options) {
-  PrototypeStoreSpec spec;
-  TableOptions table_options;
-  // The seed and the size of a row are in the file, so the default cells are known only then.
-  const auto seed_and_dim = std::make_shared<std::pair<uint64_t, int64_t>>();
-  table_options = MakeTableOptions(0, 0, options);
-  table_options.default_cell = [seed_and_dim](int64_t row, void* cell) {
-    InitialPrototype(seed_and_dim->first, row,
-                     absl::MakeSpan(static_cast<float*>(cell), seed_and_dim->second));
-  };
+  const auto shared_spec = std::make_shared<PrototypeStoreSpec>();
+  PrototypeStoreSpec& spec = *shared_spec;
   const auto choose = [&](const Hdf5Layout& layout) -> absl::StatusOr<std::vector<std::string>> {
     for (const char* name : {"num_classes", "dim", "rows_per_class", "seed"}) {
       if (layout.integers.count(name) == 0) {
@@ -178,34 +212,37 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
         return absl::DataLossError(absl::StrCat(path, ": attribute '", name, "' is missing"));
       }
     }
-    const std::string& dtype = layout.texts.at("dtype");
-    const std::string& row_state = layout.texts.at("row_state");
-    if (dtype != "float32" || layout.integers.at("rows_per_class") != 1) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          path, ": dtype '", dtype, "' with rows_per_class ", layout.integers.at("rows_per_class"),
-          "; this program reads 'float32' with 1"));
+    // What a later program may have written, and this one does not know.
+    const auto unknown = [&path](absl::string_view what) {
+      return absl::FailedPreconditionError(absl::StrCat(path, ": ", what));
+    };
+    const absl::StatusOr<RowType> dtype = ParseRowType(layout.texts.at("dtype"));
+    if (!dtype.ok()) return unknown(dtype.status().message());
+    const absl::StatusOr<RowState> state = ParseRowState(layout.texts.at("row_state"));
+    if (!state.ok()) return unknown(state.status().message());
+    if (const int64_t rows = layout.integers.at("rows_per_class"); rows != 1) {
+      return unknown(absl::StrCat("rows_per_class: found ", rows, ", expected 1"));
     }
-    const absl::StatusOr<RowState> state = ParseRowState(row_state);
-    if (!state.ok()) {
-      return absl::FailedPreconditionError(absl::StrCat(path, ": ", state.status().message()));
-    }
+    spec.dtype = *dtype;
     spec.row_state = *state;
     spec.dim = layout.integers.at("dim");
     spec.seed = static_cast<uint64_t>(layout.integers.at("seed"));
-    *seed_and_dim = {spec.seed, spec.dim};
     std::vector<std::string> names = {"prototypes"};
-    if (spec.row_state != RowState::kNone) names.push_back(row_state);
+    if (spec.row_state != RowState::kNone) names.push_back(RowStateName(spec.row_state));
     names.push_back("last_step");
     return names;
   };
   ASSIGN_OR_RETURN(std::unique_ptr<PagedTable> table,
-                   PagedTable::Open(FileSystemOf(options), path, kKind, table_options, choose));
+                   PagedTable::Open(FileSystemOf(options), path, kKind,
+                                    MakeTableOptions(shared_spec, options), choose));
   spec.num_classes = table->spec().num_rows;
   spec.capacity = table->spec().capacity;
   const int last_step = LastStepColumn(spec.row_state);
   for (int c = 0; c <= last_step; ++c) {
     const TableColumn& column = table->spec().columns[c];
-    const CellType type = c == last_step ? CellType::kInt64 : CellType::kFloat32;
+    const CellType type = c == last_step ? CellType::kInt64
+                          : c == kRows   ? CellTypeOf(spec.dtype)
+                                         : CellType::kFloat32;
     const int64_t width = c == kRows       ? spec.dim
                           : c == last_step ? 1
                                            : StateFloats(spec.row_state, spec.dim);
@@ -224,6 +261,18 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
 }
 
 int64_t PrototypeStore::state_floats() const { return StateFloats(spec_.row_state, spec_.dim); }
+
+void PrototypeStore::LoadRow(const char* cell, float* row) const {
+  if (spec_.dtype == RowType::kFloat16) {
+    HalvesToFloats(reinterpret_cast<const uint16_t*>(cell), spec_.dim, row);
+  } else {
+    std::memcpy(row, cell, spec_.dim * sizeof(float));
+  }
+}
+
+void PrototypeStore::StoreRow(const float* row, char* cell) const {
+  StoreCell(spec_.dtype, row, spec_.dim, cell);
+}
 
 absl::Status PrototypeStore::CheckIds(absl::Span<const ClassId> ids) const {
   for (size_t i = 0; i < ids.size(); ++i) {
@@ -254,19 +303,15 @@ absl::Status PrototypeStore::CheckWritable(absl::Span<const ClassId> ids) const 
 absl::Status PrototypeStore::Gather(absl::Span<const ClassId> ids, RowMatrixRef out) {
   RETURN_IF_ERROR(CheckShape("rows", out.rows(), out.cols(), ids.size(), spec_.dim));
   RETURN_IF_ERROR(CheckIds(ids));
-  const int64_t bytes = table_->cell_bytes(kRows);
-  return cache_->Read(ids, /*unpin=*/false, [&](size_t i, const char* record) {
-    std::memcpy(out.row(i).data(), record, bytes);
-  });
+  return cache_->Read(ids, /*unpin=*/false,
+                      [&](size_t i, const char* record) { LoadRow(record, out.row(i).data()); });
 }
 
 absl::Status PrototypeStore::Scatter(absl::Span<const ClassId> ids, ConstRowMatrixRef rows) {
   RETURN_IF_ERROR(CheckShape("rows", rows.rows(), rows.cols(), ids.size(), spec_.dim));
   RETURN_IF_ERROR(CheckWritable(ids));
-  const int64_t bytes = table_->cell_bytes(kRows);
-  return cache_->Write(ids, RowCache::kPart, [&](size_t i, char* record) {
-    std::memcpy(record, rows.row(i).data(), bytes);
-  });
+  return cache_->Write(ids, RowCache::kPart,
+                       [&](size_t i, char* record) { StoreRow(rows.row(i).data(), record); });
 }
 
 absl::Status PrototypeStore::GatherStep(absl::Span<const ClassId> ids, StepRows* out) {
@@ -276,10 +321,9 @@ absl::Status PrototypeStore::GatherStep(absl::Span<const ClassId> ids, StepRows*
   out->rows.resize(count, spec_.dim);
   out->state.resize(floats > 0 ? count : 0, floats);
   out->last_step.resize(count);
-  const int64_t bytes = table_->cell_bytes(kRows);
   const int64_t step_offset = table_->record_offset(LastStepColumn(spec_.row_state));
   return cache_->Read(ids, /*unpin=*/true, [&](size_t i, const char* record) {
-    std::memcpy(out->rows.row(i).data(), record, bytes);
+    LoadRow(record, out->rows.row(i).data());
     if (floats > 0) {
       std::memcpy(out->state.row(i).data(), record + table_->record_offset(kState),
                   table_->cell_bytes(kState));
@@ -307,7 +351,7 @@ absl::Status PrototypeStore::ScatterStep(absl::Span<const ClassId> ids, const St
   const int64_t next_step = step + 1;
   return cache_->Write(ids, RowCache::kWhole, [&](size_t i, char* record) {
     std::memset(record + bytes, 0, table_->record_bytes() - bytes);
-    std::memcpy(record, rows.rows.row(i).data(), bytes);
+    StoreRow(rows.rows.row(i).data(), record);
     if (floats > 0) {
       std::memcpy(record + table_->record_offset(kState), rows.state.row(i).data(),
                   table_->cell_bytes(kState));
@@ -329,10 +373,18 @@ absl::Status PrototypeStore::ReadRows(absl::Span<const ClassId> ids, RowMatrixRe
     return absl::InvalidArgumentError(absl::StrCat("id ", ids[i], " at position ", i, " follows ",
                                                    ids[i - 1], "; ids must ascend"));
   }
-  if (out.outerStride() == spec_.dim) return cache_->ReadCells(kRows, ids, out.data());
-  RowMatrixXf packed(out.rows(), spec_.dim);
-  RETURN_IF_ERROR(cache_->ReadCells(kRows, ids, packed.data()));
-  out = packed;
+  if (spec_.dtype == RowType::kFloat32 && out.outerStride() == spec_.dim) {
+    return cache_->ReadCells(kRows, ids, out.data());
+  }
+  const int64_t bytes = table_->cell_bytes(kRows);
+  std::vector<char> cells(std::min<int64_t>(ids.size(), kConvertRows) * bytes);
+  for (size_t begin = 0; begin < ids.size(); begin += kConvertRows) {
+    const absl::Span<const ClassId> some = ids.subspan(begin, kConvertRows);
+    RETURN_IF_ERROR(cache_->ReadCells(kRows, some, cells.data()));
+    for (size_t i = 0; i < some.size(); ++i) {
+      LoadRow(cells.data() + static_cast<int64_t>(i) * bytes, out.row(begin + i).data());
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -362,11 +414,19 @@ absl::Status PrototypeStore::WriteRange(ClassId first, ConstRowMatrixRef rows) {
   const int64_t count = rows.rows();
   if (count == 0) return absl::OkStatus();
   RETURN_IF_ERROR(CheckIds({first, first + count - 1}));
-  if (rows.outerStride() == spec_.dim) {
+  if (spec_.dtype == RowType::kFloat32 && rows.outerStride() == spec_.dim) {
     return cache_->WriteColumn(kRows, first, count, rows.data());
   }
-  const RowMatrixXf packed = rows;
-  return cache_->WriteColumn(kRows, first, count, packed.data());
+  const int64_t bytes = table_->cell_bytes(kRows);
+  std::vector<char> cells(std::min(count, kConvertRows) * bytes);
+  for (int64_t begin = 0; begin < count; begin += kConvertRows) {
+    const int64_t some = std::min(count - begin, kConvertRows);
+    for (int64_t i = 0; i < some; ++i) {
+      StoreRow(rows.row(begin + i).data(), cells.data() + i * bytes);
+    }
+    RETURN_IF_ERROR(cache_->WriteColumn(kRows, first + begin, some, cells.data()));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status PrototypeStore::ResetState() {

@@ -1,7 +1,7 @@
 // PrototypeStore: the table of class prototypes, on disk, paged by row.
 //
 // A prototype is one class's weight row in the classifier. The table W has
-// shape [num_classes, dim], float32, row-major, and may be far larger than
+// shape [num_classes, dim], row-major, and may be far larger than
 // memory, so a training step copies out only the rows it touches:
 //
 //   ASSIGN_OR_RETURN(auto store, PrototypeStore::Create(
@@ -15,6 +15,10 @@
 //
 // The row of a class that was never written is a unit vector that is a function of
 // (seed, class), so that a store of 100M classes is created at once and takes no room.
+//
+// Rows are float32, or float16 to take half the room in the file and in the cache. Then whatever writes
+// rows rounds them (base/float16.h), the initial ones too: what is gathered is exactly what a float16 can
+// hold, cached or not, and its length is 1 up to the rounding. State is always float32.
 //
 // The file layout is a contract: see prototypes/FORMAT.md.
 #ifndef PROTOPAGE_PROTOTYPES_PROTOTYPE_STORE_H_
@@ -44,10 +48,18 @@ enum class RowState {
   kAdagrad,   // A scalar.
 };
 
+// How the elements of rows are stored.
+enum class RowType { kFloat32, kFloat16 };
+
 // "none", "momentum", "adagrad", as in files and configs.
 const char* RowStateName(RowState state);
 // Errors: InvalidArgument, with the names there are.
 absl::StatusOr<RowState> ParseRowState(absl::string_view name);
+
+// "float32", "float16".
+const char* RowTypeName(RowType type);
+// Errors: InvalidArgument, with the names there are.
+absl::StatusOr<RowType> ParseRowType(absl::string_view name);
 
 // What a store file is, fixed when it is created.
 struct PrototypeStoreSpec {
@@ -56,6 +68,7 @@ struct PrototypeStoreSpec {
   int64_t dim = 0;          // D >= 1
   RowState row_state = RowState::kMomentum;
   uint64_t seed = 0;  // Of the rows that were never written.
+  RowType dtype = RowType::kFloat32;
 };
 
 // How it is opened.
@@ -177,6 +190,9 @@ class PrototypeStore {
  private:
   PrototypeStore(std::string path, PrototypeStoreSpec spec, bool read_only);
 
+  // Between a row and its cell.
+  void LoadRow(const char* cell, float* row) const;
+  void StoreRow(const float* row, char* cell) const;
   absl::Status CheckIds(absl::Span<const ClassId> ids) const;
   absl::Status CheckWritable(absl::Span<const ClassId> ids) const;
 
@@ -193,7 +209,8 @@ class PrototypeStore {
 // `to` must not be open. Errors: what the file system reports.
 absl::Status RestoreCopy(FileSystem* file_system, const std::string& from, const std::string& to);
 
-// The row of a class that was never written: [dim] keyed standard normals over their norm.
+// The row of a class that was never written: [dim] keyed standard normals over their norm. A float16
+// store has it rounded.
 void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row);
 
 }  // namespace protopage

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/float16.h"
 #include "base/random.h"
 #include "base/status_matchers.h"
 #include "prototypes/faulty_file_system.h"
@@ -46,6 +47,12 @@ RowMatrixXf RandomRows(int64_t count, uint64_t key, int64_t width = kDim) {
   RowMatrixXf rows(count, width);
   for (int64_t i = 0; i < rows.size(); ++i) rows.data()[i] = random.Normal();
   return rows;
+}
+
+// As a store of that type keeps them.
+RowMatrixXf Stored(RowType type, RowMatrixXf rows) {
+  if (type == RowType::kFloat32) return rows;
+  return rows.unaryExpr([](float x) { return HalfToFloat(FloatToHalf(x)); });
 }
 
 std::vector<ClassId> RandomIds(int64_t classes, int64_t count, uint64_t key) {
@@ -95,7 +102,9 @@ class StoreKindTest : public testing::TestWithParam<PrototypeStoreSpec> {};
 // Against a plain matrix, with a cache that holds a small part of the rows.
 TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
   constexpr int64_t kClasses = 3000, kCount = 64;
-  const std::string path = TempPath(absl::StrCat("matrix_", RowStateName(GetParam().row_state)));
+  const RowType type = GetParam().dtype;
+  const std::string path =
+      TempPath(absl::StrCat("matrix_", RowStateName(GetParam().row_state), "_", RowTypeName(type)));
   RowMatrixXf want(kClasses, kDim), want_state;
   std::vector<int64_t> want_step(kClasses, -1);
   {
@@ -105,6 +114,7 @@ TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
     const int64_t floats = store->state_floats();
     want_state = RowMatrixXf::Zero(kClasses, floats);
     ASSERT_OK(store->ReadRange(0, want));
+    ASSERT_EQ(want, Stored(type, want));
     StepRows rows;
     for (int64_t step = 0; step < 300; ++step) {
       const std::vector<ClassId> ids = RandomIds(kClasses, kCount, step);
@@ -121,20 +131,20 @@ TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
       rows.state = RandomRows(kCount, 2 * step + 1, floats);
       ASSERT_OK(store->ScatterStep(ids, rows, step));
       for (int64_t i = 0; i < kCount; ++i) {
-        want.row(ids[i]) = rows.rows.row(i);
+        want.row(ids[i]) = Stored(type, rows.rows.row(i));
         want_state.row(ids[i]) = rows.state.row(i);
         want_step[ids[i]] = step;
       }
       if (step % 50 == 20) {
         const RowMatrixXf block = RandomRows(200, 100000 + step);
         ASSERT_OK(store->WriteRange(5 * step, block));
-        want.middleRows(5 * step, 200) = block;
+        want.middleRows(5 * step, 200) = Stored(type, block);
       }
       if (step % 50 == 30) {
         const std::vector<ClassId> some = RandomIds(kClasses, 30, 200000 + step);
         const RowMatrixXf block = RandomRows(30, 300000 + step);
         ASSERT_OK(store->Scatter(some, block));
-        for (int i = 0; i < 30; ++i) want.row(some[i]) = block.row(i);
+        for (int i = 0; i < 30; ++i) want.row(some[i]) = Stored(type, block.row(i));
       }
       if (step % 50 == 40) {
         RowMatrixXf all(kClasses, kDim);
@@ -174,17 +184,91 @@ TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
   EXPECT_EQ(rows.last_step, want_step);
 }
 
-PrototypeStoreSpec Kind(RowState state) {
+PrototypeStoreSpec Kind(RowState state, RowType type) {
   PrototypeStoreSpec spec;
+  spec.dtype = type;
   spec.row_state = state;
   return spec;
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, StoreKindTest,
-                         testing::Values(Kind(RowState::kMomentum), Kind(RowState::kAdagrad)),
+                         testing::Values(Kind(RowState::kMomentum, RowType::kFloat32),
+                                         Kind(RowState::kAdagrad, RowType::kFloat32),
+                                         Kind(RowState::kMomentum, RowType::kFloat16),
+                                         Kind(RowState::kNone, RowType::kFloat16)),
                          [](const auto& info) {
-                           return std::string(RowStateName(info.param.row_state));
+                           return absl::StrCat(RowStateName(info.param.row_state), "_",
+                                               RowTypeName(info.param.dtype));
                          });
+
+TEST(PrototypeStoreTest, Float16RowsTakeHalfTheRoomAndAreRoundedFromTheFirstOn) {
+  constexpr int64_t kClasses = 200, kWide = 512;
+  int64_t rows_of_cache[2], bytes_of_file[2];
+  for (const RowType type : {RowType::kFloat32, RowType::kFloat16}) {
+    const std::string path = TempPath(absl::StrCat("room_", RowTypeName(type)));
+    PrototypeStoreSpec spec;
+    spec.num_classes = kClasses;
+    spec.dim = kWide;
+    spec.seed = 9;
+    spec.row_state = RowState::kAdagrad;
+    spec.dtype = type;
+    PrototypeStoreOptions options;
+    options.cache_bytes = 200 << 10;
+    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, options));
+    RowMatrixXf initial(1, kWide), rows(kClasses, kWide);
+    InitialPrototype(9, 17, absl::MakeSpan(initial.data(), kWide));
+    ASSERT_OK(store->ReadRange(0, rows));
+    EXPECT_EQ(rows.row(17), Stored(type, initial));
+    // 2^-11 of each element at most.
+    EXPECT_NEAR(rows.row(17).norm(), 1, 0x1p-11);
+    ASSERT_OK(store->WriteRange(0, rows));
+    ASSERT_OK(store->Flush());
+    const int i = type == RowType::kFloat16 ? 1 : 0;
+    rows_of_cache[i] = store->stats().capacity_rows;
+    bytes_of_file[i] = store->stats().bytes_written;
+    store.reset();
+    ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, options));
+    EXPECT_EQ(store->spec().dtype, type);
+    RowMatrixXf read(kClasses, kWide);
+    ASSERT_OK(store->ReadRange(0, read));
+    EXPECT_EQ(read, rows);
+  }
+  EXPECT_GT(rows_of_cache[1], rows_of_cache[0] * 3 / 2);
+  // The blocks of checksums are the same.
+  EXPECT_EQ(bytes_of_file[0] - bytes_of_file[1], kClasses * kWide * 2);
+}
+
+// Rows of a few elements lie in the blocks of narrow columns.
+TEST(PrototypeStoreTest, NarrowFloat16Rows) {
+  PrototypeStoreSpec spec;
+  spec.num_classes = 9;
+  spec.dim = 5;
+  spec.dtype = RowType::kFloat16;
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(TempPath("narrow"), spec, {}));
+  RowMatrixXf initial(9, 5), read(9, 5);
+  for (ClassId id = 0; id < 9; ++id) InitialPrototype(0, id, absl::MakeSpan(&initial(id, 0), 5));
+  ASSERT_OK(store->ReadRange(0, read));
+  EXPECT_EQ(read, Stored(spec.dtype, initial));
+  ASSERT_OK(store->Scatter({4}, RowMatrixXf::Constant(1, 5, 0.1f)));
+  ASSERT_OK(store->Flush());
+  ASSERT_OK(store->ReadRange(0, read));
+  EXPECT_EQ(read(4, 2), HalfToFloat(FloatToHalf(0.1f)));
+  EXPECT_EQ(read.row(3), Stored(spec.dtype, initial.row(3)));
+}
+
+TEST(PrototypeStoreTest, AnAttributeOfALaterProgramIsRefused) {
+  const std::string path = TempPath("later");
+  { ASSERT_OK(CreateTest(path, 10)); }
+  ASSERT_OK_AND_ASSIGN(std::string bytes, ReadFile(DefaultFileSystem(), path));
+  const size_t at = bytes.find("float32");
+  ASSERT_NE(at, std::string::npos);
+  bytes.replace(at, 7, "float64");
+  bytes.resize(bytes.size() - 32);  // The seal, which would tell.
+  ASSERT_OK(WriteFileAtomically(DefaultFileSystem(), path, bytes));
+  EXPECT_THAT(PrototypeStore::Open(path, {}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       "dtype: found \"float64\", expected one of float32, float16"));
+}
 
 TEST(PrototypeStoreTest, RefusesBadArguments) {
   const std::string path = TempPath("arguments");

@@ -30,7 +30,10 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
                "1.5 for ivf_sq8, 4 for ivf_pq.",
        .min = 0,
        .max = 1000});
-  v.Text("dtype", &dtype, {.help = "How rows are stored.", .choices = {"float32"}});
+  v.Text("dtype", &dtype,
+         {.help = "How rows are stored. float16 takes half the room and rounds each row when it is "
+                  "updated: what changes an element by less than 1/4096 of itself is lost.",
+          .choices = {"float32", "float16"}});
   v.Text(
       "row_state", &row_state,
       {.help = "What the row optimizer keeps for each class.", .choices = {"momentum", "adagrad"}});

@@ -128,6 +128,7 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
   spec.dim = dim;
   ASSIGN_OR_RETURN(spec.row_state, ParseRowState(options.prototypes.row_state));
   spec.seed = options.seed;
+  ASSIGN_OR_RETURN(spec.dtype, ParseRowType(options.prototypes.dtype));
   ASSIGN_OR_RETURN(set->store_,
                    PrototypeStore::Create(set->StorePath(), spec, set->StoreOptions()));
   return set;

@@ -8,9 +8,11 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/float16.h"
 #include "base/status_matchers.h"
 #include "trainer/evaluator.h"
 #include "trainer/metrics_writer.h"
@@ -179,11 +181,14 @@ TEST_F(TrainerTest, ResumeAfterAnInterruptGivesTheSameBits) {
 }
 
 TEST_F(TrainerTest, ResumeFromAnEpochsCheckpoint) {
-  for (const std::string state : {"momentum", "adagrad"}) {
-    const std::vector<std::string> set = {"stages[4].steps=0", "stages[4].epochs=2",
-                                          "prototypes.row_state=" + state,
-                                          "stages[4].rows.name=" + state};
-    const std::string base = "base_" + state, back = "thrown_back_" + state;
+  const std::pair<std::string, std::string> kinds[] = {
+      {"momentum", "float32"}, {"adagrad", "float32"}, {"momentum", "float16"}};
+  for (const auto& [state, dtype] : kinds) {
+    const std::vector<std::string> set = {
+        "stages[4].steps=0", "stages[4].epochs=2", "prototypes.row_state=" + state,
+        "stages[4].rows.name=" + state, "prototypes.dtype=" + dtype};
+    const std::string base = absl::StrCat("base_", state, "_", dtype);
+    const std::string back = "thrown_back_" + base;
     ASSERT_OK(TrainIn(base, Config(set)));
     // The same run, thrown back to a checkpoint in the middle of the dominant stage.
     std::vector<std::string> keep = set;
@@ -197,9 +202,13 @@ TEST_F(TrainerTest, ResumeFromAnEpochsCheckpoint) {
       ASSERT_OK(fs->Remove(JoinPath(folder, names[i] + "/DONE")));
     }
     ASSERT_OK(TrainIn(back, Config(set), true));
-    EXPECT_TRUE(Load(base) == Load(back)) << state;
+    EXPECT_TRUE(Load(base) == Load(back)) << base;
   }
-  EXPECT_FALSE(Load("base_momentum") == Load("base_adagrad"));
+  const Model momentum = Load("base_momentum_float32");
+  EXPECT_FALSE(momentum == Load("base_adagrad_float32"));
+  const RowMatrixXf halves = Load("base_momentum_float16").prototypes;
+  EXPECT_EQ(halves, halves.unaryExpr([](float x) { return HalfToFloat(FloatToHalf(x)); }));
+  EXPECT_NE(halves, momentum.prototypes);
 }
 
 TEST_F(TrainerTest, MoreCheckpointsDoNotChangeTheBits) {

@@ -112,6 +112,8 @@ class Backend {
   // ---------------------------------------------------------------------------------
   // Zero-filled. Errors: ResourceExhausted with the bytes asked for.
   virtual absl::StatusOr<Tensor> Allocate(DType dtype, const Shape& shape) = 0;
+  // Bytes of the device's memory in use: tensors that live, and what operations keep between calls.
+  virtual int64_t allocated_bytes() const = 0;
   // Whole tensors: dst.bytes() or src.bytes() bytes. CopyToHost waits for the
   // work before it.
   virtual absl::Status CopyToDevice(const void* src, const Tensor& dst) = 0;

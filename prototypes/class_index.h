@@ -69,6 +69,7 @@ struct ClassIndexPlan {
   int64_t lists = 0;
   int64_t code_bytes = 0;  // A row's copy.
   int64_t bytes = 0;       // Memory. Updates may add a few percent.
+  double candidates = 0;   // As ClassIndexOptions', without 0; flat has none.
 };
 
 // Errors: InvalidArgument (sizes, options), ResourceExhausted (index_bytes; the message says what is

@@ -57,6 +57,12 @@ int64_t SampleRows(int64_t num_classes, int64_t dim, int64_t lists, int64_t inde
                    std::max<int64_t>(bytes / (dim * 4), 1)});
 }
 
+// Candidates for each neighbour asked for.
+double CandidateShare(absl::string_view kind, const ClassIndexOptions& options) {
+  if (options.candidates > 0) return options.candidates;
+  return kind == kIvfSq8 ? 1.5 : 4.0;
+}
+
 int64_t NumPieces(const Hdf5Dataset& dataset) {
   return (dataset.bytes() + kPieceBytes - 1) / kPieceBytes;
 }
@@ -338,8 +344,7 @@ std::vector<int64_t> IvfIndex::ProbesToNeighbors(const ExactNeighbors& exact, in
 }
 
 int64_t IvfIndex::NumCandidates(int64_t k) const {
-  double share = options_.candidates;
-  if (share <= 0) share = kind_ == kIvfSq8 ? 1.5 : 4.0;
+  const double share = CandidateShare(kind_, options_);
   // Some more, so that small k are not at the mercy of rounding.
   return std::min(num_classes_, static_cast<int64_t>(std::ceil(k * std::max(share, 1.0))) + 8);
 }
@@ -728,6 +733,7 @@ absl::StatusOr<ClassIndexPlan> PlanIvfIndex(int64_t num_classes, int64_t dim,
     plan.kind = kIvfSq8;
     plan.code_bytes = dim + 4;
     plan.bytes = IvfBytes(num_classes, dim, plan.lists, plan.code_bytes, /*is_pq=*/false);
+    plan.candidates = CandidateShare(plan.kind, options);
     if (plan.bytes <= options.index_bytes) return plan;
   }
   if (options.kind != kIvfSq8) {
@@ -737,6 +743,7 @@ absl::StatusOr<ClassIndexPlan> PlanIvfIndex(int64_t num_classes, int64_t dim,
       plan.kind = kIvfPq;
       plan.code_bytes = dim / part_dim;
       plan.bytes = IvfBytes(num_classes, dim, plan.lists, plan.code_bytes, /*is_pq=*/true);
+      plan.candidates = CandidateShare(plan.kind, options);
       if (plan.bytes <= options.index_bytes) return plan;
     }
     if (plan.kind != kIvfPq && options.kind == kIvfPq) {

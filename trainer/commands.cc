@@ -26,6 +26,15 @@ CommandFlag SetFlag(std::vector<std::string>* set) {
           .value_name = "KEY=VALUE"};
 }
 
+CommandFlag ConfigFlag(std::string* config) {
+  return {.name = "config",
+          .value = config,
+          .help = "the config, JSON with comments",
+          .value_name = "FILE",
+          .required = true,
+          .is_path = true};
+}
+
 CommandFlag RunFlag(std::string* run) {
   return {.name = "run",
           .value = run,
@@ -58,6 +67,17 @@ void ResolvePaths(TrainConfig* config) {
         &data.glyphs.font_dir, &data.glyphs.cache_dir}) {
     *path = ResolveUserPath(*path);
   }
+}
+
+absl::StatusOr<TrainConfig> ParseTrainConfig(const std::string& text, absl::string_view source,
+                                             const std::vector<std::string>& set) {
+  ASSIGN_OR_RETURN(nlohmann::json json, ParseJson(text, source));
+  for (const std::string& assignment : set) RETURN_IF_ERROR(SetJsonValue(assignment, json));
+  TrainConfig config;
+  RETURN_IF_ERROR(WithContext(ReadConfig(json, "", config), source));
+  RETURN_IF_ERROR(WithContext(ValidateConfig(&config), source));
+  ResolvePaths(&config);
+  return config;
 }
 
 absl::StatusOr<std::unique_ptr<Session>> OpenRun(const std::string& directory,
@@ -100,14 +120,7 @@ std::string VersionText() {
 absl::Status RunTrain(const std::string& text, absl::string_view source, const std::string& name,
                       const TrainFlags& flags,
                       const std::function<std::string(const TrainResult&)>& print) {
-  ASSIGN_OR_RETURN(nlohmann::json json, ParseJson(text, source));
-  for (const std::string& assignment : flags.set) {
-    RETURN_IF_ERROR(SetJsonValue(assignment, json));
-  }
-  TrainConfig config;
-  RETURN_IF_ERROR(WithContext(ReadConfig(json, "", config), source));
-  RETURN_IF_ERROR(WithContext(ValidateConfig(&config), source));
-  ResolvePaths(&config);
+  ASSIGN_OR_RETURN(const TrainConfig config, ParseTrainConfig(text, source, flags.set));
   TrainOptions options;
   options.directory = flags.out;
   options.resume = flags.resume;
@@ -138,12 +151,7 @@ CommandProgram ProtopageCommands::Program() {
   CommandVerb train;
   train.name = "train";
   train.summary = "Trains as a config says.";
-  train.flags = {{.name = "config",
-                  .value = &config_,
-                  .help = "the config, JSON with comments",
-                  .value_name = "FILE",
-                  .required = true,
-                  .is_path = true}};
+  train.flags = {ConfigFlag(&config_)};
   Append(train.flags, train_.Flags());
   train.run = [this] { return Train(); };
   train.details = absl::StrCat("The keys of a config:\n", ConfigHelp(defaults));
@@ -182,6 +190,21 @@ CommandProgram ProtopageCommands::Program() {
                  SetFlag(&set_)};
   embed.run = [this] { return Embed(); };
 
+  CommandVerb plan;
+  plan.name = "plan";
+  plan.summary = "Tells the memory, the disk and the time of a step that a config needs.";
+  plan.flags = {ConfigFlag(&config_),
+                SetFlag(&set_),
+                {.name = "reads_per_second",
+                 .value = &reads_per_second_,
+                 .help = "scattered reads of 4 KiB that the run's disk delivers a second"},
+                JsonFlag(&json_)};
+  plan.run = [this] { return Plan(); };
+  plan.details =
+      "Each training stage is rehearsed for a few steps on computed images with a small table; "
+      "what\n"
+      "grows with the number of classes is scaled up from there.\n";
+
   CommandVerb inspect;
   inspect.name = "inspect";
   inspect.summary = "Tells what a prototype store holds, and the classes that are likely the same.";
@@ -199,7 +222,7 @@ CommandProgram ProtopageCommands::Program() {
                    JsonFlag(&json_)};
   inspect.run = [this] { return Inspect(); };
 
-  program.verbs = {train, eval, embed, inspect};
+  program.verbs = {train, eval, embed, plan, inspect};
   return program;
 }
 
@@ -258,6 +281,21 @@ absl::Status ProtopageCommands::Embed() {
   if (StderrIsTerminal()) DrawProgress("");
   LogInfo(absl::StrCat("wrote ", done, " embeddings of ", session->net()->embedding_dim(),
                        " floats to ", output_));
+  return absl::OkStatus();
+}
+
+absl::Status ProtopageCommands::Plan() {
+  if (!(reads_per_second_ > 0)) {
+    return absl::InvalidArgumentError(absl::StrCat("--reads_per_second: found ", reads_per_second_,
+                                                   ", expected a number above 0"));
+  }
+  const absl::StatusOr<std::string> text = ReadFile(DefaultFileSystem(), config_);
+  if (!text.ok()) return WithContext(text.status(), "--config");
+  ASSIGN_OR_RETURN(const TrainConfig config, ParseTrainConfig(*text, config_, set_));
+  RunPlanOptions options;
+  options.reads_per_second = reads_per_second_;
+  ASSIGN_OR_RETURN(const RunPlan plan, PlanRun(config, options));
+  std::cout << (json_ ? DumpJson(ToJson(plan)) : FormatRunPlan(plan)) << std::flush;
   return absl::OkStatus();
 }
 

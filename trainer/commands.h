@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "trainer/command_line.h"
 #include "trainer/config.h"
+#include "trainer/run_plan.h"
 #include "trainer/trainer.h"
 
 namespace protopage {
@@ -50,6 +51,7 @@ class ProtopageCommands {
   absl::Status Train();
   absl::Status Eval();
   absl::Status Embed();
+  absl::Status Plan();
   absl::Status Inspect();
 
   TrainFlags train_;
@@ -62,6 +64,7 @@ class ProtopageCommands {
   std::string output_;
   std::string store_;
   int64_t pairs_ = 20;
+  double reads_per_second_ = RunPlanOptions().reads_per_second;
 };
 
 // A job: an experiment with its configs built in, `bazel run //trainer:NAME`.

@@ -98,16 +98,17 @@ ClassQueuesOptions PrototypeSet::QueuesOptions() const {
   return options;
 }
 
-ClassIndexOptions PrototypeSet::IndexOptions() const {
+ClassIndexOptions PrototypeSet::IndexOptions(const PrototypeSetOptions& set_options) {
+  const PrototypesConfig& config = set_options.prototypes;
   ClassIndexOptions options;
-  options.index_bytes = options_.prototypes.index_bytes;
-  options.reencode_below = static_cast<float>(options_.prototypes.reencode_below);
-  options.kind = options_.prototypes.index;
-  options.lists = options_.prototypes.index_lists;
-  options.probes = options_.prototypes.index_probes;
-  options.candidates = options_.prototypes.index_candidates;
-  options.seed = options_.seed;
-  if (IsNearest()) {
+  options.index_bytes = config.index_bytes;
+  options.reencode_below = static_cast<float>(config.reencode_below);
+  options.kind = config.index;
+  options.lists = config.index_lists;
+  options.probes = config.index_probes;
+  options.candidates = config.index_candidates;
+  options.seed = set_options.seed;
+  if (DominantKindOf(set_options.selection.mode) == DominantKind::kNearest) {
     // It must be exact: every row as it is, and all that move.
     options.kind = "flat";
     options.reencode_below = 2;
@@ -127,8 +128,8 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
   spec.num_classes = num_classes;
   spec.dim = dim;
   ASSIGN_OR_RETURN(spec.row_state, ParseRowState(options.prototypes.row_state));
-  spec.seed = options.seed;
   ASSIGN_OR_RETURN(spec.dtype, ParseRowType(options.prototypes.dtype));
+  spec.seed = options.seed;
   ASSIGN_OR_RETURN(set->store_,
                    PrototypeStore::Create(set->StorePath(), spec, set->StoreOptions()));
   return set;
@@ -151,8 +152,8 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(
     ASSIGN_OR_RETURN(set->queues_, ClassQueues::Open(set->QueuesPath(), set->QueuesOptions()));
   }
   if (fs->Exists(JoinPath(checkpoint, kIndexFile))) {
-    ASSIGN_OR_RETURN(set->index_,
-                     ClassIndex::Load(fs, JoinPath(checkpoint, kIndexFile), set->IndexOptions()));
+    ASSIGN_OR_RETURN(set->index_, ClassIndex::Load(fs, JoinPath(checkpoint, kIndexFile),
+                                                   IndexOptions(set->options_)));
     set->ConnectDominants();
   }
   return set;
@@ -181,10 +182,11 @@ absl::Status PrototypeSet::BeginStage() {
   index_.reset();
   const DominantKind kind = DominantKindOf(options_.selection.mode);
   if (kind == DominantKind::kNone) return absl::OkStatus();  // Nobody asks for neighbours.
-  ASSIGN_OR_RETURN(index_, ClassIndex::Build(store_->num_classes(), store_->dim(), IndexOptions(),
-                                             pool_, [this](ClassId first, RowMatrixRef rows) {
-                                               return store_->ReadRange(first, rows);
-                                             }));
+  ASSIGN_OR_RETURN(
+      index_, ClassIndex::Build(store_->num_classes(), store_->dim(), IndexOptions(options_), pool_,
+                                [this](ClassId first, RowMatrixRef rows) {
+                                  return store_->ReadRange(first, rows);
+                                }));
   if (kind == DominantKind::kQueues && queues_ != nullptr) {
     RETURN_IF_ERROR(queues_->Reset());
   } else if (kind == DominantKind::kQueues) {

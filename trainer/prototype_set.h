@@ -63,6 +63,9 @@ class PrototypeSet {
       const std::string& directory, const std::string& checkpoint,
       const PrototypeSetOptions& options, ThreadPool* pool);
 
+  // What a set's index is built and opened with.
+  static ClassIndexOptions IndexOptions(const PrototypeSetOptions& options);
+
   PrototypeStore& store() { return *store_; }
 
   // For the start of a dominant stage: optimizer state of all classes to zero, an index of the
@@ -106,7 +109,6 @@ class PrototypeSet {
   absl::Status RemoveFiles();
   PrototypeStoreOptions StoreOptions() const;
   ClassQueuesOptions QueuesOptions() const;
-  ClassIndexOptions IndexOptions() const;
   bool IsNearest() const;  // Mode "nearest": no queues, an index that is always up to date.
   void ConnectDominants();
   absl::Status BuildAllQueues();

@@ -32,8 +32,18 @@ constexpr int64_t kProductDepth = 384;
 
 class HeapBuffer : public Buffer {
  public:
-  HeapBuffer(void* data, int64_t bytes) : Buffer(data, bytes) {}
-  ~HeapBuffer() override { std::free(data()); }
+  // `total` counts the bytes of the buffers that live.
+  HeapBuffer(void* data, int64_t bytes, std::shared_ptr<std::atomic<int64_t>> total)
+      : Buffer(data, bytes), total_(std::move(total)) {
+    *total_ += bytes;
+  }
+  ~HeapBuffer() override {
+    *total_ -= bytes();
+    std::free(data());
+  }
+
+ private:
+  const std::shared_ptr<std::atomic<int64_t>> total_;
 };
 
 // Rows and columns of a tensor taken as a matrix: its last dimension is the columns.
@@ -88,8 +98,10 @@ class CpuBackend : public Backend {
           "out of memory: ", bytes, " bytes were asked for, for a tensor ", shape.ToString()));
     }
     std::memset(data, 0, static_cast<size_t>(rounded));
-    return Tensor(std::make_shared<HeapBuffer>(data, bytes), dtype, shape);
+    return Tensor(std::make_shared<HeapBuffer>(data, bytes, buffer_bytes_), dtype, shape);
   }
+
+  int64_t allocated_bytes() const override { return *buffer_bytes_ + context_.bytes(); }
 
   absl::Status CopyToDevice(const void* src, const Tensor& dst) override {
     CopyBytes(src, dst.data<void>(), dst.bytes());
@@ -660,6 +672,8 @@ class CpuBackend : public Backend {
             w.kernel_w, w.stride_h, w.stride_w, w.pad_top, w.pad_left};
   }
 
+  const std::shared_ptr<std::atomic<int64_t>> buffer_bytes_ =
+      std::make_shared<std::atomic<int64_t>>(0);
   CpuContext context_;
   const std::string isa_;
   std::vector<Chunk> chunks_;  // Reused by calls that work on lists of tensors.

@@ -21,6 +21,15 @@ void* AlignedMemory::Reserve(int64_t bytes) {
 CpuContext::CpuContext(ThreadPool* pool, const MatrixKernels& matrix, const VectorKernels& vector)
     : pool_(pool), matrix_(matrix), vector_(vector), threads_(pool->num_threads()) {}
 
+int64_t CpuContext::bytes() const {
+  int64_t bytes = 0;
+  for (const AlignedMemory& memory : shared_) bytes += memory.bytes();
+  for (const PerThread& thread : threads_) {
+    for (const AlignedMemory& memory : thread.memory) bytes += memory.bytes();
+  }
+  return bytes;
+}
+
 void CpuContext::ForChunks(int64_t n, int64_t chunk,
                            absl::FunctionRef<void(int64_t, int64_t)> body) const {
   if (n <= 0) return;

@@ -21,6 +21,7 @@ class AlignedMemory {
  public:
   // At least `bytes`; what it held before is lost when it grows.
   void* Reserve(int64_t bytes);
+  int64_t bytes() const { return bytes_; }
 
  private:
   struct Free {
@@ -51,6 +52,9 @@ class CpuContext {
     return static_cast<T*>(
         threads_[thread].memory[slot].Reserve(count * static_cast<int64_t>(sizeof(T))));
   }
+
+  // Of all scratch arrays. Not while an operation runs.
+  int64_t bytes() const;
 
   // Calls body(first, count) for fixed chunks of [0, n), in parallel when there is more than one.
   void ForChunks(int64_t n, int64_t chunk,

@@ -203,7 +203,16 @@ class Inspector {
     int64_t position = 0;
     size_t next = 0;  // In `sample`.
     for (ClassId first = 0; first < out_.num_classes; first += kBlockRows) {
-      int64_t count = 0;
+      int64_t count = std::min(kBlockRows, out_.num_classes - first);
+      if (!out_.pairs_complete) {
+        RETURN_IF_ERROR(ReadStates(first, count));
+        int64_t end = position;
+        for (int64_t i = 0; i < count; ++i) end += Counts(i) ? 1 : 0;
+        if (next == sample.size() || sample[next] >= end) {
+          position = end;
+          continue;
+        }
+      }
       RETURN_IF_ERROR(ReadUnitRows(first, &count));
       for (int64_t i = 0; i < count; ++i) {
         if (!Counts(i)) continue;

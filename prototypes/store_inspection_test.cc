@@ -146,7 +146,7 @@ TEST_F(StoreInspectionTest, PairsAreThoseOfAPlainSearch) {
 }
 
 TEST_F(StoreInspectionTest, ManyClassesAreSampled) {
-  Create(2000);
+  Create(20000);  // Most blocks hold none that is sampled.
   for (ClassId first = 0; first < 2000; first += 500) {
     std::vector<ClassId> ids;
     for (ClassId id = first; id < first + 500; ++id) ids.push_back(id);
@@ -155,8 +155,10 @@ TEST_F(StoreInspectionTest, ManyClassesAreSampled) {
   RowMatrixXf copies(1000, kDim);
   for (ClassId id = 0; id < 1000; ++id) copies.row(id) = Unit(id);
   ASSERT_OK(store_->WriteRange(1000, copies));
+  ASSERT_OK(store_->WriteRange(9000, Near(3, 0.1f)));
+  ASSERT_OK(store_->WriteRange(19000, Near(4, 0.1f)));
   StoreInspectionOptions options;
-  options.max_products = 2000 * 100;
+  options.max_products = 20000 * 100;
   ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect(options));
   EXPECT_FALSE(found.pairs_complete);
   EXPECT_EQ(found.pair_classes, 100);

@@ -850,6 +850,8 @@ absl::Status PagedTable::CopyTo(const std::string& path) {
   const std::string part = absl::StrCat(path, ".part");
   const auto copy = [&]() -> absl::Status {
     RETURN_IF_ERROR(CopyFileAtomically(file_system_, path_, part));
+    // A merge may have run beside the copying. What it wrote of segments that the log here has is laid over.
+    if (options_.read_only) RETURN_IF_ERROR(CheckNotRetired());
     TableOptions options = options_;
     options.read_only = false;
     options.log = nullptr;

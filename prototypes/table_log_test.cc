@@ -300,7 +300,16 @@ TEST(TableLogTest, AReaderDoesNotDisturbAndLearnsOfRetirement) {
   EXPECT_TRUE(ContentOf(reader.store.get()) == contents[3]);
   ASSERT_OK(writer.log->Retire(3));
   EXPECT_TRUE(ContentOf(reader.store.get()) == contents[3]);
+  const std::string copy = reader.StorePath() + ".copy";
+  ASSERT_OK(reader.store->SaveCopy(copy));
   ASSERT_OK(writer.log->Retire(4));
+  {
+    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(copy, {}));
+    EXPECT_TRUE(ContentOf(store.get()) == contents[3]);
+  }
+  EXPECT_THAT(reader.store->SaveCopy(copy + "2"),
+              StatusIs(absl::StatusCode::kAborted, "checkpoint 3 was retired"));
+  EXPECT_FALSE(DefaultFileSystem()->Exists(copy + "2.part"));
   RowMatrixXf rows(kClasses, kDim);
   EXPECT_THAT(reader.store->ReadRange(0, rows),
               StatusIs(absl::StatusCode::kAborted, "checkpoint 3 was retired"));

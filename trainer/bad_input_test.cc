@@ -529,7 +529,7 @@ TEST_F(BadInputTest, InitFrom) {
   ExpectError(other, 1, {"init_from: ", "model.h5", "embedding"});
 }
 
-TEST_F(BadInputTest, Inspect) {
+TEST_F(BadInputTest, InspectAndExport) {
   ExpectError({"inspect"}, 2, {"--store=FILE or --run=DIR", "found neither"});
   ExpectError({"inspect", "--store=" + Path("x.h5"), "--run=" + Path("run")}, 2, {"found both"});
   ExpectError({"inspect", "--run=" + Path("run"), "--pairs=-1"}, 2, {"--pairs", "found -1"});
@@ -539,11 +539,26 @@ TEST_F(BadInputTest, Inspect) {
   ExpectError({"inspect", "--store=" + Path("text.h5")}, 1, {"text.h5", "HDF5"});
   ExpectError({"inspect", "--store=" + Path("run/" + *checkpoint_ + "/model.h5")}, 1,
               {"model.h5", "not of protopage"});
+  const auto write = [&](const std::string& run, const std::string& output,
+                         const std::string& format) {
+    return std::vector<std::string>{"export", "--run=" + Path(run), "--output=" + Path(output),
+                                    "--format=" + format};
+  };
+  ExpectError({"export", "--run=" + Path("run")}, 2, {"needs --output=FILE"});
+  ExpectError({"export", "--run=" + Path("run"), "--output=" + Path("w.csv")}, 2,
+              {"--output: ", "w.csv", ".npy, .h5 or .hdf5"});
+  ExpectError(write("run", "w", "csv"), 2, {"--format: found \"csv\", expected npy or hdf5"});
+  ExpectError(write("run", "w.npy", "onnx"), 2, {"onnx is not there yet"});
+  ExpectError(write("run", "run/prototypes.h5", "hdf5"), 2, {"is a file of the run"});
+  ExpectError(write("run", "none/w.npy", "npy"), 1, {"none/w.npy", "No such file"});
+  ExpectError(write("run", "none/w.h5", "hdf5"), 1, {"none/w.h5", "No such file"});
+  ExpectError(write("none", "w.h5", "hdf5"), 1, {"none holds no run"});
   // A run that has not come to its prototypes.
   const std::string young = CopyRun("young");
   ASSERT_OK(WriteFileAtomically(fs(), JoinPath(young, *checkpoint_ + "/state.json"),
                                 "{\"prototypes\": false}"));
   ExpectError({"inspect", "--run=" + young}, 1, {"has no prototypes yet"});
+  ExpectError(write("young", "w.npy", "npy"), 1, {"has no prototypes yet"});
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "third_party/versions.h"
 #include "trainer/embedding_writer.h"
 #include "trainer/evaluator.h"
+#include "trainer/export.h"
 #include "trainer/inspect.h"
 
 namespace protopage {
@@ -222,7 +223,25 @@ CommandProgram ProtopageCommands::Program() {
                    JsonFlag(&json_)};
   inspect.run = [this] { return Inspect(); };
 
-  program.verbs = {train, eval, embed, plan, inspect};
+  CommandVerb export_verb;
+  export_verb.name = "export";
+  export_verb.summary = "Writes the prototypes of a run's newest checkpoint to a file.";
+  export_verb.flags = {
+      RunFlag(&run_),
+      {.name = "output",
+       .value = &output_,
+       .help = "FILE.npy, an array [classes, dim] of float32, or FILE.h5, a prototype store by "
+               "itself with the optimizer's state",
+       .value_name = "FILE",
+       .required = true,
+       .is_path = true},
+      {.name = "format",
+       .value = &format_,
+       .help = "npy or hdf5; by default the ending of --output decides",
+       .value_name = "FORMAT"}};
+  export_verb.run = [this] { return Export(); };
+
+  program.verbs = {train, eval, embed, plan, inspect, export_verb};
   return program;
 }
 
@@ -316,6 +335,23 @@ absl::Status ProtopageCommands::Inspect() {
   ASSIGN_OR_RETURN(const Inspection found, run_.empty() ? InspectFile(fs, store_, options, &pool)
                                                         : InspectRun(fs, run_, options, &pool));
   std::cout << (json_ ? DumpJson(ToJson(found)) : FormatInspection(found)) << std::flush;
+  return absl::OkStatus();
+}
+
+absl::Status ProtopageCommands::Export() {
+  ASSIGN_OR_RETURN(const ExportFormat format, ChooseExportFormat(format_, output_));
+  ExportOptions options;
+  if (StderrIsTerminal()) {
+    options.progress = [](int64_t done, int64_t total) {
+      DrawProgress(absl::StrCat("export ", done, "/", total));
+    };
+  }
+  ThreadPool pool(0);
+  ASSIGN_OR_RETURN(const ExportStats stats,
+                   ExportPrototypes(DefaultFileSystem(), run_, output_, format, options, &pool));
+  if (StderrIsTerminal()) DrawProgress("");
+  LogInfo(absl::StrCat("wrote ", stats.num_classes, " prototypes of ", stats.dim, " floats, of ",
+                       stats.checkpoint, ", to ", output_));
   return absl::OkStatus();
 }
 

@@ -53,6 +53,7 @@ class ProtopageCommands {
   absl::Status Embed();
   absl::Status Plan();
   absl::Status Inspect();
+  absl::Status Export();
 
   TrainFlags train_;
   std::string config_;
@@ -62,6 +63,7 @@ class ProtopageCommands {
   bool json_ = false;
   std::string input_;
   std::string output_;
+  std::string format_;
   std::string store_;
   int64_t pairs_ = 20;
   double reads_per_second_ = RunPlanOptions().reads_per_second;

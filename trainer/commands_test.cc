@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "base/file.h"
 #include "base/status_matchers.h"
 #include "data/decode_image.h"
+#include "prototypes/prototype_store.h"
 #include "trainer/run_protopage.h"
 #include "trainer/test_images.h"
 
@@ -244,6 +246,41 @@ TEST_F(CommandsTest, HelpAndVersionSayWhatThereIs) {
   const ProtopageOutcome version = RunProtopage({"--version"});
   EXPECT_EQ(version.exit_status, 0);
   EXPECT_TRUE(absl::StartsWith(version.out, "protopage "));
+}
+
+TEST_F(CommandsTest, ExportWritesThePrototypesAsAnArrayAndAsAStore) {
+  ASSERT_OK_AND_ASSIGN(const TrainConfig config, ReadRunConfig(fs(), Path("run"), {}));
+  RowMatrixXf want(kTinyTargetClasses, 16);
+  {
+    ASSERT_OK_AND_ASSIGN(const auto session, LoadRun(fs(), Path("run"), config));
+    ASSERT_OK(session->prototypes()->store().ReadRange(0, want));
+  }
+  for (const std::string name : {"w.npy", "array"}) {
+    const ProtopageOutcome npy =
+        RunProtopage({"export", "--run=" + Path("run"), "--output=" + Path(name),
+                      name == "array" ? "--format=npy" : "--format="});
+    ASSERT_EQ(npy.exit_status, 0) << npy.err;
+    EXPECT_EQ(npy.out, "");
+    EXPECT_TRUE(absl::StrContains(npy.err, "wrote 8 prototypes of 16 floats, of "));
+    ASSERT_OK_AND_ASSIGN(const std::string bytes, ReadFile(fs(), Path(name)));
+    EXPECT_EQ(ParseNpy(bytes, kTinyTargetClasses, 16), want);
+  }
+  // Over an older one.
+  for (int i = 0; i < 2; ++i) {
+    const ProtopageOutcome hdf5 =
+        RunProtopage({"export", "--run=" + Path("run"), "--output=" + Path("w.h5")});
+    ASSERT_EQ(hdf5.exit_status, 0) << hdf5.err;
+  }
+  // No file of a run any more: it may be written.
+  ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(Path("w.h5"), {}));
+  RowMatrixXf rows(kTinyTargetClasses, 16);
+  ASSERT_OK(store->ReadRange(0, rows));
+  EXPECT_EQ(rows, want);
+  StepRows step;
+  ASSERT_OK(store->GatherStep({0, 1, 2, 3, 4, 5, 6, 7}, &step));
+  EXPECT_GE(*std::max_element(step.last_step.begin(), step.last_step.end()), 2);
+  EXPECT_GT(step.state.norm(), 0);
+  EXPECT_OK(store->Scatter({1}, rows.row(0)));
 }
 
 TEST_F(CommandsTest, InspectTellsOfARunAndOfAFile) {

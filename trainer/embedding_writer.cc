@@ -255,14 +255,21 @@ absl::StatusOr<std::unique_ptr<EmbeddingWriter>> EmbeddingWriter::Create(FileSys
         absl::StrCat(path, ": embeddings have at least one dimension, found ", dim));
   }
   std::unique_ptr<EmbeddingWriter> writer;
-  if (absl::EndsWith(path, ".npy")) {
-    writer = std::make_unique<NpyWriter>(fs, path, dim);
-  } else if (absl::EndsWith(path, ".h5") || absl::EndsWith(path, ".hdf5")) {
+  if (absl::EndsWith(path, ".npy")) return CreateNpy(fs, path, dim);
+  if (absl::EndsWith(path, ".h5") || absl::EndsWith(path, ".hdf5")) {
     writer = std::make_unique<Hdf5Writer>(fs, path, dim);
   } else {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": expected a name that ends in .npy, .h5 or .hdf5"));
   }
+  RETURN_IF_ERROR(writer->Open());
+  return writer;
+}
+
+absl::StatusOr<std::unique_ptr<EmbeddingWriter>> EmbeddingWriter::CreateNpy(FileSystem* fs,
+                                                                            const std::string& path,
+                                                                            int64_t dim) {
+  std::unique_ptr<EmbeddingWriter> writer = std::make_unique<NpyWriter>(fs, path, dim);
   RETURN_IF_ERROR(writer->Open());
   return writer;
 }

@@ -39,6 +39,10 @@ class EmbeddingWriter {
   static absl::StatusOr<std::unique_ptr<EmbeddingWriter>> Create(FileSystem* fs,
                                                                  const std::string& path,
                                                                  int64_t dim);
+  // A .npy whatever the ending.
+  static absl::StatusOr<std::unique_ptr<EmbeddingWriter>> CreateNpy(FileSystem* fs,
+                                                                    const std::string& path,
+                                                                    int64_t dim);
 
   // Adds rows [m, dim]. `labels` and `names` have m elements or none; the first
   // rows decide whether the file has them. Errors: InvalidArgument (shapes),

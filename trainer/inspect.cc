@@ -6,9 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "eval/text_table.h"
-#include "trainer/prototype_set.h"
-#include "trainer/run_directory.h"
-#include "trainer/trainer.h"
+#include "trainer/run_prototypes.h"
 
 namespace protopage {
 namespace {
@@ -49,26 +47,12 @@ absl::StatusOr<Inspection> InspectFile(FileSystem* fs, const std::string& path,
 absl::StatusOr<Inspection> InspectRun(FileSystem* fs, const std::string& directory,
                                       const StoreInspectionOptions& options, ThreadPool* pool) {
   Inspection inspection;
-  ASSIGN_OR_RETURN(const TrainConfig config, ReadRunConfig(fs, directory, {}));
-  ASSIGN_OR_RETURN(const RunDirectory run, RunDirectory::Open(fs, directory));
-  ASSIGN_OR_RETURN(inspection.checkpoint, run.LatestCheckpoint());
-  ASSIGN_OR_RETURN(const nlohmann::json state, run.ReadCheckpointState(inspection.checkpoint));
-  const auto prototypes = state.find("prototypes");
-  if (!state.is_object() || prototypes == state.end() || *prototypes != true) {
-    return absl::NotFoundError(
-        absl::StrCat(inspection.checkpoint, ", the newest checkpoint, has no prototypes yet"));
-  }
-  PrototypeSetOptions set_options;
-  set_options.prototypes = config.prototypes;
-  set_options.selection = config.selection;
-  set_options.seed = config.seed;
-  set_options.file_system = fs;
-  ASSIGN_OR_RETURN(const auto set,
-                   PrototypeSet::OpenReadOnly(directory, inspection.checkpoint, set_options, pool));
-  const TableLogStats log = set->log_stats();
+  ASSIGN_OR_RETURN(const RunPrototypes run, OpenRunPrototypes(fs, directory, pool));
+  inspection.checkpoint = run.checkpoint;
+  const TableLogStats log = run.set->log_stats();
   inspection.log_segments = log.segments;
   inspection.log_bytes = log.bytes;
-  ASSIGN_OR_RETURN(inspection.store, InspectStore(&set->store(), options, pool));
+  ASSIGN_OR_RETURN(inspection.store, InspectStore(&run.set->store(), options, pool));
   return inspection;
 }
 

@@ -1,0 +1,81 @@
+#include "trainer/export.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <system_error>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "base/types.h"
+#include "prototypes/prototype_store.h"
+#include "trainer/embedding_writer.h"
+#include "trainer/run_prototypes.h"
+
+namespace protopage {
+namespace {
+
+absl::Status WriteNpy(PrototypeStore& store, FileSystem* fs, const std::string& path,
+                      const ExportOptions& options) {
+  ASSIGN_OR_RETURN(const auto writer, EmbeddingWriter::CreateNpy(fs, path, store.dim()));
+  RowMatrixXf rows;
+  for (ClassId first = 0; first < store.num_classes(); first += options.block_rows) {
+    if (options.progress) options.progress(first, store.num_classes());
+    rows.resize(std::min(options.block_rows, store.num_classes() - first), store.dim());
+    RETURN_IF_ERROR(store.ReadRange(first, rows));
+    RETURN_IF_ERROR(writer->Append(rows, {}, {}));
+  }
+  return writer->Finish();
+}
+
+// Whether `path` is there and lies in `directory`.
+bool IsFileOf(FileSystem* fs, const std::string& directory, const std::string& path) {
+  std::error_code error;
+  return fs->Exists(path) && std::filesystem::equivalent(DirectoryOf(path), directory, error);
+}
+
+}  // namespace
+
+absl::StatusOr<ExportFormat> ChooseExportFormat(absl::string_view name, absl::string_view path) {
+  if (name == "npy") return ExportFormat::kNpy;
+  if (name == "hdf5") return ExportFormat::kHdf5;
+  const bool by_ending = name.empty();
+  if (by_ending && absl::EndsWith(path, ".npy")) return ExportFormat::kNpy;
+  if (by_ending && (absl::EndsWith(path, ".h5") || absl::EndsWith(path, ".hdf5"))) {
+    return ExportFormat::kHdf5;
+  }
+  if (name == "onnx" || (by_ending && absl::EndsWith(path, ".onnx"))) {
+    return absl::InvalidArgumentError(
+        "--format: onnx is not there yet; the formats are npy and hdf5");
+  }
+  if (by_ending) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--output: ", path, ": expected a name that ends in .npy, .h5 or .hdf5, or --format"));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--format: found \"", name, "\", expected npy or hdf5"));
+}
+
+absl::StatusOr<ExportStats> ExportPrototypes(FileSystem* fs, const std::string& directory,
+                                             const std::string& path, ExportFormat format,
+                                             const ExportOptions& options, ThreadPool* pool) {
+  if (IsFileOf(fs, directory, path)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--output: ", path, " is a file of the run; choose another"));
+  }
+  // A run that trains fast may remove the checkpoint while it is written.
+  constexpr int kAttempts = 5;
+  absl::Status status;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    ASSIGN_OR_RETURN(const RunPrototypes run, OpenRunPrototypes(fs, directory, pool));
+    PrototypeStore& store = run.set->store();
+    status =
+        format == ExportFormat::kNpy ? WriteNpy(store, fs, path, options) : store.SaveCopy(path);
+    if (status.ok()) return ExportStats{run.checkpoint, store.num_classes(), store.dim()};
+    if (!absl::IsAborted(status)) break;
+  }
+  return status;
+}
+
+}  // namespace protopage

@@ -1,0 +1,32 @@
+#include "trainer/run_prototypes.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "trainer/run_directory.h"
+#include "trainer/trainer.h"
+
+namespace protopage {
+
+absl::StatusOr<RunPrototypes> OpenRunPrototypes(FileSystem* fs, const std::string& directory,
+                                                ThreadPool* pool) {
+  RunPrototypes found;
+  ASSIGN_OR_RETURN(const TrainConfig config, ReadRunConfig(fs, directory, {}));
+  ASSIGN_OR_RETURN(const RunDirectory run, RunDirectory::Open(fs, directory));
+  ASSIGN_OR_RETURN(found.checkpoint, run.LatestCheckpoint());
+  ASSIGN_OR_RETURN(const nlohmann::json state, run.ReadCheckpointState(found.checkpoint));
+  const auto prototypes = state.find("prototypes");
+  if (!state.is_object() || prototypes == state.end() || *prototypes != true) {
+    return absl::NotFoundError(
+        absl::StrCat(found.checkpoint, ", the newest checkpoint, has no prototypes yet"));
+  }
+  PrototypeSetOptions options;
+  options.prototypes = config.prototypes;
+  options.selection = config.selection;
+  options.seed = config.seed;
+  options.file_system = fs;
+  ASSIGN_OR_RETURN(found.set,
+                   PrototypeSet::OpenReadOnly(directory, found.checkpoint, options, pool));
+  return found;
+}
+
+}  // namespace protopage

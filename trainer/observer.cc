@@ -80,7 +80,9 @@ Figures Scalars(const StepReport& report) {
   AddKnown("index_recall", report.index_recall, figures);
   AddKnown("index_seconds", report.index_seconds, figures);
   AddKnown("queue_age_steps", report.queue_age_steps, figures);
-  AddKnown("log_bytes", static_cast<double>(report.log_bytes), figures);
+  if (report.log_bytes > 0) {
+    AddKnown("log_bytes", static_cast<double>(report.log_bytes), figures);
+  }
   AddKnown("skipped_steps", static_cast<double>(report.skipped_steps), figures);
   for (const auto& extra : report.extra) {
     AddKnown(extra.first, extra.second, figures);

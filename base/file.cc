@@ -354,27 +354,33 @@ absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
   });
 }
 
+absl::Status CopyData(File* from, const ByteRange& range, File* to, int64_t begin) {
+  // Written in small pieces, so that the page cache takes small folios, see
+  // ExpectScatteredReads.
+  constexpr int64_t kRead = int64_t{1} << 20, kWrite = int64_t{16} << 10;
+  std::vector<char> block(std::min(kRead, range.end - range.begin));
+  for (int64_t at = range.begin; at < range.end;) {
+    ASSIGN_OR_RETURN(const ByteRange data, from->NextData(at));
+    const int64_t end = std::min(data.end, range.end);
+    for (at = data.begin; at < end;) {
+      const int64_t count = std::min(end - at, kRead);
+      RETURN_IF_ERROR(from->ReadAt(at, block.data(), count));
+      for (int64_t i = 0; i < count; i += kWrite) {
+        RETURN_IF_ERROR(to->WriteAt(begin + at - range.begin + i, block.data() + i,
+                                    std::min(kWrite, count - i)));
+      }
+      at += count;
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from, const std::string& to) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> source, fs->Open(from, OpenMode::kRead));
   return ReplaceFile(fs, to, [&](File* target, const std::string&) -> absl::Status {
     ASSIGN_OR_RETURN(const int64_t size, source->Size());
     RETURN_IF_ERROR(target->Truncate(size));
-    // Written in small pieces, so that the page cache takes small folios, see
-    // ExpectScatteredReads.
-    constexpr int64_t kRead = int64_t{1} << 20, kWrite = int64_t{16} << 10;
-    std::vector<char> block(kRead);
-    for (int64_t at = 0; at < size;) {
-      ASSIGN_OR_RETURN(const ByteRange data, source->NextData(at));
-      for (at = data.begin; at < data.end;) {
-        const int64_t count = std::min(data.end - at, kRead);
-        RETURN_IF_ERROR(source->ReadAt(at, block.data(), count));
-        for (int64_t i = 0; i < count; i += kWrite) {
-          RETURN_IF_ERROR(target->WriteAt(at + i, block.data() + i, std::min(kWrite, count - i)));
-        }
-        at += count;
-      }
-    }
-    return absl::OkStatus();
+    return CopyData(source.get(), {0, size}, target, 0);
   });
 }
 

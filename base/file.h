@@ -119,7 +119,10 @@ absl::Status ReplaceFile(
 absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
                                  absl::string_view content);
 
-// Copies the file `from` over `to` in the same way, holes staying holes.
+// Copies `range` of a file to `begin` of another, holes staying holes where that one has them.
+absl::Status CopyData(File* from, const ByteRange& range, File* to, int64_t begin);
+
+// Copies the file `from` over `to` in the same way as WriteFileAtomically, holes staying holes.
 absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from, const std::string& to);
 
 }  // namespace protopage

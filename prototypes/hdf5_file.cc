@@ -212,7 +212,7 @@ hid_t FileType(CellType type) {
   return H5I_INVALID_HID;
 }
 
-constexpr CellType kCellTypes[] = {CellType::kUint8, CellType::kInt32, CellType::kInt64,
+constexpr CellType kCellTypes[] = {CellType::kUint8,  CellType::kInt32,   CellType::kInt64,
                                    CellType::kUint64, CellType::kFloat16, CellType::kFloat32};
 
 // A property list that leads HDF5 to a File, for as long as this lives.
@@ -383,23 +383,32 @@ absl::Status Seal(File* file, const Hdf5Layout& layout) {
   return file->WriteAt(size, seal.data(), static_cast<int64_t>(seal.size()));
 }
 
-// Files of earlier programs, and those that HDF5 changed since, have no seal.
+// The seal's end, all zeros where there is none: in files of earlier programs, and those that HDF5 changed since.
+absl::StatusOr<SealEnd> ReadSealEnd(File* file, int64_t size) {
+  SealEnd end = {};
+  const int64_t offset = size - static_cast<int64_t>(sizeof(end));
+  if (offset >= 0) RETURN_IF_ERROR(file->ReadAt(offset, &end, sizeof(end)));
+  if (std::memcmp(end.magic, kSealMagic, sizeof(end.magic)) != 0) end = {};
+  return end;
+}
+
+int64_t SealBytes(const SealEnd& end) {
+  if (end.magic[0] == 0) return 0;
+  return static_cast<int64_t>(end.num_pieces * sizeof(SealPiece) + sizeof(end));
+}
+
 absl::Status CheckSeal(File* file, const std::string& path) {
   ASSIGN_OR_RETURN(const int64_t size, file->Size());
-  SealEnd end;
-  const int64_t end_offset = size - static_cast<int64_t>(sizeof(end));
-  if (end_offset < 0) return absl::OkStatus();
-  RETURN_IF_ERROR(file->ReadAt(end_offset, &end, sizeof(end)));
-  if (std::memcmp(end.magic, kSealMagic, sizeof(end.magic)) != 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const SealEnd end, ReadSealEnd(file, size));
+  if (SealBytes(end) == 0) return absl::OkStatus();
   const auto damaged = [&](absl::string_view what) {
     return absl::DataLossError(
         absl::StrCat(path, ": ", what, " does not match its checksum: the file is damaged"));
   };
-  if (end.num_pieces > kMaxSealPieces) return damaged("the seal");
+  if (end.num_pieces > kMaxSealPieces || SealBytes(end) > size) return damaged("the seal");
   std::vector<SealPiece> pieces(end.num_pieces);
   const auto bytes = static_cast<int64_t>(pieces.size() * sizeof(SealPiece));
-  if (bytes > end_offset) return damaged("the seal");
-  RETURN_IF_ERROR(file->ReadAt(end_offset - bytes, pieces.data(), bytes));
+  RETURN_IF_ERROR(file->ReadAt(size - SealBytes(end), pieces.data(), bytes));
   if (end.checksum != SealChecksum(pieces, end)) return damaged("the seal");
   ASSIGN_OR_RETURN(const uint64_t checksum, SkeletonChecksum(file, pieces));
   if (checksum != end.skeleton_checksum) return damaged("the HDF5 skeleton");
@@ -510,6 +519,37 @@ absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
     }
   }
   return layout;
+}
+
+absl::Status SetHdf5Integer(File* file, const std::string& path, const std::string& name,
+                            int64_t value) {
+  ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(file, path));
+  if (layout.integers.count(name) == 0) {
+    return absl::NotFoundError(absl::StrCat(path, ": attribute '", name, "' is missing"));
+  }
+  // Durably without the seal first: it must never stand behind what it does not match.
+  ASSIGN_OR_RETURN(const int64_t size, file->Size());
+  ASSIGN_OR_RETURN(const SealEnd end, ReadSealEnd(file, size));
+  const bool sealed = SealBytes(end) > 0;
+  if (sealed) {
+    RETURN_IF_ERROR(file->Truncate(size - SealBytes(end)));
+    RETURN_IF_ERROR(file->Sync());
+  }
+  {
+    const QuietErrors quiet;
+    Connection connection(file);
+    const Handle handle(H5Fopen(path.c_str(), H5F_ACC_RDWR, connection.fapl()), H5Fclose);
+    const Handle attribute(H5Aopen(handle, name.c_str(), H5P_DEFAULT), H5Aclose);
+    if (attribute < 0 || H5Awrite(attribute, H5T_NATIVE_INT64, &value) < 0 ||
+        H5Fflush(handle, H5F_SCOPE_GLOBAL) < 0 || !connection.ok()) {
+      return connection.Failure(absl::StatusCode::kInternal, path,
+                                absl::StrCat("cannot write '", name, "'"));
+    }
+  }
+  RETURN_IF_ERROR(file->Sync());
+  if (!sealed) return absl::OkStatus();
+  RETURN_IF_ERROR(Seal(file, layout));
+  return file->Sync();
 }
 
 }  // namespace protopage

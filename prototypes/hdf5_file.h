@@ -55,6 +55,11 @@ absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* l
 // does not match its seal.
 absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path);
 
+// Changes a root attribute that is there. A crash leaves the old value or the new one; the file may have lost
+// its seal then, which is no damage. Errors: NotFound, as ReadHdf5Layout.
+absl::Status SetHdf5Integer(File* file, const std::string& path, const std::string& name,
+                            int64_t value);
+
 }  // namespace protopage
 
 #endif  // PROTOPAGE_PROTOTYPES_HDF5_FILE_H_

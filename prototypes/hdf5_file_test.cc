@@ -91,6 +91,46 @@ TEST(Hdf5FileTest, AFlippedBitOfTheSkeletonIsFound) {
   EXPECT_EQ(read.integers, layout.integers);
 }
 
+TEST(Hdf5FileTest, AnAttributeChangesInPlaceWhateverFails) {
+  FaultyFileSystem fs;
+  const std::string path = TempPath("attribute");
+  Hdf5Layout layout = Example();
+  {
+    ASSERT_OK_AND_ASSIGN(const auto file, fs.Open(path, OpenMode::kCreate));
+    ASSERT_OK(CreateHdf5Layout(file.get(), path, &layout));
+    ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
+    ASSERT_OK(SetHdf5Integer(file.get(), path, "dim", 513));
+    EXPECT_THAT(SetHdf5Integer(file.get(), path, "dimension", 1),
+                StatusIs(absl::StatusCode::kNotFound, "'dimension' is missing"));
+    ASSERT_OK_AND_ASSIGN(const Hdf5Layout read, ReadHdf5Layout(file.get(), path));
+    EXPECT_EQ(read.integers.at("dim"), 513);
+    EXPECT_EQ(read.integers.at("seed"), -3);
+    EXPECT_EQ(read.Find("wide")->offset, layout.Find("wide")->offset);
+    // Sealed again.
+    ASSERT_OK_AND_ASSIGN(const int64_t size_again, file->Size());
+    EXPECT_EQ(size_again, size);
+    ASSERT_OK(file->WriteAt(100, "x", 1));
+    EXPECT_THAT(ReadHdf5Layout(file.get(), path), StatusIs(absl::StatusCode::kDataLoss, path));
+    ASSERT_OK(fs.Remove(path));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto file, fs.Open(path, OpenMode::kCreate));
+  ASSERT_OK(CreateHdf5Layout(file.get(), path, &layout));
+  // The call-th call fails: the old value or the new one is there.
+  int64_t value = 512, failed = 0;
+  for (int64_t call = 1;; ++call) {
+    fs.FailAt(call);
+    const absl::Status status = SetHdf5Integer(file.get(), path, "dim", value + 1);
+    fs.FailAt(0);
+    ASSERT_OK_AND_ASSIGN(const Hdf5Layout read, ReadHdf5Layout(file.get(), path));
+    EXPECT_GE(read.integers.at("dim"), value) << call;
+    EXPECT_LE(read.integers.at("dim"), value + 1) << call;
+    value = read.integers.at("dim");
+    if (status.ok()) break;
+    ++failed;
+  }
+  EXPECT_GT(failed, 5);
+}
+
 TEST(Hdf5FileTest, ForeignAndTruncatedFilesAreDataLoss) {
   FileSystem* fs = DefaultFileSystem();
   const std::string path = TempPath("damaged");

@@ -155,7 +155,9 @@ absl::Status PagedTable::AttachToLog() {
   if (options_.log == nullptr) {
     if (options_.read_only || main_.sequence == 0) return absl::OkStatus();
     return absl::FailedPreconditionError(absl::StrCat(
-        path_, ": it is the file of a run, which writes it through its log; write to a copy"));
+        path_,
+        ": it is the file of a run, which writes it through its log; write to a copy of it "
+        "(protopage export)"));
   }
   bool in_place = false;
   RETURN_IF_ERROR(options_.log->Attach(options_.log_table, this, main_, merging_, &in_place));
@@ -224,6 +226,13 @@ absl::Status PagedTable::Init(const Hdf5Layout& layout, const std::vector<std::s
       block_bytes_ += (column.cell_bytes * kBlockRows + 7) / 8 * 8;
     }
     columns_.push_back(column);
+  }
+  for (const Hdf5Dataset& dataset : layout.datasets) {
+    if (dataset.type != CellType::kUint8 || dataset.dims.size() != 1 ||
+        dataset.dims[0] != spec_.capacity) {
+      continue;
+    }
+    mark_offsets_[dataset.name] = dataset.offset;
   }
   block_checksums_offset_ = block_bytes_;
   block_bytes_ += static_cast<int64_t>(columns_.size()) * 8 * kBlockRows;
@@ -882,6 +891,105 @@ absl::Status PagedTable::CopyTo(const std::string& path) {
     return status;
   }
   return file_system_->SyncDirectory(DirectoryOf(path));
+}
+
+absl::Status PagedTable::CheckOwnFile() const {
+  if (options_.read_only) return ReadOnlyError();
+  if (options_.log == nullptr) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(path_, ": it is written through a log, which rows can join or leave no more"));
+}
+
+absl::StatusOr<std::vector<int64_t>> PagedTable::ReadMarks(const std::string& dataset) {
+  const auto found = mark_offsets_.find(dataset);
+  if (found == mark_offsets_.end()) {
+    return absl::DataLossError(absl::StrCat(path_, ": dataset '", dataset,
+                                            "' is missing or not uint8 [", spec_.capacity, "]"));
+  }
+  const int64_t begin = found->second, end = begin + spec_.num_rows;
+  std::vector<int64_t> rows;
+  std::vector<uint8_t> marks(int64_t{64} << 10);
+  for (int64_t at = begin; at < end;) {
+    ASSIGN_OR_RETURN(const ByteRange data, file_->NextData(at));
+    at = data.begin;
+    while (at < std::min(data.end, end)) {
+      const int64_t count =
+          std::min(std::min(data.end, end) - at, static_cast<int64_t>(marks.size()));
+      RETURN_IF_ERROR(file_->ReadAt(at, marks.data(), count));
+      for (int64_t i = 0; i < count; ++i) {
+        if (marks[i] != 0) rows.push_back(at - begin + i);
+      }
+      at += count;
+    }
+  }
+  return rows;
+}
+
+absl::Status PagedTable::WriteMarks(const std::string& dataset, absl::Span<const int64_t> rows) {
+  RETURN_IF_ERROR(CheckOwnFile());
+  const auto found = mark_offsets_.find(dataset);
+  if (found == mark_offsets_.end()) return ReadMarks(dataset).status();
+  const uint8_t mark = 1;
+  std::vector<WritePiece> pieces;
+  for (const int64_t row : rows) pieces.push_back({found->second + row, &mark, 1});
+  RETURN_IF_ERROR(file_->WritePieces(pieces));
+  return file_->Sync();
+}
+
+absl::Status PagedTable::SetNumRows(int64_t num_rows) {
+  RETURN_IF_ERROR(CheckOwnFile());
+  if (num_rows < spec_.num_rows || num_rows > spec_.capacity) {
+    return absl::InvalidArgumentError(absl::StrCat(path_, ": ", num_rows, " rows; allowed are ",
+                                                   spec_.num_rows, " to ", spec_.capacity));
+  }
+  RETURN_IF_ERROR(Flush());
+  RETURN_IF_ERROR(SetHdf5Integer(file_.get(), path_, "num_classes", num_rows));
+  spec_.num_rows = num_rows;
+  return absl::OkStatus();
+}
+
+absl::Status PagedTable::CopyLarger(FileSystem* file_system, const std::string& from,
+                                    const std::string& to, int64_t capacity) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(file_system, from));
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> source, file_system->Open(from, OpenMode::kRead));
+  ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(source.get(), from));
+  const Hdf5Dataset* checksums = layout.Find("checksums");
+  const Hdf5Dataset* header = layout.Find("header");
+  if (checksums == nullptr || header == nullptr || checksums->dims.size() != 2 ||
+      header->bytes() != kHeaderWords * 8) {
+    return absl::DataLossError(
+        absl::StrCat(from, ": datasets 'header' and 'checksums' are not those of a table"));
+  }
+  std::array<uint64_t, 2> words;
+  RETURN_IF_ERROR(source->ReadAt(header->offset, words.data(), sizeof(words)));
+  if (words[0] != 0 || words[1] != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        from, words[1] != 0
+                  ? ": it is the file of a run; take a copy of it (protopage export)"
+                  : ": its process died while it wrote, rows of several steps are mixed"));
+  }
+  const int64_t old_capacity = checksums->dims[0];
+  if (capacity < old_capacity) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(from, ": capacity ", capacity, "; allowed are ", old_capacity, " and more"));
+  }
+  Hdf5Layout larger = layout;
+  // As they lie in the file; reading ordered them by name.
+  std::sort(larger.datasets.begin(), larger.datasets.end(),
+            [](const Hdf5Dataset& a, const Hdf5Dataset& b) { return a.offset < b.offset; });
+  for (Hdf5Dataset& dataset : larger.datasets) {
+    if (dataset.name != "header" && dataset.dims[0] == old_capacity) dataset.dims[0] = capacity;
+  }
+  return ReplaceFile(
+      file_system, to, [&](File* target, const std::string& temporary) -> absl::Status {
+        RETURN_IF_ERROR(CreateHdf5Layout(target, temporary, &larger));
+        for (const Hdf5Dataset& dataset : larger.datasets) {
+          const Hdf5Dataset* old = layout.Find(dataset.name);
+          RETURN_IF_ERROR(CopyData(source.get(), {old->offset, old->offset + old->bytes()}, target,
+                                   dataset.offset));
+        }
+        return absl::OkStatus();
+      });
 }
 
 TableStats PagedTable::stats() const {

@@ -52,7 +52,7 @@ struct TableSpec {
   int64_t num_rows = 0;
   int64_t capacity = 0;  // >= num_rows
   std::vector<TableColumn> columns;
-  // One-dimensional datasets [capacity] that the table makes and does not touch.
+  // One-dimensional datasets [capacity] beside the columns: no checksums, no log.
   std::vector<TableColumn> other_datasets;
   // Root attributes beside the table's own.
   std::map<std::string, int64_t> integers;
@@ -131,6 +131,22 @@ class PagedTable : private LoggedTable {
   // may write meanwhile.
   absl::Status CopyTo(const std::string& path);
 
+  // That rows may come and go: open for writing, and no log. Errors: FailedPrecondition.
+  absl::Status CheckOwnFile() const;
+  // The rows whose byte in the uint8 dataset beside the columns is not 0, in ascending order; where it was
+  // never written nothing is read. Errors: DataLoss (no such dataset).
+  absl::StatusOr<std::vector<int64_t>> ReadMarks(const std::string& dataset);
+  // Durably makes it 1 for ascending `rows`. Errors: as CheckOwnFile.
+  absl::Status WriteMarks(const std::string& dataset, absl::Span<const int64_t> rows);
+  // Durably makes [0, num_rows) the rows that are in use, at most the capacity and not fewer than before; the
+  // content of the new ones, which may be written before, is flushed. Errors: as CheckOwnFile.
+  absl::Status SetNumRows(int64_t num_rows);
+  // Copies the table at `from`, which nobody has open for writing, to `to` with room for `capacity` rows, sparse and
+  // durable; `to` may be `from`. Datasets that are not [rows, ...] stay as they are. Errors: FailedPrecondition
+  // (the file of a log, or not clean), InvalidArgument (smaller than it is).
+  static absl::Status CopyLarger(FileSystem* file_system, const std::string& from,
+                                 const std::string& to, int64_t capacity);
+
   TableStats stats() const;
 
  private:
@@ -208,6 +224,7 @@ class PagedTable : private LoggedTable {
   int64_t record_bytes_ = 0;
   int64_t header_offset_ = 0;
   int64_t checksums_offset_ = 0;
+  std::map<std::string, int64_t> mark_offsets_;  // Of uint8 datasets [capacity].
   int64_t block_checksums_offset_ = 0;
   int64_t block_bytes_ = 0;
 

@@ -18,6 +18,9 @@ namespace {
 
 constexpr char kKind[] = "prototypes";
 constexpr int kLogTable = 0;
+constexpr char kDropped[] = "dropped";
+// Bounds keep all byte offsets far inside int64.
+constexpr int64_t kMaxCapacity = int64_t{1} << 40, kMaxDim = int64_t{1} << 20;
 // Columns of the table; without a state, last_step comes second.
 constexpr int kRows = 0;
 constexpr int kState = 1;
@@ -160,8 +163,6 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
     const std::string& path, const PrototypeStoreSpec& spec, const PrototypeStoreOptions& options) {
   PrototypeStoreSpec full = spec;
   if (full.capacity == 0) full.capacity = full.num_classes;
-  // Bounds keep all byte offsets far inside int64.
-  constexpr int64_t kMaxCapacity = int64_t{1} << 40, kMaxDim = int64_t{1} << 20;
   if (full.num_classes < 1 || full.capacity < full.num_classes || full.capacity > kMaxCapacity) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": num_classes ", full.num_classes, " with capacity ", full.capacity,
@@ -181,7 +182,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
         {RowStateName(full.row_state), CellType::kFloat32, StateFloats(full.row_state, full.dim)});
   }
   table.columns.push_back({"last_step", CellType::kInt64, 1});
-  table.other_datasets.push_back({"dropped", CellType::kUint8, 1});
+  table.other_datasets.push_back({kDropped, CellType::kUint8, 1});
   table.integers["dim"] = full.dim;
   table.integers["rows_per_class"] = 1;
   table.integers["seed"] = static_cast<int64_t>(full.seed);
@@ -256,6 +257,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
   std::unique_ptr<PrototypeStore> store(new PrototypeStore(path, spec, options.read_only));
   store->clean_when_opened_ = table->clean_when_opened();
   store->table_ = std::move(table);
+  RETURN_IF_ERROR(store->ReadDropped());
   store->cache_ = std::make_unique<RowCache>(store->table_.get(), MakeCacheOptions(options));
   return store;
 }
@@ -274,12 +276,32 @@ void PrototypeStore::StoreRow(const float* row, char* cell) const {
   StoreCell(spec_.dtype, row, spec_.dim, cell);
 }
 
-absl::Status PrototypeStore::CheckIds(absl::Span<const ClassId> ids) const {
+absl::Status PrototypeStore::ReadDropped() {
+  ASSIGN_OR_RETURN(const std::vector<int64_t> ids, table_->ReadMarks(kDropped));
+  num_dropped_ = static_cast<int64_t>(ids.size());
+  if (ids.empty()) return absl::OkStatus();
+  dropped_.assign(spec_.num_classes, false);
+  for (const ClassId id : ids) dropped_[id] = true;
+  return absl::OkStatus();
+}
+
+absl::Status PrototypeStore::CheckRange(absl::Span<const ClassId> ids) const {
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= spec_.num_classes) {
       return absl::OutOfRangeError(absl::StrCat(path_, ": id ", ids[i], " at position ", i,
                                                 " is outside [0, ", spec_.num_classes, ")"));
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PrototypeStore::CheckIds(absl::Span<const ClassId> ids) const {
+  RETURN_IF_ERROR(CheckRange(ids));
+  if (dropped_.empty()) return absl::OkStatus();
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (!dropped_[ids[i]]) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, ": id ", ids[i], " at position ", i, " is a class that was dropped"));
   }
   return absl::OkStatus();
 }
@@ -367,13 +389,13 @@ absl::Status PrototypeStore::Prefetch(absl::Span<const ClassId> ids) {
 
 absl::Status PrototypeStore::ReadRows(absl::Span<const ClassId> ids, RowMatrixRef out) {
   RETURN_IF_ERROR(CheckShape("rows", out.rows(), out.cols(), ids.size(), spec_.dim));
-  RETURN_IF_ERROR(CheckIds(ids));
+  RETURN_IF_ERROR(CheckRange(ids));
   for (size_t i = 1; i < ids.size(); ++i) {
     if (ids[i] > ids[i - 1]) continue;
     return absl::InvalidArgumentError(absl::StrCat("id ", ids[i], " at position ", i, " follows ",
                                                    ids[i - 1], "; ids must ascend"));
   }
-  if (spec_.dtype == RowType::kFloat32 && out.outerStride() == spec_.dim) {
+  if (spec_.dtype == RowType::kFloat32 && dropped_.empty() && out.outerStride() == spec_.dim) {
     return cache_->ReadCells(kRows, ids, out.data());
   }
   const int64_t bytes = table_->cell_bytes(kRows);
@@ -382,7 +404,11 @@ absl::Status PrototypeStore::ReadRows(absl::Span<const ClassId> ids, RowMatrixRe
     const absl::Span<const ClassId> some = ids.subspan(begin, kConvertRows);
     RETURN_IF_ERROR(cache_->ReadCells(kRows, some, cells.data()));
     for (size_t i = 0; i < some.size(); ++i) {
-      LoadRow(cells.data() + static_cast<int64_t>(i) * bytes, out.row(begin + i).data());
+      if (is_dropped(some[i])) {
+        out.row(begin + i).setZero();
+      } else {
+        LoadRow(cells.data() + static_cast<int64_t>(i) * bytes, out.row(begin + i).data());
+      }
     }
   }
   return absl::OkStatus();
@@ -397,7 +423,7 @@ absl::Status PrototypeStore::ReadRange(ClassId first, RowMatrixRef out) {
 absl::Status PrototypeStore::ReadStates(ClassId first, absl::Span<ClassState> out) {
   const auto count = static_cast<int64_t>(out.size());
   if (count == 0) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckIds({first, first + count - 1}));
+  RETURN_IF_ERROR(CheckRange({first, first + count - 1}));
   std::vector<uint8_t> written(count);
   std::vector<int64_t> steps(count);
   RETURN_IF_ERROR(cache_->ReadWritten(kRows, first, count, written.data()));
@@ -413,7 +439,12 @@ absl::Status PrototypeStore::WriteRange(ClassId first, ConstRowMatrixRef rows) {
   }
   const int64_t count = rows.rows();
   if (count == 0) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckIds({first, first + count - 1}));
+  RETURN_IF_ERROR(CheckRange({first, first + count - 1}));
+  return WriteRows(first, rows);
+}
+
+absl::Status PrototypeStore::WriteRows(ClassId first, ConstRowMatrixRef rows) {
+  const int64_t count = rows.rows();
   if (spec_.dtype == RowType::kFloat32 && rows.outerStride() == spec_.dim) {
     return cache_->WriteColumn(kRows, first, count, rows.data());
   }
@@ -442,6 +473,91 @@ absl::Status PrototypeStore::ResetState() {
 absl::Status PrototypeStore::Flush() { return cache_->Flush(); }
 
 absl::Status PrototypeStore::SaveCopy(const std::string& path) { return cache_->SaveCopy(path); }
+
+absl::Status PrototypeStore::AppendRows(ConstRowMatrixRef rows) {
+  RETURN_IF_ERROR(CheckShape("rows", rows.rows(), rows.cols(), rows.rows(), spec_.dim));
+  RETURN_IF_ERROR(table_->CheckOwnFile());
+  const ClassId first = spec_.num_classes + num_appended_;
+  if (first + rows.rows() > spec_.capacity) {
+    return absl::OutOfRangeError(absl::StrCat(path_, ": ", rows.rows(), " new classes from id ",
+                                              first, " on, with room for ", spec_.capacity));
+  }
+  RETURN_IF_ERROR(WriteRows(first, rows));
+  num_appended_ += rows.rows();
+  return absl::OkStatus();
+}
+
+absl::Status PrototypeStore::AddAppended() {
+  RETURN_IF_ERROR(cache_->Flush());
+  RETURN_IF_ERROR(table_->SetNumRows(spec_.num_classes + num_appended_));
+  spec_.num_classes += num_appended_;
+  num_appended_ = 0;
+  if (!dropped_.empty()) dropped_.resize(spec_.num_classes);
+  return absl::OkStatus();
+}
+
+absl::Status PrototypeStore::CheckDrop(absl::Span<const ClassId> ids) const {
+  RETURN_IF_ERROR(table_->CheckOwnFile());
+  RETURN_IF_ERROR(CheckWritable(ids));
+  const int64_t left = spec_.num_classes - num_dropped_ - static_cast<int64_t>(ids.size());
+  if (left > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(path_, ": no class would be left"));
+}
+
+absl::Status PrototypeStore::Drop(absl::Span<const ClassId> ids) {
+  RETURN_IF_ERROR(CheckDrop(ids));
+  RETURN_IF_ERROR(cache_->Flush());
+  std::vector<ClassId> ascending(ids.begin(), ids.end());
+  std::sort(ascending.begin(), ascending.end());
+  RETURN_IF_ERROR(table_->WriteMarks(kDropped, ascending));
+  dropped_.resize(spec_.num_classes, false);
+  for (const ClassId id : ids) dropped_[id] = true;
+  num_dropped_ += static_cast<int64_t>(ids.size());
+  return absl::OkStatus();
+}
+
+absl::Status PrototypeStore::Merge(ClassId into, absl::Span<const ClassId> from) {
+  std::vector<ClassId> ids(from.begin(), from.end());
+  ids.push_back(into);
+  RETURN_IF_ERROR(CheckWritable(ids));
+  RETURN_IF_ERROR(CheckDrop(from));
+  Eigen::RowVectorXd sum = Eigen::RowVectorXd::Zero(spec_.dim);
+  RowMatrixXf row(1, spec_.dim);
+  for (const ClassId id : ids) {
+    RETURN_IF_ERROR(ReadRows({id}, row));
+    const Eigen::RowVectorXd wide = row.row(0).cast<double>();
+    if (const double norm = wide.norm(); norm > 0) sum += wide / norm;
+  }
+  const double norm = sum.norm();
+  // Opposite rows leave only what rounding left of them.
+  if (!(norm > 1e-5)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, ": the rows to merge into ", into, " have no direction in common"));
+  }
+  row.row(0) = (sum / norm).cast<float>();
+  RETURN_IF_ERROR(cache_->Write({into}, RowCache::kWhole, [&](size_t, char* record) {
+    std::memset(record, 0, table_->record_bytes());
+    StoreRow(row.data(), record);
+  }));
+  return Drop(from);
+}
+
+absl::Status PrototypeStore::Reserve(const std::string& path, int64_t capacity,
+                                     FileSystem* file_system) {
+  FileSystem* const fs = file_system == nullptr ? DefaultFileSystem() : file_system;
+  if (capacity > kMaxCapacity) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": capacity ", capacity, "; allowed are up to ", kMaxCapacity));
+  }
+  {
+    PrototypeStoreOptions options;
+    options.file_system = fs;
+    options.read_only = true;
+    ASSIGN_OR_RETURN(const auto store, Open(path, options));
+    if (store->spec().capacity >= capacity) return absl::OkStatus();
+  }
+  return PagedTable::CopyLarger(fs, path, path, capacity);
+}
 
 PrototypeStoreStats PrototypeStore::stats() const {
   const RowCacheStats cache = cache_->stats();

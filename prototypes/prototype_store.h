@@ -143,10 +143,15 @@ class PrototypeStore {
   // steps may be mixed.
   bool clean_when_opened() const { return clean_when_opened_; }
 
+  // A dropped class exists no more, and its id is never used again. Calls that name ids refuse it; those that
+  // go over ranges, and ReadRows, read zeros, which are nobody's nearest.
+  bool is_dropped(ClassId id) const { return !dropped_.empty() && dropped_[id]; }
+  int64_t num_dropped() const { return num_dropped_; }
+
   // Copies W[ids[i], :] to out.row(i). `out` must be [ids.size(), dim]; repeated ids are
   // allowed. On error `out` is unspecified.
-  // Errors: InvalidArgument (shape), OutOfRange (the first bad id is named), DataLoss (checksum;
-  // the file and the row are named), ResourceExhausted (more rows than the cache holds).
+  // Errors: InvalidArgument (shape), OutOfRange (the first bad id is named), FailedPrecondition (a dropped class),
+  // DataLoss (checksum; the file and the row are named), ResourceExhausted (more rows than the cache holds).
   absl::Status Gather(absl::Span<const ClassId> ids, RowMatrixRef out);
   // W[ids[i], :] = rows.row(i); the classes' state stays. The store is unchanged on error.
   // Errors: as Gather; InvalidArgument (repeated id).
@@ -185,6 +190,26 @@ class PrototypeStore {
   // and durable: an export, or a checkpoint of a store without a log.
   absl::Status SaveCopy(const std::string& path);
 
+  // --- Classes come and go. Of a store without a log, while no other call runs, and durable when they return. All
+  // errors: FailedPrecondition (read-only, or a run's file), those of the file system.
+
+  // Puts the rows of new classes behind those that are there. They count once AddAppended is called; the rows of an
+  // attempt that was given up are written over by the next. Errors: InvalidArgument (shape), OutOfRange (the
+  // capacity: Reserve more).
+  absl::Status AppendRows(ConstRowMatrixRef rows);
+  // Makes all that was appended classes num_classes(), num_classes() + 1, ...
+  absl::Status AddAppended();
+  // Drops classes. Errors: InvalidArgument (none would be left, or an id stands twice), OutOfRange,
+  // FailedPrecondition (dropped before).
+  absl::Status Drop(absl::Span<const ClassId> ids);
+  // W[into, :] = the normalised sum of the normalised rows of `into` and all of `from`, its state zeros; drops `from`.
+  // A crash in between leaves the new row and nothing dropped. Errors: as Drop; InvalidArgument (the sum is zero).
+  absl::Status Merge(ClassId into, absl::Span<const ClassId> from);
+  // Gives the store at `path`, which is not open for writing, room for `capacity` rows, when it has less: copies it to a
+  // larger file, which takes its place. Errors: as PagedTable::CopyLarger.
+  static absl::Status Reserve(const std::string& path, int64_t capacity,
+                              FileSystem* file_system = nullptr);
+
   PrototypeStoreStats stats() const;
 
  private:
@@ -193,13 +218,20 @@ class PrototypeStore {
   // Between a row and its cell.
   void LoadRow(const char* cell, float* row) const;
   void StoreRow(const float* row, char* cell) const;
+  absl::Status ReadDropped();
+  absl::Status WriteRows(ClassId first, ConstRowMatrixRef rows);
+  absl::Status CheckRange(absl::Span<const ClassId> ids) const;
   absl::Status CheckIds(absl::Span<const ClassId> ids) const;
+  absl::Status CheckDrop(absl::Span<const ClassId> ids) const;
   absl::Status CheckWritable(absl::Span<const ClassId> ids) const;
 
   const std::string path_;
-  const PrototypeStoreSpec spec_;
+  PrototypeStoreSpec spec_;  // Only num_classes changes.
   const bool read_only_;
   bool clean_when_opened_ = true;
+  std::vector<bool> dropped_;  // [num_classes], or empty when none is.
+  int64_t num_dropped_ = 0;
+  int64_t num_appended_ = 0;  // Since the last AddAppended.
   std::unique_ptr<PagedTable> table_;
   std::unique_ptr<RowCache> cache_;
 };

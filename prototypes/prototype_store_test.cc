@@ -256,6 +256,211 @@ TEST(PrototypeStoreTest, NarrowFloat16Rows) {
   EXPECT_EQ(read.row(3), Stored(spec.dtype, initial.row(3)));
 }
 
+// The ids of all rows of a store that are not zeros.
+std::vector<ClassId> IdsWithRows(PrototypeStore* store) {
+  RowMatrixXf rows(store->num_classes(), kDim);
+  EXPECT_OK(store->ReadRange(0, rows));
+  std::vector<ClassId> ids;
+  for (ClassId id = 0; id < store->num_classes(); ++id) {
+    if (!rows.row(id).isZero(0)) ids.push_back(id);
+  }
+  return ids;
+}
+
+TEST(PrototypeStoreTest, ClassesAreAddedWithinTheCapacityAndBeyondIt) {
+  const std::string path = TempPath("grown");
+  PrototypeStoreSpec spec;
+  spec.num_classes = 5;
+  spec.capacity = 8;
+  spec.dim = kDim;
+  spec.seed = 2;
+  const RowMatrixXf rows = RandomRows(400, 1);
+  StepRows trained;
+  {
+    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, {}));
+    ASSERT_OK(store->GatherStep({3}, &trained));
+    trained.state.setConstant(0.5f);
+    ASSERT_OK(store->ScatterStep({3}, trained, 17));
+    ASSERT_OK(store->AppendRows(rows.topRows(1)));
+    ASSERT_OK(store->AppendRows(rows.middleRows(1, 1)));
+    EXPECT_EQ(store->num_classes(), 5);
+    RowMatrixXf row(1, kDim);
+    EXPECT_THAT(store->Gather({5}, row), StatusIs(absl::StatusCode::kOutOfRange, "[0, 5)"));
+    ASSERT_OK(store->AddAppended());
+    EXPECT_EQ(store->num_classes(), 7);
+    ASSERT_OK(store->Gather({6}, row));
+    EXPECT_EQ(row, rows.row(1));
+    EXPECT_THAT(store->AppendRows(rows.topRows(2)),
+                StatusIs(absl::StatusCode::kOutOfRange, "from id 7 on, with room for 8"));
+    // Given up: these rows never count.
+    ASSERT_OK(store->AppendRows(rows.middleRows(7, 1)));
+    ASSERT_OK(store->Drop({1}));
+    EXPECT_THAT(PrototypeStore::Reserve(path, 500),
+                StatusIs(absl::StatusCode::kFailedPrecondition, "already open for writing"));
+  }
+  ASSERT_OK(PrototypeStore::Reserve(path, 8));  // It has that.
+  ASSERT_OK(PrototypeStore::Reserve(path, 500));
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  EXPECT_TRUE(store->clean_when_opened());
+  EXPECT_EQ(store->num_classes(), 7);
+  EXPECT_EQ(store->spec().capacity, 500);
+  EXPECT_TRUE(store->is_dropped(1));
+  StepRows step;
+  ASSERT_OK(store->GatherStep({3, 0, 5, 6}, &step));
+  EXPECT_EQ(step.rows.row(0), trained.rows.row(0));
+  EXPECT_EQ(step.state.row(0), trained.state.row(0));
+  EXPECT_EQ(step.last_step, (std::vector<int64_t>{17, -1, -1, -1}));
+  RowMatrixXf initial(1, kDim);
+  InitialPrototype(2, 0, absl::MakeSpan(initial.data(), kDim));
+  EXPECT_EQ(step.rows.row(1), initial.row(0));
+  EXPECT_EQ(step.rows.row(3), rows.row(1));
+  ASSERT_OK(store->AppendRows(rows));
+  ASSERT_OK(store->AddAppended());
+  EXPECT_EQ(store->num_classes(), 407);
+  RowMatrixXf read(400, kDim);
+  ASSERT_OK(store->ReadRange(7, read));
+  EXPECT_EQ(read, rows);
+  // New classes train as others do, more of them at once than there were.
+  std::vector<ClassId> ids(400);
+  for (int i = 0; i < 400; ++i) ids[i] = 7 + i;
+  ASSERT_OK(store->GatherStep(ids, &step));
+  EXPECT_TRUE(step.state.isZero(0));
+  ASSERT_OK(store->ScatterStep(ids, step, 3));
+}
+
+TEST(PrototypeStoreTest, ALargerFileStaysSparse) {
+  const std::string path = TempPath("sparse");
+  {
+    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 100000000));
+    ASSERT_OK(store->Scatter({77777777}, RandomRows(1, 1)));
+    ASSERT_OK(store->Drop({99999999}));
+    ASSERT_OK(store->Flush());
+  }
+  ASSERT_OK(PrototypeStore::Reserve(path, 150000000));
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  RowMatrixXf row(1, kDim);
+  ASSERT_OK(store->Gather({77777777}, row));
+  EXPECT_EQ(row, RandomRows(1, 1));
+  EXPECT_TRUE(store->is_dropped(99999999));
+  ASSERT_OK_AND_ASSIGN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kRead));
+  ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
+  EXPECT_GT(size, int64_t{150000000} * kDim * 8);
+  int64_t allocated = 0;
+  for (int64_t at = 0; at < size;) {
+    ASSERT_OK_AND_ASSIGN(const ByteRange data, file->NextData(at));
+    allocated += data.end - data.begin;
+    at = std::max(data.end, at + 1);
+  }
+  EXPECT_LT(allocated, 200000);
+}
+
+TEST(PrototypeStoreTest, DroppedClassesExistNoMore) {
+  const std::string path = TempPath("dropped");
+  {
+    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 10));
+    ASSERT_OK(store->Drop({3, 8}));
+    EXPECT_THAT(store->Drop({4, 3}), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                              "id 3 at position 1 is a class that was dropped"));
+    EXPECT_THAT(store->Drop({4, 4}), StatusIs(absl::StatusCode::kInvalidArgument, "id 4"));
+    EXPECT_THAT(store->Drop({10}), StatusIs(absl::StatusCode::kOutOfRange, "[0, 10)"));
+    EXPECT_THAT(store->Drop({0, 1, 2, 4, 5, 6, 7, 9}),
+                StatusIs(absl::StatusCode::kInvalidArgument, "no class would be left"));
+  }
+  PrototypeStoreOptions options;
+  for (const bool read_only : {false, true}) {
+    options.read_only = read_only;
+    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, options));
+    EXPECT_EQ(store->num_classes(), 10);
+    EXPECT_EQ(store->num_dropped(), 2);
+    EXPECT_EQ(IdsWithRows(store.get()), (std::vector<ClassId>{0, 1, 2, 4, 5, 6, 7, 9}));
+    RowMatrixXf rows = RandomRows(2, 1);
+    StepRows step;
+    const auto refused =
+        StatusIs(absl::StatusCode::kFailedPrecondition, "id 8 at position 1 is a class that was");
+    EXPECT_THAT(store->Gather({2, 8}, rows), refused);
+    EXPECT_THAT(store->GatherStep({2, 8}, &step), refused);
+    EXPECT_THAT(store->Prefetch({2, 8}), refused);
+    if (read_only) {
+      EXPECT_THAT(store->Drop({2}), StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
+      EXPECT_THAT(store->AppendRows(rows),
+                  StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
+      continue;
+    }
+    EXPECT_THAT(store->Scatter({2, 8}, rows), refused);
+    ASSERT_OK(store->WriteRange(2, rows));  // Over class 3, which stays away.
+    ASSERT_OK(store->Flush());
+  }
+  const std::string copy = TempPath("dropped_copy");
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  ASSERT_OK(store->SaveCopy(copy));
+  ASSERT_OK_AND_ASSIGN(auto copied, PrototypeStore::Open(copy, {}));
+  EXPECT_EQ(IdsWithRows(copied.get()), (std::vector<ClassId>{0, 1, 2, 4, 5, 6, 7, 9}));
+}
+
+TEST(PrototypeStoreTest, MergedClassesBecomeTheMeanOfTheirRows) {
+  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("merged"), 10));
+  StepRows step;
+  step.rows = 3 * RandomRows(3, 1);
+  step.state = RandomRows(3, 2);
+  ASSERT_OK(store->ScatterStep({2, 5, 7}, step, 4));
+  EXPECT_THAT(store->Merge(5, {2, 5}), StatusIs(absl::StatusCode::kInvalidArgument, "id 5"));
+  ASSERT_OK(store->Merge(5, {7, 2}));
+  Eigen::RowVectorXf want = Eigen::RowVectorXf::Zero(kDim);
+  for (int i = 0; i < 3; ++i) want += step.rows.row(i).normalized();
+  want.normalize();
+  ASSERT_OK(store->GatherStep({5}, &step));
+  EXPECT_LT((step.rows.row(0) - want).norm(), 1e-6f);
+  EXPECT_TRUE(step.state.isZero(0));
+  EXPECT_EQ(step.last_step, (std::vector<int64_t>{-1}));
+  EXPECT_EQ(IdsWithRows(store.get()), (std::vector<ClassId>{0, 1, 3, 4, 5, 6, 8, 9}));
+  // Opposite rows.
+  ASSERT_OK(store->Gather({0}, step.rows));
+  ASSERT_OK(store->Scatter({1}, -step.rows));
+  EXPECT_THAT(store->Merge(0, {1}),
+              StatusIs(absl::StatusCode::kInvalidArgument, "no direction in common"));
+  EXPECT_FALSE(store->is_dropped(1));
+}
+
+// A call that fails leaves the classes as they were, or as they were to be.
+TEST(PrototypeStoreTest, ClassesComeAndGoWhateverFails) {
+  FaultyFileSystem fs;
+  const std::string path = TempPath("come_and_go");
+  PrototypeStoreSpec spec;
+  spec.num_classes = 20;
+  spec.capacity = 20;
+  spec.dim = kDim;
+  PrototypeStoreOptions options;
+  options.file_system = &fs;
+  { ASSERT_OK(PrototypeStore::Create(path, spec, options)); }
+  int64_t classes = 20, failed = 0;
+  for (int64_t call = 1, succeeded = 0; succeeded < 2; ++call) {
+    fs.FailAt(call);
+    const RowMatrixXf rows = RandomRows(1, call);
+    const auto change = [&]() -> absl::Status {
+      RETURN_IF_ERROR(PrototypeStore::Reserve(path, classes + 1, &fs));
+      ASSIGN_OR_RETURN(auto store, PrototypeStore::Open(path, options));
+      RETURN_IF_ERROR(store->AppendRows(rows));
+      return store->AddAppended();
+    };
+    const absl::Status status = change();
+    fs.FailAt(0);
+    failed += status.ok() ? 0 : 1;
+    succeeded += status.ok() ? 1 : 0;
+    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, options));
+    EXPECT_GE(store->num_classes(), classes + (status.ok() ? 1 : 0)) << call;
+    EXPECT_LE(store->num_classes(), classes + 1) << call;
+    if (store->num_classes() > classes) {
+      RowMatrixXf read(1, kDim);
+      ASSERT_OK(store->ReadRange(classes, read));
+      EXPECT_EQ(read, rows) << call;
+    }
+    classes = store->num_classes();
+    ASSERT_OK(store->Flush());
+    EXPECT_FALSE(fs.Exists(path + ".tmp"));
+  }
+  EXPECT_GT(failed, 20);
+}
+
 TEST(PrototypeStoreTest, AnAttributeOfALaterProgramIsRefused) {
   const std::string path = TempPath("later");
   { ASSERT_OK(CreateTest(path, 10)); }

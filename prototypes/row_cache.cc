@@ -27,7 +27,7 @@ RowCache::RowCache(PagedTable* table, const RowCacheOptions& options)
   frame_bytes_ = (table->record_bytes() + 63) / 64 * 64;
   num_frames_ = options.cache_bytes / (frame_bytes_ + kBytesBesideFrame);
   num_frames_ =
-      std::clamp<int64_t>(num_frames_, 1, std::min<int64_t>(table->spec().num_rows, INT32_MAX));
+      std::clamp<int64_t>(num_frames_, 1, std::min<int64_t>(table->spec().capacity, INT32_MAX));
   start_writing_ = (num_frames_ + 1) / 2;
   stop_writing_ = num_frames_ * 3 / 8;
   max_dirty_ = std::max<int64_t>(num_frames_ * 3 / 4, 1);

@@ -70,10 +70,10 @@ absl::StatusOr<IndexRecall> MeasureRecall(PrototypeStore* store, const ClassInde
   return recall;
 }
 
-absl::StatusOr<RecallCounts> EstimateRecall(PrototypeStore* store, const ClassIndex& index,
-                                            ThreadPool* pool, int64_t k, uint64_t seed,
-                                            int64_t draw) {
-  constexpr int64_t kQueries = 16, kBlockRows = 128, kBlocks = 64;
+absl::StatusOr<RecallEstimate> EstimateRecall(PrototypeStore* store, const ClassIndex& index,
+                                              ThreadPool* pool, int64_t k, uint64_t seed,
+                                              int64_t draw) {
+  constexpr int64_t kQueries = 16, kBlockRows = 128, kLeastRows = 8192, kMostRows = 262144;
   const int64_t n = store->num_classes();
   if (k < 1) return absl::InvalidArgumentError(absl::StrCat("k is ", k, ", expected 1 or more"));
   RandomStream random(seed, RandomPurpose::kIndex, draw, /*b=*/3);
@@ -85,28 +85,39 @@ absl::StatusOr<RecallCounts> EstimateRecall(PrototypeStore* store, const ClassIn
   NearestClasses nearest;
   RETURN_IF_ERROR(index.Search(queries, k, ids, UncachedRows(store), pool, &nearest));
 
+  const int64_t wanted = std::clamp(n / k, kLeastRows, kMostRows);
   const int64_t all_blocks = (n + kBlockRows - 1) / kBlockRows;
   std::vector<int64_t> blocks =
-      SampleWithoutReplacement(random, all_blocks, std::min(all_blocks, kBlocks));
+      SampleWithoutReplacement(random, all_blocks, std::min(all_blocks, wanted / kBlockRows));
   std::sort(blocks.begin(), blocks.end());
-  RecallCounts counts;
+  std::vector<int64_t> missed(num_queries);
+  int64_t seen = 0;
   RowMatrixXf rows(std::min(kBlockRows, n), store->dim());
   for (const int64_t block : blocks) {
     const ClassId first = block * kBlockRows;
     const int64_t count = std::min(kBlockRows, n - first);
     RETURN_IF_ERROR(store->ReadRange(first, rows.topRows(count)));
+    seen += count;
     for (int64_t q = 0; q < num_queries; ++q) {
       const ClassId* const found = nearest.ids.data() + q * k;
       const float farthest = nearest.scores[(q + 1) * k - 1];
       for (int64_t i = 0; i < count; ++i) {
         const float score = FixedOrderDot(&queries(q, 0), &rows(i, 0), store->dim());
-        if (first + i == ids[q] || score < farthest) continue;
-        ++counts.near;
-        counts.found += std::find(found, found + k, first + i) != found + k ? 1 : 0;
+        // As near as the last one counts as no miss: there the id decides.
+        if (first + i == ids[q] || !(score > farthest)) continue;
+        missed[q] += std::find(found, found + k, first + i) == found + k ? 1 : 0;
       }
     }
   }
-  return counts;
+  RecallEstimate estimate;
+  estimate.queries = num_queries;
+  // Of k + m classes that are as near as the last one found, k were found; spread evenly, so were
+  // k / (k + m) of the nearest k.
+  for (const int64_t in_sample : missed) {
+    const double m = static_cast<double>(in_sample * n) / static_cast<double>(seen);
+    estimate.missed += m / (static_cast<double>(k) + m);
+  }
+  return estimate;
 }
 
 }  // namespace protopage

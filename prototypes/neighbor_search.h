@@ -48,22 +48,21 @@ absl::StatusOr<IndexRecall> MeasureRecall(PrototypeStore* store, const ClassInde
                                           ThreadPool* pool, int64_t num_classes, int64_t k,
                                           uint64_t seed);
 
-// What an estimate of the recall counted; counts of several estimates may be added.
-struct RecallCounts {
-  // Sampled rows at least as near to a sampled class as the last neighbour that was found for it,
-  int64_t near = 0;
-  // and those of them that were found.
-  int64_t found = 0;
+// An estimate of the recall, from a sample of rows; those of several draws may be added.
+struct RecallEstimate {
+  int64_t queries = 0;
+  double missed = 0;  // The sum over the queries of the share of their neighbours that was missed.
+  double recall() const { return queries > 0 ? 1 - missed / static_cast<double>(queries) : 1; }
 };
 
-// An estimate of the recall that costs the same at any N, for logs: searches for the k neighbours of 16
-// classes and looks at 8192 rows in blocks of neighbouring ids (all rows when there are no more), both drawn by
-// (seed, draw). found / near is the share found of the classes as near as the k-th one found: 1 when
-// nothing was missed. At N classes it is of 16 k 8192 / N rows in the mean, so it takes many draws
-// where N is large. Reads past the store's cache. Errors: as MeasureRecall's.
-absl::StatusOr<RecallCounts> EstimateRecall(PrototypeStore* store, const ClassIndex& index,
-                                            ThreadPool* pool, int64_t k, uint64_t seed,
-                                            int64_t draw);
+// For logs: searches for the k neighbours of 16 classes and looks at N / k rows, but at least 8192 and at most
+// 262144, in blocks of neighbouring ids; both are drawn by (seed, draw). Each looked-at row that is nearer
+// than the k-th found and was not found stands for as many as were not looked at. What is missed is
+// taken to be spread evenly among what is found. Noisy: by up to 1 / 16 a missed row.
+// Reads past the store's cache. Errors: as MeasureRecall's.
+absl::StatusOr<RecallEstimate> EstimateRecall(PrototypeStore* store, const ClassIndex& index,
+                                              ThreadPool* pool, int64_t k, uint64_t seed,
+                                              int64_t draw);
 
 }  // namespace protopage
 

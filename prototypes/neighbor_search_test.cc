@@ -113,23 +113,19 @@ TEST(NeighborSearchTest, EstimatedRecallAgreesWithTheMeasuredOne) {
                                                              }));
     ASSERT_OK_AND_ASSIGN(const IndexRecall measured,
                          MeasureRecall(store.get(), *index, &pool, 500, kNeighbors, 1));
-    RecallCounts sum;
+    RecallEstimate sum;
     for (int64_t draw = 0; draw < 20; ++draw) {
-      ASSERT_OK_AND_ASSIGN(const RecallCounts counts,
+      ASSERT_OK_AND_ASSIGN(const RecallEstimate estimate,
                            EstimateRecall(store.get(), *index, &pool, kNeighbors, 1, draw));
-      sum.near += counts.near;
-      sum.found += counts.found;
+      EXPECT_EQ(estimate.queries, 16);
+      sum.queries += estimate.queries;
+      sum.missed += estimate.missed;
     }
-    // 16 * 20 * 8192 / 20000 rows a draw, more where some are missed.
-    EXPECT_GT(sum.near, 20 * 120);
-    const double estimate = static_cast<double>(sum.found) / static_cast<double>(sum.near);
+    EXPECT_NEAR(sum.recall(), measured.recall, 0.05);
     if (probes == 0) {
       EXPECT_GE(measured.recall, 0.95);
-      EXPECT_NEAR(estimate, measured.recall, 0.04);
     } else {
-      // What is missed makes the last one found lie farther away.
       EXPECT_LT(measured.recall, 0.9);
-      EXPECT_LT(estimate, measured.recall + 0.04);
     }
   }
 }

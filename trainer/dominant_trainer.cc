@@ -19,8 +19,9 @@
 namespace protopage {
 namespace {
 
-// Steps between estimates of the index's recall, which cost a fraction of a step.
-constexpr int64_t kRecallSteps = 64;
+// Steps between estimates of the index's recall. One costs up to a second of the planner's thread, at ten
+// million classes.
+constexpr int64_t kRecallSteps = 256;
 
 class DominantTrainer : public StageTrainer {
  public:
@@ -117,8 +118,8 @@ class DominantTrainer : public StageTrainer {
     totals.wait_rows_seconds = wait_rows_seconds_;
     totals.wait_plan_seconds = ahead_ != nullptr ? ahead_->seconds_waited() : 0;
     totals.index_seconds = index_seconds_;
-    totals.index_near = index_near_;
-    totals.index_found = index_found_;
+    totals.recall_queries = recall_queries_;
+    totals.recall_missed = recall_missed_;
     const ClassQueuesStats queues = set_->queue_stats();
     totals.queues_used = queues.used;
     totals.queues_age_steps = queues.used_age_steps;
@@ -152,9 +153,9 @@ class DominantTrainer : public StageTrainer {
       // The index of mode "nearest" is exact.
       const bool approximate = set_->dominants() != nullptr && set_->index_update_steps() > 1;
       if (approximate && done % kRecallSteps == 0) {
-        ASSIGN_OR_RETURN(const RecallCounts counts, set_->EstimateIndexRecall(run_step));
-        index_near_ += counts.near;
-        index_found_ += counts.found;
+        ASSIGN_OR_RETURN(const RecallEstimate estimate, set_->EstimateIndexRecall(run_step));
+        recall_missed_ = recall_missed_ + estimate.missed;
+        recall_queries_ += estimate.queries;
       }
       return absl::OkStatus();
     };
@@ -184,8 +185,8 @@ class DominantTrainer : public StageTrainer {
   Tensor rows_, state_;  // [K, D], [K, state floats], on the device.
   double wait_rows_seconds_ = 0;
   // Written by the planner's thread.
-  std::atomic<double> index_seconds_{0};
-  std::atomic<int64_t> index_near_{0}, index_found_{0};
+  std::atomic<double> index_seconds_{0}, recall_missed_{0};
+  std::atomic<int64_t> recall_queries_{0};
   std::unique_ptr<RowPrefetcher> prefetcher_;
   std::unique_ptr<LookAhead> ahead_;  // Last: its thread uses the others.
 };

@@ -287,7 +287,7 @@ ClassIndexStats PrototypeSet::index_stats() const {
   return index_ != nullptr ? index_->stats() : ClassIndexStats();
 }
 
-absl::StatusOr<RecallCounts> PrototypeSet::EstimateIndexRecall(int64_t draw) {
+absl::StatusOr<RecallEstimate> PrototypeSet::EstimateIndexRecall(int64_t draw) {
   if (index_ == nullptr) {
     return absl::FailedPreconditionError("there is no index before BeginStage");
   }

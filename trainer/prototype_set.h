@@ -98,7 +98,7 @@ class PrototypeSet {
   TableLogStats log_stats() const { return log_->stats(); }
   // EstimateRecall of prototypes/neighbor_search.h for the candidate queue's length.
   // FailedPrecondition before BeginStage.
-  absl::StatusOr<RecallCounts> EstimateIndexRecall(int64_t draw);
+  absl::StatusOr<RecallEstimate> EstimateIndexRecall(int64_t draw);
 
  private:
   PrototypeSet(std::string directory, const PrototypeSetOptions& options, ThreadPool* pool);

@@ -38,9 +38,9 @@ struct StageTotals {
   double wait_rows_seconds = 0;
   double wait_plan_seconds = 0;
   double index_seconds = 0;  // Bringing the class index up to date, in the planner's thread.
-  // As RecallCounts of prototypes/neighbor_search.h.
-  int64_t index_near = 0;
-  int64_t index_found = 0;
+  // As RecallEstimate of prototypes/neighbor_search.h.
+  int64_t recall_queries = 0;
+  double recall_missed = 0;
   // Candidate queues used, and the steps since they were searched.
   int64_t queues_used = 0;
   int64_t queues_age_steps = 0;

@@ -493,8 +493,8 @@ absl::Status Run::RunTraining() {
           report.cache_hit_rate = static_cast<double>(now.row_hits - logged.row_hits) / lookups;
         }
         report.index_seconds = now.index_seconds - logged.index_seconds;
-        if (now.index_near > 0) {
-          report.index_recall = static_cast<double>(now.index_found) / now.index_near;
+        if (now.recall_queries > 0) {
+          report.index_recall = 1 - now.recall_missed / static_cast<double>(now.recall_queries);
         }
         const int64_t queues = now.queues_used - logged.queues_used;
         if (queues > 0) {

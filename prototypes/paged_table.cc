@@ -242,6 +242,7 @@ absl::Status PagedTable::Init(const Hdf5Layout& layout, const std::vector<std::s
   std::array<uint64_t, 4> words;
   RETURN_IF_ERROR(file_->ReadAt(header_offset_, words.data(), sizeof(words)));
   main_ = LogPoint{static_cast<int64_t>(words[1]), static_cast<int64_t>(words[2])};
+  had_log_when_opened_ = main_.sequence > 0;
   merging_ = words[0] != 0 ? static_cast<int64_t>(words[3]) : 0;
   // An unfinished merge mixes nothing: all that it changes is in the log still.
   clean_when_opened_ = words[0] == 0 || (options_.log != nullptr && main_.sequence > 0);

@@ -104,6 +104,8 @@ class PagedTable : private LoggedTable {
   const std::string& path() const override { return path_; }
   const TableSpec& spec() const { return spec_; }
   bool clean_when_opened() const { return clean_when_opened_; }
+  // The file was written through a log when it was opened: it is part of a run.
+  bool had_log_when_opened() const { return had_log_when_opened_; }
   int64_t record_bytes() const override { return record_bytes_; }
   int64_t cell_bytes(int column) const { return columns_[column].cell_bytes; }
   int64_t record_offset(int column) const { return columns_[column].record_offset; }
@@ -220,6 +222,7 @@ class PagedTable : private LoggedTable {
   std::unique_ptr<File> lock_;  // Held while open for writing.
   std::unique_ptr<File> file_;
   bool clean_when_opened_ = true;
+  bool had_log_when_opened_ = false;
   std::vector<Column> columns_;
   int64_t record_bytes_ = 0;
   int64_t header_offset_ = 0;

@@ -256,6 +256,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
   }
   std::unique_ptr<PrototypeStore> store(new PrototypeStore(path, spec, options.read_only));
   store->clean_when_opened_ = table->clean_when_opened();
+  store->had_log_when_opened_ = table->had_log_when_opened();
   store->table_ = std::move(table);
   RETURN_IF_ERROR(store->ReadDropped());
   store->cache_ = std::make_unique<RowCache>(store->table_.get(), MakeCacheOptions(options));

@@ -142,6 +142,8 @@ class PrototypeStore {
   // False when the file was open for writing, without a log, and its process died: rows of several
   // steps may be mixed.
   bool clean_when_opened() const { return clean_when_opened_; }
+  // The file belongs to a run's log, which has the newer rows.
+  bool had_log_when_opened() const { return had_log_when_opened_; }
 
   // A dropped class exists no more, and its id is never used again. Calls that name ids refuse it; those that
   // go over ranges, and ReadRows, read zeros, which are nobody's nearest.
@@ -229,6 +231,7 @@ class PrototypeStore {
   PrototypeStoreSpec spec_;  // Only num_classes changes.
   const bool read_only_;
   bool clean_when_opened_ = true;
+  bool had_log_when_opened_ = false;
   std::vector<bool> dropped_;  // [num_classes], or empty when none is.
   int64_t num_dropped_ = 0;
   int64_t num_appended_ = 0;  // Since the last AddAppended.

@@ -529,6 +529,16 @@ TEST_F(BadInputTest, InitFrom) {
   ExpectError(other, 1, {"init_from: ", "model.h5", "embedding"});
 }
 
+TEST_F(BadInputTest, PrototypesInitFrom) {
+  const auto from = [&](const std::string& path) {
+    return TrainWith({"prototypes.init_from=" + Path(path)});
+  };
+  ExpectError(from("none.h5"), 1, {"prototypes.init_from: ", "none.h5"});
+  ExpectError(from("tiny.json"), 1, {"prototypes.init_from: ", "tiny.json", "HDF5"});
+  ExpectError(from("run/prototypes.h5"), 2,
+              {"prototypes.init_from: ", "is the file of a run", "protopage export"});
+}
+
 TEST_F(BadInputTest, InspectAndExport) {
   ExpectError({"inspect"}, 2, {"--store=FILE or --run=DIR", "found neither"});
   ExpectError({"inspect", "--store=" + Path("x.h5"), "--run=" + Path("run")}, 2, {"found both"});

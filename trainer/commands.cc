@@ -63,9 +63,9 @@ std::string Stem(const std::string& path) {
 void ResolvePaths(TrainConfig* config) {
   DataConfig& data = config->data;
   for (std::string* path :
-       {&config->init_from, &data.data_dir, &data.paths.source_train, &data.paths.source_test,
-        &data.paths.target_train, &data.paths.target_test, &data.paths.unseen,
-        &data.glyphs.font_dir, &data.glyphs.cache_dir}) {
+       {&config->init_from, &config->prototypes.init_from, &data.data_dir, &data.paths.source_train,
+        &data.paths.source_test, &data.paths.target_train, &data.paths.target_test,
+        &data.paths.unseen, &data.glyphs.font_dir, &data.glyphs.cache_dir}) {
     *path = ResolveUserPath(*path);
   }
 }

@@ -323,5 +323,23 @@ TEST_F(CommandsTest, InspectTellsOfARunAndOfAFile) {
   EXPECT_FALSE(absl::StrContains(text.out, "cosine"));
 }
 
+TEST_F(CommandsTest, PrototypesStartFromAnExportedStore) {
+  const std::string store = Path("start.h5");
+  ASSERT_EQ(RunProtopage({"export", "--run=" + Path("run"), "--output=" + store}).exit_status, 0);
+  const auto written_after = [&](const std::string& name, const std::string& init_from) {
+    const ProtopageOutcome trained = RunProtopage(
+        {"train", "--config=" + Path("tiny.json"), "--out=" + Path(name),
+         "--set=stages=[{\"name\":\"dominant\",\"steps\":1,\"batch_size\":8}]",
+         "--set=selection.classes_per_step=4", "--set=prototypes.init_from=" + init_from});
+    EXPECT_EQ(trained.exit_status, 0) << trained.err;
+    const ProtopageOutcome found = RunProtopage({"inspect", "--run=" + Path(name), "--json"});
+    EXPECT_EQ(Parsed(found.out).at("trained"), 4);
+    return Parsed(found.out).at("imprinted").get<int>();
+  };
+  // The one step has trained four classes; the others are the store's.
+  EXPECT_EQ(written_after("from_store", store), kTinyTargetClasses - 4);
+  EXPECT_EQ(written_after("from_nothing", ""), 0);
+}
+
 }  // namespace
 }  // namespace protopage

@@ -124,6 +124,13 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
   ASSIGN_OR_RETURN(set->log_, TableLog::Create(set->fs_, set->LogPath(), options.log));
   RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->StorePath()));
   RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->QueuesPath()));
+  const std::string& init_from = options.prototypes.init_from;
+  if (options.generation == 1 && !init_from.empty()) {
+    RETURN_IF_ERROR(CheckInitFrom(num_classes, dim, options));
+    RETURN_IF_ERROR(CopyFileAtomically(set->fs_, init_from, set->StorePath()));
+    ASSIGN_OR_RETURN(set->store_, PrototypeStore::Open(set->StorePath(), set->StoreOptions()));
+    return set;
+  }
   PrototypeStoreSpec spec;
   spec.num_classes = num_classes;
   spec.dim = dim;
@@ -133,6 +140,52 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
   ASSIGN_OR_RETURN(set->store_,
                    PrototypeStore::Create(set->StorePath(), spec, set->StoreOptions()));
   return set;
+}
+
+absl::Status PrototypeSet::CheckInitFrom(int64_t num_classes, int64_t dim,
+                                         const PrototypeSetOptions& options) {
+  const std::string& path = options.prototypes.init_from;
+  if (path.empty()) return absl::OkStatus();
+  constexpr char kKey[] = "prototypes.init_from";
+  PrototypeStoreOptions store_options;
+  store_options.read_only = true;
+  store_options.file_system = options.file_system;
+  const auto opened = PrototypeStore::Open(path, store_options);
+  if (!opened.ok()) return WithContext(opened.status(), kKey);
+  const PrototypeStore& store = **opened;
+  const auto wrong = [&](absl::string_view found, absl::string_view expected) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kKey, ": ", path, " ", found, ", expected ", expected));
+  };
+  if (store.had_log_when_opened()) {
+    return wrong("is the file of a run", "a store by itself, as protopage export makes it");
+  }
+  if (!store.clean_when_opened()) {
+    return wrong("was being written when its process died", "one that was closed");
+  }
+  if (store.num_classes() != num_classes) {
+    return wrong(absl::StrCat("has ", store.num_classes(), " classes"),
+                 absl::StrCat("those of the images, ", num_classes));
+  }
+  if (store.num_dropped() > 0) {
+    return wrong(absl::StrCat("has ", store.num_dropped(), " dropped classes"),
+                 "none, as training draws every class of the images");
+  }
+  if (store.dim() != dim) {
+    return wrong(absl::StrCat("has rows of ", store.dim()),
+                 absl::StrCat("model.embedding_dim, ", dim));
+  }
+  const std::string dtype = RowTypeName(store.spec().dtype);
+  if (dtype != options.prototypes.dtype) {
+    return wrong(absl::StrCat("has dtype ", dtype),
+                 absl::StrCat("prototypes.dtype, ", options.prototypes.dtype));
+  }
+  const std::string row_state = RowStateName(store.spec().row_state);
+  if (row_state != options.prototypes.row_state) {
+    return wrong(absl::StrCat("has row_state ", row_state),
+                 absl::StrCat("prototypes.row_state, ", options.prototypes.row_state));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(

@@ -46,11 +46,16 @@ struct PrototypeSetOptions {
 class PrototypeSet {
  public:
   // Makes prototypes.h5 and its log in `directory` (from the second generation on, prototypes-2.h5 and so
-  // on); those left by an earlier attempt are replaced.
+  // on); those left by an earlier attempt are replaced. The first generation has the content of
+  // prototypes.init_from, if any. Errors: as CheckInitFrom.
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> Create(const std::string& directory,
                                                               int64_t num_classes, int64_t dim,
                                                               const PrototypeSetOptions& options,
                                                               ThreadPool* pool);
+  // Whether prototypes.init_from, if any, is a store that such a set can start from. Errors: InvalidArgument
+  // (its size or kind, or it is of a run), NotFound, DataLoss; all name the key.
+  static absl::Status CheckInitFrom(int64_t num_classes, int64_t dim,
+                                    const PrototypeSetOptions& options);
   // Opens the files in `directory` as they were when SaveCheckpoint wrote `checkpoint`; checkpoints
   // saved after that one are lost.
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> Restore(const std::string& directory,

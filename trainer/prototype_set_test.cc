@@ -179,5 +179,97 @@ TEST(PrototypeSetTest, ReadOnlyOpensTheCheckpointItself) {
               StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
 }
 
+TEST(PrototypeSetTest, TheFirstSetStartsFromAStoreByItself) {
+  ThreadPool pool(1);
+  const std::string directory = NewDirectory("init_from"), folder = NewDirectory("init_checkpoint");
+  PrototypeSetOptions options = Options();
+  options.prototypes.init_from = directory + "/store.h5";
+  options.prototypes.row_state = "adagrad";
+  RowMatrixXf rows(40, 16);
+  {
+    PrototypeStoreSpec spec;
+    spec.num_classes = 40;
+    spec.capacity = 50;
+    spec.dim = 16;
+    spec.row_state = RowState::kAdagrad;
+    spec.seed = 77;
+    ASSERT_OK_AND_ASSIGN(const auto store,
+                         PrototypeStore::Create(options.prototypes.init_from, spec, {}));
+    ASSERT_OK(store->Scatter({3, 30}, RowMatrixXf::Constant(2, 16, 0.25f)));
+    ASSERT_OK(store->Flush());
+    ASSERT_OK(store->ReadRange(0, rows));
+  }
+  RowMatrixXf found(40, 16);
+  {
+    ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::Create(directory, 40, 16, options, &pool));
+    ASSERT_OK(set->store().ReadRange(0, found));
+    EXPECT_EQ(found, rows);  // Also those that were never written.
+    ASSERT_OK(set->BeginStage());
+    MoveOnto(*set, 7, 0);
+    ASSERT_OK(set->SaveCheckpoint(folder));
+  }
+  rows.row(0) = rows.row(7);
+  {
+    // The checkpoint does not need the store.
+    PrototypeSetOptions restored = options;
+    restored.prototypes.init_from = directory + "/nowhere.h5";
+    ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::Restore(directory, folder, restored, &pool));
+    ASSERT_OK(set->store().ReadRange(0, found));
+    EXPECT_EQ(found, rows);
+  }
+  // A later set is at random, and the store was not touched.
+  options.generation = 2;
+  ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::Create(directory, 30, 16, options, &pool));
+  ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(options.prototypes.init_from, {}));
+  RowMatrixXf row(1, 16);
+  ASSERT_OK(store->Gather({0}, row));
+  EXPECT_NE(row.row(0), rows.row(0));
+}
+
+TEST(PrototypeSetTest, AStoreThatDoesNotFitIsRefused) {
+  ThreadPool pool(1);
+  const std::string directory = NewDirectory("unfit");
+  PrototypeSetOptions options = Options();
+  options.prototypes.init_from = directory + "/store.h5";
+  const auto check = [&](int64_t classes, int64_t dim) {
+    return PrototypeSet::CheckInitFrom(classes, dim, options);
+  };
+  constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
+  EXPECT_THAT(check(40, 16), StatusIs(absl::StatusCode::kNotFound, "prototypes.init_from: "));
+  PrototypeStoreSpec spec;
+  spec.num_classes = 40;
+  spec.dim = 16;
+  ASSERT_OK(PrototypeStore::Create(options.prototypes.init_from, spec, {}).status());
+  EXPECT_OK(check(40, 16));
+  EXPECT_THAT(check(41, 16),
+              StatusIs(kInvalid, "store.h5 has 40 classes, expected those of the images, 41"));
+  EXPECT_THAT(check(40, 8), StatusIs(kInvalid, "has rows of 16, expected model.embedding_dim, 8"));
+  options.prototypes.dtype = "float16";
+  EXPECT_THAT(check(40, 16), StatusIs(kInvalid, "has dtype float32, expected prototypes.dtype"));
+  options.prototypes.dtype = "float32";
+  options.prototypes.row_state = "adagrad";
+  EXPECT_THAT(check(40, 16), StatusIs(kInvalid, "has row_state momentum, expected"));
+  options.prototypes.row_state = "momentum";
+  {
+    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(options.prototypes.init_from, {}));
+    ASSERT_OK(store->Drop({3, 5}));
+  }
+  EXPECT_THAT(check(40, 16), StatusIs(kInvalid, "has 2 dropped classes, expected none"));
+  ASSERT_OK(DefaultFileSystem()->Remove(options.prototypes.init_from));
+  ASSERT_OK(PrototypeStore::Create(options.prototypes.init_from, spec, {}).status());
+  {
+    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(options.prototypes.init_from, {}));
+    ASSERT_OK(store->WriteRange(0, RowMatrixXf::Ones(1, 16)));  // Not flushed.
+  }
+  EXPECT_THAT(check(40, 16), StatusIs(kInvalid, "was being written when its process died"));
+  // A run's own file.
+  PrototypeSetOptions run = Options();
+  ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::Create(directory, 40, 16, run, &pool));
+  ASSERT_OK(set->SaveCheckpoint(NewDirectory("unfit_checkpoint")));
+  options.prototypes.init_from = directory + "/prototypes.h5";
+  EXPECT_THAT(check(40, 16),
+              StatusIs(kInvalid, "is the file of a run, expected a store by itself"));
+}
+
 }  // namespace
 }  // namespace protopage

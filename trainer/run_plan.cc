@@ -78,6 +78,7 @@ absl::StatusOr<int64_t> FileSize(FileSystem* fs, const std::string& path) {
 TrainConfig RehearsalConfig(const TrainConfig& config, int64_t stage, int64_t num_classes) {
   TrainConfig rehearsal = config;
   rehearsal.init_from.clear();
+  rehearsal.prototypes.init_from.clear();
   rehearsal.stages = {config.stages[stage]};
   rehearsal.stages[0].split.clear();
   rehearsal.stages[0].epochs = 0;

@@ -43,6 +43,10 @@ double RowLearningRate(const StageConfig& stage, double factor);
 // Errors: those of OpenSource; InvalidArgument that names stage and key.
 absl::Status OpenStages(Session& session, int64_t first);
 
+// Of the stages from `first` on, the one that makes the run's first prototypes can start from
+// prototypes.init_from. Errors: InvalidArgument, those of reading the store.
+absl::Status CheckFirstPrototypes(Session& session, int64_t first);
+
 }  // namespace protopage
 
 #endif  // PROTOPAGE_TRAINER_STAGES_H_

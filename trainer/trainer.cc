@@ -230,7 +230,8 @@ absl::Status Run::Prepare() {
   ASSIGN_OR_RETURN(session_, Session::Create(config_, fs_));
   session_->set_log_options(options_.log);
   if (checkpoint_.empty()) RETURN_IF_ERROR(WithContext(InitializeNet(), "init_from"));
-  return OpenStages(*session_, position_.stage);
+  RETURN_IF_ERROR(OpenStages(*session_, position_.stage));
+  return resumed_.prototypes ? absl::OkStatus() : CheckFirstPrototypes(*session_, position_.stage);
 }
 
 absl::Status Run::OpenDirectory() {

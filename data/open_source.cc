@@ -252,6 +252,13 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(const std::string& path,
   return OpenImageFiles(DefaultFileSystem(), path, FileOptions(config));
 }
 
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenClasses(const std::string& path,
+                                                         const DataConfig& config) {
+  FileSystem* fs = DefaultFileSystem();
+  return fs->IsDirectory(path) ? OpenImageFolder(fs, path, FileOptions(config))
+                               : OpenImageList(fs, path, FileOptions(config));
+}
+
 int ChannelsFor(const DataConfig& config) {
   if (config.channels == 1) return 1;
   return config.channels == 0 && config.type == "glyphs" ? 1 : 3;

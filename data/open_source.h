@@ -105,6 +105,10 @@ bool HasSplit(const DataConfig& config, Split split);
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(const std::string& path,
                                                         const DataConfig& config);
 
+// Images with labels: a folder with a folder of images for each class, in the order of their names, or a list file.
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenClasses(const std::string& path,
+                                                         const DataConfig& config);
+
 // Channels of the images that the net sees.
 int ChannelsFor(const DataConfig& config);
 // The training augmentation with the fields of -1 replaced by the type's

@@ -16,6 +16,7 @@
 #include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "prototypes/prototype_store.h"
 #include "trainer/run_protopage.h"
 #include "trainer/test_images.h"
 
@@ -56,14 +57,15 @@ class BadInputTest : public testing::Test {
   }
 
   // All files and folders below `folder` with what changes when one is written: number, size and
-  // time.
+  // time. A lock file, which never has content, counts as there.
   static std::map<std::string, std::string> Tree(const std::string& folder) {
     std::map<std::string, std::string> tree;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
       struct stat info = {};
       EXPECT_EQ(stat(entry.path().c_str(), &info), 0);
-      tree[entry.path()] = entry.is_directory()
-                               ? "folder"
+      tree[entry.path()] = entry.is_directory() ? "folder"
+                           : entry.path().extension() == ".lock" && info.st_size == 0
+                               ? "lock"
                                : absl::StrCat(info.st_ino, " ", info.st_size, " ",
                                               info.st_mtim.tv_sec, " ", info.st_mtim.tv_nsec);
     }
@@ -569,6 +571,53 @@ TEST_F(BadInputTest, InspectAndExport) {
                                 "{\"prototypes\": false}"));
   ExpectError({"inspect", "--run=" + young}, 1, {"has no prototypes yet"});
   ExpectError(write("young", "w.npy", "npy"), 1, {"has no prototypes yet"});
+}
+
+TEST_F(BadInputTest, Classes) {
+  const std::string store = Path("own.h5");
+  ASSERT_EQ(RunProtopage({"export", "--run=" + Path("run"), "--output=" + store}).exit_status, 0);
+  const auto drop = [&](const std::string& file, const std::string& ids) {
+    return std::vector<std::string>{"classes", "drop", "--store=" + file, "--classes=" + ids};
+  };
+  const auto merge = [&](const std::string& into, const std::string& from) {
+    return std::vector<std::string>{"classes", "merge", "--store=" + store, "--into=" + into,
+                                    "--from=" + from};
+  };
+  const auto add = [&](const std::string& file, const std::string& input) {
+    return std::vector<std::string>{"classes", "add", "--store=" + file, "--run=" + Path("run"),
+                                    "--input=" + Path(input)};
+  };
+  ASSERT_EQ(RunProtopage(drop(store, "5")).exit_status, 0);
+  ExpectError({"classes"}, 2, {"unknown verb \"classes\"", "classes add"});
+  ExpectError({"classes", "drop", "--store=" + store}, 2, {"needs --classes=ID,ID,..."});
+  ExpectError(drop(store, "1,two"), 2, {"--classes: found \"1,two\"", "3,7,12"});
+  ExpectError(drop(store, "8"), 2, {"own.h5: found class 8, expected 0 to 7"});
+  ExpectError(drop(store, "5"), 2, {"class 5 was dropped before"});
+  ExpectError(drop(store, "1,1"), 2, {"id 1 at positions 0 and 1"});
+  ExpectError(drop(store, "0,1,2,3,4,6,7"), 2, {"no class would be left"});
+  ExpectError(drop(Path("none.h5"), "1"), 1, {"none.h5", "No such file"});
+  ExpectError(drop(Path("run/prototypes.h5"), "1"), 1, {"the file of a run", "protopage export"});
+  ExpectError(merge("one", "2"), 2, {"--into: found \"one\"", "integer"});
+  ExpectError(merge("1", "2,1"), 2, {"id 1 at positions"});
+  ExpectError(merge("5", "2"), 2, {"class 5 was dropped before"});
+  ExpectError(merge("1", "5"), 2, {"class 5 was dropped before"});
+  ExpectError(add(store, "none"), 1, {"--input: ", "none", "No such file"});
+  ExpectError(add(store, "empty"), 1, {"--input: ", "empty: no image found"});
+  ExpectError(add(Path("run/prototypes.h5"), "folder"), 1,
+              {"the file of a run", "protopage export"});
+  Write("gap.txt", "images/unseen_0_0.png\t0\nimages/unseen_0_0.png\t2\n");
+  ExpectError(add(Path("run/prototypes.h5"), "gap.txt"), 1, {"the file of a run"});
+  // One damaged image, or a class without one: none is added.
+  ASSERT_OK(PrototypeStore::Reserve(store, 20));
+  ExpectError(add(store, "gap.txt"), 2, {"gap.txt", "class 1 has no image"});
+  const std::string good = Read("images/unseen_0_0.png");
+  Write("broken/a/0.png", good);
+  Write("broken/b/0.png", good.substr(0, good.size() / 2));
+  const ProtopageOutcome outcome = RunProtopage(add(store, "broken"));
+  EXPECT_EQ(outcome.exit_status, 1);
+  EXPECT_TRUE(absl::StrContains(outcome.err, "broken/b/0.png: damaged PNG")) << outcome.err;
+  ASSERT_OK_AND_ASSIGN(const auto opened, PrototypeStore::Open(store, {}));
+  EXPECT_EQ(opened->num_classes(), 8);
 }
 
 }  // namespace

@@ -11,11 +11,13 @@
 #include "base/thread_pool.h"
 #include "data/open_source.h"
 #include "eval/report.h"
+#include "eval/text_table.h"
 #include "third_party/versions.h"
 #include "trainer/embedding_writer.h"
 #include "trainer/evaluator.h"
 #include "trainer/export.h"
 #include "trainer/inspect.h"
+#include "trainer/store_classes.h"
 
 namespace protopage {
 namespace {
@@ -47,6 +49,21 @@ CommandFlag RunFlag(std::string* run) {
 
 CommandFlag JsonFlag(bool* json) {
   return {.name = "json", .value = json, .help = "prints results as JSON"};
+}
+
+// What the classes verbs change.
+CommandFlag OwnStoreFlag(std::string* store) {
+  return {.name = "store",
+          .value = store,
+          .help = "a prototype store that belongs to no run, as protopage export writes it",
+          .value_name = "FILE",
+          .required = true,
+          .is_path = true};
+}
+
+std::string ClassesLeft(const ClassCounts& counts, const std::string& store) {
+  return absl::StrCat(store, " has ", counts.num_classes - counts.dropped, " classes, and ",
+                      counts.dropped, " that were dropped");
 }
 
 void Append(std::vector<CommandFlag>& flags, std::vector<CommandFlag> more) {
@@ -241,7 +258,54 @@ CommandProgram ProtopageCommands::Program() {
        .value_name = "FORMAT"}};
   export_verb.run = [this] { return Export(); };
 
-  program.verbs = {train, eval, embed, plan, inspect, export_verb};
+  CommandVerb add;
+  add.name = "classes add";
+  add.summary = "Adds classes to a store: imprints their prototypes from images.";
+  add.flags = {OwnStoreFlag(&store_),
+               RunFlag(&run_),
+               {.name = "input",
+                .value = &input_,
+                .help = "a folder of images for each new class, in a folder, or a list file "
+                        "(path<TAB>label a line, labels from 0)",
+                .value_name = "PATH",
+                .required = true,
+                .is_path = true},
+               SetFlag(&set_),
+               JsonFlag(&json_)};
+  add.run = [this] { return AddClasses(); };
+  add.details =
+      "The net of the run's newest checkpoint embeds the images. The new ids follow the last one; "
+      "which\n"
+      "id a class got is printed.\n";
+
+  CommandVerb drop;
+  drop.name = "classes drop";
+  drop.summary = "Drops classes from a store. Their ids are never used again.";
+  drop.flags = {OwnStoreFlag(&store_),
+                {.name = "classes",
+                 .value = &classes_,
+                 .help = "their ids",
+                 .value_name = "ID,ID,...",
+                 .required = true}};
+  drop.run = [this] { return DropClasses(); };
+
+  CommandVerb merge;
+  merge.name = "classes merge";
+  merge.summary = "Makes one class of several: the mean of their prototypes.";
+  merge.flags = {OwnStoreFlag(&store_),
+                 {.name = "into",
+                  .value = &into_,
+                  .help = "the class that stays",
+                  .value_name = "ID",
+                  .required = true},
+                 {.name = "from",
+                  .value = &from_,
+                  .help = "the classes that become part of it, and are dropped",
+                  .value_name = "ID,ID,...",
+                  .required = true}};
+  merge.run = [this] { return MergeClasses(); };
+
+  program.verbs = {train, eval, embed, plan, inspect, export_verb, add, drop, merge};
   return program;
 }
 
@@ -352,6 +416,50 @@ absl::Status ProtopageCommands::Export() {
   if (StderrIsTerminal()) DrawProgress("");
   LogInfo(absl::StrCat("wrote ", stats.num_classes, " prototypes of ", stats.dim, " floats, of ",
                        stats.checkpoint, ", to ", output_));
+  return absl::OkStatus();
+}
+
+absl::Status ProtopageCommands::AddClasses() {
+  FileSystem* fs = DefaultFileSystem();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenRun(run_, set_));
+  const auto source = OpenClasses(input_, session->config().data);
+  if (!source.ok()) return WithContext(source.status(), "--input");
+  ImprintOptions options;
+  if (StderrIsTerminal()) {
+    options.progress = [](int64_t done, int64_t total) {
+      DrawProgress(absl::StrCat("imprint ", done, "/", total, " images"));
+    };
+  }
+  Embedder embedder = session->MakeEmbedder();
+  ASSIGN_OR_RETURN(const std::vector<AddedClass> added,
+                   protopage::AddClasses(fs, store_, embedder, session->net()->embedding_dim(),
+                                         **source, options));
+  if (StderrIsTerminal()) DrawProgress("");
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  TextTable table({"class", "id", "images"});
+  for (const AddedClass& c : added) {
+    json.push_back({{"name", c.name}, {"id", c.id}, {"images", c.images}});
+    table.AddRow({c.name, absl::StrCat(c.id), absl::StrCat(c.images)});
+  }
+  std::cout << (json_ ? DumpJson(json) : table.ToString()) << std::flush;
+  return absl::OkStatus();
+}
+
+absl::Status ProtopageCommands::DropClasses() {
+  const auto ids = ParseClassIds(classes_);
+  if (!ids.ok()) return WithContext(ids.status(), "--classes");
+  ASSIGN_OR_RETURN(const ClassCounts counts,
+                   protopage::DropClasses(DefaultFileSystem(), store_, *ids));
+  LogInfo(ClassesLeft(counts, store_));
+  return absl::OkStatus();
+}
+
+absl::Status ProtopageCommands::MergeClasses() {
+  const auto from = ParseClassIds(from_);
+  if (!from.ok()) return WithContext(from.status(), "--from");
+  ASSIGN_OR_RETURN(const ClassCounts counts,
+                   protopage::MergeClasses(DefaultFileSystem(), store_, into_, *from));
+  LogInfo(ClassesLeft(counts, store_));
   return absl::OkStatus();
 }
 

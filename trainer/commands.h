@@ -54,6 +54,9 @@ class ProtopageCommands {
   absl::Status Plan();
   absl::Status Inspect();
   absl::Status Export();
+  absl::Status AddClasses();
+  absl::Status DropClasses();
+  absl::Status MergeClasses();
 
   TrainFlags train_;
   std::string config_;
@@ -64,6 +67,9 @@ class ProtopageCommands {
   std::string input_;
   std::string output_;
   std::string format_;
+  std::string classes_;
+  int64_t into_ = 0;
+  std::string from_;
   std::string store_;
   int64_t pairs_ = 20;
   double reads_per_second_ = RunPlanOptions().reads_per_second;

@@ -283,6 +283,58 @@ TEST_F(CommandsTest, ExportWritesThePrototypesAsAnArrayAndAsAStore) {
   EXPECT_OK(store->Scatter({1}, rows.row(0)));
 }
 
+TEST_F(CommandsTest, ClassesAreAddedDroppedAndMerged) {
+  const std::string store = Path("classes.h5");
+  ASSERT_EQ(RunProtopage({"export", "--run=" + Path("run"), "--output=" + store}).exit_status, 0);
+  ASSERT_OK(WriteTinyFolder(Path("new"), 3, 0, 2, kTinySide));
+  const ProtopageOutcome added =
+      RunProtopage({"classes", "add", "--store=" + store, "--run=" + Path("run"),
+                    "--input=" + Path("new"), "--json"});
+  ASSERT_EQ(added.exit_status, 0) << added.err;
+  const nlohmann::ordered_json json = Parsed(added.out);
+  ASSERT_EQ(json.size(), 3u);
+  EXPECT_EQ(json[1].at("name"), "c01");
+  EXPECT_EQ(json[1].at("id"), kTinyTargetClasses + 1);
+  EXPECT_EQ(json[1].at("images"), 2);
+  // Its row is the mean of what `embed` makes of its images.
+  ASSERT_EQ(RunProtopage({"embed", "--run=" + Path("run"), "--input=" + Path("new/c01"),
+                          "--output=" + Path("c01.npy")})
+                .exit_status,
+            0);
+  ASSERT_OK_AND_ASSIGN(const std::string npy, ReadFile(fs(), Path("c01.npy")));
+  const RowMatrixXf features = ParseNpy(npy, 2, 16);
+  RowMatrixXf row(1, 16);
+  {
+    ASSERT_OK_AND_ASSIGN(const auto opened, PrototypeStore::Open(store, {}));
+    EXPECT_EQ(opened->num_classes(), kTinyTargetClasses + 3);
+    ASSERT_OK(opened->Gather({kTinyTargetClasses + 1}, row));
+  }
+  EXPECT_LT((row.row(0) - features.colwise().sum().normalized()).norm(), 1e-6f);
+
+  const ProtopageOutcome dropped =
+      RunProtopage({"classes", "drop", "--store=" + store, "--classes=2,9"});
+  ASSERT_EQ(dropped.exit_status, 0) << dropped.err;
+  EXPECT_TRUE(absl::StrContains(dropped.err, "has 9 classes, and 2 that were dropped"))
+      << dropped.err;
+  const ProtopageOutcome merged =
+      RunProtopage({"classes", "merge", "--store=" + store, "--into=8", "--from=0,1"});
+  ASSERT_EQ(merged.exit_status, 0) << merged.err;
+  EXPECT_TRUE(absl::StrContains(merged.err, "has 7 classes, and 4 that were dropped"));
+  // Ids are never used again.
+  const ProtopageOutcome again = RunProtopage(
+      {"classes", "add", "--store=" + store, "--run=" + Path("run"), "--input=" + Path("new")});
+  ASSERT_EQ(again.exit_status, 0) << again.err;
+  EXPECT_EQ(again.out,
+            "class  id  images\n"
+            "-----------------\n"
+            "c00    11       2\n"
+            "c01    12       2\n"
+            "c02    13       2\n");
+  ASSERT_OK_AND_ASSIGN(const auto opened, PrototypeStore::Open(store, {}));
+  EXPECT_EQ(opened->num_classes(), 14);
+  EXPECT_EQ(opened->num_dropped(), 4);
+}
+
 TEST_F(CommandsTest, InspectTellsOfARunAndOfAFile) {
   const ProtopageOutcome run = RunProtopage({"inspect", "--run=" + Path("run"), "--json"});
   ASSERT_EQ(run.exit_status, 0) << run.err;

@@ -30,10 +30,15 @@ struct ImprintStats {
   int64_t imageless = 0;  // Classes without an image (or with features of zero): their rows stay.
 };
 
-// Errors: InvalidArgument (the source has more classes than the store), those of the source, the
-// device and the store.
+// Classes that were dropped stay away. Errors: InvalidArgument (the source has more classes than the store), those of
+// the source, the device and the store.
 absl::StatusOr<ImprintStats> Imprint(Embedder& embedder, const ImageSource& source,
                                      const ImprintOptions& options, PrototypeStore& store);
+
+// The classes of the source as new ones behind those of the store (PrototypeStore::AppendRows): they count once
+// AddAppended is called. Errors: as above; InvalidArgument when a class has no image, or features of zero only.
+absl::StatusOr<ImprintStats> AppendImprinted(Embedder& embedder, const ImageSource& source,
+                                             const ImprintOptions& options, PrototypeStore& store);
 
 }  // namespace protopage
 

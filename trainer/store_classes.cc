@@ -1,0 +1,107 @@
+#include "trainer/store_classes.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/status_macros.h"
+#include "prototypes/prototype_store.h"
+
+namespace protopage {
+namespace {
+
+absl::StatusOr<std::unique_ptr<PrototypeStore>> OpenStore(FileSystem* fs, const std::string& path,
+                                                          bool read_only) {
+  PrototypeStoreOptions options;
+  options.read_only = read_only;
+  options.file_system = fs;
+  return PrototypeStore::Open(path, options);
+}
+
+// Ids come from the user.
+absl::Status CheckClasses(const PrototypeStore& store, const std::vector<ClassId>& ids) {
+  for (const ClassId id : ids) {
+    if (id < 0 || id >= store.num_classes()) {
+      return absl::InvalidArgumentError(absl::StrCat(store.path(), ": found class ", id,
+                                                     ", expected 0 to ", store.num_classes() - 1));
+    }
+    if (store.is_dropped(id)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(store.path(), ": class ", id, " was dropped before"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+ClassCounts CountsOf(const PrototypeStore& store) {
+  return {store.num_classes(), store.num_dropped()};
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::string& path,
+                                                   Embedder& embedder, int64_t embedding_dim,
+                                                   const ImageSource& source,
+                                                   const ImprintOptions& options) {
+  std::vector<AddedClass> added(source.num_classes());
+  {
+    ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/true));
+    if (store->dim() != embedding_dim) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": its rows have ", store->dim(), " floats, the net's embeddings ", embedding_dim));
+    }
+    for (size_t i = 0; i < added.size(); ++i) {
+      added[i].id = store->num_classes() + static_cast<int64_t>(i);
+      added[i].name = source.ClassName(static_cast<ClassId>(i));
+    }
+    const int64_t classes = store->num_classes() + source.num_classes();
+    const int64_t capacity = store->spec().capacity;
+    if (classes > capacity) {
+      // Some room more: it takes no space, and a copy takes time.
+      RETURN_IF_ERROR(
+          PrototypeStore::Reserve(path, std::max(classes, capacity + capacity / 4), fs));
+    }
+  }
+  ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/false));
+  RETURN_IF_ERROR(AppendImprinted(embedder, source, options, *store).status());
+  RETURN_IF_ERROR(store->AddAppended());
+  for (int64_t record = 0; record < source.size(); ++record) {
+    const bool counts = options.domain < 0 || source.Domain(record) == options.domain;
+    added[source.Label(record)].images += counts ? 1 : 0;
+  }
+  return added;
+}
+
+absl::StatusOr<ClassCounts> DropClasses(FileSystem* fs, const std::string& path,
+                                        const std::vector<ClassId>& ids) {
+  ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/false));
+  RETURN_IF_ERROR(CheckClasses(*store, ids));
+  RETURN_IF_ERROR(store->Drop(ids));
+  return CountsOf(*store);
+}
+
+absl::StatusOr<ClassCounts> MergeClasses(FileSystem* fs, const std::string& path, ClassId into,
+                                         const std::vector<ClassId>& from) {
+  ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/false));
+  RETURN_IF_ERROR(CheckClasses(*store, {into}));
+  RETURN_IF_ERROR(CheckClasses(*store, from));
+  RETURN_IF_ERROR(store->Merge(into, from));
+  return CountsOf(*store);
+}
+
+absl::StatusOr<std::vector<ClassId>> ParseClassIds(absl::string_view text) {
+  std::vector<ClassId> ids;
+  for (const absl::string_view word : absl::StrSplit(text, ',')) {
+    ClassId id = 0;
+    if (!absl::SimpleAtoi(word, &id)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("found \"", text, "\", expected ids of classes, as 3,7,12"));
+    }
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+}  // namespace protopage

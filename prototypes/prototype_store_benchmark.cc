@@ -1,18 +1,23 @@
 // The cost of a training step's rows: GatherStep and ScatterStep of K rows of 512 floats with
-// momentum, in a store of 1M classes, beside memcpy of the same bytes and a row-at-a-time h5py loop.
+// momentum, in stores of N classes, beside its ceilings in the same run: memcpy, sorted pread and pwrite of the
+// same bytes, and a row-at-a-time h5py loop.
 //
-//   ./bazelw run -c opt //prototypes:prototype_store_benchmark -- [directory] [rounds]
+//   ./bazelw run -c opt //prototypes:prototype_store_benchmark -- [--classes=N,...] [--rounds=7]
+//       [--directory=DIR]
 //
 // The cache has its default size. cached: the classes drawn (16384) fit into it. page cache: they
-// do not (131072, room for less than half), their file does; they lie at random among the 1M. Each
-// round is 262144 / K steps and the write-back of all that they changed: in place, or, with a log, to
+// do not (131072, room for less than half), their file does; they lie at random among the N. cold: the same, but the
+// page cache is emptied of the file before each round. Each round is 262144 rows (cold: 16384)
+// and the write-back of all that they changed: in place, or, with a log, to
 // a segment that is then committed as a checkpoint. Segments are merged into the file in every second round or
 // so, as merge_bytes has it; that time is shared out over all rows that were scattered and added to the
 // median, though in training it is a thread's beside the steps. The syncs are left out, which are the
 // disk's speed and not ours. The kinds take turns; the table shows medians over the rounds, in ms a step.
+// pread and pwrite: a call a cell, rows and momentum, K rows of 131072 in ascending order, from and to the page cache.
 // The h5py loop reads, then writes the rows (no momentum) one by one, as the Keras demo does; it is
 // left out where python3 has no h5py. The last table is a checkpoint with its syncs, a merge beside
 // training behind it, after 1 % of the classes have changed.
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -28,7 +33,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/forwarding_file_system.h"
 #include "base/random.h"
@@ -39,7 +46,8 @@
 namespace protopage {
 namespace {
 
-constexpr int64_t kClasses = 1000000, kDim = 512;
+constexpr int64_t kDim = 512;
+constexpr int64_t kSteps[] = {256, 1024, 8192};  // K
 
 double Milliseconds() {
   return std::chrono::duration<double, std::milli>(
@@ -72,8 +80,8 @@ class NoSyncFileSystem : public ForwardingFileSystem {
   };
 };
 
-// Steps in a round: as many rows for every K. 1024 of 256 rows are a short checkpoint interval.
-int64_t Steps(int64_t k) { return 262144 / k; }
+// Rows in a round: as many for every K. 1024 steps of 256 are a short checkpoint interval.
+constexpr int64_t kRoundRows = 262144, kColdRows = 16384;
 
 // The file, its lock, and its log if it has one.
 void RemoveStore(const std::string& path) {
@@ -91,12 +99,14 @@ void RemoveStore(const std::string& path) {
 // Steps over a fixed set of classes.
 class StoreSteps {
  public:
-  StoreSteps(FileSystem* fs, std::string path, int64_t working_set, bool logged)
+  StoreSteps(FileSystem* fs, std::string path, int64_t num_classes, int64_t working_set,
+             bool logged)
       : path_(std::move(path)) {
+    working_set = std::min(working_set, num_classes);
     RandomStream random(1, RandomPurpose::kTest, working_set);
-    classes_ = SampleWithoutReplacement(random, kClasses, working_set);
+    classes_ = SampleWithoutReplacement(random, num_classes, working_set);
     PrototypeStoreSpec spec;
-    spec.num_classes = kClasses;
+    spec.num_classes = num_classes;
     spec.dim = kDim;
     PrototypeStoreOptions options;
     options.file_system = fs;
@@ -129,8 +139,8 @@ class StoreSteps {
   }
 
   // Milliseconds a step.
-  double Round(int64_t k) {
-    const auto steps = Steps(k);
+  double Round(int64_t k, int64_t rows = kRoundRows) {
+    const int64_t steps = std::max<int64_t>(1, rows / k);
     std::vector<std::vector<ClassId>> ids(steps);
     for (std::vector<ClassId>& step_ids : ids) {
       RandomStream random(2, RandomPurpose::kTest, ++draws_);
@@ -156,6 +166,15 @@ class StoreSteps {
   double MergeTime(int64_t k) {
     Merge(/*all=*/true);
     return merge_ / static_cast<double>(rows_scattered_) * static_cast<double>(k);
+  }
+  // Nothing of the file is in the page cache then.
+  void Cool() {
+    Check(store_->Flush());
+    const int fd = open(path_.c_str(), O_RDWR);
+    if (fd < 0 || fdatasync(fd) != 0 || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0) {
+      Die(absl::UnavailableError(absl::StrCat("cannot empty the page cache of ", path_)));
+    }
+    close(fd);
   }
   double cpu() const { return cpu_; }
   double steps_only() const { return steps_only_; }
@@ -197,14 +216,14 @@ class StoreSteps {
 
 // Milliseconds that training stands still for a checkpoint of the prototypes, with all syncs, when 1 % of the
 // classes have changed, of which half were written back before.
-double CheckpointStall(const std::string& path) {
+double CheckpointStall(const std::string& path, int64_t num_classes) {
   FileSystem* fs = DefaultFileSystem();
   TableLogOptions log_options;
   log_options.merge_bytes = 0;
   auto log = TableLog::Create(fs, path + ".log", log_options);
   StoreSteps::Check(log.status());
   PrototypeStoreSpec spec;
-  spec.num_classes = kClasses;
+  spec.num_classes = num_classes;
   spec.dim = kDim;
   PrototypeStoreOptions options;
   options.log = log->get();
@@ -214,12 +233,12 @@ double CheckpointStall(const std::string& path) {
     StoreSteps::Check(store.status());
     StepRows rows;
     for (int64_t c = 1; c <= 3; ++c) {
-      for (int64_t i = 0; i < kClasses / 100 / 250; ++i) {
+      for (int64_t i = 0; i < num_classes / 100 / 250; ++i) {
         RandomStream random(4, RandomPurpose::kTest, c * 1000 + i);
-        const std::vector<ClassId> ids = SampleWithoutReplacement(random, kClasses, 250);
+        const std::vector<ClassId> ids = SampleWithoutReplacement(random, num_classes, 250);
         StoreSteps::Check((*store)->GatherStep(ids, &rows));
         StoreSteps::Check((*store)->ScatterStep(ids, rows, i));
-        if (i == kClasses / 100 / 500) StoreSteps::Check((*store)->Flush());
+        if (i == num_classes / 100 / 500) StoreSteps::Check((*store)->Flush());
       }
       const double start = Milliseconds();
       StoreSteps::Check((*store)->Flush());
@@ -236,12 +255,13 @@ double CheckpointStall(const std::string& path) {
 // K rows and momenta out of a table of 64 MiB, and back into it.
 double MemcpyRound(int64_t k) {
   static std::vector<float> table(int64_t{64} << 18, 1.0f);
-  static std::vector<float> step(2 * 1024 * kDim);
+  static std::vector<float> step(2 * kSteps[2] * kDim);
   const int64_t rows = static_cast<int64_t>(table.size()) / (2 * kDim);
   RandomStream random(3, RandomPurpose::kTest, k);
   const std::vector<int64_t> ids = SampleWithoutReplacement(random, rows, k);
   const double start = Milliseconds();
-  for (int64_t s = 0; s < Steps(k); ++s) {
+  const int64_t steps = kRoundRows / k;
+  for (int64_t s = 0; s < steps; ++s) {
     for (int64_t i = 0; i < k; ++i) {
       std::memcpy(&step[i * 2 * kDim], &table[(ids[i] + s) % rows * 2 * kDim], 8 * kDim);
     }
@@ -249,8 +269,53 @@ double MemcpyRound(int64_t k) {
       std::memcpy(&table[(ids[i] + s) % rows * 2 * kDim], &step[i * 2 * kDim], 8 * kDim);
     }
   }
-  return (Milliseconds() - start) / static_cast<double>(Steps(k));
+  return (Milliseconds() - start) / static_cast<double>(steps);
 }
+
+// A file of 131072 rows and as many momenta, which the page cache holds.
+class PlainFile {
+ public:
+  explicit PlainFile(std::string path) : path_(std::move(path)) {
+    fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_TRUNC, 0600);
+    const std::vector<float> row(kDim, 1.0f);
+    for (int64_t i = 0; i < 2 * kRows; ++i) Move(pwrite(fd_, row.data(), kBytes, i * kBytes));
+  }
+  ~PlainFile() {
+    close(fd_);
+    unlink(path_.c_str());
+  }
+  // Milliseconds a step of k rows.
+  double Round(int64_t k, bool write) {
+    const int64_t steps = std::max<int64_t>(1, kRoundRows / 8 / k);
+    double milliseconds = 0;
+    for (int64_t s = 0; s < steps; ++s) {
+      RandomStream random(5, RandomPurpose::kTest, ++draws_);
+      std::vector<int64_t> ids = SampleWithoutReplacement(random, kRows, k);
+      std::sort(ids.begin(), ids.end());
+      const double start = Milliseconds();
+      for (const int64_t column : {int64_t{0}, kRows}) {
+        for (int64_t i = 0; i < k; ++i) {
+          float* const cell = &step_[i * kDim];
+          const int64_t offset = (column + ids[i]) * kBytes;
+          Move(write ? pwrite(fd_, cell, kBytes, offset) : pread(fd_, cell, kBytes, offset));
+        }
+      }
+      milliseconds += Milliseconds() - start;
+    }
+    return milliseconds / static_cast<double>(steps);
+  }
+
+ private:
+  static constexpr int64_t kRows = 131072, kBytes = kDim * 4;
+  static void Move(ssize_t moved) {
+    if (moved != kBytes)
+      StoreSteps::Die(absl::UnavailableError("cannot read or write a plain file"));
+  }
+  const std::string path_;
+  int fd_ = -1;
+  uint64_t draws_ = 0;
+  std::vector<float> step_ = std::vector<float>(kSteps[2] * kDim);
+};
 
 // Milliseconds a step, or a negative number when there is no h5py.
 double H5pyRound(const std::string& script, const std::string& path, int64_t k) {
@@ -270,24 +335,24 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-int Main(int argc, char** argv) {
-  const char* tmp = std::getenv("TMPDIR");
-  const std::string dir = argc > 1 ? argv[1] : tmp != nullptr ? tmp : "/tmp";
-  const int rounds = argc > 2 ? std::max(1, std::atoi(argv[2])) : 7;
+void Run(const std::string& dir, int rounds, int64_t num_classes) {
   const std::string base = JoinPath(dir, absl::StrCat("store_benchmark_", getpid()));
   const std::string script = "prototypes/h5py_loop.py";
 
   NoSyncFileSystem fs;
-  StoreSteps cached(&fs, base + "_cached.h5", 16384, false);
-  StoreSteps paged(&fs, base + "_paged.h5", 131072, false);
-  StoreSteps cached_log(&fs, base + "_cached_log.h5", 16384, true);
-  StoreSteps paged_log(&fs, base + "_paged_log.h5", 131072, true);
+  PlainFile plain(base + "_plain");
+  StoreSteps cached(&fs, base + "_cached.h5", num_classes, 16384, false);
+  StoreSteps paged(&fs, base + "_paged.h5", num_classes, 131072, false);
+  StoreSteps cached_log(&fs, base + "_cached_log.h5", num_classes, 16384, true);
+  StoreSteps paged_log(&fs, base + "_paged_log.h5", num_classes, 131072, true);
   std::vector<double> stalls;
   std::map<std::string, std::vector<double>> times;
   for (int round = 0; round < rounds + 1; ++round) {
-    for (const int64_t k : {256, 1024}) {
+    for (const int64_t k : kSteps) {
       std::map<std::string, double> now;
       now[absl::StrCat(k, " memcpy")] = MemcpyRound(k);
+      now[absl::StrCat(k, " pread")] = plain.Round(k, /*write=*/false);
+      now[absl::StrCat(k, " pwrite")] = plain.Round(k, /*write=*/true);
       const std::pair<const char*, StoreSteps*> kinds[] = {{" cached", &cached},
                                                            {" page cache", &paged},
                                                            {" cached, log", &cached_log},
@@ -297,16 +362,22 @@ int Main(int argc, char** argv) {
         now[absl::StrCat(k, name, ", steps")] = kind->steps_only();
         now[absl::StrCat(k, name, ", cpu")] = kind->cpu();
       }
-      now[absl::StrCat(k, " h5py")] = H5pyRound(script, base + "_h5py.h5", k);
+      paged.Cool();
+      now[absl::StrCat(k, " cold")] = paged.Round(k, kColdRows);
+      now[absl::StrCat(k, " cold, steps")] = paged.steps_only();
+      // Once is enough where a step of the loop takes seconds.
+      if (k < kSteps[2] || round < 2) {
+        now[absl::StrCat(k, " h5py")] = H5pyRound(script, base + "_h5py.h5", k);
+      }
       if (round == 0) continue;  // Warms up.
       for (const auto& [name, value] : now) times[name].push_back(value);
     }
-    if (round > 0) stalls.push_back(CheckpointStall(base + "_stall.h5"));
+    if (round > 0) stalls.push_back(CheckpointStall(base + "_stall.h5", num_classes));
   }
   unlink((base + "_h5py.h5").c_str());
   const std::pair<const char*, StoreSteps*> logged[] = {{" cached, log", &cached_log},
                                                         {" page cache, log", &paged_log}};
-  for (const int64_t k : {256, 1024}) {
+  for (const int64_t k : kSteps) {
     for (const auto& [name, kind] : logged) {
       const double merge = kind->MergeTime(k);
       times[absl::StrCat(k, name, ", merge")] = {merge};
@@ -315,31 +386,41 @@ int Main(int argc, char** argv) {
   }
 
   std::printf(
-      "gather + scatter of K rows of %d floats with momentum, %d classes; ms a step, "
+      "gather + scatter of K rows of %d floats with momentum, %lld classes; ms a step, "
       "medians of %d rounds\n",
-      static_cast<int>(kDim), static_cast<int>(kClasses), rounds);
-  std::printf("%-34s %10s %10s\n", "", "K = 256", "K = 1024");
-  const auto line = [&](const char* name, const char* key) {
-    std::printf("%-34s %10.3f %10.3f\n", name, Median(times[absl::StrCat("256 ", key)]),
-                Median(times[absl::StrCat("1024 ", key)]));
+      static_cast<int>(kDim), static_cast<long long>(num_classes), rounds);
+  std::printf("%-34s", "");
+  for (const int64_t k : kSteps) std::printf(" %10s", absl::StrCat("K = ", k).c_str());
+  std::printf("\n");
+  const auto median = [&](int64_t k, const std::string& key) {
+    return Median(times[absl::StrCat(k, " ", key)]);
+  };
+  const auto line = [&](const std::string& name, const std::string& key) {
+    std::printf("%-34s", name.c_str());
+    for (const int64_t k : kSteps) std::printf(" %10.3f", median(k, key));
+    std::printf("\n");
   };
   line("memcpy of the same bytes", "memcpy");
+  line("sorted pread of rows and momenta", "pread");
+  line("sorted pwrite of the same", "pwrite");
   for (const std::string kind : {"cached", "page cache"}) {
-    line((kind + ", in place").c_str(), kind.c_str());
-    line("  of that, until the last step", (kind + ", steps").c_str());
-    line("  CPU time of all threads", (kind + ", cpu").c_str());
-    line((kind + ", with a log").c_str(), (kind + ", log").c_str());
-    line("  of that, until the last step", (kind + ", log, steps").c_str());
-    line("  of that, the merge", (kind + ", log, merge").c_str());
-    line("  CPU time but for the merge", (kind + ", log, cpu").c_str());
+    line(kind + ", in place", kind);
+    line("  of that, until the last step", kind + ", steps");
+    line("  CPU time of all threads", kind + ", cpu");
+    line(kind + ", with a log", kind + ", log");
+    line("  of that, until the last step", kind + ", log, steps");
+    line("  of that, the merge", kind + ", log, merge");
+    line("  CPU time but for the merge", kind + ", log, cpu");
   }
-  const auto ratio = [&](const char* name, const char* a, const char* b) {
-    std::printf("%-34s %9.1fx %9.1fx\n", name,
-                Median(times[absl::StrCat("256 ", a)]) / Median(times[absl::StrCat("256 ", b)]),
-                Median(times[absl::StrCat("1024 ", a)]) / Median(times[absl::StrCat("1024 ", b)]));
+  line("cold, in place", "cold");
+  line("  of that, until the last step", "cold, steps");
+  const auto ratio = [&](const std::string& name, const std::string& a, const std::string& b) {
+    std::printf("%-34s", name.c_str());
+    for (const int64_t k : kSteps) std::printf(" %9.1fx", median(k, a) / median(k, b));
+    std::printf("\n");
   };
   ratio("cached / memcpy", "cached", "memcpy");
-  if (Median(times["256 h5py"]) > 0) {
+  if (median(256, "h5py") > 0) {
     line("h5py loop, rows only", "h5py");
     ratio("h5py loop / cached", "h5py", "cached");
     ratio("h5py loop / page cache", "h5py", "page cache");
@@ -348,7 +429,37 @@ int Main(int argc, char** argv) {
     std::printf("h5py loop: not run, python3 has no h5py\n");
   }
   std::printf("hit rate: cached %.3f, page cache %.3f\n", cached.HitRate(), paged.HitRate());
-  std::printf("checkpoint of 1 %% changed rows, synced: %.0f ms\n", Median(stalls));
+  std::printf("checkpoint of 1 %% changed rows, synced: %.0f ms\n\n", Median(stalls));
+  std::fflush(stdout);
+}
+
+int Main(int argc, char** argv) {
+  const char* tmp = std::getenv("TMPDIR");
+  std::string dir = tmp != nullptr ? tmp : "/tmp";
+  std::vector<int64_t> classes = {100000, 1000000, 10000000};
+  int rounds = 7;
+  for (int i = 1; i < argc; ++i) {
+    const std::pair<std::string, std::string> flag =
+        absl::StrSplit(argv[i], absl::MaxSplits('=', 1));
+    bool good = true;
+    if (flag.first == "--classes") {
+      classes.clear();
+      for (const absl::string_view part : absl::StrSplit(flag.second, ',')) {
+        good = good && absl::SimpleAtoi(part, &classes.emplace_back()) && classes.back() >= 100000;
+      }
+    } else if (flag.first == "--rounds") {
+      good = absl::SimpleAtoi(flag.second, &rounds) && rounds >= 1;
+    } else if (flag.first == "--directory") {
+      dir = flag.second;
+    } else {
+      good = false;
+    }
+    if (!good) {
+      std::fprintf(stderr, "%s: not a flag of this benchmark; see its source\n", argv[i]);
+      return 2;
+    }
+  }
+  for (const int64_t n : classes) Run(dir, rounds, n);
   return 0;
 }
 

@@ -375,6 +375,39 @@ TEST_F(CommandsTest, InspectTellsOfARunAndOfAFile) {
   EXPECT_FALSE(absl::StrContains(text.out, "cosine"));
 }
 
+TEST_F(CommandsTest, DroppedClassesAreNeverTrained) {
+  const std::string store = Path("with_dropped.h5");
+  ASSERT_EQ(RunProtopage({"export", "--run=" + Path("run"), "--output=" + store}).exit_status, 0);
+  ASSERT_EQ(RunProtopage({"classes", "drop", "--store=" + store, "--classes=1,6"}).exit_status, 0);
+  const struct {
+    std::string name, set;
+  } kCases[] = {{"queues", "selection.mode=dominant"},
+                {"frozen", "selection.frozen_queues=true"},
+                {"nearest", "selection.mode=nearest"},
+                {"full", "selection.mode=full"},
+                {"ivf", "prototypes.index=ivf_sq8"}};
+  for (const auto& c : kCases) {
+    const std::string run = Path("dropped_" + c.name);
+    const ProtopageOutcome trained =
+        RunProtopage({"train", "--config=" + Path("tiny.json"), "--out=" + run, "--set=" + c.set,
+                      "--set=stages=[{\"name\":\"imprint\"},{\"name\":\"dominant\",\"steps\":6,"
+                      "\"batch_size\":8},"
+                      "{\"name\":\"evaluate\"}]",
+                      "--set=prototypes.init_from=" + store});
+    ASSERT_EQ(trained.exit_status, 0) << c.name << trained.err;
+    const ProtopageOutcome found = RunProtopage({"inspect", "--run=" + run, "--json"});
+    EXPECT_EQ(Parsed(found.out).at("dropped"), 2) << c.name;
+    EXPECT_EQ(Parsed(found.out).at("trained"), kTinyTargetClasses - 2) << c.name;
+    ASSERT_EQ(RunProtopage({"export", "--run=" + run, "--output=" + Path("left.npy")}).exit_status,
+              0);
+    ASSERT_OK_AND_ASSIGN(const std::string npy, ReadFile(fs(), Path("left.npy")));
+    const RowMatrixXf rows = ParseNpy(npy, kTinyTargetClasses, 16);
+    for (ClassId id = 0; id < kTinyTargetClasses; ++id) {
+      EXPECT_NEAR(rows.row(id).norm(), id == 1 || id == 6 ? 0 : 1, 1e-5) << c.name << " " << id;
+    }
+  }
+}
+
 TEST_F(CommandsTest, PrototypesStartFromAnExportedStore) {
   const std::string store = Path("start.h5");
   ASSERT_EQ(RunProtopage({"export", "--run=" + Path("run"), "--output=" + store}).exit_status, 0);

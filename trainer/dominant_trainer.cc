@@ -43,6 +43,7 @@ class DominantTrainer : public StageTrainer {
     options.batch_size = stage_.batch_size;
     options.first_step = first_run_step_;
     options.num_images = [this](ClassId id) { return images_.Count(id); };
+    options.is_dropped = [this](ClassId id) { return set_->store().is_dropped(id); };
     options.dominants = set_->dominants();
     ASSIGN_OR_RETURN(planner_, StepPlanner::Create(config.selection, options));
     prefetcher_ = std::make_unique<RowPrefetcher>(&set_->store(), planner_->active_classes());

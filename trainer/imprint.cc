@@ -22,13 +22,17 @@ absl::StatusOr<ImprintStats> ImprintBlocks(Embedder& embedder, const ImageSource
   const int64_t num_classes = source.num_classes();
   const ClassImages images(source, options.domain);
   ImprintStats stats;
+  int64_t left_out = 0;
   for (ClassId first = 0; first < num_classes; first += options.block_rows) {
     const int64_t count = std::min(options.block_rows, num_classes - first);
     RowMatrixXf block(count, dim);
     RETURN_IF_ERROR(begin(first, block));
     std::vector<int64_t> records;
     for (ClassId c = first; c < first + count; ++c) {
-      if (is_left_out(c)) continue;
+      if (is_left_out(c)) {
+        ++left_out;
+        continue;
+      }
       for (int64_t i = 0; i < images.Count(c); ++i) records.push_back(images.Record(c, i));
     }
     // Records come class after class, so one sum is open at a time.
@@ -61,7 +65,7 @@ absl::StatusOr<ImprintStats> ImprintBlocks(Embedder& embedder, const ImageSource
     close();
     RETURN_IF_ERROR(end(first, block));
   }
-  stats.imageless = num_classes - stats.classes;
+  stats.imageless = num_classes - left_out - stats.classes;
   return stats;
 }
 

@@ -64,6 +64,39 @@ TEST_F(ImprintTest, NormalisesAveragesNormalises) {
   EXPECT_EQ(after.row(1), before.row(1));
 }
 
+TEST_F(ImprintTest, DroppedClassesStayAway) {
+  const FakeSource source({0, 1, 2, 1}, 4, 20, 20);
+  Embedder embedder(net_.get(), backend_.get(), {});
+  const std::unique_ptr<PrototypeStore> store = NewStore("dropped", 4);
+  ASSERT_OK(store->Drop({1}));
+  ASSERT_OK_AND_ASSIGN(const ImprintStats stats, Imprint(embedder, source, {}, *store));
+  EXPECT_EQ(stats.images, 2);
+  EXPECT_EQ(stats.classes, 2);
+  EXPECT_EQ(stats.imageless, 1);
+  EXPECT_TRUE(store->is_dropped(1));
+}
+
+TEST_F(ImprintTest, NewClassesAreAppended) {
+  const FakeSource source({1, 0, 1, 2}, 3, 20, 20);
+  Embedder embedder(net_.get(), backend_.get(), {});
+  const std::unique_ptr<PrototypeStore> fresh = NewStore("fresh", 3), store = NewStore("more", 5);
+  ASSERT_OK(Imprint(embedder, source, {}, *fresh));
+  PrototypeStoreSpec spec = store->spec();
+  EXPECT_THAT(AppendImprinted(embedder, source, {}, *store),
+              StatusIs(absl::StatusCode::kOutOfRange, "with room for 5"));
+  spec.capacity = 9;
+  ASSERT_OK_AND_ASSIGN(const auto roomy, PrototypeStore::Create(store->path() + ".2", spec, {}));
+  ASSERT_OK(AppendImprinted(embedder, source, {.block_rows = 2}, *roomy));
+  EXPECT_EQ(roomy->num_classes(), 5);
+  ASSERT_OK(roomy->AddAppended());
+  RowMatrixXf want(3, 512), rows(3, 512);
+  ASSERT_OK(fresh->ReadRange(0, want));
+  ASSERT_OK(roomy->ReadRange(5, rows));
+  EXPECT_EQ(rows, want);
+  EXPECT_THAT(AppendImprinted(embedder, FakeSource({0, 2}, 3, 20, 20), {}, *roomy),
+              StatusIs(absl::StatusCode::kInvalidArgument, "class 1 has no image"));
+}
+
 TEST_F(ImprintTest, OfOneDomainOnly) {
   FakeSource source({0, 0, 1, 1}, 2, 20, 20);
   source.names = {"id", "spot"};

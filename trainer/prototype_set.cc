@@ -167,10 +167,6 @@ absl::Status PrototypeSet::CheckInitFrom(int64_t num_classes, int64_t dim,
     return wrong(absl::StrCat("has ", store.num_classes(), " classes"),
                  absl::StrCat("those of the images, ", num_classes));
   }
-  if (store.num_dropped() > 0) {
-    return wrong(absl::StrCat("has ", store.num_dropped(), " dropped classes"),
-                 "none, as training draws every class of the images");
-  }
   if (store.dim() != dim) {
     return wrong(absl::StrCat("has rows of ", store.dim()),
                  absl::StrCat("model.embedding_dim, ", dim));
@@ -258,7 +254,7 @@ absl::Status PrototypeSet::BuildAllQueues() {
   for (ClassId first = 0; first < store_->num_classes(); first += kBlock) {
     std::vector<ClassId> ids;
     for (ClassId id = first; id < std::min(first + kBlock, store_->num_classes()); ++id) {
-      ids.push_back(id);
+      if (!store_->is_dropped(id)) ids.push_back(id);
     }
     RETURN_IF_ERROR(dominants_->Dominants(/*step=*/0, ids).status());
   }

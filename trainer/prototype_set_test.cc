@@ -252,13 +252,6 @@ TEST(PrototypeSetTest, AStoreThatDoesNotFitIsRefused) {
   options.prototypes.row_state = "momentum";
   {
     ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(options.prototypes.init_from, {}));
-    ASSERT_OK(store->Drop({3, 5}));
-  }
-  EXPECT_THAT(check(40, 16), StatusIs(kInvalid, "has 2 dropped classes, expected none"));
-  ASSERT_OK(DefaultFileSystem()->Remove(options.prototypes.init_from));
-  ASSERT_OK(PrototypeStore::Create(options.prototypes.init_from, spec, {}).status());
-  {
-    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(options.prototypes.init_from, {}));
     ASSERT_OK(store->WriteRange(0, RowMatrixXf::Ones(1, 16)));  // Not flushed.
   }
   EXPECT_THAT(check(40, 16), StatusIs(kInvalid, "was being written when its process died"));

@@ -524,6 +524,7 @@ absl::Status PagedTable::WriteCells(absl::Span<const WritePiece> pieces) {
 absl::Status PagedTable::WriteRows(absl::Span<const int64_t> rows,
                                    absl::Span<const char* const> records) {
   if (options_.read_only) return ReadOnlyError();
+  if (rows.empty()) return absl::OkStatus();  // Nor is the file marked as being written.
   const auto count = static_cast<int64_t>(rows.size());
   if (const std::shared_lock<std::shared_mutex> lock(in_place_mutex_); !Logged()) {
     RETURN_IF_ERROR(MarkOpen());

@@ -124,7 +124,9 @@ TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
       ASSERT_OK(store->GatherStep(ids, &rows));
       for (int64_t i = 0; i < kCount; ++i) {
         ASSERT_EQ(rows.rows.row(i), want.row(ids[i])) << step;
-        ASSERT_EQ(rows.state.row(i), want_state.row(ids[i])) << step;
+        if (floats > 0) {
+          ASSERT_EQ(rows.state.row(i), want_state.row(ids[i])) << step;
+        }
         ASSERT_EQ(rows.last_step[i], want_step[ids[i]]) << step;
       }
       rows.rows = RandomRows(kCount, 2 * step);
@@ -132,7 +134,7 @@ TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
       ASSERT_OK(store->ScatterStep(ids, rows, step));
       for (int64_t i = 0; i < kCount; ++i) {
         want.row(ids[i]) = Stored(type, rows.rows.row(i));
-        want_state.row(ids[i]) = rows.state.row(i);
+        if (floats > 0) want_state.row(ids[i]) = rows.state.row(i);
         want_step[ids[i]] = step;
       }
       if (step % 50 == 20) {
@@ -180,7 +182,9 @@ TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
   StepRows rows;
   ASSERT_OK(store->GatherStep(ids, &rows));
   EXPECT_EQ(rows.rows, want);
-  EXPECT_EQ(rows.state, want_state);
+  if (store->state_floats() > 0) {
+    EXPECT_EQ(rows.state, want_state);
+  }
   EXPECT_EQ(rows.last_step, want_step);
 }
 

@@ -964,11 +964,9 @@ absl::Status PagedTable::CopyLarger(FileSystem* file_system, const std::string& 
   }
   std::array<uint64_t, 2> words;
   RETURN_IF_ERROR(source->ReadAt(header->offset, words.data(), sizeof(words)));
-  if (words[0] != 0 || words[1] != 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        from, words[1] != 0
-                  ? ": it is the file of a run; take a copy of it (protopage export)"
-                  : ": its process died while it wrote, rows of several steps are mixed"));
+  if (words[1] != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(from, ": it is the file of a run; take a copy of it (protopage export)"));
   }
   const int64_t old_capacity = checksums->dims[0];
   if (capacity < old_capacity) {

@@ -145,7 +145,7 @@ class PagedTable : private LoggedTable {
   absl::Status SetNumRows(int64_t num_rows);
   // Copies the table at `from`, which nobody has open for writing, to `to` with room for `capacity` rows, sparse and
   // durable; `to` may be `from`. Datasets that are not [rows, ...] stay as they are. Errors: FailedPrecondition
-  // (the file of a log, or not clean), InvalidArgument (smaller than it is).
+  // (the file of a log, or open), InvalidArgument (smaller than it is).
   static absl::Status CopyLarger(FileSystem* file_system, const std::string& from,
                                  const std::string& to, int64_t capacity);
 

@@ -1,0 +1,112 @@
+// Classes are added to a store and dropped from it while the power goes at any moment: afterwards the store opens, has
+// each change or has it not, and what a call reported done is there.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "base/status_matchers.h"
+#include "prototypes/crash_file_system.h"
+#include "prototypes/prototype_store.h"
+
+namespace protopage {
+namespace {
+
+constexpr int64_t kClasses = 6, kDim = 40;
+constexpr char kPath[] = "/w.h5";
+
+PrototypeStoreOptions Options(CrashFileSystem* fs) {
+  PrototypeStoreOptions options;
+  options.file_system = fs;
+  return options;
+}
+
+RowMatrixXf NewRows(float value) { return RowMatrixXf::Constant(2, kDim, value); }
+
+// What was reported done.
+struct Done {
+  int64_t classes = kClasses;
+  bool dropped = false;
+};
+
+// Two classes within the capacity, two beyond it, one dropped.
+absl::Status Change(CrashFileSystem* fs, Done* done) {
+  for (const float value : {1.0f, 2.0f}) {
+    RETURN_IF_ERROR(PrototypeStore::Reserve(kPath, done->classes + 2, fs));
+    ASSIGN_OR_RETURN(const auto store, PrototypeStore::Open(kPath, Options(fs)));
+    RETURN_IF_ERROR(store->AppendRows(NewRows(value)));
+    RETURN_IF_ERROR(store->AddAppended());
+    done->classes += 2;
+  }
+  ASSIGN_OR_RETURN(const auto store, PrototypeStore::Open(kPath, Options(fs)));
+  RETURN_IF_ERROR(store->Drop({3}));
+  done->dropped = true;
+  return absl::OkStatus();
+}
+
+TEST(ClassChangesTest, NoMomentOfAPowerLossHurtsAStore) {
+  int64_t crashes = 0, between = 0;
+  for (const auto loss : {CrashFileSystem::kDropAll, CrashFileSystem::kKeepAll,
+                          CrashFileSystem::kKeepNewest, CrashFileSystem::kMix}) {
+    bool crashed = true;
+    for (int64_t event = 1; crashed; ++event) {
+      SCOPED_TRACE(absl::StrCat("loss ", loss, ", event ", event));
+      CrashFileSystem fs;
+      RowMatrixXf old(kClasses, kDim);
+      {
+        PrototypeStoreSpec spec;
+        spec.num_classes = kClasses;
+        spec.capacity = kClasses + 2;
+        spec.dim = kDim;
+        ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Create(kPath, spec, Options(&fs)));
+        ASSERT_OK(store->WriteRange(0, NewRows(9)));
+        ASSERT_OK(store->Flush());
+        ASSERT_OK(store->ReadRange(0, old));
+      }
+      Done done;
+      fs.CrashAt(event, /*write_every=*/3);
+      const absl::Status status = Change(&fs, &done);
+      crashed = fs.crashed();
+      EXPECT_EQ(status.ok(), !crashed) << status;
+      fs.Restart(loss, event);
+      {
+        ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(kPath, Options(&fs)));
+        const int64_t classes = store->num_classes();
+        ASSERT_TRUE(classes == done.classes || (crashed && classes == done.classes + 2)) << classes;
+        EXPECT_EQ(store->num_dropped(), store->is_dropped(3) ? 1 : 0);
+        if (done.dropped) {
+          EXPECT_TRUE(store->is_dropped(3));
+        }
+        if (store->is_dropped(3)) {
+          EXPECT_EQ(classes, kClasses + 4);
+          old.row(3).setZero();
+        }
+        RowMatrixXf rows(classes, kDim);
+        ASSERT_OK(store->ReadRange(0, rows));
+        EXPECT_EQ(rows.topRows(kClasses), old);
+        for (int64_t first = kClasses; first < classes; first += 2) {
+          EXPECT_EQ(rows.middleRows(first, 2), NewRows(first == kClasses ? 1 : 2));
+        }
+        between += classes == kClasses + 2 ? 1 : 0;
+        crashes += crashed ? 1 : 0;
+        done = {classes, store->is_dropped(3)};
+      }
+      // It goes on from there.
+      if (done.dropped) continue;
+      const int64_t classes = done.classes;
+      EXPECT_OK(Change(&fs, &done));
+      ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(kPath, Options(&fs)));
+      EXPECT_EQ(store->num_classes(), classes + 4);
+      EXPECT_TRUE(store->clean_when_opened());
+    }
+  }
+  EXPECT_GT(crashes, 100);
+  EXPECT_GT(between, 10);
+}
+
+}  // namespace
+}  // namespace protopage

@@ -39,9 +39,9 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
       {.help = "What the row optimizer keeps for each class.", .choices = {"momentum", "adagrad"}});
   v.Text("init_from", &init_from,
          {.help =
-              "The run's first prototypes are those of this store by itself (protopage export): it "
-              "has the classes of the images, and embedding_dim, dtype and row_state as here; "
-              "\"\" starts at random."});
+              "New prototypes start as a copy of this store by itself (protopage export, protopage "
+              "classes), dropped classes and all. It has the classes of the images, and "
+              "embedding_dim, dtype and row_state as here; \"\" starts at random."});
   v.Integer(
       "index_update_steps", &index_update_steps,
       {.help = "The index learns of trained rows every so many steps, and when an epoch ends.",

@@ -32,7 +32,7 @@ struct PrototypesConfig {
   double index_candidates = 0;
   std::string dtype = "float32";
   std::string row_state = "momentum";
-  // A store by itself that the first prototypes of the run are copied from.
+  // A store by itself that new prototypes are copied from.
   std::string init_from;
   // The index learns of trained rows every so many steps, and at the end of an epoch.
   int64_t index_update_steps = 64;

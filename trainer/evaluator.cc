@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <set>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -15,9 +16,10 @@ namespace protopage {
 namespace {
 
 absl::StatusOr<ClosedSetResult> ClosedSet(Session& session, const ImageSource& source,
+                                          absl::Span<const int64_t> records,
                                           const RowSource& prototypes, EvalReport& report) {
   Embedder embedder = session.MakeEmbedder();
-  ASSIGN_OR_RETURN(const EmbeddedImages images, embedder.RunAll(source, AllRecords(source)));
+  ASSIGN_OR_RETURN(const EmbeddedImages images, embedder.RunAll(source, records));
   // One domain is no breakdown.
   const bool by_domain = source.domain_names().size() > 1;
   for (size_t i = 0; by_domain && i < source.domain_names().size(); ++i) {
@@ -93,7 +95,8 @@ absl::StatusOr<EvalReport> EvaluateSource(Session& session, Split split, const s
   ASSIGN_OR_RETURN(const auto source, session.images().Open(split));
   RETURN_IF_ERROR(CheckClosedSet(split, *source, session.head()->num_classes()));
   ASSIGN_OR_RETURN(const RowMatrixXf rows, session.head()->Rows(session.backend()));
-  ASSIGN_OR_RETURN(report.closed_set, ClosedSet(session, *source, MatrixRows(rows), report));
+  ASSIGN_OR_RETURN(report.closed_set,
+                   ClosedSet(session, *source, AllRecords(*source), MatrixRows(rows), report));
   return report;
 }
 
@@ -117,7 +120,13 @@ absl::StatusOr<EvalReport> EvaluateTarget(Session& session, Split split, const s
   prototypes.read = [&store](int64_t first, RowMatrixRef out) {
     return store.ReadRange(first, out);
   };
-  ASSIGN_OR_RETURN(report.closed_set, ClosedSet(session, *source, prototypes, report));
+  // Of a dropped class there is nothing to find.
+  std::vector<int64_t> records = AllRecords(*source);
+  records.erase(
+      std::remove_if(records.begin(), records.end(),
+                     [&](int64_t record) { return store.is_dropped(source->Label(record)); }),
+      records.end());
+  ASSIGN_OR_RETURN(report.closed_set, ClosedSet(session, *source, records, prototypes, report));
   if (unseen != nullptr) RETURN_IF_ERROR(EvaluateUnseen(session, *unseen, report));
   return report;
 }

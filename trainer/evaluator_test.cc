@@ -99,6 +99,38 @@ TEST_F(EvaluatorTest, TargetIsClassifiedByThePrototypes) {
   EXPECT_EQ(report.domain_names.at(report.closed_set->by_domain.begin()->first), "spot");
 }
 
+TEST_F(EvaluatorTest, ImagesOfDroppedClassesAreLeftOut) {
+  const std::string path = dir_ + "/dropped.h5";
+  PrototypeStoreSpec spec;
+  spec.num_classes = kTinyTargetClasses;
+  spec.dim = 16;
+  {
+    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Create(path, spec, {}));
+    ASSERT_OK(store->Drop({2, 5}));
+  }
+  PrototypeSetOptions options = session_->prototype_options();
+  options.prototypes.init_from = path;
+  ASSERT_OK_AND_ASSIGN(
+      auto set, PrototypeSet::Create(dir_, kTinyTargetClasses, 16, options, &session_->pool()));
+  session_->set_prototypes(std::move(set));
+  ASSERT_OK_AND_ASSIGN(const EvalReport report,
+                       EvaluateTarget(*session_, Split::kTargetTest, "some"));
+  ASSERT_EQ(report.closed_set->all.samples, 2 * (kTinyTargetClasses - 2));
+  // Rows of zeros are nobody's nearest where a live one has a positive cosine.
+  RowMatrixXf rows(kTinyTargetClasses, 16);
+  ASSERT_OK(session_->prototypes()->store().ReadRange(0, rows));
+  const Eigen::MatrixXd all = Features(Split::kTargetTest) * rows.cast<double>().transpose();
+  const std::vector<ClassId> all_labels = Labels(Split::kTargetTest);
+  Eigen::MatrixXd scores(report.closed_set->all.samples, kTinyTargetClasses);
+  std::vector<ClassId> labels;
+  for (size_t i = 0; i < all_labels.size(); ++i) {
+    if (all_labels[i] == 2 || all_labels[i] == 5) continue;
+    scores.row(static_cast<int64_t>(labels.size())) = all.row(static_cast<int64_t>(i));
+    labels.push_back(all_labels[i]);
+  }
+  EXPECT_EQ(report.closed_set->all.top1, Hits(scores, labels, 1));
+}
+
 TEST_F(EvaluatorTest, UnseenClassesAreIdentifiedAndVerified) {
   MakePrototypes(kTinyTargetClasses);
   ASSERT_OK_AND_ASSIGN(const EvalReport report,

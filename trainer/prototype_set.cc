@@ -125,7 +125,7 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
   RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->StorePath()));
   RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->QueuesPath()));
   const std::string& init_from = options.prototypes.init_from;
-  if (options.generation == 1 && !init_from.empty()) {
+  if (!init_from.empty()) {
     RETURN_IF_ERROR(CheckInitFrom(num_classes, dim, options));
     RETURN_IF_ERROR(CopyFileAtomically(set->fs_, init_from, set->StorePath()));
     ASSIGN_OR_RETURN(set->store_, PrototypeStore::Open(set->StorePath(), set->StoreOptions()));

@@ -46,8 +46,8 @@ struct PrototypeSetOptions {
 class PrototypeSet {
  public:
   // Makes prototypes.h5 and its log in `directory` (from the second generation on, prototypes-2.h5 and so
-  // on); those left by an earlier attempt are replaced. The first generation has the content of
-  // prototypes.init_from, if any. Errors: as CheckInitFrom.
+  // on); those left by an earlier attempt are replaced. Its content is that of prototypes.init_from, if
+  // any. Errors: as CheckInitFrom.
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> Create(const std::string& directory,
                                                               int64_t num_classes, int64_t dim,
                                                               const PrototypeSetOptions& options,

@@ -135,5 +135,41 @@ TEST_F(StageTrainerTest, APrototypeTableOfOtherClassesIsRefused) {
               StatusIs(absl::StatusCode::kInvalidArgument, "has 8 classes, the prototype table 5"));
 }
 
+TEST_F(StageTrainerTest, DroppedClassesAreNeverDrawn) {
+  const std::string path = dir_ + "/dropped.h5";
+  PrototypeStoreSpec spec;
+  spec.num_classes = kTinyTargetClasses;
+  spec.dim = 16;
+  ASSERT_OK_AND_ASSIGN(const auto made, PrototypeStore::Create(path, spec, {}));
+  ASSERT_OK(made->Drop({2, 5}));
+  const std::vector<std::string> kinds[] = {
+      {"selection.mode=full", "prototypes.index=flat"},
+      {"selection.mode=random", "prototypes.index=flat"},
+      {"selection.mode=random", "selection.images_for=positives"},
+      {"selection.mode=dominant", "selection.images_for=positives"},
+      {"selection.mode=dominant", "selection.frozen_queues=true"},
+      {"selection.mode=dominant", "prototypes.index=ivf_sq8"},
+      {"selection.mode=mixed", "selection.class_order=shuffled"},
+      {"selection.mode=nearest", "selection.images_for=positives"},
+  };
+  for (std::vector<std::string> set : kinds) {
+    SCOPED_TRACE(set[0] + " " + set[1]);
+    set.push_back("prototypes.init_from=" + path);
+    set.push_back("selection.classes_per_step=5");
+    ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(TinyListTrainConfig(dir_, set)));
+    ASSERT_OK_AND_ASSIGN(const auto trainer,
+                         NewDominantTrainer(session.get(), kDominant, 0, dir_, false));
+    for (int64_t t = 0; t < 12; ++t) {
+      ASSERT_OK(trainer->Step({.run_step = t, .stage_step = t, .end = 12}, 1));
+    }
+    ASSERT_OK(trainer->Settle());
+    std::vector<ClassState> states(kTinyTargetClasses);
+    ASSERT_OK(session->prototypes()->store().ReadStates(0, absl::MakeSpan(states)));
+    for (int c = 0; c < kTinyTargetClasses; ++c) {
+      EXPECT_EQ(states[c].last_step < 0, c == 2 || c == 5) << c;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace protopage

@@ -150,13 +150,15 @@ absl::Status OpenStages(Session& session, int64_t first) {
   return absl::OkStatus();
 }
 
-absl::Status CheckFirstPrototypes(Session& session, int64_t first) {
+absl::Status CheckNewPrototypes(Session& session, int64_t first, bool there) {
   const TrainConfig& config = session.config();
   for (int64_t i = first; i < static_cast<int64_t>(config.stages.size()); ++i) {
-    if (config.stages[i].name != "imprint" && config.stages[i].name != "dominant") continue;
+    const std::string& name = config.stages[i].name;
+    if (name != "imprint" && (name != "dominant" || there)) continue;
     ASSIGN_OR_RETURN(const auto source, session.images().Open(StageSplit(config, i)));
-    return PrototypeSet::CheckInitFrom(source->num_classes(), session.net()->embedding_dim(),
-                                       session.prototype_options());
+    RETURN_IF_ERROR(PrototypeSet::CheckInitFrom(
+        source->num_classes(), session.net()->embedding_dim(), session.prototype_options()));
+    there = true;
   }
   return absl::OkStatus();
 }

@@ -43,9 +43,9 @@ double RowLearningRate(const StageConfig& stage, double factor);
 // Errors: those of OpenSource; InvalidArgument that names stage and key.
 absl::Status OpenStages(Session& session, int64_t first);
 
-// Of the stages from `first` on, the one that makes the run's first prototypes can start from
+// The prototypes that the stages from `first` on make, being there before them or not, can start from
 // prototypes.init_from. Errors: InvalidArgument, those of reading the store.
-absl::Status CheckFirstPrototypes(Session& session, int64_t first);
+absl::Status CheckNewPrototypes(Session& session, int64_t first, bool there);
 
 }  // namespace protopage
 

@@ -231,7 +231,7 @@ absl::Status Run::Prepare() {
   session_->set_log_options(options_.log);
   if (checkpoint_.empty()) RETURN_IF_ERROR(WithContext(InitializeNet(), "init_from"));
   RETURN_IF_ERROR(OpenStages(*session_, position_.stage));
-  return resumed_.prototypes ? absl::OkStatus() : CheckFirstPrototypes(*session_, position_.stage);
+  return CheckNewPrototypes(*session_, position_.stage, resumed_.prototypes);
 }
 
 absl::Status Run::OpenDirectory() {

@@ -57,8 +57,8 @@ struct ClassIndexOptions {
   // Lists that a search scans. 0: Build takes the fewest that hold .98 of the 50 nearest and of the 10
   // nearest of sampled classes, but no more than an eighth of the lists (at least 64, at most 256).
   int64_t probes = 0;
-  // Candidates that are scored again, for each neighbour asked for; 0 means 1.5 for ivf_sq8, 4
-  // for ivf_pq.
+  // Candidates that are scored again, for each neighbour asked for; 0 means 1.5 for ivf_sq8, for ivf_pq 2.5
+  // with codes of D / 4 bytes or more, else 4.
   double candidates = 0;
   uint64_t seed = 1;  // Of the samples that lists and codes are trained with.
 };

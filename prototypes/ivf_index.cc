@@ -39,6 +39,7 @@ constexpr int64_t kMaxSampleBytes = int64_t{512} << 20;
 
 // What Build looks for when it chooses the number of probes: the share of neighbours in probed lists.
 constexpr double kReachGoal = 0.98;
+constexpr int64_t kLeastProbes = 4;
 constexpr int64_t kRecallQueries = 64;
 constexpr int64_t kRecallNeighbors = 50;
 constexpr int64_t kFewNeighbors = 10;
@@ -57,10 +58,13 @@ int64_t SampleRows(int64_t num_classes, int64_t dim, int64_t lists, int64_t inde
                    std::max<int64_t>(bytes / (dim * 4), 1)});
 }
 
-// Candidates for each neighbour asked for.
-double CandidateShare(absl::string_view kind, const ClassIndexOptions& options) {
+// Candidates for each neighbour asked for: the shorter the codes, the more. Of a mixture's 50 nearest (a million
+// classes, 512 dimensions) codes of 128 bytes find .990 among 2, .998 among 2.5 and all among 4 times as many.
+double CandidateShare(absl::string_view kind, int64_t dim, int64_t code_bytes,
+                      const ClassIndexOptions& options) {
   if (options.candidates > 0) return options.candidates;
-  return kind == kIvfSq8 ? 1.5 : 4.0;
+  if (kind == kIvfSq8) return 1.5;
+  return code_bytes * 4 >= dim ? 2.5 : 4.0;
 }
 
 int64_t NumPieces(const Hdf5Dataset& dataset) {
@@ -299,7 +303,7 @@ void IvfIndex::ChooseProbes(const ExactNeighbors& exact, ThreadPool* pool) {
   if (options_.probes > 0) {
     probes_ = std::min(options_.probes, lists);
   } else {
-    probes_ = std::min<int64_t>(8, most);
+    probes_ = std::min(kLeastProbes, most);
     const std::vector<int64_t> needed = ProbesToNeighbors(exact, most, pool);
     const auto reached = [&](int64_t k) {
       int64_t hits = 0, wanted = 0;
@@ -344,7 +348,7 @@ std::vector<int64_t> IvfIndex::ProbesToNeighbors(const ExactNeighbors& exact, in
 }
 
 int64_t IvfIndex::NumCandidates(int64_t k) const {
-  const double share = CandidateShare(kind_, options_);
+  const double share = CandidateShare(kind_, dim_, codec_->code_bytes(), options_);
   // Some more, so that small k are not at the mercy of rounding.
   return std::min(num_classes_, static_cast<int64_t>(std::ceil(k * std::max(share, 1.0))) + 8);
 }
@@ -733,7 +737,7 @@ absl::StatusOr<ClassIndexPlan> PlanIvfIndex(int64_t num_classes, int64_t dim,
     plan.kind = kIvfSq8;
     plan.code_bytes = dim + 4;
     plan.bytes = IvfBytes(num_classes, dim, plan.lists, plan.code_bytes, /*is_pq=*/false);
-    plan.candidates = CandidateShare(plan.kind, options);
+    plan.candidates = CandidateShare(plan.kind, dim, plan.code_bytes, options);
     if (plan.bytes <= options.index_bytes) return plan;
   }
   if (options.kind != kIvfSq8) {
@@ -743,7 +747,7 @@ absl::StatusOr<ClassIndexPlan> PlanIvfIndex(int64_t num_classes, int64_t dim,
       plan.kind = kIvfPq;
       plan.code_bytes = dim / part_dim;
       plan.bytes = IvfBytes(num_classes, dim, plan.lists, plan.code_bytes, /*is_pq=*/true);
-      plan.candidates = CandidateShare(plan.kind, options);
+      plan.candidates = CandidateShare(plan.kind, dim, plan.code_bytes, options);
       if (plan.bytes <= options.index_bytes) return plan;
     }
     if (plan.kind != kIvfPq && options.kind == kIvfPq) {

@@ -27,7 +27,7 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
   v.Number(
       "index_candidates", &index_candidates,
       {.help = "Rows that a search reads to score them again, for each neighbour asked for; 0 is "
-               "1.5 for ivf_sq8, 4 for ivf_pq.",
+               "1.5 for ivf_sq8, 2.5 to 4 for ivf_pq.",
        .min = 0,
        .max = 1000});
   v.Text("dtype", &dtype,

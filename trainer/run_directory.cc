@@ -175,13 +175,14 @@ absl::Status RunDirectory::CommitCheckpoint(int64_t step, const nlohmann::ordere
   return fs_->SyncDirectory(File(kCheckpoints));
 }
 
-absl::Status RunDirectory::RemoveUnfinishedCheckpoints() {
+absl::Status RunDirectory::CleanCheckpoints(int64_t keep) {
   ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(File(kCheckpoints)));
-  for (const std::string& name : names) {
-    const std::string folder = JoinPath(File(kCheckpoints), name);
-    if (fs_->IsDirectory(folder) && !IsCheckpoint(fs_, folder)) {
-      RETURN_IF_ERROR(RemoveFolder(folder));
-    }
+  int64_t complete = 0;
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    const std::string folder = JoinPath(File(kCheckpoints), *name);
+    if (!fs_->IsDirectory(folder)) continue;
+    const bool kept = IsCheckpoint(fs_, folder) && ++complete <= keep;
+    if (!kept) RETURN_IF_ERROR(RemoveFolder(folder));
   }
   return fs_->SyncDirectory(File(kCheckpoints));
 }

@@ -54,8 +54,9 @@ class RunDirectory {
   // Writes state.json, makes the folder durable and marks it DONE; then removes all but the newest `keep`.
   absl::Status CommitCheckpoint(int64_t step, const nlohmann::ordered_json& state, int64_t keep);
 
-  // Removes the checkpoints that a process left unfinished when it died.
-  absl::Status RemoveUnfinishedCheckpoints();
+  // Removes what a process leaves that dies in CommitCheckpoint or before: unfinished checkpoints, and complete
+  // ones but for the newest `keep`.
+  absl::Status CleanCheckpoints(int64_t keep);
 
   // The folder of the newest complete checkpoint. Errors: NotFound when there is none.
   absl::StatusOr<std::string> LatestCheckpoint() const;

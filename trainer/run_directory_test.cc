@@ -126,9 +126,13 @@ TEST(RunDirectoryTest, OnlyCompleteCheckpointsCountAndOldOnesGo) {
   ASSERT_OK(run.BeginCheckpoint(20));
   EXPECT_FALSE(fs->Exists(JoinPath(unfinished, "half")));
   // Nor do those stay that nobody attempts again.
-  ASSERT_OK(run.RemoveUnfinishedCheckpoints());
+  ASSERT_OK(run.CleanCheckpoints(/*keep=*/2));
   ASSERT_OK_AND_ASSIGN(const std::vector<std::string> left, fs->List(run.File("checkpoints")));
   EXPECT_EQ(left, (std::vector<std::string>{"0000000010", "0000000015"}));
+  // Nor does a complete one that its process died before it removed.
+  ASSERT_OK(run.CleanCheckpoints(/*keep=*/1));
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> newest, fs->List(run.File("checkpoints")));
+  EXPECT_EQ(newest, std::vector<std::string>{"0000000015"});
 }
 
 TEST(RunDirectoryTest, FirstFreePathCountsUp) {

@@ -365,7 +365,7 @@ absl::StatusOr<TrainResult> Run::Go() {
                      RunDirectory::Create(fs_, options_.directory, WriteConfig(config)));
     directory_ = std::make_unique<RunDirectory>(std::move(directory));
   } else {
-    RETURN_IF_ERROR(directory_->RemoveUnfinishedCheckpoints());
+    RETURN_IF_ERROR(directory_->CleanCheckpoints(config_.keep_checkpoints));
   }
   RETURN_IF_ERROR(MakeObservers());
   LogInfo(absl::StrCat("run ", options_.directory, " on ", session_->backend()->Description()));

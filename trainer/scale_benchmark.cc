@@ -5,7 +5,7 @@
 //   ... --classes=1000 --classes=10000000 --sparse=100000000 --rounds=5 --steps=64
 //
 // B 256, K 256, 85 positive classes a step (a third, as by default) by Zipf's law, D 512, seed_cnn on computed 32 x 32 images; --set
-// changes the config. Rows are families of near ones (prototypes/mixture_rows.h). Each table is made once, with
+// changes the config. The index may take 100 bytes a class, but at least its default. Rows are families of near ones (prototypes/mixture_rows.h). Each table is made once, with
 // its index and a checkpoint (4.1 KB a class on disk: 41 GB for 1e7), and is used again by the next
 // call when it lies in DIR already and the config is the same. A table of --sparse has no rows and no
 // index; its classes are drawn at random.
@@ -61,6 +61,8 @@ constexpr char kConfig[] = R"({
                 "class_order": "power_law", "images_for": "positives"},
   "stages": [{"name": "dominant", "steps": 1000000, "batch_size": 256}]
 })";
+// What the index may take, but at least the default.
+constexpr int64_t kIndexBytesPerClass = 100;
 constexpr char kPrepared[] = "prepared.json";  // Holds the config; written last.
 constexpr char kCheckpoint[] = "checkpoint";
 
@@ -117,6 +119,8 @@ absl::StatusOr<TrainConfig> MakeConfig(int64_t classes, bool sparse,
                                        const std::vector<std::string>& set) {
   ASSIGN_OR_RETURN(nlohmann::json json, ParseJson(kConfig, "scale_benchmark"));
   json["data"]["synthetic"]["target_classes"] = classes;
+  json["prototypes"]["index_bytes"] =
+      std::max(PrototypesConfig().index_bytes, kIndexBytesPerClass * classes);
   if (sparse) json["selection"]["mode"] = "random";
   for (const std::string& assignment : set) RETURN_IF_ERROR(SetJsonValue(assignment, json));
   TrainConfig config;

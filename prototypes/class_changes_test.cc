@@ -50,11 +50,15 @@ absl::Status Change(CrashFileSystem* fs, Done* done) {
 
 TEST(ClassChangesTest, NoMomentOfAPowerLossHurtsAStore) {
   int64_t crashes = 0, between = 0;
-  for (const auto loss : {CrashFileSystem::kDropAll, CrashFileSystem::kKeepAll,
-                          CrashFileSystem::kKeepNewest, CrashFileSystem::kMix}) {
+  std::vector<CrashFileSystem::Loss> losses(16, CrashFileSystem::kMix);
+  losses[0] = CrashFileSystem::kDropAll;
+  losses[1] = CrashFileSystem::kKeepAll;
+  losses[2] = CrashFileSystem::kKeepNewest;
+  for (size_t trial = 0; trial < losses.size(); ++trial) {
+    const CrashFileSystem::Loss loss = losses[trial];
     bool crashed = true;
     for (int64_t event = 1; crashed; ++event) {
-      SCOPED_TRACE(absl::StrCat("loss ", loss, ", event ", event));
+      SCOPED_TRACE(absl::StrCat("loss ", loss, ", trial ", trial, ", event ", event));
       CrashFileSystem fs;
       RowMatrixXf old(kClasses, kDim);
       {
@@ -72,7 +76,7 @@ TEST(ClassChangesTest, NoMomentOfAPowerLossHurtsAStore) {
       const absl::Status status = Change(&fs, &done);
       crashed = fs.crashed();
       EXPECT_EQ(status.ok(), !crashed) << status;
-      fs.Restart(loss, event);
+      fs.Restart(loss, /*seed=*/1000 * trial + event);
       {
         ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(kPath, Options(&fs)));
         const int64_t classes = store->num_classes();

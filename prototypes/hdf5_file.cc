@@ -372,7 +372,14 @@ absl::Status Seal(File* file, const Hdf5Layout& layout) {
     skeleton_until(dataset.offset);
     at = dataset.offset + dataset.bytes();
   }
-  skeleton_until(size);
+  // In one sector, so that a power loss leaves all of it or nothing.
+  constexpr int64_t kSectorBytes = 512;
+  const auto seal_bytes =
+      static_cast<int64_t>((pieces.size() + 1) * sizeof(SealPiece) + sizeof(SealEnd));
+  const int64_t left = kSectorBytes - size % kSectorBytes;
+  const int64_t begin = seal_bytes > left && seal_bytes <= kSectorBytes ? size + left : size;
+  if (begin > size) RETURN_IF_ERROR(file->Truncate(begin));
+  skeleton_until(begin);
   SealEnd end = {};
   std::memcpy(end.magic, kSealMagic, sizeof(end.magic));
   end.num_pieces = pieces.size();
@@ -380,7 +387,7 @@ absl::Status Seal(File* file, const Hdf5Layout& layout) {
   end.checksum = SealChecksum(pieces, end);
   std::string seal(reinterpret_cast<const char*>(pieces.data()), pieces.size() * sizeof(SealPiece));
   seal.append(reinterpret_cast<const char*>(&end), sizeof(end));
-  return file->WriteAt(size, seal.data(), static_cast<int64_t>(seal.size()));
+  return file->WriteAt(begin, seal.data(), static_cast<int64_t>(seal.size()));
 }
 
 // The seal's end, all zeros where there is none: in files of earlier programs, and those that HDF5 changed since.

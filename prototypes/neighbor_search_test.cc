@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <memory>
 #include <numeric>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +16,19 @@
 
 namespace protopage {
 namespace {
+
+// A store of MixtureRows, which `rows` [N, D] is filled with too.
+std::unique_ptr<PrototypeStore> MixtureStore(const std::string& name, RowMatrixXf& rows) {
+  PrototypeStoreSpec spec;
+  spec.num_classes = rows.rows();
+  spec.dim = rows.cols();
+  auto store = PrototypeStore::Create(
+      absl::StrCat(testing::TempDir(), "/neighbor_search_test_", name, "_", getpid()), spec, {});
+  EXPECT_OK(store.status());
+  MixtureRows(rows.rows(), rows.cols(), 1).Read(0, rows);
+  EXPECT_OK((*store)->WriteRange(0, rows));
+  return *std::move(store);
+}
 
 TEST(NeighborSearchTest, SearchesWithTheRowsOfTheStore) {
   PrototypeStoreSpec spec;
@@ -54,16 +69,8 @@ TEST(NeighborSearchTest, SearchesWithTheRowsOfTheStore) {
 
 TEST(NeighborSearchTest, CandidatesAreReadPastTheCacheAndRecallIsMeasured) {
   constexpr int64_t kClasses = 3000, kDim = 32;
-  PrototypeStoreSpec spec;
-  spec.num_classes = kClasses;
-  spec.dim = kDim;
-  ASSERT_OK_AND_ASSIGN(
-      auto store,
-      PrototypeStore::Create(
-          absl::StrCat(testing::TempDir(), "/neighbor_search_test_ivf_", getpid()), spec, {}));
   RowMatrixXf rows(kClasses, kDim);
-  MixtureRows(kClasses, kDim, 1).Read(0, rows);
-  ASSERT_OK(store->WriteRange(0, rows));
+  const auto store = MixtureStore("ivf", rows);
   ThreadPool pool(2);
   ClassIndexOptions options;
   options.kind = "ivf_sq8";
@@ -92,16 +99,8 @@ TEST(NeighborSearchTest, CandidatesAreReadPastTheCacheAndRecallIsMeasured) {
 
 TEST(NeighborSearchTest, EstimatedRecallAgreesWithTheMeasuredOne) {
   constexpr int64_t kClasses = 20000, kDim = 32, kNeighbors = 20;
-  PrototypeStoreSpec spec;
-  spec.num_classes = kClasses;
-  spec.dim = kDim;
-  ASSERT_OK_AND_ASSIGN(
-      auto store,
-      PrototypeStore::Create(
-          absl::StrCat(testing::TempDir(), "/neighbor_search_test_estimate_", getpid()), spec, {}));
   RowMatrixXf rows(kClasses, kDim);
-  MixtureRows(kClasses, kDim, 1).Read(0, rows);
-  ASSERT_OK(store->WriteRange(0, rows));
+  const auto store = MixtureStore("estimate", rows);
   ThreadPool pool(2);
   for (const int64_t probes : {0, 1}) {  // As many as are needed, and too few.
     ClassIndexOptions options;

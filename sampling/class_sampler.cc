@@ -10,8 +10,7 @@
 
 namespace protopage {
 
-UniformClassSampler::UniformClassSampler(uint64_t seed, const ClassSet* classes,
-                                         int64_t positive_classes)
+ClassSampler::ClassSampler(uint64_t seed, const ClassSet* classes, int64_t positive_classes)
     : seed_(seed), classes_(classes), positive_classes_(positive_classes) {
   PROTOPAGE_CHECK(positive_classes >= 0 && positive_classes <= classes->size());
 }
@@ -23,8 +22,8 @@ std::vector<ClassId> UniformClassSampler::Draw(int64_t step) const {
 
 ShuffledClassSampler::ShuffledClassSampler(uint64_t seed, const ClassSet* classes,
                                            int64_t positive_classes)
-    : seed_(seed), classes_(classes), positive_classes_(positive_classes) {
-  PROTOPAGE_CHECK(positive_classes >= 1 && positive_classes <= classes->size());
+    : ClassSampler(seed, classes, positive_classes) {
+  PROTOPAGE_CHECK(positive_classes >= 1);
 }
 
 std::vector<ClassId> ShuffledClassSampler::Draw(int64_t step) const {
@@ -35,12 +34,6 @@ std::vector<ClassId> ShuffledClassSampler::Draw(int64_t step) const {
   std::vector<ClassId> drawn(positive_classes_);
   for (int64_t i = 0; i < positive_classes_; ++i) drawn[i] = classes_->Member(order.At(first + i));
   return drawn;
-}
-
-PowerLawClassSampler::PowerLawClassSampler(uint64_t seed, const ClassSet* classes,
-                                           int64_t positive_classes)
-    : seed_(seed), classes_(classes), positive_classes_(positive_classes) {
-  PROTOPAGE_CHECK(positive_classes >= 0 && positive_classes <= classes->size());
 }
 
 std::vector<ClassId> PowerLawClassSampler::Draw(int64_t step) const {

@@ -18,36 +18,32 @@ namespace protopage {
 // Thread-safe.
 class ClassSampler {
  public:
+  // `classes` must outlive the sampler and have at least `positive_classes` members (CHECKed).
+  ClassSampler(uint64_t seed, const ClassSet* classes, int64_t positive_classes);
   virtual ~ClassSampler() = default;
   // Distinct classes in random order; always the same number of them.
   virtual std::vector<ClassId> Draw(int64_t step) const = 0;
+
+ protected:
+  const uint64_t seed_;
+  const ClassSet* const classes_;
+  const int64_t positive_classes_;
 };
 
 // Every member of `classes` is equally likely at every step, independently of other steps.
 class UniformClassSampler : public ClassSampler {
  public:
-  // `classes` must outlive the sampler and have at least `positive_classes` members (CHECKed).
-  UniformClassSampler(uint64_t seed, const ClassSet* classes, int64_t positive_classes);
+  using ClassSampler::ClassSampler;
   std::vector<ClassId> Draw(int64_t step) const override;
-
- private:
-  const uint64_t seed_;
-  const ClassSet* const classes_;
-  const int64_t positive_classes_;
 };
 
 // Epochs of floor(N / P) steps, each over the members in another shuffled order, so that no class is
 // drawn twice in an epoch and all but N mod P of them once. Takes no memory of the order's size.
 class ShuffledClassSampler : public ClassSampler {
  public:
-  // As UniformClassSampler's, with positive_classes >= 1.
+  // positive_classes >= 1 (CHECKed).
   ShuffledClassSampler(uint64_t seed, const ClassSet* classes, int64_t positive_classes);
   std::vector<ClassId> Draw(int64_t step) const override;
-
- private:
-  const uint64_t seed_;
-  const ClassSet* const classes_;
-  const int64_t positive_classes_;
 };
 
 // Zipf's law: the r-th most frequent class, r from 0, comes with probability log((r + 2) / (r + 1)) / log(N + 1),
@@ -55,14 +51,8 @@ class ShuffledClassSampler : public ClassSampler {
 // takes the next less frequent one that it does not have.
 class PowerLawClassSampler : public ClassSampler {
  public:
-  // As UniformClassSampler's.
-  PowerLawClassSampler(uint64_t seed, const ClassSet* classes, int64_t positive_classes);
+  using ClassSampler::ClassSampler;
   std::vector<ClassId> Draw(int64_t step) const override;
-
- private:
-  const uint64_t seed_;
-  const ClassSet* const classes_;
-  const int64_t positive_classes_;
 };
 
 }  // namespace protopage

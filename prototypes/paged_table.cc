@@ -228,11 +228,14 @@ absl::Status PagedTable::Init(const Hdf5Layout& layout, const std::vector<std::s
     columns_.push_back(column);
   }
   for (const Hdf5Dataset& dataset : layout.datasets) {
-    if (dataset.type != CellType::kUint8 || dataset.dims.size() != 1 ||
+    if (dataset.type != CellType::kUint8 || dataset.dims.empty() ||
         dataset.dims[0] != spec_.capacity) {
       continue;
     }
-    mark_offsets_[dataset.name] = dataset.offset;
+    if (dataset.dims.size() == 1) mark_offsets_[dataset.name] = dataset.offset;
+    if (dataset.dims.size() == 2) {
+      byte_datasets_[dataset.name] = {dataset.offset, dataset.dims[1]};
+    }
   }
   block_checksums_offset_ = block_bytes_;
   block_bytes_ += static_cast<int64_t>(columns_.size()) * 8 * kBlockRows;
@@ -938,6 +941,28 @@ absl::Status PagedTable::WriteMarks(const std::string& dataset, absl::Span<const
   return file_->Sync();
 }
 
+absl::Status PagedTable::ReadBytes(const std::string& dataset, int64_t first, int64_t count,
+                                   char* cells) {
+  const auto found = byte_datasets_.find(dataset);
+  if (found == byte_datasets_.end()) {
+    return absl::NotFoundError(absl::StrCat(path_, ": it has no dataset '", dataset, "'"));
+  }
+  const auto [offset, width] = found->second;
+  return file_->ReadAt(offset + first * width, cells, count * width);
+}
+
+absl::Status PagedTable::WriteBytes(const std::string& dataset, int64_t first, int64_t count,
+                                    const char* cells) {
+  RETURN_IF_ERROR(CheckOwnFile());
+  const auto found = byte_datasets_.find(dataset);
+  if (found == byte_datasets_.end()) {
+    return absl::NotFoundError(absl::StrCat(path_, ": it has no dataset '", dataset, "'"));
+  }
+  const auto [offset, width] = found->second;
+  RETURN_IF_ERROR(file_->WriteAt(offset + first * width, cells, count * width));
+  return file_->Sync();
+}
+
 absl::Status PagedTable::SetNumRows(int64_t num_rows) {
   RETURN_IF_ERROR(CheckOwnFile());
   if (num_rows < spec_.num_rows || num_rows > spec_.capacity) {
@@ -951,7 +976,8 @@ absl::Status PagedTable::SetNumRows(int64_t num_rows) {
 }
 
 absl::Status PagedTable::CopyLarger(FileSystem* file_system, const std::string& from,
-                                    const std::string& to, int64_t capacity) {
+                                    const std::string& to, int64_t capacity,
+                                    const std::vector<TableColumn>& more) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(file_system, from));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> source, file_system->Open(from, OpenMode::kRead));
   ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(source.get(), from));
@@ -980,11 +1006,16 @@ absl::Status PagedTable::CopyLarger(FileSystem* file_system, const std::string& 
   for (Hdf5Dataset& dataset : larger.datasets) {
     if (dataset.name != "header" && dataset.dims[0] == old_capacity) dataset.dims[0] = capacity;
   }
+  for (const TableColumn& column : more) {
+    if (layout.Find(column.name) != nullptr) continue;
+    larger.datasets.push_back(MakeDataset(column, capacity));
+  }
   return ReplaceFile(
       file_system, to, [&](File* target, const std::string& temporary) -> absl::Status {
         RETURN_IF_ERROR(CreateHdf5Layout(target, temporary, &larger));
         for (const Hdf5Dataset& dataset : larger.datasets) {
           const Hdf5Dataset* old = layout.Find(dataset.name);
+          if (old == nullptr) continue;
           RETURN_IF_ERROR(CopyData(source.get(), {old->offset, old->offset + old->bytes()}, target,
                                    dataset.offset));
         }

@@ -140,14 +140,22 @@ class PagedTable : private LoggedTable {
   absl::StatusOr<std::vector<int64_t>> ReadMarks(const std::string& dataset);
   // Durably makes it 1 for ascending `rows`. Errors: as CheckOwnFile.
   absl::Status WriteMarks(const std::string& dataset, absl::Span<const int64_t> rows);
+  // Whether there is a dataset uint8 [capacity, width] beside the columns.
+  bool HasBytes(const std::string& dataset) const { return byte_datasets_.count(dataset) > 0; }
+  // Its cells for rows [first, first + count) of the capacity, packed. Writing is durable. Errors: NotFound (no
+  // such dataset); WriteBytes: as CheckOwnFile.
+  absl::Status ReadBytes(const std::string& dataset, int64_t first, int64_t count, char* cells);
+  absl::Status WriteBytes(const std::string& dataset, int64_t first, int64_t count,
+                          const char* cells);
   // Durably makes [0, num_rows) the rows that are in use, at most the capacity and not fewer than before; the
   // content of the new ones, which may be written before, is flushed. Errors: as CheckOwnFile.
   absl::Status SetNumRows(int64_t num_rows);
-  // Copies the table at `from`, which nobody has open for writing, to `to` with room for `capacity` rows, sparse and
-  // durable; `to` may be `from`. Datasets that are not [rows, ...] stay as they are. Errors: FailedPrecondition
+  // Copies the table at `from`, which nobody has open for writing, to `to` with room for `capacity` rows and with the
+  // datasets `more`, where they are lacking, sparse and durable; `to` may be `from`. Datasets that are not [rows, ...] stay as they are. Errors: FailedPrecondition
   // (the file of a log, or open), InvalidArgument (smaller than it is).
   static absl::Status CopyLarger(FileSystem* file_system, const std::string& from,
-                                 const std::string& to, int64_t capacity);
+                                 const std::string& to, int64_t capacity,
+                                 const std::vector<TableColumn>& more = {});
 
   TableStats stats() const;
 
@@ -228,6 +236,11 @@ class PagedTable : private LoggedTable {
   int64_t header_offset_ = 0;
   int64_t checksums_offset_ = 0;
   std::map<std::string, int64_t> mark_offsets_;  // Of uint8 datasets [capacity].
+  struct ByteDataset {
+    int64_t offset = 0;
+    int64_t width = 0;
+  };
+  std::map<std::string, ByteDataset> byte_datasets_;  // Those that are [capacity, width].
   int64_t block_checksums_offset_ = 0;
   int64_t block_bytes_ = 0;
 

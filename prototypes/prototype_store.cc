@@ -19,6 +19,7 @@ namespace {
 constexpr char kKind[] = "prototypes";
 constexpr int kLogTable = 0;
 constexpr char kDropped[] = "dropped";
+constexpr char kNames[] = "names";
 // Bounds keep all byte offsets far inside int64.
 constexpr int64_t kMaxCapacity = int64_t{1} << 40, kMaxDim = int64_t{1} << 20;
 // Columns of the table; without a state, last_step comes second.
@@ -544,7 +545,7 @@ absl::Status PrototypeStore::Merge(ClassId into, absl::Span<const ClassId> from)
 }
 
 absl::Status PrototypeStore::Reserve(const std::string& path, int64_t capacity,
-                                     FileSystem* file_system) {
+                                     FileSystem* file_system, bool names) {
   FileSystem* const fs = file_system == nullptr ? DefaultFileSystem() : file_system;
   if (capacity > kMaxCapacity) {
     return absl::InvalidArgumentError(
@@ -555,9 +556,60 @@ absl::Status PrototypeStore::Reserve(const std::string& path, int64_t capacity,
     options.file_system = fs;
     options.read_only = true;
     ASSIGN_OR_RETURN(const auto store, Open(path, options));
-    if (store->spec().capacity >= capacity) return absl::OkStatus();
+    const bool large = store->spec().capacity >= capacity;
+    if (large && (!names || store->has_names())) return absl::OkStatus();
+    if (large) capacity = store->spec().capacity;
   }
-  return PagedTable::CopyLarger(fs, path, path, capacity);
+  std::vector<TableColumn> more;
+  if (names) more.push_back({kNames, CellType::kUint8, kMostNameBytes});
+  return PagedTable::CopyLarger(fs, path, path, capacity, more);
+}
+
+absl::Status PrototypeStore::CheckNames(absl::Span<const std::string> names) {
+  for (const std::string& name : names) {
+    const bool zeros = name.find('\0') != std::string::npos;
+    if (!zeros && static_cast<int64_t>(name.size()) <= kMostNameBytes) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("class name \"", name, "\": found ",
+                     zeros ? std::string("a zero byte") : absl::StrCat(name.size(), " bytes"),
+                     ", expected at most ", kMostNameBytes, " without zeros"));
+  }
+  return absl::OkStatus();
+}
+
+bool PrototypeStore::has_names() const { return table_->HasBytes(kNames); }
+
+absl::StatusOr<std::vector<std::string>> PrototypeStore::ReadNames(ClassId first, int64_t count) {
+  std::vector<std::string> names(count);
+  if (count == 0) return names;
+  RETURN_IF_ERROR(CheckRange({first, first + count - 1}));
+  if (!has_names()) return names;
+  std::vector<char> cells(count * kMostNameBytes);
+  RETURN_IF_ERROR(table_->ReadBytes(kNames, first, count, cells.data()));
+  for (int64_t i = 0; i < count; ++i) {
+    const char* const cell = cells.data() + i * kMostNameBytes;
+    names[i].assign(cell, std::find(cell, cell + kMostNameBytes, '\0'));
+  }
+  return names;
+}
+
+absl::Status PrototypeStore::WriteNames(ClassId first, absl::Span<const std::string> names) {
+  const auto count = static_cast<int64_t>(names.size());
+  if (first < 0 || first + count > spec_.num_classes + num_appended_) {
+    return absl::OutOfRangeError(absl::StrCat(path_, ": names of classes ", first, " to ",
+                                              first + count - 1, ", of ",
+                                              spec_.num_classes + num_appended_));
+  }
+  RETURN_IF_ERROR(CheckNames(names));
+  if (!has_names()) {
+    RETURN_IF_ERROR(table_->CheckOwnFile());
+    return absl::FailedPreconditionError(absl::StrCat(path_, ": it has no room for names"));
+  }
+  std::vector<char> cells(count * kMostNameBytes);
+  for (int64_t i = 0; i < count; ++i) {
+    std::copy(names[i].begin(), names[i].end(), cells.begin() + i * kMostNameBytes);
+  }
+  return table_->WriteBytes(kNames, first, count, cells.data());
 }
 
 PrototypeStoreStats PrototypeStore::stats() const {

@@ -207,10 +207,21 @@ class PrototypeStore {
   // W[into, :] = the normalised sum of the normalised rows of `into` and all of `from`, its state zeros; drops `from`.
   // A crash in between leaves the new row and nothing dropped. Errors: as Drop; InvalidArgument (the sum is zero).
   absl::Status Merge(ClassId into, absl::Span<const ClassId> from);
-  // Gives the store at `path`, which is not open for writing, room for `capacity` rows, when it has less: copies it to a
-  // larger file, which takes its place. Errors: as PagedTable::CopyLarger.
+  // Gives the store at `path`, which is not open for writing, room for `capacity` rows and, with `names`, for names of
+  // classes, when it has less: copies it to a larger file, which takes its place. Errors: as PagedTable::CopyLarger.
   static absl::Status Reserve(const std::string& path, int64_t capacity,
-                              FileSystem* file_system = nullptr);
+                              FileSystem* file_system = nullptr, bool names = false);
+
+  // The name that a class has outside: UTF-8 without zeros. Not in memory, and nothing that trains asks for it.
+  static constexpr int64_t kMostNameBytes = 128;
+  // Errors: InvalidArgument (a name that is longer, or has zeros).
+  static absl::Status CheckNames(absl::Span<const std::string> names);
+  bool has_names() const;
+  // Of classes first, first + 1, ...; "" where there is none. Errors: OutOfRange, those of the file system.
+  absl::StatusOr<std::vector<std::string>> ReadNames(ClassId first, int64_t count);
+  // The same, durably; also of rows that were appended and do not count yet. Errors: as CheckNames; OutOfRange,
+  // FailedPrecondition (read-only, a run's file, or one without room for names: Reserve).
+  absl::Status WriteNames(ClassId first, absl::Span<const std::string> names);
 
   PrototypeStoreStats stats() const;
 

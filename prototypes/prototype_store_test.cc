@@ -332,6 +332,59 @@ TEST(PrototypeStoreTest, ClassesAreAddedWithinTheCapacityAndBeyondIt) {
   ASSERT_OK(store->ScatterStep(ids, step, 3));
 }
 
+TEST(PrototypeStoreTest, ClassesHaveNamesOutside) {
+  const std::string path = TempPath("names");
+  const std::string longest(PrototypeStore::kMostNameBytes, 'x');
+  const std::vector<std::string> none(3);
+  RowMatrixXf rows = RandomRows(2, 1);
+  {
+    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 3));
+    ASSERT_OK(store->WriteRange(0, rows));
+    ASSERT_OK(store->Flush());
+    EXPECT_FALSE(store->has_names());
+    ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 3));
+    EXPECT_EQ(names, none);
+    EXPECT_THAT(store->WriteNames(0, {"a"}),
+                StatusIs(absl::StatusCode::kFailedPrecondition, "no room for names"));
+  }
+  ASSERT_OK(PrototypeStore::Reserve(path, 5, nullptr, /*names=*/true));
+  {
+    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+    EXPECT_TRUE(store->has_names());
+    ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 3));
+    EXPECT_EQ(names, none);
+    ASSERT_OK(store->WriteNames(1, {"Zoë", longest}));
+    EXPECT_THAT(store->WriteNames(0, {longest + "y"}),
+                StatusIs(absl::StatusCode::kInvalidArgument, "129 bytes, expected at most 128"));
+    EXPECT_THAT(store->WriteNames(0, {std::string("a\0b", 3)}),
+                StatusIs(absl::StatusCode::kInvalidArgument, "a zero byte"));
+    EXPECT_THAT(store->WriteNames(3, {"d"}), StatusIs(absl::StatusCode::kOutOfRange, "of 3"));
+    EXPECT_THAT(store->ReadNames(2, 2), StatusIs(absl::StatusCode::kOutOfRange, "id 3"));
+    // Of a row that does not count yet.
+    ASSERT_OK(store->AppendRows(rows));
+    ASSERT_OK(store->WriteNames(3, {"d", "e"}));
+    ASSERT_OK(store->AddAppended());
+    ASSERT_OK(store->Drop({1}));
+  }
+  // They stay in a larger file, and in a copy; a dropped class keeps its own.
+  ASSERT_OK(PrototypeStore::Reserve(path, 50));
+  const std::string copy = TempPath("names_copy");
+  {
+    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+    EXPECT_EQ(store->spec().capacity, 50);
+    ASSERT_OK(store->SaveCopy(copy));
+  }
+  PrototypeStoreOptions options;
+  options.read_only = true;
+  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(copy, options));
+  ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 5));
+  EXPECT_EQ(names, (std::vector<std::string>{"", "Zoë", longest, "d", "e"}));
+  RowMatrixXf read(2, kDim);
+  ASSERT_OK(store->ReadRange(3, read));
+  EXPECT_EQ(read, rows);
+  EXPECT_THAT(store->WriteNames(0, {"a"}), StatusIs(absl::StatusCode::kFailedPrecondition, ""));
+}
+
 TEST(PrototypeStoreTest, ALargerFileStaysSparse) {
   const std::string path = TempPath("sparse");
   {

@@ -86,6 +86,7 @@ class Inspector {
     out_.path = store_->path();
     out_.num_classes = store_->num_classes();
     out_.dim = store_->dim();
+    out_.has_names = store_->has_names();
     out_.clean = store_->clean_when_opened();
     ASSIGN_OR_RETURN(file_, fs_->Open(out_.path, OpenMode::kRead));
     ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(file_.get(), out_.path));
@@ -232,6 +233,12 @@ class Inspector {
       RETURN_IF_ERROR(ComparePass(queries.topRows(static_cast<int64_t>(ids.size())), ids));
     }
     out_.pairs.assign(best_.begin(), best_.end());
+    for (ClassPair& pair : out_.pairs) {
+      ASSIGN_OR_RETURN(const std::vector<std::string> a, store_->ReadNames(pair.a, 1));
+      ASSIGN_OR_RETURN(const std::vector<std::string> b, store_->ReadNames(pair.b, 1));
+      pair.a_name = a[0];
+      pair.b_name = b[0];
+    }
     return absl::OkStatus();
   }
 
@@ -250,8 +257,11 @@ class Inspector {
       for (int64_t j = 0; j < options_.pairs; ++j) {
         const size_t at = q * options_.pairs + j;
         if (exact.ids()[at] == kNoClass || !(exact.scores()[at] > 0)) break;
-        best_.insert({std::min(ids[q], exact.ids()[at]), std::max(ids[q], exact.ids()[at]),
-                      exact.scores()[at]});
+        ClassPair pair;
+        pair.a = std::min(ids[q], exact.ids()[at]);
+        pair.b = std::max(ids[q], exact.ids()[at]);
+        pair.cosine = exact.scores()[at];
+        best_.insert(pair);
         if (static_cast<int64_t>(best_.size()) > options_.pairs)
           best_.erase(std::prev(best_.end()));
       }

@@ -33,6 +33,7 @@ struct StoreInspectionOptions {
 struct ClassPair {
   ClassId a = kNoClass, b = kNoClass;  // a < b
   double cosine = 0;
+  std::string a_name = {}, b_name = {};  // "" where there is none.
 };
 
 struct StoreInspection {
@@ -42,6 +43,7 @@ struct StoreInspection {
   int64_t num_classes = 0;
   int64_t capacity = 0;
   int64_t dim = 0;
+  bool has_names = false;  // The file has room for them.
   std::string dtype;
   std::string row_state;
   bool clean = false;  // PrototypeStore::clean_when_opened.

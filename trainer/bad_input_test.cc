@@ -608,7 +608,10 @@ TEST_F(BadInputTest, Classes) {
   Write("gap.txt", "images/unseen_0_0.png\t0\nimages/unseen_0_0.png\t2\n");
   ExpectError(add(Path("run/prototypes.h5"), "gap.txt"), 1, {"the file of a run"});
   // One damaged image, or a class without one: none is added.
-  ASSERT_OK(PrototypeStore::Reserve(store, 20));
+  ASSERT_OK(PrototypeStore::Reserve(store, 20, nullptr, /*names=*/true));
+  const std::string name(129, 'n');
+  Write("long/" + name + "/0.png", Read("images/unseen_0_0.png"));
+  ExpectError(add(store, "long"), 2, {"class name", name, "129 bytes, expected at most 128"});
   ExpectError(add(store, "gap.txt"), 2, {"gap.txt", "class 1 has no image"});
   const std::string good = Read("images/unseen_0_0.png");
   Write("broken/a/0.png", good);

@@ -308,7 +308,21 @@ TEST_F(CommandsTest, ClassesAreAddedDroppedAndMerged) {
     ASSERT_OK_AND_ASSIGN(const auto opened, PrototypeStore::Open(store, {}));
     EXPECT_EQ(opened->num_classes(), kTinyTargetClasses + 3);
     ASSERT_OK(opened->Gather({kTinyTargetClasses + 1}, row));
+    ASSERT_OK_AND_ASSIGN(const auto names, opened->ReadNames(kTinyTargetClasses - 1, 4));
+    EXPECT_EQ(names, (std::vector<std::string>{"", "c00", "c01", "c02"}));
   }
+  const ProtopageOutcome inspected =
+      RunProtopage({"inspect", "--store=" + store, "--pairs=100", "--json"});
+  ASSERT_EQ(inspected.exit_status, 0) << inspected.err;
+  bool seen = false;
+  const nlohmann::ordered_json found = Parsed(inspected.out);
+  for (const auto& pair : found.at("pairs")) {
+    if (pair.at("classes") != nlohmann::ordered_json({kTinyTargetClasses, kTinyTargetClasses + 1}))
+      continue;
+    seen = true;
+    EXPECT_EQ(pair.at("names"), nlohmann::ordered_json({"c00", "c01"}));
+  }
+  EXPECT_TRUE(seen);
   EXPECT_LT((row.row(0) - features.colwise().sum().normalized()).norm(), 1e-6f);
 
   const ProtopageOutcome dropped =

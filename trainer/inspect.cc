@@ -97,9 +97,14 @@ std::string FormatInspection(const Inspection& inspection) {
                                store.norm_max));
   }
   if (store.pairs.empty()) return text;
-  TextTable table({"class", "class", "cosine"});
+  std::vector<std::string> head = {"class", "class", "cosine"};
+  if (store.has_names) head.insert(head.end(), {"name", "name"});
+  TextTable table(head);
   for (const ClassPair& pair : store.pairs) {
-    table.AddRow({absl::StrCat(pair.a), absl::StrCat(pair.b), FormatFixed(pair.cosine, 6)});
+    std::vector<std::string> row = {absl::StrCat(pair.a), absl::StrCat(pair.b),
+                                    FormatFixed(pair.cosine, 6)};
+    if (store.has_names) row.insert(row.end(), {pair.a_name, pair.b_name});
+    table.AddRow(row);
   }
   absl::StrAppend(&text, "\n", PairsTitle(store), ", likely duplicates first:\n", table.ToString());
   return text;
@@ -137,7 +142,9 @@ nlohmann::ordered_json ToJson(const Inspection& inspection) {
   json["pairs_complete"] = store.pairs_complete;
   nlohmann::ordered_json pairs = nlohmann::ordered_json::array();
   for (const ClassPair& pair : store.pairs) {
-    pairs.push_back({{"classes", {pair.a, pair.b}}, {"cosine", pair.cosine}});
+    nlohmann::ordered_json one = {{"classes", {pair.a, pair.b}}, {"cosine", pair.cosine}};
+    if (store.has_names) one["names"] = {pair.a_name, pair.b_name};
+    pairs.push_back(std::move(one));
   }
   json["pairs"] = std::move(pairs);
   return json;

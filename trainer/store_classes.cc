@@ -55,17 +55,24 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
     for (size_t i = 0; i < added.size(); ++i) {
       added[i].id = store->num_classes() + static_cast<int64_t>(i);
       added[i].name = source.ClassName(static_cast<ClassId>(i));
+      RETURN_IF_ERROR(PrototypeStore::CheckNames({added[i].name}));
     }
     const int64_t classes = store->num_classes() + source.num_classes();
     const int64_t capacity = store->spec().capacity;
-    if (classes > capacity) {
-      // Some room more: it takes no space, and a copy takes time.
-      RETURN_IF_ERROR(
-          PrototypeStore::Reserve(path, std::max(classes, capacity + capacity / 4), fs));
-    }
+    // Some room more: it takes no space, and a copy takes time.
+    const int64_t room = classes > capacity ? std::max(classes, capacity + capacity / 4) : capacity;
+    RETURN_IF_ERROR(PrototypeStore::Reserve(path, room, fs, /*names=*/true));
   }
   ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/false));
   RETURN_IF_ERROR(AppendImprinted(embedder, source, options, *store).status());
+  constexpr int64_t kBlock = 4096;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < added.size(); ++i) {
+    names.push_back(added[i].name);
+    if (static_cast<int64_t>(names.size()) < kBlock && i + 1 < added.size()) continue;
+    RETURN_IF_ERROR(store->WriteNames(added[i].id + 1 - static_cast<int64_t>(names.size()), names));
+    names.clear();
+  }
   RETURN_IF_ERROR(store->AddAppended());
   for (int64_t record = 0; record < source.size(); ++record) {
     const bool counts = options.domain < 0 || source.Domain(record) == options.domain;

@@ -34,9 +34,9 @@ struct AddedClass {
   int64_t images = 0;
 };
 
-// Imprints a new class for each class of `source`, which must all have images. Where the capacity is too small the file is
-// replaced by a larger one first. Other errors: InvalidArgument (another size of embeddings, a class without
-// images), those of the source and the device; then no class was added.
+// Imprints a new class for each class of `source`, which must all have images, and keeps its name. Where there is too
+// little room the file is replaced by a larger one first. Other errors: InvalidArgument (another size of embeddings, a
+// name that is too long, a class without images), those of the source and the device; then no class was added.
 absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::string& path,
                                                    Embedder& embedder, int64_t embedding_dim,
                                                    const ImageSource& source,

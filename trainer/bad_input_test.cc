@@ -541,6 +541,15 @@ TEST_F(BadInputTest, PrototypesInitFrom) {
               {"prototypes.init_from: ", "is the file of a run", "protopage export"});
 }
 
+TEST_F(BadInputTest, DroppedClassesThatTrainingNeeds) {
+  const std::string store = Path("few.h5");
+  ASSERT_EQ(RunProtopage({"export", "--run=" + Path("run"), "--output=" + store}).exit_status, 0);
+  ASSERT_EQ(RunProtopage({"classes", "drop", "--store=" + store, "--classes=1,2,3"}).exit_status,
+            0);
+  ExpectError(TrainWith({"prototypes.init_from=" + store}, "long.json"), 2,
+              {"stages[3] (dominant)", "selection.classes_per_step is 6", "can be drawn, 5"});
+}
+
 TEST_F(BadInputTest, InspectAndExport) {
   ExpectError({"inspect"}, 2, {"--store=FILE or --run=DIR", "found neither"});
   ExpectError({"inspect", "--store=" + Path("x.h5"), "--run=" + Path("run")}, 2, {"found both"});

@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "data/class_images.h"
 #include "model/schedule.h"
+#include "prototypes/prototype_store.h"
 #include "sampling/step_planner.h"
 #include "trainer/evaluator.h"
 
@@ -48,14 +49,18 @@ absl::Status CheckImprint(const StageConfig& stage, const ImageSource& source) {
                    absl::StrJoin(source.domain_names(), ", "), " (", source.Description(), ")"));
 }
 
+// `store`, unless it is null, knows the classes that were dropped.
 absl::Status CheckDominant(const TrainConfig& config, const StageConfig& stage,
-                           const ImageSource& source) {
+                           const ImageSource& source, const PrototypeStore* store) {
   const ClassImages images(source);
   NoDominants dominants;
   StepPlannerOptions options;
   options.num_classes = source.num_classes();
   options.batch_size = stage.batch_size;
   options.num_images = [&images](ClassId id) { return images.Count(id); };
+  if (store != nullptr) {
+    options.is_dropped = [store](ClassId id) { return store->is_dropped(id); };
+  }
   options.dominants = &dominants;
   return StepPlanner::Create(config.selection, options).status();
 }
@@ -81,7 +86,7 @@ absl::Status OpenStage(Session& session, int64_t index, Classifiers* classifiers
           "split: ", source->Description(), " has ", source->num_classes(),
           " classes, the prototype table of the stage before it ", classifiers->prototypes));
     }
-    RETURN_IF_ERROR(CheckDominant(config, stage, *source));
+    RETURN_IF_ERROR(CheckDominant(config, stage, *source, nullptr));
     classifiers->prototypes = source->num_classes();
   } else {
     const bool of_head = EvaluationName(config, index) == "source";
@@ -152,13 +157,26 @@ absl::Status OpenStages(Session& session, int64_t first) {
 
 absl::Status CheckNewPrototypes(Session& session, int64_t first, bool there) {
   const TrainConfig& config = session.config();
+  const PrototypeSetOptions options = session.prototype_options();
+  if (config.prototypes.init_from.empty()) return absl::OkStatus();
+  std::unique_ptr<PrototypeStore> store;  // That the newest prototypes start from.
   for (int64_t i = first; i < static_cast<int64_t>(config.stages.size()); ++i) {
-    const std::string& name = config.stages[i].name;
-    if (name != "imprint" && (name != "dominant" || there)) continue;
+    const StageConfig& stage = config.stages[i];
+    if (stage.name != "imprint" && stage.name != "dominant") continue;
     ASSIGN_OR_RETURN(const auto source, session.images().Open(StageSplit(config, i)));
-    RETURN_IF_ERROR(PrototypeSet::CheckInitFrom(
-        source->num_classes(), session.net()->embedding_dim(), session.prototype_options()));
+    if (stage.name == "imprint" || !there) {
+      RETURN_IF_ERROR(PrototypeSet::CheckInitFrom(source->num_classes(),
+                                                  session.net()->embedding_dim(), options));
+      PrototypeStoreOptions store_options;
+      store_options.read_only = true;
+      store_options.file_system = options.file_system;
+      ASSIGN_OR_RETURN(store, PrototypeStore::Open(config.prototypes.init_from, store_options));
+    }
     there = true;
+    if (stage.name == "dominant" && store != nullptr && store->num_dropped() > 0) {
+      RETURN_IF_ERROR(WithContext(CheckDominant(config, stage, *source, store.get()),
+                                  absl::StrCat("stages[", i, "] (dominant)")));
+    }
   }
   return absl::OkStatus();
 }

@@ -44,7 +44,8 @@ double RowLearningRate(const StageConfig& stage, double factor);
 absl::Status OpenStages(Session& session, int64_t first);
 
 // The prototypes that the stages from `first` on make, being there before them or not, can start from
-// prototypes.init_from. Errors: InvalidArgument, those of reading the store.
+// prototypes.init_from, and dominant stages have enough classes without those that were dropped. Errors:
+// InvalidArgument, those of reading the store.
 absl::Status CheckNewPrototypes(Session& session, int64_t first, bool there);
 
 }  // namespace protopage

@@ -236,6 +236,13 @@ class PosixFileSystem : public FileSystem {
     return absl::OkStatus();
   }
 
+  absl::Status Link(const std::string& from, const std::string& to) override {
+    if (link(from.c_str(), to.c_str()) != 0) {
+      return ErrnoStatus(errno, "link", absl::StrCat(from, " to ", to));
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status Remove(const std::string& path) override {
     if (unlink(path.c_str()) != 0) return ErrnoStatus(errno, "remove", path);
     return absl::OkStatus();

@@ -87,6 +87,9 @@ class FileSystem {
   // Internal.
   virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) = 0;
   virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
+  // `to`, which must not exist, becomes another name of the file `from`. Errors: NotFound,
+  // AlreadyExists, others where the file system has no such links.
+  virtual absl::Status Link(const std::string& from, const std::string& to) = 0;
   virtual absl::Status Remove(const std::string& path) = 0;  // A file. NotFound when missing.
   virtual absl::Status CreateDirectories(const std::string& path) = 0;  // Like mkdir -p.
   virtual absl::Status RemoveDirectory(const std::string& path) = 0;    // An empty one.

@@ -103,6 +103,19 @@ TEST(FileTest, PiecesAreReadWhetherOrNotThePageCacheHasThem) {
   EXPECT_THAT(file->ReadPieces(pieces), StatusIs(absl::StatusCode::kOutOfRange, "50 bytes short"));
 }
 
+TEST(FileTest, ALinkKeepsTheFileWhenItsFirstNameGoes) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string first = TempPath("first"), second = TempPath("second");
+  ASSERT_OK(WriteFileAtomically(fs, first, "content"));
+  ASSERT_OK(fs->Link(first, second));
+  EXPECT_THAT(fs->Link(first, second), StatusIs(absl::StatusCode::kAlreadyExists, second));
+  ASSERT_OK(WriteFileAtomically(fs, first, "another file of that name"));
+  ASSERT_OK(fs->Remove(first));
+  ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs, second));
+  EXPECT_EQ(content, "content");
+  EXPECT_THAT(fs->Link(first, TempPath("third")), StatusIs(absl::StatusCode::kNotFound, first));
+}
+
 TEST(FileTest, ErrorsNameTheFile) {
   FileSystem* fs = DefaultFileSystem();
   EXPECT_THAT(fs->Open("/nowhere/x", OpenMode::kRead),

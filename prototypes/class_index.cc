@@ -26,6 +26,8 @@
 namespace protopage {
 namespace {
 
+constexpr char kChangesKind[] = "class_index_changes";
+
 // Rows read and written at a time: 2 MiB at D = 512.
 constexpr int64_t kRowBlock = 1024;
 // Tasks of a search. Enough queries for FAISS to use a matrix product (it does from 20), few
@@ -144,6 +146,7 @@ class FlatIndex : public ClassIndex {
     for (int64_t i : order) {
       if (!moved[i]) continue;
       std::copy_n(rows.row(i).data(), dim_, Row(ids[i]));
+      NoteChanged(ids[i]);
       max_norm_ = std::max(max_norm_, FixedOrderNorm(Row(ids[i]), dim_));
       ++count;
     }
@@ -152,12 +155,21 @@ class FlatIndex : public ClassIndex {
     return count;
   }
 
-  absl::Status Save(FileSystem* file_system, const std::string& path) const override {
+  absl::Status SaveWhole(FileSystem* file_system, const std::string& path) const override {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
     return ReplaceFile(file_system, path, [&](File* file, const std::string& temporary) {
       return Write(file, temporary);
     });
   }
+
+  int64_t copy_bytes() const override { return RowBytes(); }
+  void GetCopy(ClassId id, char* copy) const override { std::memcpy(copy, Row(id), RowBytes()); }
+  absl::Status SetCopy(ClassId id, const char* copy) override {
+    std::memcpy(Row(id), copy, RowBytes());
+    max_norm_ = std::max(max_norm_, FixedOrderNorm(Row(id), dim_));
+    return absl::OkStatus();
+  }
+  void FinishCopies() override {}
 
   int64_t num_classes() const override { return num_classes_; }
   int64_t dim() const override { return dim_; }
@@ -377,6 +389,96 @@ absl::StatusOr<std::unique_ptr<ClassIndex>> ClassIndex::Load(FileSystem* file_sy
   auto index = std::make_unique<FlatIndex>(n, dim, options);
   RETURN_IF_ERROR(index->Read(file.get(), path, *rows, *checksums));
   return index;
+}
+
+absl::Status ClassIndex::Save(FileSystem* file_system, const std::string& path) {
+  RETURN_IF_ERROR(SaveWhole(file_system, path));
+  changed_.clear();
+  num_changed_ = 0;
+  return absl::OkStatus();
+}
+
+void ClassIndex::NoteChanged(ClassId id) {
+  if (changed_.empty()) changed_.resize(num_classes());
+  if (changed_[id]) return;
+  changed_[id] = true;
+  ++num_changed_;
+}
+
+absl::Status ClassIndex::SaveChanges(FileSystem* file_system, const std::string& path) const {
+  std::vector<ClassId> ids;
+  ids.reserve(num_changed_);
+  for (size_t id = 0; id < changed_.size(); ++id) {
+    if (changed_[id]) ids.push_back(static_cast<ClassId>(id));
+  }
+  std::vector<char> copies(num_changed_ * copy_bytes());
+  for (int64_t i = 0; i < num_changed_; ++i) GetCopy(ids[i], copies.data() + i * copy_bytes());
+  return ReplaceFile(
+      file_system, path, [&](File* file, const std::string& temporary) -> absl::Status {
+        Hdf5Layout layout;
+        layout.integers["format_version"] = kIndexFormatVersion;
+        layout.integers["num_classes"] = num_classes();
+        layout.integers["num_changed"] = num_changed_;
+        layout.texts["kind"] = kChangesKind;
+        layout.texts["index"] = stats().kind;
+        // There is no dataset of no elements.
+        const int64_t rows = std::max<int64_t>(1, num_changed_);
+        layout.datasets = {{"ids", CellType::kInt64, {rows}},
+                           {"copies", CellType::kUint8, {rows, copy_bytes()}},
+                           {"checksums", CellType::kUint64, {2}}};
+        RETURN_IF_ERROR(CreateHdf5Layout(file, temporary, &layout));
+        const auto id_bytes = static_cast<int64_t>(ids.size() * sizeof(ClassId));
+        RETURN_IF_ERROR(file->WriteAt(layout.datasets[0].offset, ids.data(), id_bytes));
+        RETURN_IF_ERROR(file->WriteAt(layout.datasets[1].offset, copies.data(), copies.size()));
+        const uint64_t checksums[] = {XXH3_64bits(ids.data(), id_bytes),
+                                      XXH3_64bits(copies.data(), copies.size())};
+        return file->WriteAt(layout.datasets[2].offset, checksums, sizeof(checksums));
+      });
+}
+
+absl::Status ClassIndex::LoadChanges(FileSystem* file_system, const std::string& path) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, file_system->Open(path, OpenMode::kRead));
+  ASSIGN_OR_RETURN(Hdf5Layout layout, ReadHdf5Layout(file.get(), path));
+  const auto damaged = [&path](absl::string_view what) {
+    return absl::DataLossError(absl::StrCat(path, ": ", what));
+  };
+  if (layout.texts["kind"] != kChangesKind || layout.texts["index"] != stats().kind ||
+      layout.integers["num_classes"] != num_classes()) {
+    return damaged(absl::StrCat("kind '", layout.texts["kind"], "' of a '", layout.texts["index"],
+                                "' index of ", layout.integers["num_classes"],
+                                " classes, expected '", kChangesKind, "' of a '", stats().kind,
+                                "' index of ", num_classes()));
+  }
+  const int64_t n = layout.integers["num_changed"];
+  const int64_t rows = std::max<int64_t>(1, n);
+  const Hdf5Dataset* const ids_in = layout.Find("ids");
+  const Hdf5Dataset* const copies_in = layout.Find("copies");
+  const Hdf5Dataset* const checksums_in = layout.Find("checksums");
+  if (n < 0 || n > num_classes() || ids_in == nullptr || copies_in == nullptr ||
+      checksums_in == nullptr || ids_in->type != CellType::kInt64 ||
+      ids_in->dims != std::vector<int64_t>{rows} || copies_in->type != CellType::kUint8 ||
+      copies_in->dims != std::vector<int64_t>{rows, copy_bytes()} ||
+      checksums_in->type != CellType::kUint64 || checksums_in->dims != std::vector<int64_t>{2}) {
+    return damaged("datasets 'ids', 'copies' and 'checksums' are not what the attributes say");
+  }
+  std::vector<ClassId> ids(n);
+  std::vector<char> copies(n * copy_bytes());
+  uint64_t checksums[2];
+  const int64_t id_bytes = n * static_cast<int64_t>(sizeof(ClassId));
+  RETURN_IF_ERROR(file->ReadAt(ids_in->offset, ids.data(), id_bytes));
+  RETURN_IF_ERROR(file->ReadAt(copies_in->offset, copies.data(), copies.size()));
+  RETURN_IF_ERROR(file->ReadAt(checksums_in->offset, checksums, sizeof(checksums)));
+  if (XXH3_64bits(ids.data(), id_bytes) != checksums[0] ||
+      XXH3_64bits(copies.data(), copies.size()) != checksums[1]) {
+    return damaged("the copies do not match their checksum: the file is damaged");
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    if (ids[i] < 0 || ids[i] >= num_classes()) return damaged(absl::StrCat("class ", ids[i]));
+    RETURN_IF_ERROR(WithContext(SetCopy(ids[i], copies.data() + i * copy_bytes()), path));
+    NoteChanged(ids[i]);
+  }
+  FinishCopies();
+  return absl::OkStatus();
 }
 
 }  // namespace protopage

@@ -150,12 +150,36 @@ class ClassIndex {
   virtual absl::StatusOr<int64_t> Update(absl::Span<const ClassId> ids, ConstRowMatrixRef rows,
                                          ThreadPool* pool) = 0;
 
-  // Writes the index to `path` (replaced when it exists) and syncs it.
-  virtual absl::Status Save(FileSystem* file_system, const std::string& path) const = 0;
+  // Writes the index to `path` (replaced when it exists) and syncs it: changes are counted from here. Not
+  // beside Update; nor is SaveChanges.
+  absl::Status Save(FileSystem* file_system, const std::string& path);
+  // Classes re-encoded since the index was built, loaded or saved whole.
+  int64_t num_changed() const { return num_changed_; }
+  // The copies of these, to `path`, in the same way: a small file beside a large one, which stays as it is.
+  absl::Status SaveChanges(FileSystem* file_system, const std::string& path) const;
+  // On an index just loaded: brings it to where SaveChanges wrote `path`, from where the same was
+  // loaded or saved whole. Errors: as Load; on error the index is unspecified.
+  absl::Status LoadChanges(FileSystem* file_system, const std::string& path);
 
   virtual int64_t num_classes() const = 0;
   virtual int64_t dim() const = 0;
   virtual ClassIndexStats stats() const = 0;
+
+ protected:
+  // For Update.
+  void NoteChanged(ClassId id);
+
+ private:
+  virtual absl::Status SaveWhole(FileSystem* file_system, const std::string& path) const = 0;
+  // The copy of a class as bytes, with all that the index keeps beside it.
+  virtual int64_t copy_bytes() const = 0;
+  virtual void GetCopy(ClassId id, char* copy) const = 0;
+  // Errors: DataLoss (not a copy). Then FinishCopies.
+  virtual absl::Status SetCopy(ClassId id, const char* copy) = 0;
+  virtual void FinishCopies() = 0;
+
+  std::vector<bool> changed_;  // Empty: none.
+  int64_t num_changed_ = 0;
 };
 
 }  // namespace protopage

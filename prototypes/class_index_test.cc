@@ -140,6 +140,29 @@ TEST(ClassIndexTest, RowsAreReencodedOnlyWhenTheyMoved) {
               StatusIs(absl::StatusCode::kOutOfRange, "id 100 at position 1"));
 }
 
+TEST(ClassIndexTest, AFileOfChangesBringsASavedIndexUpToDate) {
+  const RowMatrixXf rows = ClusteredRows(3000, 24, 5);
+  ThreadPool pool(2);
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempPath("whole"), changes = TempPath("changes");
+  ASSERT_OK_AND_ASSIGN(const auto index, BuildFrom(rows, &pool));
+  ASSERT_OK(index->Save(fs, path));
+  ASSERT_OK(index->Update({17, 2999}, -rows.topRows(2), &pool).status());
+  EXPECT_EQ(index->num_changed(), 2);
+  ASSERT_OK(index->SaveChanges(fs, changes));
+  ASSERT_OK_AND_ASSIGN(const auto loaded, ClassIndex::Load(fs, path, {}));
+  NearestClasses a, b;
+  const RowMatrixXf queries = -rows.topRows(30);
+  ASSERT_OK(index->Search(queries, 10, {}, &pool, &a));
+  ASSERT_OK(loaded->Search(queries, 10, {}, &pool, &b));
+  EXPECT_NE(a.ids, b.ids);
+  ASSERT_OK(loaded->LoadChanges(fs, changes));
+  ASSERT_OK(loaded->Search(queries, 10, {}, &pool, &b));
+  EXPECT_EQ(a.ids, b.ids);
+  EXPECT_EQ(a.scores, b.scores);
+  EXPECT_EQ(loaded->num_changed(), 2);
+}
+
 TEST(ClassIndexTest, ASavedIndexIsTheSame) {
   const RowMatrixXf rows = ClusteredRows(3000, 24, 5);
   ThreadPool pool(2);

@@ -320,6 +320,17 @@ absl::Status CrashFileSystem::Rename(const std::string& from, const std::string&
   return absl::OkStatus();
 }
 
+absl::Status CrashFileSystem::Link(const std::string& from, const std::string& to) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  RETURN_IF_ERROR(CheckParent(to));
+  RETURN_IF_ERROR(Event("link " + from));
+  const auto found = names_.find(from);
+  if (found == names_.end()) return absl::NotFoundError(absl::StrCat("link ", from));
+  if (names_.find(to) != names_.end()) return absl::AlreadyExistsError(absl::StrCat("link ", to));
+  Change({"", to, found->second});
+  return absl::OkStatus();
+}
+
 absl::Status CrashFileSystem::Remove(const std::string& path) {
   const std::lock_guard<std::mutex> lock(mutex_);
   RETURN_IF_ERROR(CheckParent(path));

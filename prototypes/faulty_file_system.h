@@ -50,6 +50,10 @@ class FaultyFileSystem : public ForwardingFileSystem {
     RETURN_IF_ERROR(Call("rename", from));
     return base()->Rename(from, to);
   }
+  absl::Status Link(const std::string& from, const std::string& to) override {
+    RETURN_IF_ERROR(Call("link", from));
+    return base()->Link(from, to);
+  }
   absl::Status Remove(const std::string& path) override {
     RETURN_IF_ERROR(Call("remove", path));
     return base()->Remove(path);

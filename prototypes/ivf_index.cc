@@ -125,7 +125,11 @@ class IvfIndex : public ClassIndex {
                       NearestClasses* out) const override;
   absl::StatusOr<int64_t> Update(absl::Span<const ClassId> ids, ConstRowMatrixRef rows,
                                  ThreadPool* pool) override;
-  absl::Status Save(FileSystem* file_system, const std::string& path) const override;
+  absl::Status SaveWhole(FileSystem* file_system, const std::string& path) const override;
+  int64_t copy_bytes() const override { return codec_->code_bytes() + 6; }
+  void GetCopy(ClassId id, char* copy) const override;
+  absl::Status SetCopy(ClassId id, const char* copy) override;
+  void FinishCopies() override { FillLists(); }
 
   int64_t num_classes() const override { return num_classes_; }
   int64_t dim() const override { return dim_; }
@@ -522,6 +526,7 @@ absl::StatusOr<int64_t> IvfIndex::Update(absl::Span<const ClassId> ids, ConstRow
     }
     std::copy_n(&codes[i * code_bytes], code_bytes, Code(id));
     quality_[id] = quality[i];
+    NoteChanged(id);
   }
   rows_reencoded_ += count;
   rows_kept_ += n - count;
@@ -547,7 +552,28 @@ std::vector<IvfIndex::Part> IvfIndex::Parts() const {
   return parts;
 }
 
-absl::Status IvfIndex::Save(FileSystem* file_system, const std::string& path) const {
+void IvfIndex::GetCopy(ClassId id, char* copy) const {
+  const int64_t code_bytes = codec_->code_bytes();
+  std::memcpy(copy, codes_.data() + id * code_bytes, code_bytes);
+  std::memcpy(copy + code_bytes, &list_of_[id], 4);
+  std::memcpy(copy + code_bytes + 4, &quality_[id], 2);
+}
+
+absl::Status IvfIndex::SetCopy(ClassId id, const char* copy) {
+  const int64_t code_bytes = codec_->code_bytes();
+  int32_t list;
+  std::memcpy(&list, copy + code_bytes, 4);
+  if (list < 0 || list >= coarse_.num_lists()) {
+    return absl::DataLossError(
+        absl::StrCat("class ", id, " is in list ", list, " of ", coarse_.num_lists()));
+  }
+  std::memcpy(Code(id), copy, code_bytes);
+  list_of_[id] = list;
+  std::memcpy(&quality_[id], copy + code_bytes + 4, 2);
+  return absl::OkStatus();
+}
+
+absl::Status IvfIndex::SaveWhole(FileSystem* file_system, const std::string& path) const {
   const std::shared_lock<std::shared_mutex> lock(mutex_);
   return ReplaceFile(
       file_system, path, [&](File* file, const std::string& temporary) -> absl::Status {

@@ -243,6 +243,52 @@ TEST_P(IvfIndexTest, OnlyRowsThatMovedAreReencoded) {
               StatusIs(absl::StatusCode::kOutOfRange, "id 2000 at position 1"));
 }
 
+TEST_P(IvfIndexTest, AFileOfChangesBringsASavedIndexUpToDate) {
+  const RowMatrixXf rows = Rows(2000, 32);
+  ThreadPool pool(2);
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempPath(absl::StrCat(GetParam(), "_whole"));
+  const std::string changes = TempPath(absl::StrCat(GetParam(), "_changes"));
+  ASSERT_OK_AND_ASSIGN(const auto index, BuildFrom(rows, &pool, Options()));
+  EXPECT_EQ(index->num_changed(), 0);
+  ASSERT_OK(index->Update({5}, rows.row(900), &pool).status());
+  ASSERT_OK(index->Save(fs, path));
+  EXPECT_EQ(index->num_changed(), 0);
+  // Nothing changed, some, and some of these again with others.
+  for (const int64_t first : {0, 300, 350}) {
+    std::vector<ClassId> ids(100);
+    std::iota(ids.begin(), ids.end(), first);
+    if (first > 0) {
+      ASSERT_OK(index->Update(ids, rows.bottomRows(100), &pool).status());
+    }
+    EXPECT_EQ(index->num_changed(), first == 0 ? 0 : first == 300 ? 100 : 150);
+    ASSERT_OK(index->SaveChanges(fs, changes));
+    ASSERT_OK_AND_ASSIGN(const auto loaded, ClassIndex::Load(fs, path, Options()));
+    ASSERT_OK(loaded->LoadChanges(fs, changes));
+    EXPECT_EQ(loaded->num_changed(), index->num_changed());
+    NearestClasses want, found;
+    ASSERT_OK(index->Search(rows.topRows(50), 20, {}, FetchFrom(&rows), &pool, &want));
+    ASSERT_OK(loaded->Search(rows.topRows(50), 20, {}, FetchFrom(&rows), &pool, &found));
+    EXPECT_EQ(found.ids, want.ids);
+    EXPECT_EQ(found.scores, want.scores);
+    // By the copies alone, which the rows do not correct.
+    ASSERT_OK(index->Search(rows.topRows(50), 20, {}, {}, &pool, &want));
+    ASSERT_OK(loaded->Search(rows.topRows(50), 20, {}, {}, &pool, &found));
+    EXPECT_EQ(found.ids, want.ids);
+    EXPECT_EQ(found.scores, want.scores);
+  }
+  {
+    ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(changes, OpenMode::kReadWrite));
+    ASSERT_OK_AND_ASSIGN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), changes));
+    ASSERT_OK(file->WriteAt(layout.Find("copies")->offset + 70, "damage", 6));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto loaded, ClassIndex::Load(fs, path, Options()));
+  EXPECT_THAT(loaded->LoadChanges(fs, changes),
+              StatusIs(absl::StatusCode::kDataLoss, "do not match their checksum"));
+  EXPECT_THAT(loaded->LoadChanges(fs, path),
+              StatusIs(absl::StatusCode::kDataLoss, "expected 'class_index_changes'"));
+}
+
 TEST_P(IvfIndexTest, ASavedIndexIsTheSameAndDamageIsNamed) {
   const RowMatrixXf rows = Rows(2000, 32);
   ThreadPool pool(2);

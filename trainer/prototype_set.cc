@@ -15,6 +15,10 @@ namespace protopage {
 namespace {
 
 constexpr char kIndexFile[] = "index.bin";
+constexpr char kIndexChangesFile[] =
+    "index-changes.bin";  // Since index.bin, which is the link of an earlier one.
+// A checkpoint has its index whole when more than a class in so many has changed since the last whole one.
+constexpr int64_t kMostChangedShare = 8;
 // In a checkpoint's folder: {"generation": of the files, "log_checkpoint": number in the log}.
 constexpr char kPlaceFile[] = "prototypes.json";
 constexpr int kQueuesTable = 1;  // In the log.
@@ -200,9 +204,12 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(
   if (set->log_->HasTable(kQueuesTable)) {
     ASSIGN_OR_RETURN(set->queues_, ClassQueues::Open(set->QueuesPath(), set->QueuesOptions()));
   }
-  if (fs->Exists(JoinPath(checkpoint, kIndexFile))) {
-    ASSIGN_OR_RETURN(set->index_, ClassIndex::Load(fs, JoinPath(checkpoint, kIndexFile),
-                                                   IndexOptions(set->options_)));
+  const std::string index = JoinPath(checkpoint, kIndexFile);
+  if (fs->Exists(index)) {
+    ASSIGN_OR_RETURN(set->index_, ClassIndex::Load(fs, index, IndexOptions(set->options_)));
+    const std::string changes = JoinPath(checkpoint, kIndexChangesFile);
+    if (fs->Exists(changes)) RETURN_IF_ERROR(set->index_->LoadChanges(fs, changes));
+    set->saved_index_ = index;
     set->ConnectDominants();
   }
   return set;
@@ -229,6 +236,7 @@ absl::Status PrototypeSet::BeginStage() {
   unindexed_.clear();
   dominants_.reset();
   index_.reset();
+  saved_index_.clear();
   const DominantKind kind = DominantKindOf(options_.selection.mode);
   if (kind == DominantKind::kNone) return absl::OkStatus();  // Nobody asks for neighbours.
   ASSIGN_OR_RETURN(
@@ -301,9 +309,25 @@ absl::Status PrototypeSet::UpdateIndex() {
   return absl::OkStatus();
 }
 
+// Whole, it is far larger than what a checkpoint interval changes of it.
+absl::Status PrototypeSet::SaveIndex(const std::string& folder) {
+  if (index_ == nullptr) return absl::OkStatus();
+  const std::string path = JoinPath(folder, kIndexFile);
+  const bool few_changed = index_->num_changed() <= store_->num_classes() / kMostChangedShare;
+  // Where there are no links it is saved whole each time.
+  const bool linked = few_changed && !saved_index_.empty() && fs_->Link(saved_index_, path).ok();
+  if (linked) {
+    RETURN_IF_ERROR(index_->SaveChanges(fs_, JoinPath(folder, kIndexChangesFile)));
+  } else {
+    RETURN_IF_ERROR(index_->Save(fs_, path));
+  }
+  saved_index_ = path;
+  return absl::OkStatus();
+}
+
 absl::Status PrototypeSet::SaveCheckpoint(const std::string& folder) {
   RETURN_IF_ERROR(Flush());
-  if (index_ != nullptr) RETURN_IF_ERROR(index_->Save(fs_, JoinPath(folder, kIndexFile)));
+  RETURN_IF_ERROR(SaveIndex(folder));
   const int64_t number = log_->head().checkpoint + 1;
   RETURN_IF_ERROR(log_->Commit(number));
   const nlohmann::ordered_json place = {{"generation", options_.generation},

@@ -116,6 +116,7 @@ class PrototypeSet {
   ClassQueuesOptions QueuesOptions() const;
   bool IsNearest() const;  // Mode "nearest": no queues, an index that is always up to date.
   void ConnectDominants();
+  absl::Status SaveIndex(const std::string& folder);
   absl::Status BuildAllQueues();
 
   const std::string directory_;
@@ -127,6 +128,8 @@ class PrototypeSet {
   std::unique_ptr<ClassIndex> index_;
   std::unique_ptr<ClassQueues> queues_;
   std::unique_ptr<DominantSource> dominants_;
+  // index.bin of the checkpoint saved or restored last; num_changed() counts from what it holds. "": none.
+  std::string saved_index_;
   std::vector<ClassId> unindexed_;  // May repeat.
 };
 

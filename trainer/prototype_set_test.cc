@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -158,6 +159,69 @@ TEST(PrototypeSetTest, AnIndexInListsComesBackWithACheckpoint) {
   ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants,
                        set->dominants()->Dominants(2, {0, 50, 200}));
   EXPECT_EQ(dominants, expected);
+}
+
+// What a checkpoint does not write again is that of the one before, which may be gone.
+TEST(PrototypeSetTest, LaterCheckpointsHoldTheChangesOfTheIndexOnly) {
+  ThreadPool pool(1);
+  FileSystem* fs = DefaultFileSystem();
+  const std::string directory = NewDirectory("links");
+  PrototypeSetOptions options = Options();
+  options.prototypes.index = "ivf_sq8";
+  std::vector<std::string> folders;
+  std::vector<ClassId> expected;
+  {
+    ASSERT_OK_AND_ASSIGN(const auto set, PrototypeSet::Create(directory, 2000, 16, options, &pool));
+    ASSERT_OK(set->BeginStage());
+    for (int i = 0; i < 4; ++i) {
+      if (i == 3) {  // So many changes that the index is saved whole again.
+        RowMatrixXf rows(400, 16);
+        ASSERT_OK(set->store().ReadRange(1000, rows));
+        ASSERT_OK(set->store().WriteRange(100, rows));
+        std::vector<ClassId> ids(400);
+        std::iota(ids.begin(), ids.end(), 100);
+        set->NoteTrained(ids);
+      } else {
+        MoveOnto(*set, 10 + i, i);  // Class 0.
+        set->NoteTrained({0, 10 + i});
+      }
+      ASSERT_OK(set->UpdateIndex());
+      folders.push_back(NewDirectory(absl::StrCat("links_", i)));
+      ASSERT_OK(set->SaveCheckpoint(folders[i]));
+      EXPECT_EQ(fs->Exists(JoinPath(folders[i], "index-changes.bin")), i == 1 || i == 2) << i;
+      if (i == 2) {
+        ASSERT_OK_AND_ASSIGN(expected, set->dominants()->Dominants(2, {0, 1, 2, 50}));
+        EXPECT_TRUE(expected[0] >= 10 && expected[0] <= 12) << expected[0];
+      }
+    }
+  }
+  // The first ones are removed, as a run does.
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_OK_AND_ASSIGN(const auto names, fs->List(folders[i]));
+    for (const std::string& name : names) ASSERT_OK(fs->Remove(JoinPath(folders[i], name)));
+  }
+  {
+    ASSERT_OK_AND_ASSIGN(const auto set,
+                         PrototypeSet::Restore(directory, folders[2], options, &pool));
+    ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants,
+                         set->dominants()->Dominants(2, {0, 1, 2, 50}));
+    EXPECT_EQ(dominants, expected);
+    // And it goes on from there.
+    MoveOnto(*set, 13, 3);
+    set->NoteTrained({0, 13});
+    ASSERT_OK(set->UpdateIndex());
+    const std::string folder = NewDirectory("links_4");
+    ASSERT_OK(set->SaveCheckpoint(folder));
+    EXPECT_TRUE(fs->Exists(JoinPath(folder, "index-changes.bin")));
+    ASSERT_OK_AND_ASSIGN(expected, set->dominants()->Dominants(3, {13, 300, 301}));
+    folders.push_back(folder);
+  }
+  ASSERT_OK_AND_ASSIGN(const auto set,
+                       PrototypeSet::Restore(directory, folders[4], options, &pool));
+  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants,
+                       set->dominants()->Dominants(3, {13, 300, 301}));
+  EXPECT_EQ(dominants, expected);
+  EXPECT_TRUE(dominants[0] == 0 || (dominants[0] >= 10 && dominants[0] <= 12)) << dominants[0];
 }
 
 TEST(PrototypeSetTest, ReadOnlyOpensTheCheckpointItself) {

@@ -16,8 +16,7 @@
 // ahead; step; what of it was waited for rows, plans and images; CPU time of all threads a step; rows read
 // from disk a step, and the hits of the cache; index: rows copied anew a step, and the time of the planner's
 // thread that this took as a share of the step; resident memory, and what of it cache and index
-// may take; bytes on disk; how long a checkpoint of the rows, queues and index held training up, and how much of
-// that was the index.
+// may take; bytes on disk; how long a checkpoint of the rows, queues and index held training up.
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -245,8 +244,12 @@ absl::StatusOr<Figures> Measure(const Table& table, int64_t round, int64_t warmu
   figures["index share"] = (end.index_seconds - totals.index_seconds) * 1e3 / n / mean;
   figures["index mib"] = static_cast<double>(index_end.bytes) / (1 << 20);
 
+  // Empty, as a run's is.
   const std::string folder = JoinPath(table.directory, "stall");
-  RETURN_IF_ERROR(DefaultFileSystem()->CreateDirectories(folder));
+  FileSystem* fs = DefaultFileSystem();
+  RETURN_IF_ERROR(fs->CreateDirectories(folder));
+  ASSIGN_OR_RETURN(const std::vector<std::string> left, fs->List(folder));
+  for (const std::string& name : left) RETURN_IF_ERROR(fs->Remove(JoinPath(folder, name)));
   const Stopwatch saving;
   RETURN_IF_ERROR(set->SaveCheckpoint(folder));
   figures["checkpoint"] = saving.Seconds() * 1e3;

@@ -150,9 +150,10 @@ class PagedTable : private LoggedTable {
   // Durably makes [0, num_rows) the rows that are in use, at most the capacity and not fewer than before; the
   // content of the new ones, which may be written before, is flushed. Errors: as CheckOwnFile.
   absl::Status SetNumRows(int64_t num_rows);
-  // Copies the table at `from`, which nobody has open for writing, to `to` with room for `capacity` rows and with the
-  // datasets `more`, where they are lacking, sparse and durable; `to` may be `from`. Datasets that are not [rows, ...] stay as they are. Errors: FailedPrecondition
-  // (the file of a log, or open), InvalidArgument (smaller than it is).
+  // Copies the table at `from`, which nobody has open for writing, to `to` with room for `capacity`
+  // rows and with the datasets `more`, where they are lacking, sparse and durable; `to` may be
+  // `from`. Datasets that are not [rows, ...] stay as they are. Errors: FailedPrecondition (the file
+  // of a log, or open), InvalidArgument (smaller than it is).
   static absl::Status CopyLarger(FileSystem* file_system, const std::string& from,
                                  const std::string& to, int64_t capacity,
                                  const std::vector<TableColumn>& more = {});

@@ -156,7 +156,8 @@ absl::Status PlanTable(const TrainConfig& config, int64_t dim, StagePlan* plan) 
     plan->candidate_rows = static_cast<int64_t>(
         static_cast<double>(config.selection.positive_classes * config.selection.candidate_queue) *
         index.candidates);
-    plan->candidate_bytes_read = plan->candidate_rows * dim * static_cast<int64_t>(sizeof(float));
+    const int64_t element_bytes = config.prototypes.dtype == "float16" ? 2 : 4;
+    plan->candidate_bytes_read = plan->candidate_rows * dim * element_bytes;
   }
   plan->table_bytes = plan->class_bytes * plan->num_classes;
   plan->row_cache = std::min(config.prototypes.cache_bytes, plan->table_bytes);

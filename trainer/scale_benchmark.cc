@@ -4,11 +4,12 @@
 //   ./bazelw run -c opt //trainer:scale_benchmark -- --directory=DIR
 //   ... --classes=1000 --classes=10000000 --sparse=100000000 --rounds=5 --steps=64
 //
-// B 256, K 256, 85 positive classes a step (a third, as by default) by Zipf's law, D 512, seed_cnn on computed 32 x 32 images; --set
-// changes the config. The index may take 100 bytes a class, but at least its default. Rows are families of near ones (prototypes/mixture_rows.h). Each table is made once, with
-// its index and a checkpoint (4.1 KB a class on disk: 41 GB for 1e7), and is used again by the next
-// call when it lies in DIR already and the config is the same. A table of --sparse has no rows and no
-// index; its classes are drawn at random.
+// B 256, K 256, 85 positive classes a step (a third, as by default) by Zipf's law, D 512, seed_cnn on
+// computed 32 x 32 images; --set changes the config. The index may take 100 bytes a class, but at least its
+// default. Rows are families of near ones (prototypes/mixture_rows.h). Each table is made once, with its
+// index and a checkpoint (4.1 KB a class on disk: 41 GB for 1e7), and is used again by the next call when it
+// lies in DIR already and the config is the same. A table of --sparse has no rows and no index; its classes
+// are drawn at random.
 //
 // Each round restores each table in turn from its checkpoint, in a process of its own, goes on at other
 // steps than the rounds before, and takes medians over --steps steps after --warmup; the table shows medians

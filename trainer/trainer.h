@@ -40,8 +40,8 @@ nlohmann::ordered_json ToJson(const TrainResult& result);
 // are found to be there and right. SIGINT or SIGTERM ends the running step, saves a checkpoint and
 // returns Cancelled; a second one ends the process at once. Errors: InvalidArgument (config, or a
 // resume with a changed one: the keys are named), AlreadyExists (a run lies in the directory),
-// Aborted (losses that are not finite, also after going back to the last checkpoint with a tenth of the learning rates, which
-// recovery.json of the run then tells), those of data, device and disk.
+// Aborted (losses that are not finite, also after going back to the last checkpoint with a tenth of
+// the learning rates, which recovery.json of the run then tells), those of data, device and disk.
 absl::StatusOr<TrainResult> Train(const TrainConfig& config, const TrainOptions& options);
 
 // The config of a run with the "key=value" changes in `set`, validated. Errors: NotFound (no run),

@@ -27,6 +27,21 @@ namespace protopage {
 namespace {
 
 constexpr char kChangesKind[] = "class_index_changes";
+// Classes of a file of changes that are in memory at a time.
+constexpr int64_t kChangesBlock = 65536;
+
+// XXH3 of bytes that come in pieces.
+class RunningChecksum {
+ public:
+  RunningChecksum() : state_(XXH3_createState(), XXH3_freeState) {
+    XXH3_64bits_reset(state_.get());
+  }
+  void Add(const void* data, int64_t bytes) { XXH3_64bits_update(state_.get(), data, bytes); }
+  uint64_t Get() const { return XXH3_64bits_digest(state_.get()); }
+
+ private:
+  std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state_;
+};
 
 // Rows read and written at a time: 2 MiB at D = 512.
 constexpr int64_t kRowBlock = 1024;
@@ -406,13 +421,6 @@ void ClassIndex::NoteChanged(ClassId id) {
 }
 
 absl::Status ClassIndex::SaveChanges(FileSystem* file_system, const std::string& path) const {
-  std::vector<ClassId> ids;
-  ids.reserve(num_changed_);
-  for (size_t id = 0; id < changed_.size(); ++id) {
-    if (changed_[id]) ids.push_back(static_cast<ClassId>(id));
-  }
-  std::vector<char> copies(num_changed_ * copy_bytes());
-  for (int64_t i = 0; i < num_changed_; ++i) GetCopy(ids[i], copies.data() + i * copy_bytes());
   return ReplaceFile(
       file_system, path, [&](File* file, const std::string& temporary) -> absl::Status {
         Hdf5Layout layout;
@@ -427,11 +435,30 @@ absl::Status ClassIndex::SaveChanges(FileSystem* file_system, const std::string&
                            {"copies", CellType::kUint8, {rows, copy_bytes()}},
                            {"checksums", CellType::kUint64, {2}}};
         RETURN_IF_ERROR(CreateHdf5Layout(file, temporary, &layout));
-        const auto id_bytes = static_cast<int64_t>(ids.size() * sizeof(ClassId));
-        RETURN_IF_ERROR(file->WriteAt(layout.datasets[0].offset, ids.data(), id_bytes));
-        RETURN_IF_ERROR(file->WriteAt(layout.datasets[1].offset, copies.data(), copies.size()));
-        const uint64_t checksums[] = {XXH3_64bits(ids.data(), id_bytes),
-                                      XXH3_64bits(copies.data(), copies.size())};
+        RunningChecksum id_sum, copy_sum;
+        std::vector<ClassId> ids;
+        std::vector<char> copies;
+        int64_t written = 0;
+        ClassId next = 0;
+        while (written < num_changed_) {
+          ids.clear();
+          for (; static_cast<int64_t>(ids.size()) < kChangesBlock && next < num_classes(); ++next) {
+            if (changed_[next]) ids.push_back(next);
+          }
+          const auto count = static_cast<int64_t>(ids.size());
+          copies.resize(count * copy_bytes());
+          for (int64_t i = 0; i < count; ++i) GetCopy(ids[i], copies.data() + i * copy_bytes());
+          const auto id_bytes = count * static_cast<int64_t>(sizeof(ClassId));
+          id_sum.Add(ids.data(), id_bytes);
+          copy_sum.Add(copies.data(), copies.size());
+          RETURN_IF_ERROR(file->WriteAt(
+              layout.datasets[0].offset + written * static_cast<int64_t>(sizeof(ClassId)),
+              ids.data(), id_bytes));
+          RETURN_IF_ERROR(file->WriteAt(layout.datasets[1].offset + written * copy_bytes(),
+                                        copies.data(), copies.size()));
+          written += count;
+        }
+        const uint64_t checksums[] = {id_sum.Get(), copy_sum.Get()};
         return file->WriteAt(layout.datasets[2].offset, checksums, sizeof(checksums));
       });
 }
@@ -461,21 +488,30 @@ absl::Status ClassIndex::LoadChanges(FileSystem* file_system, const std::string&
       checksums_in->type != CellType::kUint64 || checksums_in->dims != std::vector<int64_t>{2}) {
     return damaged("datasets 'ids', 'copies' and 'checksums' are not what the attributes say");
   }
-  std::vector<ClassId> ids(n);
-  std::vector<char> copies(n * copy_bytes());
-  uint64_t checksums[2];
-  const int64_t id_bytes = n * static_cast<int64_t>(sizeof(ClassId));
-  RETURN_IF_ERROR(file->ReadAt(ids_in->offset, ids.data(), id_bytes));
-  RETURN_IF_ERROR(file->ReadAt(copies_in->offset, copies.data(), copies.size()));
-  RETURN_IF_ERROR(file->ReadAt(checksums_in->offset, checksums, sizeof(checksums)));
-  if (XXH3_64bits(ids.data(), id_bytes) != checksums[0] ||
-      XXH3_64bits(copies.data(), copies.size()) != checksums[1]) {
-    return damaged("the copies do not match their checksum: the file is damaged");
+  std::vector<ClassId> ids;
+  std::vector<char> copies;
+  RunningChecksum id_sum, copy_sum;
+  for (int64_t first = 0; first < n; first += kChangesBlock) {
+    const int64_t count = std::min(kChangesBlock, n - first);
+    const auto id_bytes = count * static_cast<int64_t>(sizeof(ClassId));
+    ids.resize(count);
+    copies.resize(count * copy_bytes());
+    RETURN_IF_ERROR(file->ReadAt(ids_in->offset + first * static_cast<int64_t>(sizeof(ClassId)),
+                                 ids.data(), id_bytes));
+    RETURN_IF_ERROR(
+        file->ReadAt(copies_in->offset + first * copy_bytes(), copies.data(), copies.size()));
+    id_sum.Add(ids.data(), id_bytes);
+    copy_sum.Add(copies.data(), copies.size());
+    for (int64_t i = 0; i < count; ++i) {
+      if (ids[i] < 0 || ids[i] >= num_classes()) return damaged(absl::StrCat("class ", ids[i]));
+      RETURN_IF_ERROR(WithContext(SetCopy(ids[i], copies.data() + i * copy_bytes()), path));
+      NoteChanged(ids[i]);
+    }
   }
-  for (int64_t i = 0; i < n; ++i) {
-    if (ids[i] < 0 || ids[i] >= num_classes()) return damaged(absl::StrCat("class ", ids[i]));
-    RETURN_IF_ERROR(WithContext(SetCopy(ids[i], copies.data() + i * copy_bytes()), path));
-    NoteChanged(ids[i]);
+  uint64_t checksums[2];
+  RETURN_IF_ERROR(file->ReadAt(checksums_in->offset, checksums, sizeof(checksums)));
+  if (id_sum.Get() != checksums[0] || copy_sum.Get() != checksums[1]) {
+    return damaged("the copies do not match their checksum: the file is damaged");
   }
   FinishCopies();
   return absl::OkStatus();

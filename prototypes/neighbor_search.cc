@@ -18,6 +18,8 @@ absl::Status FindNeighbors(PrototypeStore* store, const ClassIndex& index, Threa
     return absl::InvalidArgumentError(
         absl::StrCat("room for ", neighbors.size(), " neighbors, expected ", ids.size(), " x ", k));
   }
+  // The rows of dropped classes are zeros to the index: nearer than all that point away.
+  const int64_t asked = k + std::min(k, store->num_dropped());
   // Rows of one batch fit in any cache that serves a training step.
   constexpr size_t kBatch = 256;
   RowMatrixXf rows;
@@ -26,8 +28,16 @@ absl::Status FindNeighbors(PrototypeStore* store, const ClassIndex& index, Threa
     const absl::Span<const ClassId> batch = ids.subspan(begin, kBatch);
     rows.resize(batch.size(), store->dim());
     RETURN_IF_ERROR(store->Gather(batch, rows));
-    RETURN_IF_ERROR(index.Search(rows, k, batch, UncachedRows(store), pool, &nearest));
-    std::copy(nearest.ids.begin(), nearest.ids.end(), neighbors.begin() + begin * k);
+    RETURN_IF_ERROR(index.Search(rows, asked, batch, UncachedRows(store), pool, &nearest));
+    for (size_t q = 0; q < batch.size(); ++q) {
+      const auto found = neighbors.subspan((begin + q) * k, k);
+      std::fill(found.begin(), found.end(), kNoClass);
+      int64_t count = 0;
+      for (int64_t j = 0; j < asked && count < k; ++j) {
+        const ClassId id = nearest.ids[q * asked + j];
+        if (id != kNoClass && !store->is_dropped(id)) found[count++] = id;
+      }
+    }
   }
   return absl::OkStatus();
 }

@@ -22,8 +22,8 @@
 
 namespace protopage {
 
-// neighbors [ids.size(), k]: nearest first, without ids[i] itself; kNoClass at the end when there
-// are fewer. Errors: the store's and the index's; InvalidArgument (size of `neighbors`).
+// neighbors [ids.size(), k]: nearest first, without ids[i] itself and dropped classes; kNoClass at the end
+// when there are fewer (or more than k dropped ones lie nearer). Errors: the store's and the index's; InvalidArgument (size of `neighbors`).
 absl::Status FindNeighbors(PrototypeStore* store, const ClassIndex& index, ThreadPool* pool,
                            absl::Span<const ClassId> ids, int64_t k, absl::Span<ClassId> neighbors);
 

@@ -129,6 +129,29 @@ TEST(NeighborSearchTest, EstimatedRecallAgreesWithTheMeasuredOne) {
   }
 }
 
+TEST(NeighborSearchTest, DroppedClassesAreNobodysNeighbours) {
+  RowMatrixXf rows(40, 8);
+  const auto store = MixtureStore("dropped", rows);
+  ASSERT_OK(store->Drop({3, 9, 30}));
+  ThreadPool pool(1);
+  ASSERT_OK_AND_ASSIGN(const auto index,
+                       ClassIndex::Build(40, 8, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+                         return store->ReadRange(first, out);
+                       }));
+  // All the others, and then nothing.
+  std::vector<ClassId> neighbors(39);
+  ASSERT_OK(FindNeighbors(store.get(), *index, &pool, {5}, 39, absl::MakeSpan(neighbors)));
+  std::vector<ClassId> want;
+  for (ClassId id = 0; id < 40; ++id) {
+    if (id != 5 && id != 3 && id != 9 && id != 30) want.push_back(id);
+  }
+  std::vector<ClassId> found(neighbors.begin(), neighbors.begin() + 36);
+  std::sort(found.begin(), found.end());
+  EXPECT_EQ(found, want);
+  EXPECT_EQ(std::vector<ClassId>(neighbors.begin() + 36, neighbors.end()),
+            std::vector<ClassId>(3, kNoClass));
+}
+
 TEST(NeighborSearchTest, RefusesAResultOfTheWrongSize) {
   PrototypeStoreSpec spec;
   spec.num_classes = 10;

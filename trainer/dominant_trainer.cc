@@ -2,6 +2,7 @@
 // picked, paged in from the store and written back to it.
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -119,8 +120,11 @@ class DominantTrainer : public StageTrainer {
     totals.wait_rows_seconds = wait_rows_seconds_;
     totals.wait_plan_seconds = ahead_ != nullptr ? ahead_->seconds_waited() : 0;
     totals.index_seconds = index_seconds_;
-    totals.recall_queries = recall_queries_;
-    totals.recall_missed = recall_missed_;
+    {
+      const std::lock_guard<std::mutex> lock(recall_mutex_);
+      totals.recall_queries = recall_.queries;
+      totals.recall_missed = recall_.missed;
+    }
     const ClassQueuesStats queues = set_->queue_stats();
     totals.queues_used = queues.used;
     totals.queues_age_steps = queues.used_age_steps;
@@ -155,8 +159,9 @@ class DominantTrainer : public StageTrainer {
       const bool approximate = set_->dominants() != nullptr && set_->index_update_steps() > 1;
       if (approximate && done % kRecallSteps == 0) {
         ASSIGN_OR_RETURN(const RecallEstimate estimate, set_->EstimateIndexRecall(run_step));
-        recall_missed_ = recall_missed_ + estimate.missed;
-        recall_queries_ += estimate.queries;
+        const std::lock_guard<std::mutex> lock(recall_mutex_);
+        recall_.missed += estimate.missed;
+        recall_.queries += estimate.queries;
       }
       return absl::OkStatus();
     };
@@ -186,8 +191,9 @@ class DominantTrainer : public StageTrainer {
   Tensor rows_, state_;  // [K, D], [K, state floats], on the device.
   double wait_rows_seconds_ = 0;
   // Written by the planner's thread.
-  std::atomic<double> index_seconds_{0}, recall_missed_{0};
-  std::atomic<int64_t> recall_queries_{0};
+  std::atomic<double> index_seconds_{0};
+  mutable std::mutex recall_mutex_;
+  RecallEstimate recall_;  // The sum so far.
   std::unique_ptr<RowPrefetcher> prefetcher_;
   std::unique_ptr<LookAhead> ahead_;  // Last: its thread uses the others.
 };

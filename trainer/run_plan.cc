@@ -201,6 +201,7 @@ absl::StatusOr<RunPlan> PlanRun(const TrainConfig& config, const RunPlanOptions&
     ASSIGN_OR_RETURN(const auto session, Session::Create(config));
     const int64_t net = session->backend()->allocated_bytes();
     RETURN_IF_ERROR(OpenStages(*session, 0));
+    RETURN_IF_ERROR(CheckNewPrototypes(*session, 0, /*there=*/false));
     plan.process_memory = std::max<int64_t>(0, ProcBytes("/proc/self/status", "VmRSS") - net);
     for (size_t i = 0; i < config.stages.size(); ++i) {
       const StageConfig& stage = config.stages[i];

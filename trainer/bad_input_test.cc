@@ -571,6 +571,7 @@ TEST_F(BadInputTest, InspectAndExport) {
   ExpectError(write("run", "w", "csv"), 2, {"--format: found \"csv\", expected npy or hdf5"});
   ExpectError(write("run", "w.npy", "onnx"), 2, {"onnx is not there yet"});
   ExpectError(write("run", "run/prototypes.h5", "hdf5"), 2, {"is a file of the run"});
+  ExpectError(write("run", "run/log/lock", "npy"), 2, {"is a file of the run"});
   ExpectError(write("run", "none/w.npy", "npy"), 1, {"none/w.npy", "No such file"});
   ExpectError(write("run", "none/w.h5", "hdf5"), 1, {"none/w.h5", "No such file"});
   ExpectError(write("none", "w.h5", "hdf5"), 1, {"none holds no run"});

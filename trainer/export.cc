@@ -29,10 +29,15 @@ absl::Status WriteNpy(PrototypeStore& store, FileSystem* fs, const std::string& 
   return writer->Finish();
 }
 
-// Whether `path` is there and lies in `directory`.
+// Whether `path` is there and lies in `directory` or a folder of it.
 bool IsFileOf(FileSystem* fs, const std::string& directory, const std::string& path) {
   std::error_code error;
-  return fs->Exists(path) && std::filesystem::equivalent(DirectoryOf(path), directory, error);
+  if (!fs->Exists(path)) return false;
+  const std::filesystem::path file = std::filesystem::canonical(path, error);
+  for (std::filesystem::path folder = file.parent_path();; folder = folder.parent_path()) {
+    if (std::filesystem::equivalent(folder, directory, error)) return true;
+    if (folder == folder.parent_path()) return false;
+  }
 }
 
 }  // namespace
@@ -64,18 +69,15 @@ absl::StatusOr<ExportStats> ExportPrototypes(FileSystem* fs, const std::string& 
     return absl::InvalidArgumentError(
         absl::StrCat("--output: ", path, " is a file of the run; choose another"));
   }
-  // A run that trains fast may remove the checkpoint while it is written.
-  constexpr int kAttempts = 5;
-  absl::Status status;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    ASSIGN_OR_RETURN(const RunPrototypes run, OpenRunPrototypes(fs, directory, pool));
-    PrototypeStore& store = run.set->store();
-    status =
-        format == ExportFormat::kNpy ? WriteNpy(store, fs, path, options) : store.SaveCopy(path);
-    if (status.ok()) return ExportStats{run.checkpoint, store.num_classes(), store.dim()};
-    if (!absl::IsAborted(status)) break;
-  }
-  return status;
+  ExportStats stats;
+  RETURN_IF_ERROR(
+      ReadRunPrototypes(fs, directory, pool, [&](const RunPrototypes& run) -> absl::Status {
+        PrototypeStore& store = run.set->store();
+        stats = {run.checkpoint, store.num_classes(), store.dim()};
+        return format == ExportFormat::kNpy ? WriteNpy(store, fs, path, options)
+                                            : store.SaveCopy(path);
+      }));
+  return stats;
 }
 
 }  // namespace protopage

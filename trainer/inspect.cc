@@ -47,12 +47,15 @@ absl::StatusOr<Inspection> InspectFile(FileSystem* fs, const std::string& path,
 absl::StatusOr<Inspection> InspectRun(FileSystem* fs, const std::string& directory,
                                       const StoreInspectionOptions& options, ThreadPool* pool) {
   Inspection inspection;
-  ASSIGN_OR_RETURN(const RunPrototypes run, OpenRunPrototypes(fs, directory, pool));
-  inspection.checkpoint = run.checkpoint;
-  const TableLogStats log = run.set->log_stats();
-  inspection.log_segments = log.segments;
-  inspection.log_bytes = log.bytes;
-  ASSIGN_OR_RETURN(inspection.store, InspectStore(&run.set->store(), options, pool));
+  RETURN_IF_ERROR(
+      ReadRunPrototypes(fs, directory, pool, [&](const RunPrototypes& run) -> absl::Status {
+        inspection.checkpoint = run.checkpoint;
+        const TableLogStats log = run.set->log_stats();
+        inspection.log_segments = log.segments;
+        inspection.log_bytes = log.bytes;
+        ASSIGN_OR_RETURN(inspection.store, InspectStore(&run.set->store(), options, pool));
+        return absl::OkStatus();
+      }));
   return inspection;
 }
 

@@ -1,11 +1,13 @@
 #include "trainer/run_prototypes.h"
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "trainer/run_directory.h"
 #include "trainer/trainer.h"
 
 namespace protopage {
+namespace {
 
 absl::StatusOr<RunPrototypes> OpenRunPrototypes(FileSystem* fs, const std::string& directory,
                                                 ThreadPool* pool) {
@@ -27,6 +29,20 @@ absl::StatusOr<RunPrototypes> OpenRunPrototypes(FileSystem* fs, const std::strin
   ASSIGN_OR_RETURN(found.set,
                    PrototypeSet::OpenReadOnly(directory, found.checkpoint, options, pool));
   return found;
+}
+
+}  // namespace
+
+absl::Status ReadRunPrototypes(FileSystem* fs, const std::string& directory, ThreadPool* pool,
+                               absl::FunctionRef<absl::Status(const RunPrototypes&)> read) {
+  constexpr int kAttempts = 5;
+  absl::Status status;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    ASSIGN_OR_RETURN(const RunPrototypes run, OpenRunPrototypes(fs, directory, pool));
+    status = read(run);
+    if (!absl::IsAborted(status)) break;
+  }
+  return status;
 }
 
 }  // namespace protopage

@@ -1,14 +1,16 @@
 // The prototypes of a run's newest checkpoint, for reading; the run may train on meanwhile.
 //
-//   ASSIGN_OR_RETURN(const RunPrototypes found, OpenRunPrototypes(fs, "runs/a", &pool));
-//   PrototypeStore& store = found.set->store();
+//   RETURN_IF_ERROR(ReadRunPrototypes(fs, "runs/a", &pool, [&](const RunPrototypes& run) {
+//     return run.set->store().ReadRange(0, rows);
+//   }));
 #ifndef PROTOPAGE_TRAINER_RUN_PROTOTYPES_H_
 #define PROTOPAGE_TRAINER_RUN_PROTOTYPES_H_
 
 #include <memory>
 #include <string>
 
-#include "absl/status/statusor.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "base/file.h"
 #include "base/thread_pool.h"
 #include "trainer/prototype_set.h"
@@ -20,10 +22,11 @@ struct RunPrototypes {
   std::unique_ptr<PrototypeSet> set;
 };
 
-// Reads are Aborted once the run has removed the checkpoint. Errors: NotFound (no run, no checkpoint, or none with
-// prototypes), DataLoss.
-absl::StatusOr<RunPrototypes> OpenRunPrototypes(FileSystem* fs, const std::string& directory,
-                                                ThreadPool* pool);
+// Calls read(prototypes). When the run removes the checkpoint meanwhile, which makes reads Aborted, read is
+// called again with the newest one then, five times in all. Errors: those of `read`; NotFound (no run, no
+// checkpoint, or none with prototypes), DataLoss.
+absl::Status ReadRunPrototypes(FileSystem* fs, const std::string& directory, ThreadPool* pool,
+                               absl::FunctionRef<absl::Status(const RunPrototypes&)> read);
 
 }  // namespace protopage
 

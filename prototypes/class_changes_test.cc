@@ -1,4 +1,4 @@
-// Classes are added to a store and dropped from it while the power goes at any moment: afterwards the store opens, has
+// Classes of a store are added, dropped and merged while the power goes at any moment: afterwards the store opens, has
 // each change or has it not, and what a call reported done is there.
 #include <gtest/gtest.h>
 
@@ -31,9 +31,10 @@ RowMatrixXf NewRows(float value) { return RowMatrixXf::Constant(2, kDim, value);
 struct Done {
   int64_t classes = kClasses;
   bool dropped = false;
+  bool merged = false;
 };
 
-// Two classes within the capacity, two beyond it, one dropped.
+// Two classes within the capacity, two beyond it; class 3 dropped, and 2 merged into 0.
 absl::Status Change(CrashFileSystem* fs, Done* done) {
   for (const float value : {1.0f, 2.0f}) {
     RETURN_IF_ERROR(PrototypeStore::Reserve(kPath, done->classes + 2, fs));
@@ -42,14 +43,18 @@ absl::Status Change(CrashFileSystem* fs, Done* done) {
     RETURN_IF_ERROR(store->AddAppended());
     done->classes += 2;
   }
-  ASSIGN_OR_RETURN(const auto store, PrototypeStore::Open(kPath, Options(fs)));
-  RETURN_IF_ERROR(store->Drop({3}));
-  done->dropped = true;
+  if (!done->dropped) {
+    ASSIGN_OR_RETURN(const auto store, PrototypeStore::Open(kPath, Options(fs)));
+    RETURN_IF_ERROR(store->Drop({3}));
+    done->dropped = true;
+  }
+  RETURN_IF_ERROR(PrototypeStore::Merge(kPath, /*into=*/0, {2}, fs));
+  done->merged = true;
   return absl::OkStatus();
 }
 
 TEST(ClassChangesTest, NoMomentOfAPowerLossHurtsAStore) {
-  int64_t crashes = 0, between = 0;
+  int64_t crashes = 0, between = 0, before_merge = 0;
   std::vector<CrashFileSystem::Loss> losses(16, CrashFileSystem::kMix);
   losses[0] = CrashFileSystem::kDropAll;
   losses[1] = CrashFileSystem::kKeepAll;
@@ -81,26 +86,35 @@ TEST(ClassChangesTest, NoMomentOfAPowerLossHurtsAStore) {
         ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(kPath, Options(&fs)));
         const int64_t classes = store->num_classes();
         ASSERT_TRUE(classes == done.classes || (crashed && classes == done.classes + 2)) << classes;
-        EXPECT_EQ(store->num_dropped(), store->is_dropped(3) ? 1 : 0);
-        if (done.dropped) {
-          EXPECT_TRUE(store->is_dropped(3));
-        }
-        if (store->is_dropped(3)) {
+        const bool dropped = store->is_dropped(3), merged = store->is_dropped(2);
+        EXPECT_EQ(store->num_dropped(), (dropped ? 1 : 0) + (merged ? 1 : 0));
+        EXPECT_GE(dropped, done.dropped);
+        EXPECT_GE(merged, done.merged);
+        RowMatrixXf rows(classes, kDim);
+        ASSERT_OK(store->ReadRange(0, rows));
+        if (dropped) {
           EXPECT_EQ(classes, kClasses + 4);
           old.row(3).setZero();
         }
-        RowMatrixXf rows(classes, kDim);
-        ASSERT_OK(store->ReadRange(0, rows));
+        if (merged) {
+          EXPECT_TRUE(dropped);
+          const Eigen::RowVectorXf mean =
+              (old.row(0).normalized() + old.row(2).normalized()).normalized();
+          EXPECT_LT((rows.row(0) - mean).norm(), 1e-6f);
+          old.row(0) = rows.row(0);
+          old.row(2).setZero();
+        }
         EXPECT_EQ(rows.topRows(kClasses), old);
+        before_merge += dropped && !merged ? 1 : 0;
         for (int64_t first = kClasses; first < classes; first += 2) {
           EXPECT_EQ(rows.middleRows(first, 2), NewRows(first == kClasses ? 1 : 2));
         }
         between += classes == kClasses + 2 ? 1 : 0;
         crashes += crashed ? 1 : 0;
-        done = {classes, store->is_dropped(3)};
+        done = {classes, dropped, merged};
       }
       // It goes on from there.
-      if (done.dropped) continue;
+      if (done.merged) continue;
       const int64_t classes = done.classes;
       EXPECT_OK(Change(&fs, &done));
       ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(kPath, Options(&fs)));
@@ -110,6 +124,7 @@ TEST(ClassChangesTest, NoMomentOfAPowerLossHurtsAStore) {
   }
   EXPECT_GT(crashes, 100);
   EXPECT_GT(between, 10);
+  EXPECT_GT(before_merge, 10);
 }
 
 }  // namespace

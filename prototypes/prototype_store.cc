@@ -312,6 +312,10 @@ absl::Status PrototypeStore::CheckWritable(absl::Span<const ClassId> ids) const 
   if (read_only_) {
     return absl::FailedPreconditionError(absl::StrCat(path_, ": opened read-only"));
   }
+  return CheckDistinct(ids);
+}
+
+absl::Status PrototypeStore::CheckDistinct(absl::Span<const ClassId> ids) const {
   RETURN_IF_ERROR(CheckIds(ids));
   std::vector<ClassId> sorted(ids.begin(), ids.end());
   std::sort(sorted.begin(), sorted.end());
@@ -321,7 +325,7 @@ absl::Status PrototypeStore::CheckWritable(absl::Span<const ClassId> ids) const 
   const auto second = std::find(first + 1, ids.end(), *twice);
   return absl::InvalidArgumentError(absl::StrCat(path_, ": id ", *twice, " at positions ",
                                                  first - ids.begin(), " and ", second - ids.begin(),
-                                                 "; ids to scatter must be distinct"));
+                                                 "; ids must be distinct"));
 }
 
 absl::Status PrototypeStore::Gather(absl::Span<const ClassId> ids, RowMatrixRef out) {
@@ -499,14 +503,14 @@ absl::Status PrototypeStore::AddAppended() {
 }
 
 absl::Status PrototypeStore::CheckDrop(absl::Span<const ClassId> ids) const {
-  RETURN_IF_ERROR(table_->CheckOwnFile());
-  RETURN_IF_ERROR(CheckWritable(ids));
+  RETURN_IF_ERROR(CheckDistinct(ids));
   const int64_t left = spec_.num_classes - num_dropped_ - static_cast<int64_t>(ids.size());
   if (left > 0) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(path_, ": no class would be left"));
 }
 
 absl::Status PrototypeStore::Drop(absl::Span<const ClassId> ids) {
+  RETURN_IF_ERROR(table_->CheckOwnFile());
   RETURN_IF_ERROR(CheckDrop(ids));
   RETURN_IF_ERROR(cache_->Flush());
   std::vector<ClassId> ascending(ids.begin(), ids.end());
@@ -518,10 +522,11 @@ absl::Status PrototypeStore::Drop(absl::Span<const ClassId> ids) {
   return absl::OkStatus();
 }
 
-absl::Status PrototypeStore::Merge(ClassId into, absl::Span<const ClassId> from) {
+absl::StatusOr<RowMatrixXf> PrototypeStore::MergedRow(ClassId into,
+                                                      absl::Span<const ClassId> from) {
   std::vector<ClassId> ids(from.begin(), from.end());
   ids.push_back(into);
-  RETURN_IF_ERROR(CheckWritable(ids));
+  RETURN_IF_ERROR(CheckDistinct(ids));
   RETURN_IF_ERROR(CheckDrop(from));
   Eigen::RowVectorXd sum = Eigen::RowVectorXd::Zero(spec_.dim);
   RowMatrixXf row(1, spec_.dim);
@@ -537,11 +542,45 @@ absl::Status PrototypeStore::Merge(ClassId into, absl::Span<const ClassId> from)
         absl::StrCat(path_, ": the rows to merge into ", into, " have no direction in common"));
   }
   row.row(0) = (sum / norm).cast<float>();
-  RETURN_IF_ERROR(cache_->Write({into}, RowCache::kWhole, [&](size_t, char* record) {
-    std::memset(record, 0, table_->record_bytes());
-    StoreRow(row.data(), record);
-  }));
-  return Drop(from);
+  return row;
+}
+
+absl::Status PrototypeStore::Merge(const std::string& path, ClassId into,
+                                   absl::Span<const ClassId> from, FileSystem* file_system) {
+  PrototypeStoreOptions options;
+  options.file_system = file_system;
+  FileSystem* const fs = FileSystemOf(options);
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(fs, path));
+  RowMatrixXf row;
+  {
+    options.read_only = true;
+    ASSIGN_OR_RETURN(const auto store, Open(path, options));
+    if (store->had_log_when_opened() || !store->clean_when_opened()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          path, store->had_log_when_opened() ? ": it is the file of a run"
+                                             : ": its process died while it was being written"));
+    }
+    ASSIGN_OR_RETURN(row, store->MergedRow(into, from));
+  }
+  const std::string merged = absl::StrCat(path, ".merged");
+  const auto merge = [&]() -> absl::Status {
+    RETURN_IF_ERROR(CopyFileAtomically(fs, path, merged));
+    options.read_only = false;
+    ASSIGN_OR_RETURN(const auto store, Open(merged, options));
+    RETURN_IF_ERROR(store->cache_->Write({into}, RowCache::kWhole, [&](size_t, char* record) {
+      std::memset(record, 0, store->table_->record_bytes());
+      store->StoreRow(row.data(), record);
+    }));
+    RETURN_IF_ERROR(store->Drop(from));
+    return fs->Rename(merged, path);
+  };
+  const absl::Status status = merge();
+  fs->Remove(absl::StrCat(merged, ".lock")).IgnoreError();
+  if (!status.ok()) {
+    fs->Remove(merged).IgnoreError();
+    return status;
+  }
+  return fs->SyncDirectory(DirectoryOf(path));
 }
 
 absl::Status PrototypeStore::Reserve(const std::string& path, int64_t capacity,

@@ -204,13 +204,16 @@ class PrototypeStore {
   // Drops classes. Errors: InvalidArgument (none would be left, or an id stands twice), OutOfRange,
   // FailedPrecondition (dropped before).
   absl::Status Drop(absl::Span<const ClassId> ids);
-  // W[into, :] = the normalised sum of the normalised rows of `into` and all of `from`, its state zeros; drops `from`.
-  // A crash in between leaves the new row and nothing dropped. Errors: as Drop; InvalidArgument (the sum is zero).
-  absl::Status Merge(ClassId into, absl::Span<const ClassId> from);
   // Gives the store at `path`, which is not open for writing, room for `capacity` rows and, with `names`, for names of
   // classes, when it has less: copies it to a larger file, which takes its place. Errors: as PagedTable::CopyLarger.
   static absl::Status Reserve(const std::string& path, int64_t capacity,
                               FileSystem* file_system = nullptr, bool names = false);
+  // In the store at `path`, which is not open for writing, W[into, :] = the normalised sum of the normalised rows of
+  // `into` and all of `from`, its state zeros; drops `from`. Done to a copy, which takes the file's place: a crash
+  // leaves all as it was or all done, and perhaps `path`.merged, which the next merge writes over. Errors: as Drop;
+  // InvalidArgument (the sum is zero), FailedPrecondition (not clean_when_opened, or open for writing).
+  static absl::Status Merge(const std::string& path, ClassId into, absl::Span<const ClassId> from,
+                            FileSystem* file_system = nullptr);
 
   // The name that a class has outside: UTF-8 without zeros. Not in memory, and nothing that trains asks for it.
   static constexpr int64_t kMostNameBytes = 128;
@@ -235,8 +238,10 @@ class PrototypeStore {
   absl::Status WriteRows(ClassId first, ConstRowMatrixRef rows);
   absl::Status CheckRange(absl::Span<const ClassId> ids) const;
   absl::Status CheckIds(absl::Span<const ClassId> ids) const;
+  absl::Status CheckDistinct(absl::Span<const ClassId> ids) const;  // And as CheckIds.
   absl::Status CheckDrop(absl::Span<const ClassId> ids) const;
   absl::Status CheckWritable(absl::Span<const ClassId> ids) const;
+  absl::StatusOr<RowMatrixXf> MergedRow(ClassId into, absl::Span<const ClassId> from);
 
   const std::string path_;
   PrototypeStoreSpec spec_;  // Only num_classes changes.

@@ -455,13 +455,30 @@ TEST(PrototypeStoreTest, DroppedClassesExistNoMore) {
 }
 
 TEST(PrototypeStoreTest, MergedClassesBecomeTheMeanOfTheirRows) {
-  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("merged"), 10));
+  const std::string path = TempPath("merged");
+  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 10));
   StepRows step;
   step.rows = 3 * RandomRows(3, 1);
   step.state = RandomRows(3, 2);
   ASSERT_OK(store->ScatterStep({2, 5, 7}, step, 4));
-  EXPECT_THAT(store->Merge(5, {2, 5}), StatusIs(absl::StatusCode::kInvalidArgument, "id 5"));
-  ASSERT_OK(store->Merge(5, {7, 2}));
+  EXPECT_THAT(PrototypeStore::Merge(path, 5, {2}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "already open for writing"));
+  ASSERT_OK(store->WriteRange(2, step.rows));
+  store.reset();  // Without a flush.
+  EXPECT_THAT(PrototypeStore::Merge(path, 5, {2}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "while it was being written"));
+  ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, {}));
+  ASSERT_OK(store->ScatterStep({2, 5, 7}, step, 4));
+  ASSERT_OK(store->Flush());
+  store.reset();
+  EXPECT_THAT(PrototypeStore::Merge(path, 5, {2, 5}),
+              StatusIs(absl::StatusCode::kInvalidArgument, "merged: id 5"));
+  EXPECT_THAT(PrototypeStore::Merge(path, 0, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}),
+              StatusIs(absl::StatusCode::kOutOfRange, "[0, 10)"));
+  ASSERT_OK(PrototypeStore::Merge(path, 5, {7, 2}));
+  EXPECT_THAT(PrototypeStore::Merge(path, 5, {7, 2}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "a class that was dropped"));
+  ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, {}));
   Eigen::RowVectorXf want = Eigen::RowVectorXf::Zero(kDim);
   for (int i = 0; i < 3; ++i) want += step.rows.row(i).normalized();
   want.normalize();
@@ -473,8 +490,11 @@ TEST(PrototypeStoreTest, MergedClassesBecomeTheMeanOfTheirRows) {
   // Opposite rows.
   ASSERT_OK(store->Gather({0}, step.rows));
   ASSERT_OK(store->Scatter({1}, -step.rows));
-  EXPECT_THAT(store->Merge(0, {1}),
+  ASSERT_OK(store->Flush());
+  store.reset();
+  EXPECT_THAT(PrototypeStore::Merge(path, 0, {1}),
               StatusIs(absl::StatusCode::kInvalidArgument, "no direction in common"));
+  ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, {}));
   EXPECT_FALSE(store->is_dropped(1));
 }
 
@@ -514,6 +534,43 @@ TEST(PrototypeStoreTest, ClassesComeAndGoWhateverFails) {
     classes = store->num_classes();
     ASSERT_OK(store->Flush());
     EXPECT_FALSE(fs.Exists(path + ".tmp"));
+  }
+  EXPECT_GT(failed, 20);
+}
+
+TEST(PrototypeStoreTest, AMergeThatFailsHasChangedNothingOrIsDone) {
+  FaultyFileSystem fs;
+  const std::string path = TempPath("merge_fails"), before = TempPath("before_merge");
+  PrototypeStoreOptions options;
+  options.file_system = &fs;
+  RowMatrixXf old(2, kDim), rows(2, kDim);
+  {
+    ASSERT_OK_AND_ASSIGN(const auto store, CreateTest(before, 20));
+    ASSERT_OK(store->WriteRange(0, 3 * RandomRows(2, 1)));
+    ASSERT_OK(store->Flush());
+    ASSERT_OK(store->ReadRange(0, old));
+  }
+  const Eigen::RowVectorXf mean = (old.row(0).normalized() + old.row(1).normalized()).normalized();
+  int64_t failed = 0;
+  bool done = false;
+  for (int64_t call = 1; !done; ++call) {
+    ASSERT_OK(CopyFileAtomically(DefaultFileSystem(), before, path));
+    const int64_t calls = fs.calls();
+    fs.FailAt(call);
+    const absl::Status status = PrototypeStore::Merge(path, 0, {1}, &fs);
+    done = fs.calls() - calls < call;
+    fs.FailAt(0);
+    failed += status.ok() ? 0 : 1;
+    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
+    ASSERT_OK(store->ReadRange(0, rows));
+    EXPECT_TRUE(store->clean_when_opened()) << call;
+    if (store->is_dropped(1)) {
+      EXPECT_LT((rows.row(0) - mean).norm(), 1e-6f) << call;
+    } else {
+      EXPECT_FALSE(status.ok()) << call;
+      EXPECT_EQ(rows, old) << call;
+    }
+    EXPECT_FALSE(fs.Exists(path + ".merged")) << call;
   }
   EXPECT_GT(failed, 20);
 }

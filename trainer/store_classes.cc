@@ -91,10 +91,13 @@ absl::StatusOr<ClassCounts> DropClasses(FileSystem* fs, const std::string& path,
 
 absl::StatusOr<ClassCounts> MergeClasses(FileSystem* fs, const std::string& path, ClassId into,
                                          const std::vector<ClassId>& from) {
-  ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/false));
-  RETURN_IF_ERROR(CheckClasses(*store, {into}));
-  RETURN_IF_ERROR(CheckClasses(*store, from));
-  RETURN_IF_ERROR(store->Merge(into, from));
+  {
+    ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/true));
+    RETURN_IF_ERROR(CheckClasses(*store, {into}));
+    RETURN_IF_ERROR(CheckClasses(*store, from));
+  }
+  RETURN_IF_ERROR(PrototypeStore::Merge(path, into, from, fs));
+  ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/true));
   return CountsOf(*store);
 }
 

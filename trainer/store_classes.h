@@ -45,7 +45,8 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
 // Other errors: InvalidArgument (no class of the store, a repeated one, or all of them). Returns what is there then.
 absl::StatusOr<ClassCounts> DropClasses(FileSystem* fs, const std::string& path,
                                         const std::vector<ClassId>& ids);
-// `into` gets the mean of all their rows, `from` is dropped. Other errors: as DropClasses.
+// `into` gets the mean of all their rows, `from` is dropped, in a copy that takes the file's place. Other errors: as
+// DropClasses.
 absl::StatusOr<ClassCounts> MergeClasses(FileSystem* fs, const std::string& path, ClassId into,
                                          const std::vector<ClassId>& from);
 

@@ -343,6 +343,7 @@ void Run(const std::string& dir, int rounds, int64_t num_classes) {
   PlainFile plain(base + "_plain");
   StoreSteps cached(&fs, base + "_cached.h5", num_classes, 16384, false);
   StoreSteps paged(&fs, base + "_paged.h5", num_classes, 131072, false);
+  StoreSteps cold(&fs, base + "_cold.h5", num_classes, 131072, false);
   StoreSteps cached_log(&fs, base + "_cached_log.h5", num_classes, 16384, true);
   StoreSteps paged_log(&fs, base + "_paged_log.h5", num_classes, 131072, true);
   std::vector<double> stalls;
@@ -362,9 +363,9 @@ void Run(const std::string& dir, int rounds, int64_t num_classes) {
         now[absl::StrCat(k, name, ", steps")] = kind->steps_only();
         now[absl::StrCat(k, name, ", cpu")] = kind->cpu();
       }
-      paged.Cool();
-      now[absl::StrCat(k, " cold")] = paged.Round(k, kColdRows);
-      now[absl::StrCat(k, " cold, steps")] = paged.steps_only();
+      cold.Cool();
+      now[absl::StrCat(k, " cold")] = cold.Round(k, kColdRows);
+      now[absl::StrCat(k, " cold, steps")] = cold.steps_only();
       // Once is enough where a step of the loop takes seconds.
       if (k < kSteps[2] || round < 2) {
         now[absl::StrCat(k, " h5py")] = H5pyRound(script, base + "_h5py.h5", k);

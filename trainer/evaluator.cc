@@ -17,7 +17,8 @@ namespace {
 
 absl::StatusOr<ClosedSetResult> ClosedSet(Session& session, const ImageSource& source,
                                           absl::Span<const int64_t> records,
-                                          const RowSource& prototypes, EvalReport& report) {
+                                          const RowSource& prototypes,
+                                          const ClosedSetOptions& options, EvalReport& report) {
   Embedder embedder = session.MakeEmbedder();
   ASSIGN_OR_RETURN(const EmbeddedImages images, embedder.RunAll(source, records));
   // One domain is no breakdown.
@@ -27,8 +28,8 @@ absl::StatusOr<ClosedSetResult> ClosedSet(Session& session, const ImageSource& s
   }
   return EvaluateClosedSet(
       images.features, images.labels,
-      by_domain ? absl::MakeConstSpan(images.domains) : absl::Span<const int32_t>(), prototypes, {},
-      session.pool());
+      by_domain ? absl::MakeConstSpan(images.domains) : absl::Span<const int32_t>(), prototypes,
+      options, session.pool());
 }
 
 absl::Status EvaluateUnseen(Session& session, const ImageSource& source, EvalReport& report) {
@@ -96,7 +97,7 @@ absl::StatusOr<EvalReport> EvaluateSource(Session& session, Split split, const s
   RETURN_IF_ERROR(CheckClosedSet(split, *source, session.head()->num_classes()));
   ASSIGN_OR_RETURN(const RowMatrixXf rows, session.head()->Rows(session.backend()));
   ASSIGN_OR_RETURN(report.closed_set,
-                   ClosedSet(session, *source, AllRecords(*source), MatrixRows(rows), report));
+                   ClosedSet(session, *source, AllRecords(*source), MatrixRows(rows), {}, report));
   return report;
 }
 
@@ -126,7 +127,15 @@ absl::StatusOr<EvalReport> EvaluateTarget(Session& session, Split split, const s
       std::remove_if(records.begin(), records.end(),
                      [&](int64_t record) { return store.is_dropped(source->Label(record)); }),
       records.end());
-  ASSIGN_OR_RETURN(report.closed_set, ClosedSet(session, *source, records, prototypes, report));
+  if (records.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("split: ", source->Description(),
+                     ": all of dropped classes, expected an image of another one"));
+  }
+  ClosedSetOptions options;
+  options.is_dropped = [&store](ClassId id) { return store.is_dropped(id); };
+  ASSIGN_OR_RETURN(report.closed_set,
+                   ClosedSet(session, *source, records, prototypes, options, report));
   if (unseen != nullptr) RETURN_IF_ERROR(EvaluateUnseen(session, *unseen, report));
   return report;
 }

@@ -33,6 +33,22 @@ class EvaluatorTest : public testing::Test {
     session_->set_prototypes(std::move(set));
   }
 
+  void MakePrototypesWithout(const std::vector<ClassId>& dropped) {
+    PrototypeSetOptions options = session_->prototype_options();
+    options.prototypes.init_from = absl::StrCat(dir_, "/without_", dropped.front(), ".h5");
+    PrototypeStoreSpec spec;
+    spec.num_classes = kTinyTargetClasses;
+    spec.dim = 16;
+    {
+      ASSERT_OK_AND_ASSIGN(const auto store,
+                           PrototypeStore::Create(options.prototypes.init_from, spec, {}));
+      ASSERT_OK(store->Drop(dropped));
+    }
+    ASSERT_OK_AND_ASSIGN(
+        auto set, PrototypeSet::Create(dir_, kTinyTargetClasses, 16, options, &session_->pool()));
+    session_->set_prototypes(std::move(set));
+  }
+
   // The net's features of all images of a split, as unit vectors in double.
   Eigen::MatrixXd Features(Split split) {
     const auto source = session_->images().Open(split);
@@ -100,26 +116,13 @@ TEST_F(EvaluatorTest, TargetIsClassifiedByThePrototypes) {
 }
 
 TEST_F(EvaluatorTest, ImagesOfDroppedClassesAreLeftOut) {
-  const std::string path = dir_ + "/dropped.h5";
-  PrototypeStoreSpec spec;
-  spec.num_classes = kTinyTargetClasses;
-  spec.dim = 16;
-  {
-    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Create(path, spec, {}));
-    ASSERT_OK(store->Drop({2, 5}));
-  }
-  PrototypeSetOptions options = session_->prototype_options();
-  options.prototypes.init_from = path;
-  ASSERT_OK_AND_ASSIGN(
-      auto set, PrototypeSet::Create(dir_, kTinyTargetClasses, 16, options, &session_->pool()));
-  session_->set_prototypes(std::move(set));
+  MakePrototypesWithout({2, 5});
   ASSERT_OK_AND_ASSIGN(const EvalReport report,
                        EvaluateTarget(*session_, Split::kTargetTest, "some"));
   ASSERT_EQ(report.closed_set->all.samples, 2 * (kTinyTargetClasses - 2));
-  // Rows of zeros are nobody's nearest where a live one has a positive cosine.
   RowMatrixXf rows(kTinyTargetClasses, 16);
   ASSERT_OK(session_->prototypes()->store().ReadRange(0, rows));
-  const Eigen::MatrixXd all = Features(Split::kTargetTest) * rows.cast<double>().transpose();
+  Eigen::MatrixXd all = Features(Split::kTargetTest) * rows.cast<double>().transpose();
   const std::vector<ClassId> all_labels = Labels(Split::kTargetTest);
   Eigen::MatrixXd scores(report.closed_set->all.samples, kTinyTargetClasses);
   std::vector<ClassId> labels;
@@ -128,7 +131,26 @@ TEST_F(EvaluatorTest, ImagesOfDroppedClassesAreLeftOut) {
     scores.row(static_cast<int64_t>(labels.size())) = all.row(static_cast<int64_t>(i));
     labels.push_back(all_labels[i]);
   }
+  // Zeros would be better than a class whose cosine is negative.
+  const int64_t top5_with_zeros = Hits(scores, labels, 5);
+  scores.col(2).setConstant(-2);
+  scores.col(5).setConstant(-2);
   EXPECT_EQ(report.closed_set->all.top1, Hits(scores, labels, 1));
+  EXPECT_EQ(report.closed_set->all.top5, Hits(scores, labels, 5));
+  EXPECT_LT(top5_with_zeros, Hits(scores, labels, 5));
+}
+
+TEST_F(EvaluatorTest, ImagesOfDroppedClassesOnlyAreRefused) {
+  const std::string list = dir_ + "/last.txt";
+  ASSERT_OK(WriteFileAtomically(
+      DefaultFileSystem(), list,
+      absl::StrCat("images/target_test_0_0.png\t", kTinyTargetClasses - 1, "\tspot\n")));
+  ASSERT_OK_AND_ASSIGN(
+      session_, Session::Create(TinyListTrainConfig(dir_, {"data.paths.target_test=" + list})));
+  MakePrototypesWithout({kTinyTargetClasses - 1});
+  EXPECT_THAT(EvaluateTarget(*session_, Split::kTargetTest, "x"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "last.txt: 1 image of 8 classes: all of dropped classes"));
 }
 
 TEST_F(EvaluatorTest, UnseenClassesAreIdentifiedAndVerified) {

@@ -718,7 +718,7 @@ absl::Status PagedTable::WriteColumn(int column, int64_t first, int64_t count, c
   if (options_.read_only) return ReadOnlyError();
   const char* const in = static_cast<const char*>(cells);
   if (const std::shared_lock<std::shared_mutex> lock(in_place_mutex_); !Logged()) {
-    RETURN_IF_ERROR(MarkOpen());
+    if (first < spec_.num_rows) RETURN_IF_ERROR(MarkOpen());  // Others do not count yet.
     return WriteMainColumn(column, first, count, in);
   }
   // The log has whole records.
@@ -970,6 +970,7 @@ absl::Status PagedTable::SetNumRows(int64_t num_rows) {
                                                    spec_.num_rows, " to ", spec_.capacity));
   }
   RETURN_IF_ERROR(Flush());
+  RETURN_IF_ERROR(file_->Sync());  // No mark says that there are new rows.
   RETURN_IF_ERROR(SetHdf5Integer(file_.get(), path_, "num_classes", num_rows));
   spec_.num_rows = num_rows;
   return absl::OkStatus();

@@ -139,7 +139,7 @@ class PrototypeStore {
   int64_t state_floats() const;
   const PrototypeStoreSpec& spec() const { return spec_; }
   const std::string& path() const { return path_; }
-  // False when the file was open for writing, without a log, and its process died: rows of several
+  // False when rows were written, without a log, and the process died before a flush: rows of several
   // steps may be mixed.
   bool clean_when_opened() const { return clean_when_opened_; }
   // The file belongs to a run's log, which has the newer rows.
@@ -196,8 +196,8 @@ class PrototypeStore {
   // errors: FailedPrecondition (read-only, or a run's file), those of the file system.
 
   // Puts the rows of new classes behind those that are there. They count once AddAppended is called; the rows of an
-  // attempt that was given up are written over by the next. Errors: InvalidArgument (shape), OutOfRange (the
-  // capacity: Reserve more).
+  // attempt that was given up are written over by the next, and leave the store clean. Errors: InvalidArgument
+  // (shape), OutOfRange (the capacity: Reserve more).
   absl::Status AppendRows(ConstRowMatrixRef rows);
   // Makes all that was appended classes num_classes(), num_classes() + 1, ...
   absl::Status AddAppended();

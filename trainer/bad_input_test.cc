@@ -589,8 +589,9 @@ TEST_F(BadInputTest, Classes) {
   const auto drop = [&](const std::string& file, const std::string& ids) {
     return std::vector<std::string>{"classes", "drop", "--store=" + file, "--classes=" + ids};
   };
-  const auto merge = [&](const std::string& into, const std::string& from) {
-    return std::vector<std::string>{"classes", "merge", "--store=" + store, "--into=" + into,
+  const auto merge = [&](const std::string& file, const std::string& into,
+                         const std::string& from) {
+    return std::vector<std::string>{"classes", "merge", "--store=" + file, "--into=" + into,
                                     "--from=" + from};
   };
   const auto add = [&](const std::string& file, const std::string& input) {
@@ -606,17 +607,19 @@ TEST_F(BadInputTest, Classes) {
   ExpectError(drop(store, "1,1"), 2, {"id 1 at positions 0 and 1"});
   ExpectError(drop(store, "0,1,2,3,4,6,7"), 2, {"no class would be left"});
   ExpectError(drop(Path("none.h5"), "1"), 1, {"none.h5", "No such file"});
-  ExpectError(drop(Path("run/prototypes.h5"), "1"), 1, {"the file of a run", "protopage export"});
-  ExpectError(merge("one", "2"), 2, {"--into: found \"one\"", "integer"});
-  ExpectError(merge("1", "2,1"), 2, {"id 1 at positions"});
-  ExpectError(merge("5", "2"), 2, {"class 5 was dropped before"});
-  ExpectError(merge("1", "5"), 2, {"class 5 was dropped before"});
+  const std::string of_run = Path("run/prototypes.h5");
+  const std::vector<std::string> own = {"--store: ", "the file of a run", "protopage export"};
+  ExpectError(drop(of_run, "1"), 2, own);
+  ExpectError(merge(of_run, "1", "2"), 2, own);
+  ExpectError(add(of_run, "folder"), 2, own);
+  ExpectError(merge(store, "one", "2"), 2, {"--into: found \"one\"", "integer"});
+  ExpectError(merge(store, "1", "2,1"), 2, {"id 1 at positions"});
+  ExpectError(merge(store, "5", "2"), 2, {"class 5 was dropped before"});
+  ExpectError(merge(store, "1", "5"), 2, {"class 5 was dropped before"});
   ExpectError(add(store, "none"), 1, {"--input: ", "none", "No such file"});
   ExpectError(add(store, "empty"), 1, {"--input: ", "empty: no image found"});
-  ExpectError(add(Path("run/prototypes.h5"), "folder"), 1,
-              {"the file of a run", "protopage export"});
   Write("gap.txt", "images/unseen_0_0.png\t0\nimages/unseen_0_0.png\t2\n");
-  ExpectError(add(Path("run/prototypes.h5"), "gap.txt"), 1, {"the file of a run"});
+  ExpectError(add(of_run, "gap.txt"), 2, own);
   // One damaged image, or a class without one: none is added.
   ASSERT_OK(PrototypeStore::Reserve(store, 20, nullptr, /*names=*/true));
   const std::string name(129, 'n');

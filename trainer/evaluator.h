@@ -34,10 +34,10 @@ absl::Status CheckClosedSet(Split split, const ImageSource& source, int64_t clas
 // Closed-set accuracy of `split` against the dense head. Errors: FailedPrecondition (no head).
 absl::StatusOr<EvalReport> EvaluateSource(Session& session, Split split, const std::string& name);
 
-// Closed-set accuracy of `split` against all prototypes, dropped classes and their images left out; and when the data has unseen classes, with the domains
-// "id" and "spot": identification of their spots in a gallery of one id image a class, and
-// verification of all id x spot pairs. Errors: FailedPrecondition (no prototypes), InvalidArgument (other classes, or
-// images of dropped ones only).
+// Closed-set accuracy of `split` against all prototypes, dropped classes and their images left out; and
+// when the data has unseen classes, with the domains "id" and "spot": identification of their spots in a
+// gallery of one id image a class, and verification of all id x spot pairs. Errors: FailedPrecondition (no
+// prototypes), InvalidArgument (other classes, or images of dropped ones only).
 absl::StatusOr<EvalReport> EvaluateTarget(Session& session, Split split, const std::string& name);
 
 // The figures to plot and compare: ("closed_set/top1", 0.574), ...

@@ -20,6 +20,29 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> OpenStore(FileSystem* fs, const 
   return PrototypeStore::Open(path, options);
 }
 
+// A store that classes may join and leave.
+absl::StatusOr<std::unique_ptr<PrototypeStore>> OpenOwnStore(FileSystem* fs,
+                                                             const std::string& path,
+                                                             bool read_only) {
+  const auto wrong = [&](absl::string_view found, absl::string_view expected) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--store: ", path, " ", found, ", expected ", expected));
+  };
+  {
+    // The open for writing would take no file of a run, with an error that knows of no flag.
+    ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/true));
+    if (store->had_log_when_opened()) {
+      return wrong("is the file of a run", "a store by itself, as protopage export makes it");
+    }
+  }
+  ASSIGN_OR_RETURN(auto store, OpenStore(fs, path, read_only));
+  if (!store->clean_when_opened()) {
+    return wrong("is being written, or was when its process died: its rows may be of several steps",
+                 "one that was closed; export it again, or take an earlier copy");
+  }
+  return store;
+}
+
 // Ids come from the user.
 absl::Status CheckClasses(const PrototypeStore& store, const std::vector<ClassId>& ids) {
   for (const ClassId id : ids) {
@@ -47,13 +70,12 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
                                                    const ImprintOptions& options) {
   std::vector<AddedClass> added(source.num_classes());
   {
-    ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/true));
+    ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/true));
     if (store->dim() != embedding_dim) {
       return absl::InvalidArgumentError(absl::StrCat(
           path, ": its rows have ", store->dim(), " floats, the net's embeddings ", embedding_dim));
     }
     for (size_t i = 0; i < added.size(); ++i) {
-      added[i].id = store->num_classes() + static_cast<int64_t>(i);
       added[i].name = source.ClassName(static_cast<ClassId>(i));
       RETURN_IF_ERROR(PrototypeStore::CheckNames({added[i].name}));
     }
@@ -63,7 +85,10 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
     const int64_t room = classes > capacity ? std::max(classes, capacity + capacity / 4) : capacity;
     RETURN_IF_ERROR(PrototypeStore::Reserve(path, room, fs, /*names=*/true));
   }
-  ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/false));
+  ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/false));
+  // Others may have changed it since.
+  const ClassId first = store->num_classes();
+  for (size_t i = 0; i < added.size(); ++i) added[i].id = first + static_cast<int64_t>(i);
   RETURN_IF_ERROR(AppendImprinted(embedder, source, options, *store).status());
   constexpr int64_t kBlock = 4096;
   std::vector<std::string> names;
@@ -83,7 +108,7 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
 
 absl::StatusOr<ClassCounts> DropClasses(FileSystem* fs, const std::string& path,
                                         const std::vector<ClassId>& ids) {
-  ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/false));
+  ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/false));
   RETURN_IF_ERROR(CheckClasses(*store, ids));
   RETURN_IF_ERROR(store->Drop(ids));
   return CountsOf(*store);
@@ -92,7 +117,7 @@ absl::StatusOr<ClassCounts> DropClasses(FileSystem* fs, const std::string& path,
 absl::StatusOr<ClassCounts> MergeClasses(FileSystem* fs, const std::string& path, ClassId into,
                                          const std::vector<ClassId>& from) {
   {
-    ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/true));
+    ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/true));
     RETURN_IF_ERROR(CheckClasses(*store, {into}));
     RETURN_IF_ERROR(CheckClasses(*store, from));
   }

@@ -4,8 +4,8 @@
 //   RETURN_IF_ERROR(DropClasses(fs, "w.h5", {3, 7}).status());
 //   RETURN_IF_ERROR(MergeClasses(fs, "w.h5", /*into=*/2, {9}).status());
 //
-// All are durable when they return. Errors: FailedPrecondition when the store is the file of a run, or is open for
-// writing; what PrototypeStore reports.
+// All are durable when they return. Errors: InvalidArgument, which names --store, when the store is the file of a run
+// or not clean; FailedPrecondition when it is open for writing; what PrototypeStore reports.
 #ifndef PROTOPAGE_TRAINER_STORE_CLASSES_H_
 #define PROTOPAGE_TRAINER_STORE_CLASSES_H_
 
@@ -36,7 +36,8 @@ struct AddedClass {
 
 // Imprints a new class for each class of `source`, which must all have images, and keeps its name. Where there is too
 // little room the file is replaced by a larger one first. Other errors: InvalidArgument (another size of embeddings, a
-// name that is too long, a class without images), those of the source and the device; then no class was added.
+// name that is too long, a class without images), those of the source and the device; then no class was added,
+// and the store is as good as before.
 absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::string& path,
                                                    Embedder& embedder, int64_t embedding_dim,
                                                    const ImageSource& source,

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/config_fields.h"
 #include "base/status_macros.h"
+#include "prototypes/paged_table.h"
 #include "sampling/class_queue_source.h"
 #include "sampling/class_selector.h"
 #include "sampling/nearest_class_source.h"
@@ -22,6 +23,7 @@ constexpr int64_t kMostChangedShare = 8;
 // In a checkpoint's folder: {"generation": of the files, "log_checkpoint": number in the log}.
 constexpr char kPlaceFile[] = "prototypes.json";
 constexpr int kQueuesTable = 1;  // In the log.
+constexpr char kInitFrom[] = "prototypes.init_from";
 
 // Where a checkpoint lies in the log of a set.
 struct Place {
@@ -130,6 +132,11 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
   RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->QueuesPath()));
   const std::string& init_from = options.prototypes.init_from;
   if (!init_from.empty()) {
+    // Nobody writes it until it is copied. Where no lock can be made nobody can write either.
+    const auto lock = LockTable(set->fs_, init_from);
+    if (!lock.ok() && !absl::IsPermissionDenied(lock.status())) {
+      return WithContext(lock.status(), kInitFrom);
+    }
     RETURN_IF_ERROR(CheckInitFrom(num_classes, dim, options));
     RETURN_IF_ERROR(CopyFileAtomically(set->fs_, init_from, set->StorePath()));
     ASSIGN_OR_RETURN(set->store_, PrototypeStore::Open(set->StorePath(), set->StoreOptions()));
@@ -150,16 +157,15 @@ absl::Status PrototypeSet::CheckInitFrom(int64_t num_classes, int64_t dim,
                                          const PrototypeSetOptions& options) {
   const std::string& path = options.prototypes.init_from;
   if (path.empty()) return absl::OkStatus();
-  constexpr char kKey[] = "prototypes.init_from";
   PrototypeStoreOptions store_options;
   store_options.read_only = true;
   store_options.file_system = options.file_system;
   const auto opened = PrototypeStore::Open(path, store_options);
-  if (!opened.ok()) return WithContext(opened.status(), kKey);
+  if (!opened.ok()) return WithContext(opened.status(), kInitFrom);
   const PrototypeStore& store = **opened;
   const auto wrong = [&](absl::string_view found, absl::string_view expected) {
     return absl::InvalidArgumentError(
-        absl::StrCat(kKey, ": ", path, " ", found, ", expected ", expected));
+        absl::StrCat(kInitFrom, ": ", path, " ", found, ", expected ", expected));
   };
   if (store.had_log_when_opened()) {
     return wrong("is the file of a run", "a store by itself, as protopage export makes it");

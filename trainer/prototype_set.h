@@ -47,7 +47,7 @@ class PrototypeSet {
  public:
   // Makes prototypes.h5 and its log in `directory` (from the second generation on, prototypes-2.h5 and so
   // on); those left by an earlier attempt are replaced. Its content is that of prototypes.init_from, if
-  // any. Errors: as CheckInitFrom.
+  // any. Errors: as CheckInitFrom; FailedPrecondition (that is open for writing).
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> Create(const std::string& directory,
                                                               int64_t num_classes, int64_t dim,
                                                               const PrototypeSetOptions& options,

@@ -6,9 +6,11 @@
 #include <memory>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/forwarding_file_system.h"
 #include "base/status_matchers.h"
 #include "base/thread_pool.h"
 
@@ -288,6 +290,46 @@ TEST(PrototypeSetTest, ANewSetStartsFromAStoreByItself) {
   ASSERT_OK(set->store().ReadRange(0, again));
   EXPECT_NE(again.row(0), found.row(0));
   EXPECT_EQ(again.bottomRows(39), found.bottomRows(39));
+}
+
+// A file system where nothing can be made in one folder.
+class ReadOnlyFolder : public ForwardingFileSystem {
+ public:
+  explicit ReadOnlyFolder(std::string folder) : folder_(std::move(folder)) {}
+
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
+    if (mode != OpenMode::kRead && DirectoryOf(path) == folder_) {
+      return absl::PermissionDeniedError(path);
+    }
+    return base()->Open(path, mode);
+  }
+
+ private:
+  const std::string folder_;
+};
+
+TEST(PrototypeSetTest, AStoreThatIsWrittenIsNotCopied) {
+  ThreadPool pool(1);
+  const std::string directory = NewDirectory("written"), folder = NewDirectory("written_store");
+  PrototypeSetOptions options = Options();
+  options.prototypes.init_from = folder + "/store.h5";
+  PrototypeStoreSpec spec;
+  spec.num_classes = 40;
+  spec.dim = 16;
+  {
+    ASSERT_OK_AND_ASSIGN(const auto store,
+                         PrototypeStore::Create(options.prototypes.init_from, spec, {}));
+    EXPECT_OK(PrototypeSet::CheckInitFrom(40, 16, options));  // It could be written at once.
+    EXPECT_THAT(PrototypeSet::Create(directory, 40, 16, options, &pool),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         absl::StrCat("prototypes.init_from: ", folder,
+                                      "/store.h5: already open for writing")));
+  }
+  EXPECT_OK(PrototypeSet::Create(directory, 40, 16, options, &pool).status());
+  // Of a folder where no lock can be made.
+  ReadOnlyFolder fs(folder);
+  options.file_system = &fs;
+  EXPECT_OK(PrototypeSet::Create(directory, 40, 16, options, &pool).status());
 }
 
 TEST(PrototypeSetTest, AStoreThatDoesNotFitIsRefused) {

@@ -140,8 +140,10 @@ TEST_F(StageTrainerTest, DroppedClassesAreNeverDrawn) {
   PrototypeStoreSpec spec;
   spec.num_classes = kTinyTargetClasses;
   spec.dim = 16;
-  ASSERT_OK_AND_ASSIGN(const auto made, PrototypeStore::Create(path, spec, {}));
-  ASSERT_OK(made->Drop({2, 5}));
+  {
+    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Create(path, spec, {}));
+    ASSERT_OK(store->Drop({2, 5}));
+  }
   const std::vector<std::string> kinds[] = {
       {"selection.mode=full", "prototypes.index=flat"},
       {"selection.mode=random", "prototypes.index=flat"},

@@ -228,14 +228,12 @@ absl::Status PagedTable::Init(const Hdf5Layout& layout, const std::vector<std::s
     columns_.push_back(column);
   }
   for (const Hdf5Dataset& dataset : layout.datasets) {
-    if (dataset.type != CellType::kUint8 || dataset.dims.empty() ||
+    const size_t rank = dataset.dims.size();
+    if (dataset.type != CellType::kUint8 || rank < 1 || rank > 2 ||
         dataset.dims[0] != spec_.capacity) {
       continue;
     }
-    if (dataset.dims.size() == 1) mark_offsets_[dataset.name] = dataset.offset;
-    if (dataset.dims.size() == 2) {
-      byte_datasets_[dataset.name] = {dataset.offset, dataset.dims[1]};
-    }
+    byte_datasets_[dataset.name] = {dataset.offset, rank == 2 ? dataset.dims[1] : 1};
   }
   block_checksums_offset_ = block_bytes_;
   block_bytes_ += static_cast<int64_t>(columns_.size()) * 8 * kBlockRows;
@@ -905,13 +903,23 @@ absl::Status PagedTable::CheckOwnFile() const {
       absl::StrCat(path_, ": it is written through a log, which rows can join or leave no more"));
 }
 
+bool PagedTable::HasBytes(const std::string& dataset, int64_t width) const {
+  const auto found = byte_datasets_.find(dataset);
+  return found != byte_datasets_.end() && found->second.width == width;
+}
+
+absl::StatusOr<PagedTable::ByteDataset> PagedTable::FindBytes(const std::string& dataset) const {
+  const auto found = byte_datasets_.find(dataset);
+  if (found != byte_datasets_.end()) return found->second;
+  return absl::NotFoundError(absl::StrCat(path_, ": it has no dataset '", dataset, "'"));
+}
+
 absl::StatusOr<std::vector<int64_t>> PagedTable::ReadMarks(const std::string& dataset) {
-  const auto found = mark_offsets_.find(dataset);
-  if (found == mark_offsets_.end()) {
+  if (!HasBytes(dataset, 1)) {
     return absl::DataLossError(absl::StrCat(path_, ": dataset '", dataset,
                                             "' is missing or not uint8 [", spec_.capacity, "]"));
   }
-  const int64_t begin = found->second, end = begin + spec_.num_rows;
+  const int64_t begin = byte_datasets_.at(dataset).offset, end = begin + spec_.num_rows;
   std::vector<int64_t> rows;
   std::vector<uint8_t> marks(int64_t{64} << 10);
   for (int64_t at = begin; at < end;) {
@@ -932,34 +940,26 @@ absl::StatusOr<std::vector<int64_t>> PagedTable::ReadMarks(const std::string& da
 
 absl::Status PagedTable::WriteMarks(const std::string& dataset, absl::Span<const int64_t> rows) {
   RETURN_IF_ERROR(CheckOwnFile());
-  const auto found = mark_offsets_.find(dataset);
-  if (found == mark_offsets_.end()) return ReadMarks(dataset).status();
+  if (!HasBytes(dataset, 1)) return ReadMarks(dataset).status();
+  const int64_t offset = byte_datasets_.at(dataset).offset;
   const uint8_t mark = 1;
   std::vector<WritePiece> pieces;
-  for (const int64_t row : rows) pieces.push_back({found->second + row, &mark, 1});
+  for (const int64_t row : rows) pieces.push_back({offset + row, &mark, 1});
   RETURN_IF_ERROR(file_->WritePieces(pieces));
   return file_->Sync();
 }
 
 absl::Status PagedTable::ReadBytes(const std::string& dataset, int64_t first, int64_t count,
                                    char* cells) {
-  const auto found = byte_datasets_.find(dataset);
-  if (found == byte_datasets_.end()) {
-    return absl::NotFoundError(absl::StrCat(path_, ": it has no dataset '", dataset, "'"));
-  }
-  const auto [offset, width] = found->second;
-  return file_->ReadAt(offset + first * width, cells, count * width);
+  ASSIGN_OR_RETURN(const ByteDataset bytes, FindBytes(dataset));
+  return file_->ReadAt(bytes.offset + first * bytes.width, cells, count * bytes.width);
 }
 
 absl::Status PagedTable::WriteBytes(const std::string& dataset, int64_t first, int64_t count,
                                     const char* cells) {
   RETURN_IF_ERROR(CheckOwnFile());
-  const auto found = byte_datasets_.find(dataset);
-  if (found == byte_datasets_.end()) {
-    return absl::NotFoundError(absl::StrCat(path_, ": it has no dataset '", dataset, "'"));
-  }
-  const auto [offset, width] = found->second;
-  RETURN_IF_ERROR(file_->WriteAt(offset + first * width, cells, count * width));
+  ASSIGN_OR_RETURN(const ByteDataset bytes, FindBytes(dataset));
+  RETURN_IF_ERROR(file_->WriteAt(bytes.offset + first * bytes.width, cells, count * bytes.width));
   return file_->Sync();
 }
 

@@ -140,8 +140,8 @@ class PagedTable : private LoggedTable {
   absl::StatusOr<std::vector<int64_t>> ReadMarks(const std::string& dataset);
   // Durably makes it 1 for ascending `rows`. Errors: as CheckOwnFile.
   absl::Status WriteMarks(const std::string& dataset, absl::Span<const int64_t> rows);
-  // Whether there is a dataset uint8 [capacity, width] beside the columns.
-  bool HasBytes(const std::string& dataset) const { return byte_datasets_.count(dataset) > 0; }
+  // Whether there is a dataset uint8 [capacity, width], for width 1 also [capacity], beside the columns.
+  bool HasBytes(const std::string& dataset, int64_t width) const;
   // Its cells for rows [first, first + count) of the capacity, packed. Writing is durable. Errors: NotFound (no
   // such dataset); WriteBytes: as CheckOwnFile.
   absl::Status ReadBytes(const std::string& dataset, int64_t first, int64_t count, char* cells);
@@ -168,6 +168,11 @@ class PagedTable : private LoggedTable {
     int64_t record_offset = 0;
     int64_t block_offset = -1;  // Of the narrow column in a block; -1 for a wide one.
   };
+  // uint8 [capacity, width] beside the columns.
+  struct ByteDataset {
+    int64_t offset = 0;
+    int64_t width = 0;
+  };
   struct Block {
     int64_t index = -1;
     bool dirty = false;
@@ -188,6 +193,8 @@ class PagedTable : private LoggedTable {
                          absl::Span<const uint32_t> cleared) override;
   absl::Status EndMerge(const LogPoint& point) override;
 
+  // Errors: NotFound.
+  absl::StatusOr<ByteDataset> FindBytes(const std::string& dataset) const;
   // Whether rows are read and written by way of the log.
   bool Logged() const { return options_.log != nullptr && !in_place_; }
   absl::Status ReadRowsOnce(absl::Span<const int64_t> rows, absl::Span<char* const> records);
@@ -236,12 +243,7 @@ class PagedTable : private LoggedTable {
   int64_t record_bytes_ = 0;
   int64_t header_offset_ = 0;
   int64_t checksums_offset_ = 0;
-  std::map<std::string, int64_t> mark_offsets_;  // Of uint8 datasets [capacity].
-  struct ByteDataset {
-    int64_t offset = 0;
-    int64_t width = 0;
-  };
-  std::map<std::string, ByteDataset> byte_datasets_;  // Those that are [capacity, width].
+  std::map<std::string, ByteDataset> byte_datasets_;
   int64_t block_checksums_offset_ = 0;
   int64_t block_bytes_ = 0;
 

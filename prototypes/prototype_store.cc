@@ -616,7 +616,7 @@ absl::Status PrototypeStore::CheckNames(absl::Span<const std::string> names) {
   return absl::OkStatus();
 }
 
-bool PrototypeStore::has_names() const { return table_->HasBytes(kNames); }
+bool PrototypeStore::has_names() const { return table_->HasBytes(kNames, kMostNameBytes); }
 
 absl::StatusOr<std::vector<std::string>> PrototypeStore::ReadNames(ClassId first, int64_t count) {
   std::vector<std::string> names(count);

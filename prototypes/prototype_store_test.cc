@@ -18,6 +18,7 @@
 #include "base/status_matchers.h"
 #include "prototypes/faulty_file_system.h"
 #include "prototypes/hdf5_file.h"
+#include "prototypes/paged_table.h"
 
 namespace protopage {
 namespace {
@@ -693,6 +694,20 @@ TEST(PrototypeStoreTest, ACopyIsACheckpoint) {
   EXPECT_EQ(rows.rows, saved.rows);
   EXPECT_EQ(rows.state, saved.state);
   EXPECT_EQ(rows.last_step, (std::vector<int64_t>{4, 4, 4}));
+}
+
+TEST(PrototypeStoreTest, NamesOfAnotherLengthAreNotRead) {
+  const std::string path = TempPath("long_names");
+  {
+    ASSERT_OK_AND_ASSIGN(const auto store, CreateTest(path, 3));
+    ASSERT_OK(store->Flush());
+  }
+  ASSERT_OK(PagedTable::CopyLarger(DefaultFileSystem(), path, path, 3,
+                                   {{"names", CellType::kUint8, 1000}}));
+  ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+  EXPECT_FALSE(store->has_names());
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, store->ReadNames(0, 3));
+  EXPECT_EQ(names, std::vector<std::string>(3));
 }
 
 TEST(PrototypeStoreTest, AFlippedByteOfARowIsNamed) {

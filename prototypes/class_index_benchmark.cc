@@ -15,7 +15,6 @@
 // Times are wall clock with CPU time (of all threads) in brackets, for machines that do other things too.
 // "scan" is the product of 256 queries with all rows, in blocks that are in memory already: what a search
 // without any index costs at least. "decoded" is a search that scores candidates by the codes alone.
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,6 +31,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/benchmark_timing.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "base/status_macros.h"
@@ -60,18 +60,6 @@ template <typename T>
 T Value(absl::StatusOr<T> value) {
   if (!value.ok()) Die(value.status());
   return *std::move(value);
-}
-
-double CpuSeconds() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return t.tv_sec + t.tv_usec * 1e-6; };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 struct Flags {

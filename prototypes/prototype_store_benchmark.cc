@@ -18,7 +18,6 @@
 // left out where python3 has no h5py. The last table is a checkpoint with its syncs, a merge beside
 // training behind it, after 1 % of the classes have changed.
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,6 +35,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/benchmark_timing.h"
 #include "base/file.h"
 #include "base/forwarding_file_system.h"
 #include "base/random.h"
@@ -53,14 +53,6 @@ double Milliseconds() {
   return std::chrono::duration<double, std::milli>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
-}
-
-// Of all threads.
-double CpuMilliseconds() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  const auto ms = [](const timeval& t) { return t.tv_sec * 1e3 + t.tv_usec * 1e-3; };
-  return ms(usage.ru_utime) + ms(usage.ru_stime);
 }
 
 // The machine's files, but Sync does nothing.
@@ -148,7 +140,7 @@ class StoreSteps {
         step_ids.push_back(classes_[i]);
       }
     }
-    const double start = Milliseconds(), cpu_start = CpuMilliseconds();
+    const double start = Milliseconds(), cpu_start = CpuSeconds();
     for (const std::vector<ClassId>& step_ids : ids) {
       Check(store_->GatherStep(step_ids, &rows_));
       Check(store_->ScatterStep(step_ids, rows_, ++step_));
@@ -156,7 +148,7 @@ class StoreSteps {
     steps_only_ = (Milliseconds() - start) / static_cast<double>(steps);
     Check(store_->Flush());
     if (log_ != nullptr) Check(log_->Commit(++checkpoint_));
-    cpu_ = (CpuMilliseconds() - cpu_start) / static_cast<double>(steps);
+    cpu_ = (CpuSeconds() - cpu_start) * 1e3 / static_cast<double>(steps);
     const double milliseconds = (Milliseconds() - start) / static_cast<double>(steps);
     rows_scattered_ += steps * k;
     Merge(/*all=*/false);
@@ -328,11 +320,6 @@ double H5pyRound(const std::string& script, const std::string& path, int64_t k) 
   if (std::fscanf(pipe, "%lf", &milliseconds) != 1) milliseconds = -1;
   pclose(pipe);
   return milliseconds;
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 void Run(const std::string& dir, int rounds, int64_t num_classes) {

@@ -18,7 +18,6 @@
 // from disk a step, and the hits of the cache; index: rows copied anew a step, and the time of the planner's
 // thread that this took as a share of the step; resident memory, and what of it cache and index
 // may take; bytes on disk; how long a checkpoint of the rows, queues and index held training up.
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,6 +38,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/benchmark_timing.h"
 #include "base/config_fields.h"
 #include "base/file.h"
 #include "base/logging.h"
@@ -75,15 +75,6 @@ struct Table {
 
 using Figures = std::map<std::string, double>;
 
-double CpuSeconds() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
 // The most that this process had in memory, in MiB.
 double ResidentMib() {
   std::ifstream status("/proc/self/status");
@@ -108,11 +99,6 @@ double DiskGib(const std::string& directory) {
                                    : 512 * static_cast<double>(info.st_blocks);
   }
   return bytes / (1 << 30);
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 absl::StatusOr<TrainConfig> MakeConfig(int64_t classes, bool sparse,

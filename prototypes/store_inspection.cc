@@ -86,46 +86,42 @@ class Inspector {
     out_.path = store_->path();
     out_.num_classes = store_->num_classes();
     out_.dim = store_->dim();
+    out_.dtype = RowTypeName(store_->spec().dtype);
+    out_.row_state = RowStateName(store_->spec().row_state);
+    out_.capacity = store_->spec().capacity;
+    out_.dropped = store_->num_dropped();
     out_.has_names = store_->has_names();
     out_.clean = store_->clean_when_opened();
-    ASSIGN_OR_RETURN(file_, fs_->Open(out_.path, OpenMode::kRead));
-    ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(file_.get(), out_.path));
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_->Open(out_.path, OpenMode::kRead));
+    ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), out_.path));
     out_.format_version = layout.integers.at("format_version");
-    out_.dtype = layout.texts.at("dtype");
-    out_.row_state = layout.texts.at("row_state");
-    out_.capacity = layout.Find("prototypes")->dims[0];
     std::array<uint64_t, 3> header;
-    RETURN_IF_ERROR(file_->ReadAt(layout.Find("header")->offset, header.data(), sizeof(header)));
+    RETURN_IF_ERROR(file->ReadAt(layout.Find("header")->offset, header.data(), sizeof(header)));
     if (header[1] != 0) out_.main_checkpoint = static_cast<int64_t>(header[2]);
-    const Hdf5Dataset* dropped = layout.Find("dropped");
-    if (dropped != nullptr) dropped_offset_ = dropped->offset;
-    ASSIGN_OR_RETURN(out_.file_bytes, file_->Size());
+    ASSIGN_OR_RETURN(out_.file_bytes, file->Size());
     for (int64_t at = 0; at < out_.file_bytes;) {
-      ASSIGN_OR_RETURN(const ByteRange data, file_->NextData(at));
+      ASSIGN_OR_RETURN(const ByteRange data, file->NextData(at));
       out_.allocated_bytes += data.end - data.begin;
       at = std::max(data.end, at + 1);
     }
     return absl::OkStatus();
   }
 
-  // The states of the classes [first, first + count) to states_ and dropped_.
+  // The states of the classes [first, first + count) to states_.
   absl::Status ReadStates(ClassId first, int64_t count) {
+    first_ = first;
     states_.resize(count);
-    dropped_.assign(count, 0);
-    RETURN_IF_ERROR(store_->ReadStates(first, absl::MakeSpan(states_)));
-    if (dropped_offset_ < 0) return absl::OkStatus();
-    return file_->ReadAt(dropped_offset_ + first, dropped_.data(), count);
+    return store_->ReadStates(first, absl::MakeSpan(states_));
   }
-  bool Counts(int64_t i) const { return states_[i].written && dropped_[i] == 0; }
+  bool Counts(int64_t i) const { return states_[i].written && !store_->is_dropped(first_ + i); }
 
   absl::Status CountClasses() {
     for (ClassId first = 0; first < out_.num_classes; first += kBlockRows) {
       const int64_t count = std::min(kBlockRows, out_.num_classes - first);
       RETURN_IF_ERROR(ReadStates(first, count));
       for (int64_t i = 0; i < count; ++i) {
-        if (dropped_[i] != 0) {
-          ++out_.dropped;
-        } else if (!states_[i].written) {
+        if (store_->is_dropped(first + i)) continue;
+        if (!states_[i].written) {
           ++out_.never_written;
         } else if (states_[i].last_step < 0) {
           ++out_.imprinted;
@@ -273,12 +269,10 @@ class Inspector {
   const StoreInspectionOptions options_;
   ThreadPool* const pool_;
   FileSystem* const fs_;
-  std::unique_ptr<File> file_;
-  int64_t dropped_offset_ = -1;
   StoreInspection out_;
   RowMatrixXf rows_, unit_;               // Of a block.
-  std::vector<ClassState> states_;        // Of a block.
-  std::vector<uint8_t> dropped_;          // Of a block.
+  ClassId first_ = 0;                     // Of a block.
+  std::vector<ClassState> states_;        // Of it.
   std::set<ClassPair, BetterPair> best_;  // A pair has one cosine, by either side.
 };
 

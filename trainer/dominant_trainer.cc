@@ -155,9 +155,7 @@ class DominantTrainer : public StageTrainer {
         RETURN_IF_ERROR(set_->UpdateIndex());
         index_seconds_ = index_seconds_ + updating.Seconds();
       }
-      // The index of mode "nearest" is exact.
-      const bool approximate = set_->dominants() != nullptr && set_->index_update_steps() > 1;
-      if (approximate && done % kRecallSteps == 0) {
+      if (set_->index_is_approximate() && done % kRecallSteps == 0) {
         ASSIGN_OR_RETURN(const RecallEstimate estimate, set_->EstimateIndexRecall(run_step));
         const std::lock_guard<std::mutex> lock(recall_mutex_);
         recall_.missed += estimate.missed;

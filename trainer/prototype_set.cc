@@ -16,8 +16,8 @@ namespace protopage {
 namespace {
 
 constexpr char kIndexFile[] = "index.bin";
-constexpr char kIndexChangesFile[] =
-    "index-changes.bin";  // Since index.bin, which is the link of an earlier one.
+// What changed since index.bin, which is then the link of an earlier checkpoint's.
+constexpr char kIndexChangesFile[] = "index-changes.bin";
 // A checkpoint has its index whole when more than a class in so many has changed since the last whole one.
 constexpr int64_t kMostChangedShare = 8;
 // In a checkpoint's folder: {"generation": of the files, "log_checkpoint": number in the log}.
@@ -137,7 +137,7 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
     if (!lock.ok() && !absl::IsPermissionDenied(lock.status())) {
       return WithContext(lock.status(), kInitFrom);
     }
-    RETURN_IF_ERROR(CheckInitFrom(num_classes, dim, options));
+    RETURN_IF_ERROR(OpenInitFrom(num_classes, dim, options).status());
     RETURN_IF_ERROR(CopyFileAtomically(set->fs_, init_from, set->StorePath()));
     ASSIGN_OR_RETURN(set->store_, PrototypeStore::Open(set->StorePath(), set->StoreOptions()));
     return set;
@@ -153,14 +153,13 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
   return set;
 }
 
-absl::Status PrototypeSet::CheckInitFrom(int64_t num_classes, int64_t dim,
-                                         const PrototypeSetOptions& options) {
+absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeSet::OpenInitFrom(
+    int64_t num_classes, int64_t dim, const PrototypeSetOptions& options) {
   const std::string& path = options.prototypes.init_from;
-  if (path.empty()) return absl::OkStatus();
   PrototypeStoreOptions store_options;
   store_options.read_only = true;
   store_options.file_system = options.file_system;
-  const auto opened = PrototypeStore::Open(path, store_options);
+  auto opened = PrototypeStore::Open(path, store_options);
   if (!opened.ok()) return WithContext(opened.status(), kInitFrom);
   const PrototypeStore& store = **opened;
   const auto wrong = [&](absl::string_view found, absl::string_view expected) {
@@ -191,7 +190,7 @@ absl::Status PrototypeSet::CheckInitFrom(int64_t num_classes, int64_t dim,
     return wrong(absl::StrCat("has row_state ", row_state),
                  absl::StrCat("prototypes.row_state, ", options.prototypes.row_state));
   }
-  return absl::OkStatus();
+  return opened;
 }
 
 absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(

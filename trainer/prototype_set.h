@@ -47,15 +47,15 @@ class PrototypeSet {
  public:
   // Makes prototypes.h5 and its log in `directory` (from the second generation on, prototypes-2.h5 and so
   // on); those left by an earlier attempt are replaced. Its content is that of prototypes.init_from, if
-  // any. Errors: as CheckInitFrom; FailedPrecondition (that is open for writing).
+  // any. Errors: as OpenInitFrom; FailedPrecondition (that is open for writing).
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> Create(const std::string& directory,
                                                               int64_t num_classes, int64_t dim,
                                                               const PrototypeSetOptions& options,
                                                               ThreadPool* pool);
-  // Whether prototypes.init_from, if any, is a store that such a set can start from. Errors: InvalidArgument
-  // (its size or kind, or it is of a run), NotFound, DataLoss; all name the key.
-  static absl::Status CheckInitFrom(int64_t num_classes, int64_t dim,
-                                    const PrototypeSetOptions& options);
+  // prototypes.init_from, which must be given, for reading: a store that such a set can start from. Errors:
+  // InvalidArgument (its size or kind, or it is of a run), NotFound, DataLoss; all name the key.
+  static absl::StatusOr<std::unique_ptr<PrototypeStore>> OpenInitFrom(
+      int64_t num_classes, int64_t dim, const PrototypeSetOptions& options);
   // Opens the files in `directory` as they were when SaveCheckpoint wrote `checkpoint`; checkpoints
   // saved after that one are lost.
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> Restore(const std::string& directory,
@@ -101,6 +101,8 @@ class PrototypeSet {
   ClassQueuesStats queue_stats() const;
   ClassIndexStats index_stats() const;  // All zeros before BeginStage.
   TableLogStats log_stats() const { return log_->stats(); }
+  // There is an index, and its copies of rows may differ from the rows.
+  bool index_is_approximate() const { return index_ != nullptr && !IsNearest(); }
   // EstimateRecall of prototypes/neighbor_search.h for the candidate queue's length.
   // FailedPrecondition before BeginStage.
   absl::StatusOr<RecallEstimate> EstimateIndexRecall(int64_t draw);

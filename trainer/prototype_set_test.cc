@@ -319,7 +319,8 @@ TEST(PrototypeSetTest, AStoreThatIsWrittenIsNotCopied) {
   {
     ASSERT_OK_AND_ASSIGN(const auto store,
                          PrototypeStore::Create(options.prototypes.init_from, spec, {}));
-    EXPECT_OK(PrototypeSet::CheckInitFrom(40, 16, options));  // It could be written at once.
+    EXPECT_OK(
+        PrototypeSet::OpenInitFrom(40, 16, options).status());  // It could be written at once.
     EXPECT_THAT(PrototypeSet::Create(directory, 40, 16, options, &pool),
                 StatusIs(absl::StatusCode::kFailedPrecondition,
                          absl::StrCat("prototypes.init_from: ", folder,
@@ -338,7 +339,7 @@ TEST(PrototypeSetTest, AStoreThatDoesNotFitIsRefused) {
   PrototypeSetOptions options = Options();
   options.prototypes.init_from = directory + "/store.h5";
   const auto check = [&](int64_t classes, int64_t dim) {
-    return PrototypeSet::CheckInitFrom(classes, dim, options);
+    return PrototypeSet::OpenInitFrom(classes, dim, options).status();
   };
   constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
   EXPECT_THAT(check(40, 16), StatusIs(absl::StatusCode::kNotFound, "prototypes.init_from: "));

@@ -165,12 +165,8 @@ absl::Status CheckNewPrototypes(Session& session, int64_t first, bool there) {
     if (stage.name != "imprint" && stage.name != "dominant") continue;
     ASSIGN_OR_RETURN(const auto source, session.images().Open(StageSplit(config, i)));
     if (stage.name == "imprint" || !there) {
-      RETURN_IF_ERROR(PrototypeSet::CheckInitFrom(source->num_classes(),
-                                                  session.net()->embedding_dim(), options));
-      PrototypeStoreOptions store_options;
-      store_options.read_only = true;
-      store_options.file_system = options.file_system;
-      ASSIGN_OR_RETURN(store, PrototypeStore::Open(config.prototypes.init_from, store_options));
+      ASSIGN_OR_RETURN(store, PrototypeSet::OpenInitFrom(source->num_classes(),
+                                                         session.net()->embedding_dim(), options));
     }
     there = true;
     if (stage.name == "dominant" && store != nullptr && store->num_dropped() > 0) {

@@ -18,8 +18,8 @@
 //   ivf_sq8  Rows as 8-bit integers (D + 4 bytes) in lists by k-means; a search scans the codes of
 //            the lists nearest to the query and takes the best candidates.
 //   ivf_pq   The same with product quantization: D / 2 to D / 32 bytes.
-// The last two take 11 bytes a class more, and some for the lists. Their candidates are scored again,
-// by the rows that a RowFetcher gives, or by what the codes decode to.
+// The last two take 11 bytes a class more, and some for the lists. Candidates of ivf_pq are scored again, by
+// the rows that a RowFetcher gives; those of ivf_sq8, and all without a fetcher, by what the codes decode to.
 //
 // Results are reproducible: scores are FixedOrderDot, ordered by (score descending, id ascending), and
 // neither the number of queries in a call, nor of threads, nor Save and Load change a bit.
@@ -57,8 +57,9 @@ struct ClassIndexOptions {
   // Lists that a search scans. 0: Build takes the fewest that hold .98 of the 50 nearest and of the 10
   // nearest of sampled classes, but no more than an eighth of the lists (at least 64, at most 256).
   int64_t probes = 0;
-  // Candidates that are scored again, for each neighbour asked for; 0 means 1.5 for ivf_sq8, for ivf_pq 2.5
-  // with codes of D / 4 bytes or more, else 4.
+  // Candidates that are scored again, for each neighbour asked for; up to 1, what the codes choose and in
+  // their order, without a row read. 0 means 1 for ivf_sq8, for ivf_pq 2.5 with codes of D / 4 bytes or more,
+  // else 4.
   double candidates = 0;
   uint64_t seed = 1;  // Of the samples that lists and codes are trained with.
 };
@@ -69,7 +70,7 @@ struct ClassIndexPlan {
   int64_t lists = 0;
   int64_t code_bytes = 0;  // A row's copy.
   int64_t bytes = 0;       // Memory. Updates may add a few percent.
-  double candidates = 0;   // As ClassIndexOptions', without 0; flat has none.
+  double candidates = 0;   // Rows that a search reads for each neighbour asked for.
 };
 
 // Errors: InvalidArgument (sizes, options), ResourceExhausted (index_bytes; the message says what is
@@ -133,7 +134,8 @@ class ClassIndex {
   virtual ~ClassIndex() = default;
 
   // For each query, a row of `queries` [n, dim], the k classes of largest inner product with
-  // their row as `fetch` gives it; with their indexed copy if `fetch` is empty, and for flat.
+  // their row as `fetch` gives it; with their indexed copy if `fetch` is empty, for flat, and where options say
+  // that no candidates are scored again.
   // `exclude` is empty, or [n]: a class that query n must not find (kNoClass: none), usually its own.
   // `fetch` is called in the calling thread, for at most 8192 rows at a time (or the candidates of
   // one query). Errors: InvalidArgument, Internal (FAISS), those of `fetch`.

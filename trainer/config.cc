@@ -26,8 +26,8 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
        .min = 0});
   v.Number(
       "index_candidates", &index_candidates,
-      {.help = "Rows that a search reads to score them again, for each neighbour asked for; 0 is "
-               "1.5 for ivf_sq8, 2.5 to 4 for ivf_pq.",
+      {.help = "Rows that a search reads to score them again, for each neighbour asked for; up to 1, "
+               "none are read. 0 is 1 for ivf_sq8, 2.5 to 4 for ivf_pq.",
        .min = 0,
        .max = 1000});
   v.Text("dtype", &dtype,

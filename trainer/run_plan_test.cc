@@ -26,7 +26,7 @@ constexpr char kConfig[] = R"({
   "threads": 2,
   "selection": {"classes_per_step": 24, "positive_classes": 8, "dominant_queue": 3,
                 "candidate_queue": 5, "images_for": "positives", "look_ahead": 1},
-  "prototypes": {"cache_bytes": 1048576, "index": "ivf_sq8", "index_lists": 12},
+  "prototypes": {"cache_bytes": 1048576, "index": "ivf_sq8", "index_lists": 12, "index_candidates": 1.5},
   "stages": [{"name": "dominant", "steps": 5, "batch_size": 8}]
 })";
 
@@ -63,6 +63,9 @@ TEST(RunPlanTest, BytesAreThoseOfTheRun) {
   EXPECT_EQ(stage.image_bytes, 8 * 20 * 20 * 3);
   EXPECT_EQ(stage.index_kind, "ivf_sq8");
   EXPECT_EQ(stage.candidate_rows, 8 * 5 * 3 / 2);
+  ASSERT_OK_AND_ASSIGN(const RunPlan by_codes,
+                       PlanRun(Config({"prototypes.index_candidates=0"}), {}));
+  EXPECT_EQ(by_codes.stages[0].candidate_rows, 0);
   EXPECT_EQ(stage.candidate_bytes_read, stage.candidate_rows * 16 * 4);
   EXPECT_GT(stage.step_seconds, 0);
   EXPECT_GT(stage.image_seconds, 0);

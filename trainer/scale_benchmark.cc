@@ -61,8 +61,8 @@ constexpr char kConfig[] = R"({
                 "class_order": "power_law", "images_for": "positives"},
   "stages": [{"name": "dominant", "steps": 1000000, "batch_size": 256}]
 })";
-// What the index may take, but at least the default.
-constexpr int64_t kIndexBytesPerClass = 100;
+// What the index may take, but at least the default: 8-bit codes of 512 dimensions.
+constexpr int64_t kIndexBytesPerClass = 560;
 constexpr char kPrepared[] = "prepared.json";  // Holds the config; written last.
 constexpr char kCheckpoint[] = "checkpoint";
 

@@ -18,6 +18,7 @@
 #define PROTOPAGE_MODEL_BACKEND_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -28,6 +29,11 @@
 namespace protopage {
 
 enum class DeviceType { kCpu, kCuda };
+
+// How products (MatMul, convolutions) take their inputs. Sums and all tensors are float32; 16 bits and
+// tf32 (10 bits of fraction) are for the tensor cores of GPUs. fp16's range is small: gradients below
+// 6e-8 become zero and values above 65504 infinite, so losses are scaled (trainer/loss_scale.h).
+enum class Precision { kFloat32, kTf32, kBf16, kFp16 };
 
 // Convolution and pooling windows. out = floor((in + pad_before + pad_after -
 // kernel) / stride) + 1, with the padding after implied by out_h and out_w.
@@ -107,6 +113,7 @@ class Backend {
   virtual DeviceType device() const = 0;
   // For people: "cpu (2 threads, avx2)".
   virtual std::string Description() const = 0;
+  virtual Precision precision() const = 0;
 
   // --- Memory
   // ---------------------------------------------------------------------------------
@@ -120,6 +127,17 @@ class Backend {
   virtual absl::Status CopyToHost(const Tensor& src, void* dst) = 0;
   virtual absl::Status Copy(const Tensor& src, const Tensor& dst) = 0;
   virtual absl::Status Fill(const Tensor& x, float value) = 0;
+  // Host memory, zero-filled, that Upload reads while the device works. Errors: ResourceExhausted.
+  virtual absl::StatusOr<std::shared_ptr<Buffer>> AllocateHost(int64_t bytes) = 0;
+  // Starts a copy of dst.bytes() bytes from `src`, memory of AllocateHost, and does not wait for it nor for the
+  // work before it: no operation called earlier may use `dst` unless a call has waited for it since (CopyToHost,
+  // Synchronize, Mean, AllFinite). Both are the copy's until such a call after FinishUploads.
+  virtual absl::Status Upload(const void* src, const Tensor& dst) = 0;
+  // Operations called from now on see what was uploaded before. The host does not wait.
+  virtual absl::Status FinishUploads() = 0;
+  // dst[i] = src[from[i]] for rows of [M, ...] and [N, ...] with the same bytes a row; from int32 [M], in
+  // [0, N), or negative: dst[i] stays.
+  virtual absl::Status CopyRows(const Tensor& src, const Tensor& from, const Tensor& dst) = 0;
   virtual absl::Status Synchronize() = 0;
 
   // --- Elementwise

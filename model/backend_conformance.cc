@@ -222,6 +222,50 @@ TEST_P(BackendConformanceTest, CopiesWholeTensorsAndViews) {
   EXPECT_EQ(Download(x), expected);
 }
 
+TEST_P(BackendConformanceTest, UploadsAreSeenByWhatFollowsThem) {
+  // As double-buffered steps do: what the step before works on stays as it is.
+  constexpr int64_t kRows = 700, kDim = 33;
+  ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> host,
+                       backend_->AllocateHost(kRows * kDim * sizeof(float)));
+  auto* const pinned = static_cast<float*>(host->data());
+  EXPECT_EQ(pinned[0], 0.0f);
+  EXPECT_GE(host->bytes(), kRows * kDim * static_cast<int64_t>(sizeof(float)));
+  const Tensor buffers[2] = {Empty({kRows, kDim}), Empty({kRows, kDim})};
+  ASSERT_OK(backend_->Synchronize());
+  for (uint64_t step = 0; step < 4; ++step) {
+    const std::vector<float> values = RandomFloats(kRows * kDim, 60 + step);
+    std::copy(values.begin(), values.end(), pinned);
+    ASSERT_OK(backend_->Scale(2.0f, buffers[(step + 1) % 2]));
+    ASSERT_OK(backend_->Upload(pinned, buffers[step % 2]));
+    ASSERT_OK(backend_->FinishUploads());
+    const Tensor sum = Empty({kRows, kDim});
+    ASSERT_OK(backend_->Add(buffers[step % 2], buffers[step % 2], sum));
+    std::vector<float> expected(values);
+    for (float& value : expected) value += value;
+    EXPECT_EQ(Download(sum), expected);  // Waits, so that `pinned` is free again.
+  }
+}
+
+TEST_P(BackendConformanceTest, CopyRows) {
+  for (const int64_t d : {1, 3, 8, 130, 512}) {
+    const std::vector<float> src = RandomFloats(5 * d, 70), before = RandomFloats(7 * d, 71);
+    const std::vector<int32_t> from = {4, -1, 0, 0, 3, -1, 1};
+    const Tensor dst = Upload({7, d}, before);
+    ASSERT_OK(backend_->CopyRows(Upload({5, d}, src), UploadInts({7}, from), dst));
+    std::vector<float> expected = before;
+    for (int64_t i = 0; i < 7; ++i) {
+      if (from[i] < 0) continue;
+      std::copy_n(src.begin() + from[i] * d, d, expected.begin() + i * d);
+    }
+    EXPECT_EQ(Download(dst), expected) << d;
+  }
+  // Rank 1: a row is an element; and none at all.
+  const Tensor numbers = Upload({3}, {1, 2, 3});
+  ASSERT_OK(backend_->CopyRows(Upload({2}, {8, 9}), UploadInts({3}, {1, -1, 0}), numbers));
+  EXPECT_EQ(Download(numbers), (std::vector<float>{9, 2, 8}));
+  ASSERT_OK(backend_->CopyRows(numbers, UploadInts({0}, {}), Upload({0}, {})));
+}
+
 // --- Elementwise ---------------------------------------------------------------------------------
 
 TEST_P(BackendConformanceTest, ImagesToFloat) {

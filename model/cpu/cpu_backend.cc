@@ -84,21 +84,15 @@ class CpuBackend : public Backend {
     const int threads = pool().num_threads();
     return absl::StrCat("cpu (", threads, threads == 1 ? " thread, " : " threads, ", isa_, ")");
   }
+  Precision precision() const override { return Precision::kFloat32; }
 
   // --- Memory ---------------------------------------------------------------------------------
 
   absl::StatusOr<Tensor> Allocate(DType dtype, const Shape& shape) override {
     const int64_t bytes = shape.num_elements() * BytesOf(dtype);
-    PROTOPAGE_CHECK(bytes >= 0);
-    // Aligned to a cache line, whole cache lines.
-    const int64_t rounded = (bytes / 64 + 1) * 64;
-    void* data = std::aligned_alloc(64, static_cast<size_t>(rounded));
-    if (data == nullptr) {
-      return absl::ResourceExhaustedError(absl::StrCat(
-          "out of memory: ", bytes, " bytes were asked for, for a tensor ", shape.ToString()));
-    }
-    std::memset(data, 0, static_cast<size_t>(rounded));
-    return Tensor(std::make_shared<HeapBuffer>(data, bytes, buffer_bytes_), dtype, shape);
+    ASSIGN_OR_RETURN(std::shared_ptr<Buffer> buffer,
+                     NewBuffer(bytes, absl::StrCat("a tensor ", shape.ToString())));
+    return Tensor(std::move(buffer), dtype, shape);
   }
 
   int64_t allocated_bytes() const override { return *buffer_bytes_ + context_.bytes(); }
@@ -119,6 +113,32 @@ class CpuBackend : public Backend {
   absl::Status Fill(const Tensor& x, float value) override {
     CheckFloat(x, x.num_elements());
     ForElements(x, [&](int64_t i, int64_t n) { vector().fill(x.f32() + i, n, value); });
+    return absl::OkStatus();
+  }
+  // Device and host are one here: uploads are copies, done at once.
+  absl::StatusOr<std::shared_ptr<Buffer>> AllocateHost(int64_t bytes) override {
+    return NewBuffer(bytes, "uploads");
+  }
+  absl::Status Upload(const void* src, const Tensor& dst) override {
+    return CopyToDevice(src, dst);
+  }
+  absl::Status FinishUploads() override { return absl::OkStatus(); }
+  absl::Status CopyRows(const Tensor& src, const Tensor& from, const Tensor& dst) override {
+    PROTOPAGE_CHECK(src.shape().rank() >= 1 && dst.shape().rank() >= 1);
+    const int64_t rows = dst.shape()[0];
+    CheckInt(from, rows);
+    if (rows == 0) return absl::OkStatus();
+    const int64_t row_bytes = dst.bytes() / rows;
+    PROTOPAGE_CHECK(src.bytes() == src.shape()[0] * row_bytes);
+    context_.ForChunks(rows, ImagesPerTask(row_bytes / 4), [&](int64_t first, int64_t count) {
+      for (int64_t i = first; i < first + count; ++i) {
+        const int32_t row = from.i32()[i];
+        if (row < 0) continue;
+        PROTOPAGE_CHECK(row < src.shape()[0]);
+        std::memcpy(dst.data<char>() + i * row_bytes, src.data<char>() + row * row_bytes,
+                    static_cast<size_t>(row_bytes));
+      }
+    });
     return absl::OkStatus();
   }
   absl::Status Synchronize() override { return absl::OkStatus(); }
@@ -591,6 +611,18 @@ class CpuBackend : public Backend {
   ThreadPool& pool() const { return context_.pool(); }
   const VectorKernels& vector() const { return context_.vector(); }
 
+  absl::StatusOr<std::shared_ptr<Buffer>> NewBuffer(int64_t bytes, absl::string_view what) const {
+    PROTOPAGE_CHECK(bytes >= 0);
+    // Aligned to a cache line, whole cache lines.
+    const int64_t rounded = (bytes / 64 + 1) * 64;
+    void* data = std::aligned_alloc(64, static_cast<size_t>(rounded));
+    if (data == nullptr) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("out of memory: ", bytes, " bytes were asked for, for ", what));
+    }
+    std::memset(data, 0, static_cast<size_t>(rounded));
+    return std::make_shared<HeapBuffer>(data, bytes, buffer_bytes_);
+  }
   void CopyBytes(const void* src, void* dst, int64_t bytes) {
     context_.ForChunks(bytes, 4 * kChunk, [&](int64_t first, int64_t count) {
       std::memcpy(static_cast<char*>(dst) + first, static_cast<const char*>(src) + first,

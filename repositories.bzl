@@ -6,6 +6,7 @@ declared its own: what exists already is left alone, so its own @eigen,
 """
 
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "maybe")
+load("//third_party:cuda_repository.bzl", "cuda_repository")
 load("//third_party:system_repository.bzl", "system_repository")
 
 # The archives of Debian 12's Abseil, 20220623.
@@ -130,6 +131,7 @@ def protopage_repositories():
             "lib/libgtest.a": ["lib/libgtest.a"],
         },
     )
+    maybe(cuda_repository, name = "cuda")
     maybe(
         system_repository,
         name = "eigen",

@@ -21,7 +21,7 @@ _COPTS = [
     "-ffp-contract=off",
 ]
 
-def _label(label):
+def project_label(label):
     """`label` as seen from the workspace that protopage lies in."""
     if ROOT and label.startswith("//"):
         return "//" + ROOT + "/" + label[2:]
@@ -29,7 +29,7 @@ def _label(label):
 
 def _labels(labels):
     # A select() cannot be looked into; write its labels relative to the package.
-    return [_label(label) for label in labels] if type(labels) == "list" else labels
+    return [project_label(label) for label in labels] if type(labels) == "list" else labels
 
 def _includes():
     if not ROOT:
@@ -37,9 +37,10 @@ def _includes():
     package = native.package_name()[len(ROOT):].strip("/")
     return ["/".join([".."] * len(package.split("/")))] if package else ["."]
 
-def _copts(copts):
+def project_copts(copts):
+    """The project's flags for the compiler, then `copts`."""
     return _COPTS + select({
-        _label("//tools:werror"): ["-Werror"],
+        project_label("//tools:werror"): ["-Werror"],
         "//conditions:default": [],
     }) + copts
 
@@ -47,7 +48,7 @@ def protopage_cc_library(name, copts = [], deps = [], visibility = None, **kwarg
     """cc_library with the settings of the project."""
     native.cc_library(
         name = name,
-        copts = _copts(copts),
+        copts = project_copts(copts),
         includes = _includes(),
         linkstatic = True,
         visibility = _labels(visibility),
@@ -62,7 +63,7 @@ def protopage_cc_binary(name, copts = [], deps = [], visibility = None, **kwargs
     """
     native.cc_binary(
         name = name,
-        copts = _copts(copts),
+        copts = project_copts(copts),
         includes = _includes(),
         linkstatic = True,
         visibility = _labels(visibility),
@@ -79,9 +80,9 @@ def protopage_dynamic_libraries_test(name, binary):
     native.sh_test(
         name = name,
         size = "small",
-        srcs = [_label("//tools:dynamic_libraries_test.sh")],
-        args = ["$(location {})".format(_label(binary))],
-        data = [_label(binary)],
+        srcs = [project_label("//tools:dynamic_libraries_test.sh")],
+        args = ["$(location {})".format(project_label(binary))],
+        data = [project_label(binary)],
         # A sanitizer is a shared library.
         tags = ["noasan", "noubsan"],
     )
@@ -91,7 +92,7 @@ def protopage_cc_test(name, copts = [], deps = [], size = "small", **kwargs):
     native.cc_test(
         name = name,
         size = size,
-        copts = _copts(copts),
+        copts = project_copts(copts),
         includes = _includes(),
         linkstatic = True,
         deps = _labels(deps) + ["@com_google_googletest//:gtest_main"],
@@ -103,7 +104,7 @@ def protopage_cc_benchmark(name, copts = [], deps = [], tags = [], **kwargs):
     native.cc_binary(
         name = name,
         testonly = True,
-        copts = _copts(copts),
+        copts = project_copts(copts),
         includes = _includes(),
         linkstatic = True,
         tags = tags + ["benchmark", "manual"],
@@ -199,7 +200,7 @@ def protopage_isa_library(name, srcs, hdrs, copts = [], deps = [], visibility = 
     native.sh_test(
         name = name + "_symbol_test",
         size = "small",
-        srcs = [_label("//tools:isa_symbol_test.sh")],
+        srcs = [project_label("//tools:isa_symbol_test.sh")],
         args = [
             "$(location {}) {}".format(archive, settings.mangled)
             for archive, settings in zip(archives, _ISAS.values())

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "model/backend_checks.h"
 #include "model/cpu/convolution.h"
 #include "model/cpu/cpu_context.h"
 #include "model/cpu/matrix_kernels.h"
@@ -45,33 +46,6 @@ class HeapBuffer : public Buffer {
  private:
   const std::shared_ptr<std::atomic<int64_t>> total_;
 };
-
-// Rows and columns of a tensor taken as a matrix: its last dimension is the columns.
-struct MatrixView {
-  explicit MatrixView(const Tensor& x)
-      : cols(x.shape().rank() == 0 ? 1 : x.shape()[x.shape().rank() - 1]),
-        rows(cols == 0 ? 0 : x.num_elements() / cols) {}
-  int64_t cols, rows;
-};
-
-void CheckFloat(const Tensor& x, int64_t n) {
-  PROTOPAGE_CHECK(x && x.dtype() == DType::kFloat32);
-  PROTOPAGE_CHECK(x.num_elements() == n);
-}
-void CheckInt(const Tensor& x, int64_t n) {
-  PROTOPAGE_CHECK(x && x.dtype() == DType::kInt32);
-  PROTOPAGE_CHECK(x.num_elements() == n);
-}
-void CheckWindow(const Window2d& w) {
-  PROTOPAGE_CHECK(w.batch >= 0 && w.in_h > 0 && w.in_w > 0 && w.in_c > 0);
-  PROTOPAGE_CHECK(w.out_h > 0 && w.out_w > 0 && w.out_c > 0);
-  PROTOPAGE_CHECK(w.kernel_h > 0 && w.kernel_w > 0 && w.stride_h > 0 && w.stride_w > 0);
-  PROTOPAGE_CHECK(w.pad_top >= 0 && w.pad_top < w.kernel_h);
-  PROTOPAGE_CHECK(w.pad_left >= 0 && w.pad_left < w.kernel_w);
-  // Every window reads at least one pixel.
-  PROTOPAGE_CHECK((w.out_h - 1) * w.stride_h - w.pad_top < w.in_h);
-  PROTOPAGE_CHECK((w.out_w - 1) * w.stride_w - w.pad_left < w.in_w);
-}
 
 class CpuBackend : public Backend {
  public:
@@ -409,12 +383,8 @@ class CpuBackend : public Backend {
 
   absl::Status MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
                       float alpha, float beta, const Tensor& c) override {
-    const MatrixView va(a), vb(b), vc(c);
-    const int64_t rows = vc.rows, cols = vc.cols;
-    const int64_t depth = transpose_a ? va.rows : va.cols;
-    PROTOPAGE_CHECK((transpose_a ? va.cols : va.rows) == rows);
-    PROTOPAGE_CHECK((transpose_b ? vb.cols : vb.rows) == depth);
-    PROTOPAGE_CHECK((transpose_b ? vb.rows : vb.cols) == cols);
+    const ProductShape shape(a, transpose_a, b, transpose_b, c);
+    const int64_t rows = shape.rows, cols = shape.cols, depth = shape.depth;
     if (rows == 0 || cols == 0) return absl::OkStatus();
     if (beta != 0.0f && beta != 1.0f) RETURN_IF_ERROR(Scale(beta, c));
     if (depth == 0) return beta == 0.0f ? Fill(c, 0.0f) : absl::OkStatus();
@@ -425,9 +395,8 @@ class CpuBackend : public Backend {
     float* packed = context_.Shared(CpuContext::kPacked, panels * panel * depth);
     pool().ParallelFor(panels, [&](int64_t p) {
       const int64_t first = p * panel;
-      matrix.pack(b.f32() + first * (transpose_b ? vb.cols : 1), depth,
-                  std::min(panel, cols - first), transpose_b ? 1 : vb.cols,
-                  transpose_b ? vb.cols : 1, alpha, packed + first * depth);
+      matrix.pack(b.f32() + first * (transpose_b ? depth : 1), depth, std::min(panel, cols - first),
+                  transpose_b ? 1 : cols, transpose_b ? depth : 1, alpha, packed + first * depth);
     });
     const float* source = a.f32();
     if (transpose_a) {
@@ -678,27 +647,6 @@ class CpuBackend : public Backend {
     });
   }
 
-  static void CheckConvolution(const Window2d& window, const Tensor& x, const Tensor& w,
-                               const Tensor& y) {
-    CheckWindow(window);
-    CheckFloat(x, window.batch * window.in_h * window.in_w * window.in_c);
-    CheckFloat(w, window.kernel_h * window.kernel_w * window.in_c * window.out_c);
-    CheckFloat(y, window.batch * window.out_h * window.out_w * window.out_c);
-  }
-  static void CheckPool(const Window2d& window, const Tensor& x, const Tensor& y,
-                        const Tensor& argmax) {
-    CheckWindow(window);
-    PROTOPAGE_CHECK(window.in_c == window.out_c);
-    CheckFloat(x, window.batch * window.in_h * window.in_w * window.in_c);
-    CheckFloat(y, window.batch * window.out_h * window.out_w * window.out_c);
-    CheckInt(argmax, y.num_elements());
-  }
-  // x [B, ..., C] against y [B, C].
-  static void CheckPixels(const Tensor& x, const Tensor& y) {
-    PROTOPAGE_CHECK(x.shape().rank() >= 2 && y.shape().rank() == 2);
-    PROTOPAGE_CHECK(x.shape()[0] == y.shape()[0]);
-    PROTOPAGE_CHECK(x.shape()[x.shape().rank() - 1] == y.shape()[1]);
-  }
   static PoolGeometry Geometry(const Window2d& w) {
     return {w.in_h,     w.in_w,     w.in_c,     w.out_h,   w.out_w,   w.kernel_h,
             w.kernel_w, w.stride_h, w.stride_w, w.pad_top, w.pad_left};

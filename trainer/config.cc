@@ -26,8 +26,9 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
        .min = 0});
   v.Number(
       "index_candidates", &index_candidates,
-      {.help = "Rows that a search reads to score them again, for each neighbour asked for; up to 1, "
-               "none are read. 0 is 1 for ivf_sq8, 2.5 to 4 for ivf_pq.",
+      {.help =
+           "Rows that a search reads to score them again, for each neighbour asked for; up to 1, "
+           "none are read. 0 is 1 for ivf_sq8, 2.5 to 4 for ivf_pq.",
        .min = 0,
        .max = 1000});
   v.Text("dtype", &dtype,
@@ -78,7 +79,9 @@ void StageConfig::Fields(ConfigVisitor& v) {
 void TrainConfig::Fields(ConfigVisitor& v) {
   v.Integer("seed", &seed, {.help = "All random numbers of the run follow from it.", .min = 0});
   v.Text("device", &device,
-         {.help = "Where the net runs; auto takes the best there is.", .choices = {"auto", "cpu"}});
+         {.help = "Where the net runs: auto takes a GPU when the machine has one and the program "
+                  "was built with --config=cuda, else the CPU.",
+          .choices = {"auto", "cpu", "cuda"}});
   v.Text("init_from", &init_from,
          {.help = "The net starts from these weights: a run's directory (its newest checkpoint), a "
                   "checkpoint of it (RUN/checkpoints/NUMBER), or a model.h5; \"\" starts at "

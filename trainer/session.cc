@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "base/logging.h"
 #include "base/status_macros.h"
-#include "model/cpu/cpu_backend.h"
+#include "model/device.h"
 
 namespace protopage {
 namespace {
@@ -37,7 +37,7 @@ Session::Session(const TrainConfig& config, FileSystem* file_system)
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(const TrainConfig& config,
                                                          FileSystem* file_system) {
   std::unique_ptr<Session> session(new Session(config, file_system));
-  ASSIGN_OR_RETURN(session->backend_, NewCpuBackend(&session->pool_));
+  ASSIGN_OR_RETURN(session->backend_, NewBackend(config.device, {}, &session->pool_));
   absl::StatusOr<std::unique_ptr<Net>> net =
       Net::Create(config.model, ShapeOf(config.data), config.seed, session->backend_.get());
   if (!net.ok()) return WithContext(net.status(), "model");

@@ -29,7 +29,7 @@ namespace protopage {
 class Session {
  public:
   // The config must have been validated. Prototypes go to `file_system`.
-  // Errors: InvalidArgument (model), ResourceExhausted.
+  // Errors: InvalidArgument (model), FailedPrecondition (device), ResourceExhausted.
   static absl::StatusOr<std::unique_ptr<Session>> Create(
       const TrainConfig& config, FileSystem* file_system = DefaultFileSystem());
 

@@ -1,0 +1,21 @@
+// The CUDA backend of this program, for model/device.h: cuda_device.cc of a program built with
+// --config=cuda, no_cuda_device.cc of any other. No type of CUDA is seen here.
+#ifndef PROTOPAGE_MODEL_CUDA_DEVICE_H_
+#define PROTOPAGE_MODEL_CUDA_DEVICE_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "model/backend.h"
+
+namespace protopage {
+
+bool HasCudaBackend();
+
+// On the first GPU. Errors: FailedPrecondition (the program has no CUDA backend; the machine no GPU,
+// driver or cuBLAS), ResourceExhausted.
+absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(Precision precision);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_CUDA_DEVICE_H_

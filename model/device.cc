@@ -1,0 +1,71 @@
+#include "model/device.h"
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/logging.h"
+#include "base/status_macros.h"
+#include "model/cpu/cpu_backend.h"
+#include "model/cuda_device.h"
+
+namespace protopage {
+namespace {
+
+constexpr Precision kPrecisions[] = {Precision::kFloat32, Precision::kTf32, Precision::kBf16,
+                                     Precision::kFp16};
+
+}  // namespace
+
+absl::string_view PrecisionName(Precision precision) {
+  switch (precision) {
+    case Precision::kFloat32:
+      return "float32";
+    case Precision::kTf32:
+      return "tf32";
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kFp16:
+      return "fp16";
+  }
+  return "";
+}
+
+absl::StatusOr<Precision> ParsePrecision(absl::string_view name) {
+  for (const Precision precision : kPrecisions) {
+    if (PrecisionName(precision) == name) return precision;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("precision: found \"", name, "\", expected float32, tf32, bf16 or fp16"));
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> NewBackend(absl::string_view device,
+                                                    const DeviceOptions& options,
+                                                    ThreadPool* pool) {
+  if (device != "auto" && device != "cpu" && device != "cuda") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("device: found \"", device, "\", expected auto, cpu or cuda"));
+  }
+  if (device == "cuda" || (device == "auto" && HasCudaBackend())) {
+    absl::StatusOr<std::unique_ptr<Backend>> backend = NewCudaDevice(options.precision);
+    if (backend.ok()) return backend;
+    if (device == "cuda" || !absl::IsFailedPrecondition(backend.status())) {
+      return WithContext(backend.status(), absl::StrCat("device ", device));
+    }
+    if (options.precision == Precision::kFloat32) {
+      LogInfo(absl::StrCat("device auto: running on the CPU: ", backend.status().message()));
+    } else {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "precision: found ", PrecisionName(options.precision), ", and device auto found no GPU (",
+          backend.status().message(), "); the CPU computes in float32 only"));
+    }
+  }
+  if (options.precision != Precision::kFloat32) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("precision: found ", PrecisionName(options.precision), " with device ", device,
+                     "; the CPU computes in float32 only"));
+  }
+  return NewCpuBackend(pool);
+}
+
+}  // namespace protopage

@@ -1,0 +1,44 @@
+// The backend that a user's choice of device names.
+//
+//   ThreadPool pool(0);
+//   ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewBackend("auto", {}, &pool));
+//   LogInfo(backend->Description());
+//
+// A program has the CUDA backend when it was built with --config=cuda. It starts and runs on a
+// machine without a GPU and without a driver all the same.
+#ifndef PROTOPAGE_MODEL_DEVICE_H_
+#define PROTOPAGE_MODEL_DEVICE_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/thread_pool.h"
+#include "model/backend.h"
+
+namespace protopage {
+
+// "float32", "tf32", "bf16", "fp16".
+absl::string_view PrecisionName(Precision precision);
+// Errors: InvalidArgument, with what is allowed.
+absl::StatusOr<Precision> ParsePrecision(absl::string_view name);
+
+struct DeviceOptions {
+  Precision precision = Precision::kFloat32;
+};
+
+// `device` is
+//   "cpu"   the processor, with the threads of `pool`, which must outlive the backend;
+//   "cuda"  the first GPU;
+//   "auto"  the GPU when the program has the CUDA backend and the machine a GPU, a driver and cuBLAS;
+//           else the processor. A program that has the backend logs one line that says why it fell
+//           back.
+// Errors: InvalidArgument (another device; a precision other than float32 on the processor),
+// FailedPrecondition ("cuda", and the program has no CUDA backend or the machine no GPU),
+// ResourceExhausted.
+absl::StatusOr<std::unique_ptr<Backend>> NewBackend(absl::string_view device,
+                                                    const DeviceOptions& options, ThreadPool* pool);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_DEVICE_H_

@@ -1,0 +1,78 @@
+#include "model/device.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_matchers.h"
+#include "base/thread_pool.h"
+#include "model/cuda_device.h"
+
+namespace protopage {
+namespace {
+
+TEST(DeviceTest, CpuIsTheCpu) {
+  ThreadPool pool(1);
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewBackend("cpu", {}, &pool));
+  EXPECT_EQ(backend->device(), DeviceType::kCpu);
+}
+
+TEST(DeviceTest, AutoAlwaysGivesADevice) {
+  ThreadPool pool(1);
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewBackend("auto", {}, &pool));
+  const bool gpu = NewCudaDevice(Precision::kFloat32).ok();
+  EXPECT_EQ(backend->device(), gpu ? DeviceType::kCuda : DeviceType::kCpu);
+}
+
+TEST(DeviceTest, CudaIsTheGpuOrAnErrorThatSaysWhatToDo) {
+  ThreadPool pool(1);
+  const auto backend = NewBackend("cuda", {}, &pool);
+  if (backend.ok()) {
+    EXPECT_EQ((*backend)->device(), DeviceType::kCuda);
+    return;
+  }
+  EXPECT_THAT(backend, StatusIs(absl::StatusCode::kFailedPrecondition, "device cuda: "));
+  if (!HasCudaBackend()) {
+    EXPECT_THAT(backend, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                  "built without CUDA; build with --config=cuda"));
+  }
+}
+
+TEST(DeviceTest, RejectsAnotherDevice) {
+  ThreadPool pool(1);
+  EXPECT_THAT(NewBackend("tpu", {}, &pool),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "device: found \"tpu\", expected auto, cpu or cuda"));
+}
+
+TEST(DeviceTest, TheCpuComputesInFloat32Only) {
+  ThreadPool pool(1);
+  for (const Precision precision : {Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
+    EXPECT_THAT(
+        NewBackend("cpu", {.precision = precision}, &pool),
+        StatusIs(absl::StatusCode::kInvalidArgument,
+                 absl::StrCat("precision: found ", PrecisionName(precision), " with device cpu")));
+  }
+}
+
+TEST(DeviceTest, AutoWithoutAGpuRefusesAPrecisionOfGpus) {
+  if (NewCudaDevice(Precision::kBf16).ok()) GTEST_SKIP() << "there is a GPU";
+  ThreadPool pool(1);
+  EXPECT_THAT(NewBackend("auto", {.precision = Precision::kBf16}, &pool),
+              StatusIs(absl::StatusCode::kInvalidArgument, "precision: found bf16"));
+}
+
+TEST(DeviceTest, NamesOfPrecisionsAreRead) {
+  for (const Precision precision :
+       {Precision::kFloat32, Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
+    ASSERT_OK_AND_ASSIGN(const Precision parsed, ParsePrecision(PrecisionName(precision)));
+    EXPECT_EQ(parsed, precision);
+  }
+  EXPECT_THAT(ParsePrecision("fp8"),
+              StatusIs(absl::StatusCode::kInvalidArgument, "precision: found \"fp8\""));
+}
+
+}  // namespace
+}  // namespace protopage

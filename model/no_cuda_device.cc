@@ -1,0 +1,13 @@
+#include "absl/status/status.h"
+#include "model/cuda_device.h"
+
+namespace protopage {
+
+bool HasCudaBackend() { return false; }
+
+absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(Precision) {
+  return absl::FailedPreconditionError(
+      "this binary was built without CUDA; build with --config=cuda");
+}
+
+}  // namespace protopage

@@ -155,6 +155,19 @@ def protopage_repositories():
     )
     maybe(
         system_repository,
+        name = "boost_context",
+        debian_package = "libboost-context1.74-dev",
+        files = {"@protopage//third_party:boost_context.BUILD": "BUILD"},
+        links = {
+            "include/boost/config": ["include/boost/config"],
+            "include/boost/config.hpp": ["include/boost/config.hpp"],
+            "include/boost/context": ["include/boost/context"],
+            "include/boost/cstdint.hpp": ["include/boost/cstdint.hpp"],
+            "lib/libboost_context.a": ["lib/libboost_context.a"],
+        },
+    )
+    maybe(
+        system_repository,
         name = "brotli",
         debian_package = "libbrotli-dev",
         files = {"@protopage//third_party:brotli.BUILD": "BUILD"},

@@ -119,6 +119,11 @@ absl::StatusOr<ImageBatch> Loader::Next() {
   return batch;
 }
 
+bool Loader::ready() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return !jobs_.empty() && jobs_.front()->finished == jobs_.front()->size();
+}
+
 void Loader::Recycle(ImageBatch batch) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (static_cast<int>(spare_.size()) <= options_.max_batches) {

@@ -75,6 +75,8 @@ class Loader {
   // the loader goes on with the batches behind it; FailedPrecondition when
   // nothing was submitted.
   absl::StatusOr<ImageBatch> Next();
+  // Whether Next would return a batch at once. Not while another thread is in Next.
+  bool ready() const;
 
   // Hands a batch's memory back.
   void Recycle(ImageBatch batch);

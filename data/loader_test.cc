@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
 #include <utility>
 
 #include "base/status_matchers.h"
@@ -119,6 +120,17 @@ TEST(LoaderTest, NextWithoutSubmitIsAnError) {
   const FakeSource source({0}, 1);
   Loader loader(&source, SmallOptions(1));
   EXPECT_THAT(loader.Next(), StatusIs(absl::StatusCode::kFailedPrecondition, "submitted"));
+}
+
+TEST(LoaderTest, IsReadyWhenNextNeedNotWait) {
+  const FakeSource source({0, 0, 0}, 1, 5, 6, 3);
+  Loader loader(&source, SmallOptions(1));
+  EXPECT_FALSE(loader.ready());  // Nothing was submitted.
+  loader.Submit(0, {2, 0});
+  while (!loader.ready()) std::this_thread::yield();
+  ASSERT_OK(loader.Next().status());
+  EXPECT_EQ(loader.seconds_waited(), 0);
+  EXPECT_FALSE(loader.ready());
 }
 
 TEST(LoaderTest, EmptyBatchIsComplete) {

@@ -39,7 +39,7 @@ const KnownLoss* FindLoss(absl::string_view name) {
 class FixedMarginLoss : public MarginLoss {
  public:
   FixedMarginLoss(const LossConfig& config, MarginKind kind, Backend* backend)
-      : config_(config), backend_(backend) {
+      : MarginLoss(backend), config_(config) {
     params_.kind = kind;
     params_.scale = static_cast<float>(config.scale);
     params_.margin = static_cast<float>(config.margin);
@@ -47,15 +47,14 @@ class FixedMarginLoss : public MarginLoss {
     params_.m2 = static_cast<float>(config.m2);
   }
 
-  absl::StatusOr<LossResult> Compute(const LossInput& input) override;
+  absl::StatusOr<LossResult> Start(const LossInput& input) override;
   void State(StateVisitor&) override {}
   const LossConfig& config() const override { return config_; }
 
  private:
   LossConfig config_;
-  Backend* backend_;
   MarginParams params_;
-  // Kept from step to step; see Compute.
+  // Kept from step to step; see Start.
   ScratchBuffer f_hat_, f_norms_, w_hat_, w_norms_, cosines_, d_cosines_, d_f_hat_, d_w_hat_;
   ScratchBuffer slots_, losses_, d_features_, d_rows_, predicted_;
 };
@@ -85,7 +84,7 @@ absl::Status CheckInput(const LossInput& input) {
 
 // With f^ = f / |f| and w^ = w / |w| by rows, C = f^ w^T and G = d loss / d C:
 //   d f^ = G w^,  d w^ = G^T f^,  and d x = (d x^ - (d x^ . x^) x^) / |x| for both.
-absl::StatusOr<LossResult> FixedMarginLoss::Compute(const LossInput& input) {
+absl::StatusOr<LossResult> FixedMarginLoss::Start(const LossInput& input) {
   RETURN_IF_ERROR(CheckInput(input));
   const int64_t batch = input.features.shape()[0];
   const int64_t num_slots = input.rows.shape()[0];
@@ -109,8 +108,9 @@ absl::StatusOr<LossResult> FixedMarginLoss::Compute(const LossInput& input) {
   ASSIGN_OR_RETURN(result.losses, losses_.Get(b, f32, {batch}));
   ASSIGN_OR_RETURN(result.predicted, predicted_.Get(b, DType::kInt32, {batch}));
   ASSIGN_OR_RETURN(const Tensor d_cosines, d_cosines_.Get(b, f32, {batch, num_slots}));
-  RETURN_IF_ERROR(b->MarginSoftmax(params_, cosines, slots, 1.0f / static_cast<float>(batch),
-                                   result.losses, d_cosines, result.predicted));
+  RETURN_IF_ERROR(b->MarginSoftmax(params_, cosines, slots,
+                                   input.gradient_scale / static_cast<float>(batch), result.losses,
+                                   d_cosines, result.predicted));
 
   ASSIGN_OR_RETURN(const Tensor d_f_hat, d_f_hat_.Get(b, f32, {batch, dim}));
   ASSIGN_OR_RETURN(result.d_features, d_features_.Get(b, f32, {batch, dim}));
@@ -120,17 +120,27 @@ absl::StatusOr<LossResult> FixedMarginLoss::Compute(const LossInput& input) {
   ASSIGN_OR_RETURN(result.d_rows, d_rows_.Get(b, f32, {num_slots, dim}));
   RETURN_IF_ERROR(b->MatMul(d_cosines, true, f_hat, false, 1.0f, 0.0f, d_w_hat));
   RETURN_IF_ERROR(b->L2NormalizeRowsBackward(w_hat, w_norms, d_w_hat, result.d_rows));
-
-  ASSIGN_OR_RETURN(result.loss, b->Mean(result.losses));
-  result.predicted_slots.resize(batch);
-  RETURN_IF_ERROR(b->CopyToHost(result.predicted, result.predicted_slots.data()));
-  int64_t right = 0;
-  for (int64_t i = 0; i < batch; ++i) right += result.predicted_slots[i] == input.slots[i];
-  result.accuracy = static_cast<double>(right) / static_cast<double>(batch);
   return result;
 }
 
 }  // namespace
+
+absl::StatusOr<LossResult> MarginLoss::Compute(const LossInput& input) {
+  ASSIGN_OR_RETURN(LossResult result, Start(input));
+  RETURN_IF_ERROR(Finish(input, &result));
+  return result;
+}
+
+absl::Status MarginLoss::Finish(const LossInput& input, LossResult* result) {
+  ASSIGN_OR_RETURN(result->loss, backend_->Mean(result->losses));
+  const size_t batch = input.slots.size();
+  result->predicted_slots.resize(batch);
+  RETURN_IF_ERROR(backend_->CopyToHost(result->predicted, result->predicted_slots.data()));
+  int64_t right = 0;
+  for (size_t i = 0; i < batch; ++i) right += result->predicted_slots[i] == input.slots[i];
+  result->accuracy = static_cast<double>(right) / static_cast<double>(batch);
+  return absl::OkStatus();
+}
 
 void LossConfig::Fields(ConfigVisitor& v) {
   v.Text("name", &name, {.help = "margin softmax", .choices = LossNames()});

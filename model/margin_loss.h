@@ -57,6 +57,7 @@ struct LossInput {
   Tensor rows;                      // [K, D]; normalised here, so unit length is not required.
   absl::Span<const int32_t> slots;  // [B], each in [0, K); on the host.
   int64_t step = 0;
+  float gradient_scale = 1.0f;  // What d_features and d_rows are multiplied with.
 };
 
 // Tensors are on the device and good until the next Compute.
@@ -77,15 +78,24 @@ class MarginLoss {
   static absl::StatusOr<std::unique_ptr<MarginLoss>> Create(LossConfig config, Backend* backend);
   virtual ~MarginLoss() = default;
 
-  // Waits for the device. A loss that is not finite is returned as it is: the
-  // caller decides. Errors: InvalidArgument (shapes, or a slot out of range
-  // with its position), ResourceExhausted.
-  virtual absl::StatusOr<LossResult> Compute(const LossInput& input) = 0;
+  // Start and Finish. A loss that is not finite is returned as it is: the
+  // caller decides.
+  absl::StatusOr<LossResult> Compute(const LossInput& input);
+  // Queues the device's work: the tensors of the result. Errors: InvalidArgument (shapes, or a slot
+  // out of range with its position), ResourceExhausted.
+  virtual absl::StatusOr<LossResult> Start(const LossInput& input) = 0;
+  // Waits for the device and fills in the rest of what Start(input) returned.
+  absl::Status Finish(const LossInput& input, LossResult* result);
   // What the loss learns along the way, for checkpoints. None of the losses
   // above has any.
   virtual void State(StateVisitor& v) = 0;
   // Resolved.
   virtual const LossConfig& config() const = 0;
+
+ protected:
+  explicit MarginLoss(Backend* backend) : backend_(backend) {}
+
+  Backend* const backend_;
 };
 
 }  // namespace protopage

@@ -155,6 +155,31 @@ TEST_P(MarginLossTest, PredictsWithoutMargin) {
 INSTANTIATE_TEST_SUITE_P(Losses, MarginLossTest,
                          ::testing::Values("am_softmax", "cosface", "arcface", "combined"));
 
+TEST_P(MarginLossTest, AScaleOfGradientsByAPowerOfTwoChangesNoBitOfAnythingElse) {
+  TestBackend backend;
+  LossConfig config;
+  config.name = GetParam();
+  const Problem p = MakeProblem(backend, 7, 5, 16);
+  ASSERT_OK_AND_ASSIGN(const auto loss, MarginLoss::Create(config, backend.get()));
+  const std::vector<float> features(p.features.begin(), p.features.end());
+  const std::vector<float> rows(p.rows.begin(), p.rows.end());
+  LossInput input;
+  input.features = backend.FromHost({7, 16}, features);
+  input.rows = backend.FromHost({5, 16}, rows);
+  input.slots = p.slots;
+  ASSERT_OK_AND_ASSIGN(const LossResult plain, loss->Compute(input));
+  std::vector<float> d_features = backend.ToHost(plain.d_features);
+  std::vector<float> d_rows = backend.ToHost(plain.d_rows);
+  input.gradient_scale = 1024;
+  ASSERT_OK_AND_ASSIGN(const LossResult scaled, loss->Compute(input));
+  EXPECT_EQ(scaled.loss, plain.loss);
+  EXPECT_EQ(scaled.predicted_slots, plain.predicted_slots);
+  for (float& value : d_features) value *= 1024;
+  for (float& value : d_rows) value *= 1024;
+  EXPECT_EQ(backend.ToHost(scaled.d_features), d_features);
+  EXPECT_EQ(backend.ToHost(scaled.d_rows), d_rows);
+}
+
 TEST(MarginLossSizesTest, BatchAndSlotsMayChangeFromStepToStep) {
   TestBackend backend;
   ASSERT_OK_AND_ASSIGN(auto reused, MarginLoss::Create({}, backend.get()));

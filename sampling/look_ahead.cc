@@ -38,6 +38,11 @@ absl::StatusOr<std::shared_ptr<const StepPlan>> LookAhead::Plan(int64_t step) {
   return plans_.front();
 }
 
+std::shared_ptr<const StepPlan> LookAhead::NextPlan() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return plans_.size() >= 2 ? plans_[1] : nullptr;
+}
+
 absl::Status LookAhead::Settle() {
   const Stopwatch waiting;
   std::unique_lock<std::mutex> lock(mutex_);

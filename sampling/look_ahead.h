@@ -57,6 +57,9 @@ class LookAhead {
   // (another step), those of the planner and the hooks.
   absl::StatusOr<std::shared_ptr<const StepPlan>> Plan(int64_t step);
 
+  // The plan after the one of Plan if it was made already, else null; it does not wait.
+  std::shared_ptr<const StepPlan> NextPlan();
+
   // Waits until all that the finished steps lead to is done; then the planner stands still until
   // the next Finish: rows may change, its state may be saved. Errors: of the planner and the hooks.
   absl::Status Settle();

@@ -166,6 +166,27 @@ TEST_P(LookAheadTest, ReportsTheErrorsOfPlannerAndHooks) {
   }
 }
 
+TEST_P(LookAheadTest, TheNextPlanIsThereWhenItWasMade) {
+  LearningSource source;
+  ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+  LookAhead ahead(planner.get(), kSteps, {});
+  for (int64_t step = 0; step < kSteps; ++step) {
+    ASSERT_OK_AND_ASSIGN(const auto plan, ahead.Plan(step));
+    ASSERT_OK(ahead.Settle());
+    const std::shared_ptr<const StepPlan> next = ahead.NextPlan();
+    // Without look-ahead a plan waits for the step before it.
+    EXPECT_EQ(next != nullptr, GetParam() > 0 && step + 1 < kSteps) << step;
+    if (next != nullptr) {
+      EXPECT_EQ(next->step, step + 1);
+    }
+    ahead.Finish(step, Predict(*plan));
+    if (next != nullptr) {
+      ASSERT_OK_AND_ASSIGN(const auto following, ahead.Plan(step + 1));
+      EXPECT_EQ(following->classes, next->classes);
+    }
+  }
+}
+
 TEST_P(LookAheadTest, RefusesAnotherStepThanTheNext) {
   LearningSource source;
   ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));

@@ -72,6 +72,7 @@ struct StageConfig {
 struct TrainConfig {
   int64_t seed = 1;
   std::string device = "auto";
+  std::string precision = "float32";
   // A run's directory (its newest checkpoint), a checkpoint of it or a model.h5: the net starts
   // from its weights.
   std::string init_from;

@@ -12,6 +12,7 @@
 #include "model/row_optimizer.h"
 #include "sampling/look_ahead.h"
 #include "sampling/step_planner.h"
+#include "trainer/device_rows.h"
 #include "trainer/net_step.h"
 #include "trainer/row_prefetcher.h"
 #include "trainer/stage_trainer.h"
@@ -49,13 +50,9 @@ class DominantTrainer : public StageTrainer {
     ASSIGN_OR_RETURN(planner_, StepPlanner::Create(config.selection, options));
     prefetcher_ = std::make_unique<RowPrefetcher>(&set_->store(), planner_->active_classes());
     ASSIGN_OR_RETURN(step_, NetStep::Create(session_, stage_, source_.get(), {}));
-    Backend* backend = session_->backend();
-    ASSIGN_OR_RETURN(row_optimizer_, RowOptimizer::Create(stage_.rows, backend));
-    const int64_t slots = planner_->active_classes();
-    const int64_t dim = set_->store().dim();
-    ASSIGN_OR_RETURN(rows_, backend->Allocate(DType::kFloat32, {slots, dim}));
-    ASSIGN_OR_RETURN(state_,
-                     backend->Allocate(DType::kFloat32, {slots, row_optimizer_->StateFloats(dim)}));
+    ASSIGN_OR_RETURN(row_optimizer_, RowOptimizer::Create(stage_.rows, session_->backend()));
+    ASSIGN_OR_RETURN(
+        rows_, DeviceRows::Create(&set_->store(), planner_->active_classes(), session_->backend()));
     return absl::OkStatus();
   }
 
@@ -77,38 +74,28 @@ class DominantTrainer : public StageTrainer {
     slots.reserve(plan.samples.size());
     for (const PlannedSample& sample : plan.samples) slots.push_back(sample.slot);
 
-    Backend* backend = session_->backend();
-    PrototypeStore& store = set_->store();
-    const Stopwatch gathering;
-    RETURN_IF_ERROR(prefetcher_->Finish(plan.step));
-    RETURN_IF_ERROR(store.GatherStep(plan.classes, &step_rows_));
-    wait_rows_seconds_ += gathering.Seconds();
-    RETURN_IF_ERROR(backend->CopyToDevice(step_rows_.rows.data(), rows_));
-    RETURN_IF_ERROR(backend->CopyToDevice(step_rows_.state.data(), state_));
-
+    RETURN_IF_ERROR(Timed([&] {
+      RETURN_IF_ERROR(prefetcher_->Finish(plan.step));
+      return rows_->Begin(plan.classes);
+    }));
     ASSIGN_OR_RETURN(const NetStep::Result result,
-                     step_->ForwardBackward(rows_, slots, position.run_step));
+                     step_->ForwardBackward(rows_->rows(), slots, position.run_step,
+                                            [this] { return BringNextRows(); }));
     if (!result.finite) {
       // A step that was skipped teaches the queues nothing.
       ahead_->Finish(position.run_step, {});
-      return StepOutcome{result.loss.loss, result.loss.accuracy, true};
+      return StepOutcome{result.loss.loss, result.loss.accuracy, true, result.overflowed};
     }
     if (stage_.train_net) RETURN_IF_ERROR(step_->Update(factor));
-    std::vector<int32_t> away;
-    for (const int64_t last : step_rows_.last_step) {
-      away.push_back(last < 0 ? 0 : static_cast<int32_t>(position.run_step - last - 1));
-    }
-    RETURN_IF_ERROR(row_optimizer_->Update(RowLearningRate(stage_, factor), rows_, state_, away,
+    RETURN_IF_ERROR(row_optimizer_->Update(RowLearningRate(stage_, factor), rows_->rows(),
+                                           rows_->state(), rows_->Away(position.run_step),
                                            result.loss.d_rows));
-    RETURN_IF_ERROR(backend->CopyToHost(rows_, step_rows_.rows.data()));
-    RETURN_IF_ERROR(backend->CopyToHost(state_, step_rows_.state.data()));
+    RETURN_IF_ERROR(rows_->Fetch());
     RETURN_IF_ERROR(ahead_->Settle());  // Planning reads the rows as they were after the last step.
-    const Stopwatch scattering;
-    RETURN_IF_ERROR(store.ScatterStep(plan.classes, step_rows_, position.run_step));
-    wait_rows_seconds_ += scattering.Seconds();
+    RETURN_IF_ERROR(Timed([&] { return rows_->Scatter(position.run_step); }));
     set_->NoteTrained(plan.classes);
     ahead_->Finish(position.run_step, result.loss.predicted_slots);
-    return StepOutcome{result.loss.loss, result.loss.accuracy, false};
+    return StepOutcome{result.loss.loss, result.loss.accuracy};
   }
 
   absl::Status Settle() override { return ahead_ != nullptr ? ahead_->Settle() : absl::OkStatus(); }
@@ -118,6 +105,7 @@ class DominantTrainer : public StageTrainer {
     StageTotals totals;
     totals.wait_images_seconds = step_->loader().seconds_waited();
     totals.wait_rows_seconds = wait_rows_seconds_;
+    totals.loss_scale = step_->loss_scale();
     totals.wait_plan_seconds = ahead_ != nullptr ? ahead_->seconds_waited() : 0;
     totals.index_seconds = index_seconds_;
     {
@@ -143,6 +131,25 @@ class DominantTrainer : public StageTrainer {
   }
 
  private:
+  // Counts the time of `body` as waiting for rows.
+  template <typename Body>
+  absl::Status Timed(const Body& body) {
+    const Stopwatch stopwatch;
+    const absl::Status status = body();
+    wait_rows_seconds_ += stopwatch.Seconds();
+    return status;
+  }
+
+  // The rows of the next step that this one does not train, if it is planned.
+  absl::Status BringNextRows() {
+    const std::shared_ptr<const StepPlan> next = ahead_->NextPlan();
+    if (next == nullptr) return absl::OkStatus();
+    return Timed([&] {
+      RETURN_IF_ERROR(prefetcher_->Finish(next->step));
+      return rows_->BringNext(next->classes);
+    });
+  }
+
   // What the planner's thread does beside planning: the index learns of trained rows at fixed steps, and
   // the images and rows of a new plan start on their way.
   void StartPlanning(int64_t end_step) {
@@ -185,8 +192,7 @@ class DominantTrainer : public StageTrainer {
   std::unique_ptr<StepPlanner> planner_;
   std::unique_ptr<NetStep> step_;
   std::unique_ptr<RowOptimizer> row_optimizer_;
-  StepRows step_rows_;
-  Tensor rows_, state_;  // [K, D], [K, state floats], on the device.
+  std::unique_ptr<DeviceRows> rows_;
   double wait_rows_seconds_ = 0;
   // Written by the planner's thread.
   std::atomic<double> index_seconds_{0};

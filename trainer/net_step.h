@@ -3,10 +3,12 @@
 #ifndef PROTOPAGE_TRAINER_NET_STEP_H_
 #define PROTOPAGE_TRAINER_NET_STEP_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -17,6 +19,7 @@
 #include "model/optimizer.h"
 #include "model/scratch.h"
 #include "trainer/config.h"
+#include "trainer/loss_scale.h"
 #include "trainer/session.h"
 
 namespace protopage {
@@ -33,22 +36,34 @@ class NetStep {
   struct Result {
     LossResult loss;
     bool finite = true;
+    // Not finite, but the loss is and it was scaled: the next step's is scaled by less.
+    bool overflowed = false;
   };
   // Trains on the loader's next batch, whose image i belongs to rows[slots[i]], up to the
   // gradients. `rows` [K, D] is on the device. When loss or gradients are not finite, the net is
-  // as before the step, its running statistics too.
-  absl::StatusOr<Result> ForwardBackward(const Tensor& rows, absl::Span<const int32_t> slots,
-                                         int64_t run_step);
+  // as before the step, its running statistics too. `beside` is called once all work is queued and before it
+  // is waited for: the device has done everything that was queued before this step.
+  absl::StatusOr<Result> ForwardBackward(
+      const Tensor& rows, absl::Span<const int32_t> slots, int64_t run_step,
+      absl::FunctionRef<absl::Status()> beside = [] { return absl::OkStatus(); });
   // Updates the net, unless the stage does not train it, and the extra parameters.
   absl::Status Update(double factor);
 
   std::vector<CheckpointSection> Sections();
+  // What the losses' gradients are multiplied with on their way through the net; 1 unless in fp16.
+  double loss_scale() const { return loss_scale_.scale(); }
 
  private:
-  NetStep(Session* session, const StageConfig& stage) : session_(session), stage_(stage) {}
+  NetStep(Session* session, const StageConfig& stage)
+      : session_(session), stage_(stage), loss_scale_(session->backend()->precision()) {}
 
   absl::StatusOr<Result> Compute(const Tensor& rows, absl::Span<const int32_t> slots,
-                                 int64_t run_step);
+                                 int64_t run_step, absl::FunctionRef<absl::Status()> beside);
+  // The loader's next batch on the device.
+  absl::StatusOr<Tensor> NextImages();
+  // Starts to bring the batch after it, if it is loaded.
+  absl::Status BringImages();
+  absl::StatusOr<Tensor> ImageTensor(int64_t batch_size);
 
   // What a forward pass moves: the running statistics of batch norm, and how they were before it.
   struct Statistic {
@@ -63,7 +78,15 @@ class NetStep {
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<MarginLoss> loss_;
   std::unique_ptr<Optimizer> optimizer_;
-  ScratchBuffer images_;
+  LossScale loss_scale_;
+  // The current batch and the next one in turn.
+  struct Images {
+    ScratchBuffer pixels;
+    std::shared_ptr<Buffer> host;
+  };
+  std::array<Images, 2> images_;
+  int current_ = 0;
+  Tensor brought_;  // The next batch, if it is on its way.
 };
 
 }  // namespace protopage

@@ -80,6 +80,7 @@ Figures Scalars(const StepReport& report) {
   AddKnown("index_recall", report.index_recall, figures);
   AddKnown("index_seconds", report.index_seconds, figures);
   AddKnown("queue_age_steps", report.queue_age_steps, figures);
+  AddKnown("loss_scale", report.loss_scale, figures);
   if (report.log_bytes > 0) {
     AddKnown("log_bytes", static_cast<double>(report.log_bytes), figures);
   }

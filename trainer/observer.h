@@ -73,6 +73,7 @@ struct StepReport {
   double index_seconds = kUnknown;        // Of `seconds`, updating it, beside training.
   double queue_age_steps = kUnknown;      // Of the candidate queues used in that time, mean.
   int64_t log_bytes = 0;                  // What the log of the rows takes on disk now; 0: none.
+  double loss_scale = kUnknown;           // In fp16: what gradients are scaled with now.
   int64_t skipped_steps = 0;              // Not finite, in the whole run so far.
   // More that a stage wants to show: (name, value), shown after the others.
   std::vector<std::pair<std::string, double>> extra = {};

@@ -122,6 +122,7 @@ absl::Status Rehearse(const TrainConfig& config, StagePlan* plan) {
   RETURN_IF_ERROR(trainer->Settle());
   plan->step_seconds = *std::min_element(seconds.begin() + 1, seconds.end());
   plan->model_memory = session->backend()->allocated_bytes();
+  plan->on_gpu = session->backend()->device() == DeviceType::kCuda;
 
   std::vector<CheckpointSection> sections = session->Sections();
   for (CheckpointSection& section : trainer->Sections()) sections.push_back(std::move(section));
@@ -199,7 +200,8 @@ absl::StatusOr<RunPlan> PlanRun(const TrainConfig& config, const RunPlanOptions&
   RunPlan plan;
   {
     ASSIGN_OR_RETURN(const auto session, Session::Create(config));
-    const int64_t net = session->backend()->allocated_bytes();
+    const bool on_gpu = session->backend()->device() == DeviceType::kCuda;
+    const int64_t net = on_gpu ? 0 : session->backend()->allocated_bytes();
     RETURN_IF_ERROR(OpenStages(*session, 0));
     RETURN_IF_ERROR(CheckNewPrototypes(*session, 0, /*there=*/false));
     plan.process_memory = std::max<int64_t>(0, ProcBytes("/proc/self/status", "VmRSS") - net);
@@ -283,8 +285,10 @@ std::string FormatRunPlan(const RunPlan& plan) {
     const auto row = [&](const char* what, const std::string& value, const std::string& note) {
       table.AddRow({absl::StrCat("  ", what), value, note});
     };
+    const std::string model = FormatBytes(stage.model_memory);
+    if (stage.on_gpu) row("GPU memory", model, "net, optimizer, activations, the step's rows");
     row("memory", FormatBytes(stage.memory()), "");
-    row("  net, optimizer, activations", FormatBytes(stage.model_memory), "");
+    if (!stage.on_gpu) row("  net, optimizer, activations", model, "");
     row("  images on their way", FormatBytes(stage.image_memory), "");
     if (stage.name == "dominant") {
       row("  cache of rows", FormatBytes(stage.row_cache), "at most");
@@ -342,6 +346,7 @@ nlohmann::ordered_json ToJson(const RunPlan& plan) {
                               {"active_classes", stage.active_classes},
                               {"memory", stage.memory()},
                               {"model_memory", stage.model_memory},
+                              {"on_gpu", stage.on_gpu},
                               {"image_memory", stage.image_memory},
                               {"row_cache", stage.row_cache},
                               {"index_memory", stage.index_memory},

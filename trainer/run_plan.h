@@ -39,13 +39,14 @@ struct StagePlan {
 
   // Memory.
   int64_t model_memory = 0;  // Parameters, gradients, optimizer, activations, the step's rows.
+  bool on_gpu = false;       // model_memory is the GPU's, whatever the number of classes.
   int64_t image_memory = 0;  // Batches on their way.
   int64_t row_cache = 0;     // At most, as all below.
   int64_t index_memory = 0;
   std::string index_kind;    // "" when the stage's selection needs none.
   int64_t other_memory = 0;  // Queues, blocks of checksums, the log's index.
   int64_t memory() const {
-    return model_memory + image_memory + row_cache + index_memory + other_memory;
+    return (on_gpu ? 0 : model_memory) + image_memory + row_cache + index_memory + other_memory;
   }
 
   // Disk. All classes visited.

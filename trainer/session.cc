@@ -37,7 +37,9 @@ Session::Session(const TrainConfig& config, FileSystem* file_system)
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(const TrainConfig& config,
                                                          FileSystem* file_system) {
   std::unique_ptr<Session> session(new Session(config, file_system));
-  ASSIGN_OR_RETURN(session->backend_, NewBackend(config.device, {}, &session->pool_));
+  DeviceOptions device;
+  ASSIGN_OR_RETURN(device.precision, ParsePrecision(config.precision));
+  ASSIGN_OR_RETURN(session->backend_, NewBackend(config.device, device, &session->pool_));
   absl::StatusOr<std::unique_ptr<Net>> net =
       Net::Create(config.model, ShapeOf(config.data), config.seed, session->backend_.get());
   if (!net.ok()) return WithContext(net.status(), "model");

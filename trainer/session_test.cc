@@ -39,6 +39,14 @@ absl::StatusOr<std::vector<float>> FeatureOf(Session& session, bool training) {
   return features;
 }
 
+TEST(SessionTest, TheProcessorComputesInFloat32) {
+  TrainConfig config = TinyConfig();
+  config.device = "cpu";
+  config.precision = "bf16";
+  EXPECT_THAT(Session::Create(config),
+              StatusIs(absl::StatusCode::kInvalidArgument, "found bf16 with device cpu"));
+}
+
 TEST(SessionTest, DropoutChangesTheGraphAndNotTheParameters) {
   ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(TinyConfig()));
   // Moves the running statistics, which a new net would not have.

@@ -55,12 +55,13 @@ class SourceTrainer : public StageTrainer {
       RETURN_IF_ERROR(session_->backend()->Copy(result.loss.d_rows, head->gradient));
       RETURN_IF_ERROR(step_->Update(factor));
     }
-    return StepOutcome{result.loss.loss, result.loss.accuracy, !result.finite};
+    return StepOutcome{result.loss.loss, result.loss.accuracy, !result.finite, result.overflowed};
   }
 
   StageTotals totals() const override {
     StageTotals totals;
     totals.wait_images_seconds = step_->loader().seconds_waited();
+    totals.loss_scale = step_->loss_scale();
     return totals;
   }
 

@@ -30,11 +30,14 @@ struct StepOutcome {
   double accuracy = 0;
   // Loss or gradients were not finite: nothing was applied.
   bool skipped = false;
+  // The scaled gradients alone were not: part of finding the loss's scale, and no bad step.
+  bool overflowed = false;
 };
 
 // Totals since the stage trainer was made, but for what says "now".
 struct StageTotals {
   double wait_images_seconds = 0;
+  double loss_scale = 1;  // Now; see trainer/loss_scale.h.
   double wait_rows_seconds = 0;
   double wait_plan_seconds = 0;
   double index_seconds = 0;  // Bringing the class index up to date, in the planner's thread.

@@ -459,7 +459,7 @@ absl::Status Run::RunTraining() {
     epoch_means.Add(outcome);
     if (outcome.skipped) {
       ++position_.skipped_steps;
-      if (++bad_steps >= config_.max_bad_steps) return BadSteps(bad_steps, outcome.loss);
+      if (!outcome.overflowed && ++bad_steps >= config_.max_bad_steps) return BadSteps(bad_steps, outcome.loss);
     } else {
       bad_steps = 0;
     }
@@ -505,6 +505,7 @@ absl::Status Run::RunTraining() {
         report.log_bytes = now.log_bytes;
       }
       report.skipped_steps = position_.skipped_steps;
+      if (config_.precision == "fp16") report.loss_scale = now.loss_scale;
       RETURN_IF_ERROR(observers_.OnStep(report));
       log_means = Means();
       log_watch = Stopwatch();

@@ -198,6 +198,8 @@ bool Device::CompleteExchange(unsigned thread) {
     const Thread& other = threads_[first + lane];
     if (other.state == State::kDone) continue;
     if (other.state != State::kInWarp || !SamePlace(other.site, asks.site)) return false;
+    // One that does not wait for this one may come here again, with another mask.
+    if (other.mask != asks.mask && (other.mask >> thread % warpSize & 1) == 0) return false;
     if (other.mask != asks.mask) {
       Fail(absl::StrFormat("waits with mask %#x for thread %s, whose mask is %#x, in %s", asks.mask,
                            Name(first + lane), other.mask, Place(asks.site)));

@@ -39,12 +39,26 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const TrainConfig& conf
   std::unique_ptr<Session> session(new Session(config, file_system));
   DeviceOptions device;
   ASSIGN_OR_RETURN(device.precision, ParsePrecision(config.precision));
-  ASSIGN_OR_RETURN(session->backend_, NewBackend(config.device, device, &session->pool_));
-  absl::StatusOr<std::unique_ptr<Net>> net =
-      Net::Create(config.model, ShapeOf(config.data), config.seed, session->backend_.get());
-  if (!net.ok()) return WithContext(net.status(), "model");
-  session->net_ = *std::move(net);
+  ASSIGN_OR_RETURN(auto backend, NewBackend(config.device, device, &session->pool_));
+  RETURN_IF_ERROR(session->Init(std::move(backend)));
   return session;
+}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Create(const TrainConfig& config,
+                                                         std::unique_ptr<Backend> backend,
+                                                         FileSystem* file_system) {
+  std::unique_ptr<Session> session(new Session(config, file_system));
+  RETURN_IF_ERROR(session->Init(std::move(backend)));
+  return session;
+}
+
+absl::Status Session::Init(std::unique_ptr<Backend> backend) {
+  backend_ = std::move(backend);
+  absl::StatusOr<std::unique_ptr<Net>> net =
+      Net::Create(config_.model, ShapeOf(config_.data), config_.seed, backend_.get());
+  if (!net.ok()) return WithContext(net.status(), "model");
+  net_ = *std::move(net);
+  return absl::OkStatus();
 }
 
 PrototypeSetOptions Session::prototype_options() const {

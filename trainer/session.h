@@ -32,6 +32,10 @@ class Session {
   // Errors: InvalidArgument (model), FailedPrecondition (device), ResourceExhausted.
   static absl::StatusOr<std::unique_ptr<Session>> Create(
       const TrainConfig& config, FileSystem* file_system = DefaultFileSystem());
+  // On a device of the caller's, whatever the config names.
+  static absl::StatusOr<std::unique_ptr<Session>> Create(
+      const TrainConfig& config, std::unique_ptr<Backend> backend,
+      FileSystem* file_system = DefaultFileSystem());
 
   const TrainConfig& config() const { return config_; }
   ThreadPool& pool() { return pool_; }
@@ -60,6 +64,8 @@ class Session {
 
  private:
   Session(const TrainConfig& config, FileSystem* file_system);
+
+  absl::Status Init(std::unique_ptr<Backend> backend);
 
   TrainConfig config_;
   FileSystem* const file_system_;

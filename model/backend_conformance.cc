@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <ostream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -144,12 +143,6 @@ Shape KernelShape(const Window2d& w) { return {w.kernel_h, w.kernel_w, w.in_c, w
 const std::vector<int64_t> kSizes = {1, 3, 4, 7, 8, 15, 16, 17, 33, 64, 1000, 70001};
 
 }  // namespace
-
-std::string BackendFactoryName(const testing::TestParamInfo<BackendFactory>& info) {
-  return info.param.name;
-}
-
-void PrintTo(const BackendFactory& factory, std::ostream* os) { *os << factory.name; }
 
 void BackendConformanceTest::SetUp() {
   absl::StatusOr<std::unique_ptr<Backend>> backend = GetParam().create();

@@ -12,8 +12,6 @@
 #define PROTOPAGE_MODEL_BACKEND_CONFORMANCE_H_
 
 #include <cstdint>
-#include <functional>
-#include <iosfwd>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,15 +19,9 @@
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
 #include "model/backend.h"
+#include "model/backend_factory.h"
 
 namespace protopage {
-
-struct BackendFactory {
-  std::string name;  // Letters, digits and underscores.
-  std::function<absl::StatusOr<std::unique_ptr<Backend>>()> create;
-};
-std::string BackendFactoryName(const testing::TestParamInfo<BackendFactory>& info);
-void PrintTo(const BackendFactory& factory, std::ostream* os);  // For GoogleTest.
 
 class BackendConformanceTest : public testing::TestWithParam<BackendFactory> {
  protected:

@@ -8,11 +8,13 @@
 
 namespace protopage {
 
-TestBackend::TestBackend(int threads) : pool_(threads) {
-  auto backend = NewCpuBackend(&pool_);
+TestBackend::TestBackend(int threads) : pool_(std::make_unique<ThreadPool>(threads)) {
+  auto backend = NewCpuBackend(pool_.get());
   PROTOPAGE_CHECK(backend.ok());
   backend_ = std::move(backend).value();
 }
+
+TestBackend::TestBackend(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {}
 
 Tensor TestBackend::FromHost(const Shape& shape, const std::vector<float>& values) {
   auto tensor = backend_->Allocate(DType::kFloat32, shape);

@@ -1,4 +1,4 @@
-// What tests above the backend share: a CPU backend and host copies of tensors.
+// What tests above the backend share: a backend, the CPU's or another, and host copies of tensors.
 //
 //   TestBackend backend(/*threads=*/2);
 //   Tensor x = backend.FromHost({2, 3}, {1, 2, 3, 4, 5, 6});
@@ -21,6 +21,7 @@ namespace protopage {
 class TestBackend {
  public:
   explicit TestBackend(int threads = 2);
+  explicit TestBackend(std::unique_ptr<Backend> backend);
 
   Backend* get() { return backend_.get(); }
   Backend* operator->() { return backend_.get(); }
@@ -32,7 +33,7 @@ class TestBackend {
   Tensor Random(const Shape& shape, uint64_t stream, float range = 1.0f);
 
  private:
-  ThreadPool pool_;
+  std::unique_ptr<ThreadPool> pool_;  // Of the CPU's.
   std::unique_ptr<Backend> backend_;
 };
 

@@ -1,4 +1,4 @@
-"""The losses that model/training_steps_test.cc pins: 20 training steps of seed_cnn in PyTorch.
+"""The losses that model/training_steps.cc pins: 20 training steps of seed_cnn in PyTorch.
 
     python3 model/testdata/pinned_steps_torch.py            (PyTorch 2.x, CPU, NumPy)
 

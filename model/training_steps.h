@@ -1,0 +1,37 @@
+// Whole training steps of seed_cnn on a backend: losses pinned against PyTorch, and the same bits
+// after a checkpoint. A backend's test is one file:
+//
+//   INSTANTIATE_TEST_SUITE_P(Cpu, TrainingStepsTest,
+//                            testing::Values(BackendFactory{"avx2", [] { return NewBackend(); }}),
+//                            BackendFactoryName);
+#ifndef PROTOPAGE_MODEL_TRAINING_STEPS_H_
+#define PROTOPAGE_MODEL_TRAINING_STEPS_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "gtest/gtest.h"
+#include "model/backend_factory.h"
+#include "model/testing.h"
+
+namespace protopage {
+
+class TrainingStepsTest : public testing::TestWithParam<BackendFactory> {
+ protected:
+  void SetUp() override;
+
+  std::unique_ptr<TestBackend> backend_;
+};
+
+// 20 steps with dropout and a schedule, with Adam and then with momentum: equal bits for two runs, and
+// for any number of threads.
+struct TrainingTrace {
+  std::vector<double> losses;  // Of each step.
+  std::vector<float> values;   // All that is trained, at the end.
+};
+absl::StatusOr<std::vector<TrainingTrace>> RunTrainingSteps(TestBackend& backend);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_TRAINING_STEPS_H_

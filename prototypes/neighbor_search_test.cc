@@ -74,6 +74,7 @@ TEST(NeighborSearchTest, CandidatesAreReadPastTheCacheAndRecallIsMeasured) {
   ThreadPool pool(2);
   ClassIndexOptions options;
   options.kind = "ivf_sq8";
+  options.candidates = 1.5;
   ASSERT_OK_AND_ASSIGN(const auto index, ClassIndex::Build(kClasses, kDim, options, &pool,
                                                            [&](ClassId first, RowMatrixRef out) {
                                                              return store->ReadRange(first, out);

@@ -1,0 +1,252 @@
+#include "model/cuda/cuda_context.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "model/cuda/cuda_status.h"
+#include "model/cuda/elementwise_kernels.h"
+
+namespace protopage {
+namespace {
+
+constexpr int64_t kStageBytes = int64_t{4} << 20;
+// Lists of tensors that a training step asks for, with room to spare.
+constexpr size_t kMaxTables = 32;
+
+class PinnedBuffer : public Buffer {
+ public:
+  using Buffer::Buffer;
+  ~PinnedBuffer() override { cudaFreeHost(data()); }
+};
+
+absl::Status CublasStatus(cublasStatus_t status) {
+  const int code = static_cast<int>(status);
+  const char* name = "an error";
+  switch (code) {
+    case 0:
+      return absl::OkStatus();
+    case 1:
+      name = "CUBLAS_STATUS_NOT_INITIALIZED";
+      break;
+    case 3:
+      name = "CUBLAS_STATUS_ALLOC_FAILED";
+      break;
+    case 7:
+      name = "CUBLAS_STATUS_INVALID_VALUE";
+      break;
+    case 8:
+      name = "CUBLAS_STATUS_ARCH_MISMATCH";
+      break;
+    case 11:
+      name = "CUBLAS_STATUS_MAPPING_ERROR";
+      break;
+    case 13:
+      name = "CUBLAS_STATUS_EXECUTION_FAILED";
+      break;
+    case 14:
+      name = "CUBLAS_STATUS_INTERNAL_ERROR";
+      break;
+    case 15:
+      name = "CUBLAS_STATUS_NOT_SUPPORTED";
+      break;
+  }
+  return absl::InternalError(absl::StrCat("cuBLAS: ", name, " (", code, ")"));
+}
+
+absl::Status NoGpu(cudaError_t error) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("no usable GPU: ", cudaGetErrorName(error), ": ", cudaGetErrorString(error)));
+}
+
+cudaDataType DataType(NumberFormat format) {
+  switch (format) {
+    case NumberFormat::kBf16:
+      return CUDA_R_16BF;
+    case NumberFormat::kFp16:
+      return CUDA_R_16F;
+    case NumberFormat::kFloat32:
+      break;
+  }
+  return CUDA_R_32F;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<Buffer>> AllocatePinned(int64_t bytes) {
+  void* data = nullptr;
+  const cudaError_t error =
+      cudaHostAlloc(&data, static_cast<size_t>(std::max<int64_t>(1, bytes)), cudaHostAllocDefault);
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // Forgets it.
+    return absl::ResourceExhaustedError(
+        absl::StrCat("out of pinned host memory: ", bytes, " bytes were asked for"));
+  }
+  RETURN_IF_ERROR(CudaStatus(error));
+  return std::make_shared<PinnedBuffer>(data, bytes);
+}
+
+absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(
+    const CudaBackendOptions& options) {
+  std::unique_ptr<CudaContext> context(new CudaContext(options));
+  RETURN_IF_ERROR(context->Init());
+  return context;
+}
+
+absl::Status CudaContext::Init() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess) return NoGpu(error);
+  if (options_.device < 0 || options_.device >= count) {
+    if (count == 0) return NoGpu(cudaErrorNoDevice);
+    return absl::InvalidArgumentError(
+        absl::StrCat("GPU ", options_.device, " is outside [0, ", count, ")"));
+  }
+  RETURN_IF_ERROR(CudaStatus(cudaSetDevice(options_.device)));
+  cudaDeviceProp properties;
+  RETURN_IF_ERROR(CudaStatus(cudaGetDeviceProperties(&properties, options_.device)));
+  gpu_name_ = absl::StrCat(properties.name, ", sm_", properties.major, properties.minor);
+
+  const auto make_stream = [](CudaStream* stream) {
+    cudaStream_t made = nullptr;
+    const cudaError_t made_error = cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking);
+    stream->reset(made);
+    return CudaStatus(made_error);
+  };
+  RETURN_IF_ERROR(make_stream(&stream_));
+  RETURN_IF_ERROR(make_stream(&copy_stream_));
+
+  ASSIGN_OR_RETURN(cublas_, LoadCublas());
+  RETURN_IF_ERROR(CublasStatus(cublas_->create(&cublas_handle_)));
+  RETURN_IF_ERROR(CublasStatus(cublas_->set_stream(cublas_handle_, stream_.get())));
+  // What NVIDIA recommends; a workspace of its own makes the products' bits those of one stream.
+  const int64_t cublas_bytes = int64_t{properties.major >= 9 ? 32 : 4} << 20;
+  ASSIGN_OR_RETURN(cublas_workspace_, memory_->Allocate(cublas_bytes));
+  RETURN_IF_ERROR(CublasStatus(cublas_->set_workspace(cublas_handle_, cublas_workspace_->data(),
+                                                      static_cast<size_t>(cublas_bytes))));
+  ASSIGN_OR_RETURN(results_, AllocatePinned(kResultBytes));
+  return absl::OkStatus();
+}
+
+CudaContext::~CudaContext() {
+  // Tensors may live on; what is still queued must not outlast the memory that it uses.
+  for (cudaStream_t stream : {stream_.get(), copy_stream_.get()}) {
+    if (stream != nullptr) cudaStreamSynchronize(stream);
+  }
+  if (cublas_handle_ != nullptr) cublas_->destroy(cublas_handle_);
+}
+
+NumberFormat CudaContext::format() const {
+  switch (options_.precision) {
+    case Precision::kBf16:
+      return NumberFormat::kBf16;
+    case Precision::kFp16:
+      return NumberFormat::kFp16;
+    case Precision::kFloat32:
+    case Precision::kTf32:
+      break;
+  }
+  return NumberFormat::kFloat32;
+}
+
+absl::StatusOr<void*> CudaContext::Reserve(Slot slot, int64_t bytes) {
+  std::shared_ptr<Buffer>& buffer = scratch_[slot];
+  if (buffer == nullptr || buffer->bytes() < bytes) {
+    buffer.reset();  // Before the new block: both at once may not fit.
+    ASSIGN_OR_RETURN(buffer, memory_->Allocate(bytes));
+  }
+  return buffer->data();
+}
+
+absl::Status CudaContext::CopyFromHost(const void* src, void* dst, int64_t bytes) {
+  for (int64_t done = 0; done < bytes;) {
+    Stage& stage = stages_[stage_];
+    if (stage.memory == nullptr) {
+      ASSIGN_OR_RETURN(stage.memory, AllocatePinned(kStageBytes));
+      cudaEvent_t event = nullptr;
+      RETURN_IF_ERROR(CudaStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming)));
+      stage.copied.reset(event);
+    }
+    if (stage.in_flight) {
+      RETURN_IF_ERROR(CudaStatus(cudaEventSynchronize(stage.copied.get())));
+      stage.in_flight = false;
+      stage.used = 0;
+    }
+    const int64_t n = std::min(bytes - done, kStageBytes - stage.used);
+    char* staged = static_cast<char*>(stage.memory->data()) + stage.used;
+    std::memcpy(staged, static_cast<const char*>(src) + done, static_cast<size_t>(n));
+    RETURN_IF_ERROR(
+        CudaStatus(cudaMemcpyAsync(static_cast<char*>(dst) + done, staged, static_cast<size_t>(n),
+                                   cudaMemcpyHostToDevice, stream())));
+    stage.used += n;
+    done += n;
+    if (stage.used == kStageBytes) {
+      RETURN_IF_ERROR(CudaStatus(cudaEventRecord(stage.copied.get(), stream())));
+      stage.in_flight = true;
+      stage_ = 1 - stage_;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const char*> CudaContext::Table(const std::vector<char>& bytes) {
+  ++table_uses_;
+  for (CachedTable& table : tables_) {
+    if (table.bytes != bytes) continue;
+    table.last_use = table_uses_;
+    return static_cast<const char*>(table.device->data());
+  }
+  if (tables_.size() < kMaxTables) tables_.emplace_back();
+  // An empty one has been used at time 0.
+  CachedTable& oldest = *std::min_element(
+      tables_.begin(), tables_.end(),
+      [](const CachedTable& a, const CachedTable& b) { return a.last_use < b.last_use; });
+  const int64_t size = static_cast<int64_t>(bytes.size());
+  oldest.bytes.clear();  // In case of an error: it no longer says what the device holds.
+  if (oldest.device == nullptr || oldest.device->bytes() < size) {
+    oldest.device.reset();
+    ASSIGN_OR_RETURN(oldest.device, memory_->Allocate(size));
+  }
+  RETURN_IF_ERROR(CopyFromHost(bytes.data(), oldest.device->data(), size));
+  oldest.bytes = bytes;
+  oldest.last_use = table_uses_;
+  return static_cast<const char*>(oldest.device->data());
+}
+
+absl::Status CudaContext::Wait() {
+  RETURN_IF_ERROR(CudaStatus(cudaStreamSynchronize(stream())));
+  for (Stage& stage : stages_) {
+    stage.in_flight = false;
+    stage.used = 0;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const void*> CudaContext::Rounded(Slot slot, const float* x, int64_t n) {
+  if (format() == NumberFormat::kFloat32) return x;
+  ASSIGN_OR_RETURN(char* rounded, Scratch<char>(slot, n * BytesOf(format())));
+  RETURN_IF_ERROR(CudaStatus(LaunchRound(stream(), format(), x, n, rounded)));
+  return rounded;
+}
+
+// cuBLAS takes matrices by columns, where ours are their transposes: c^T = op(b)^T op(a)^T.
+absl::Status CudaContext::Multiply(const Product& p) {
+  if (p.rows == 0 || p.cols == 0) return absl::OkStatus();
+  constexpr int64_t kMaxSize = std::numeric_limits<int>::max();
+  PROTOPAGE_CHECK(p.depth > 0 && std::max({p.rows, p.cols, p.depth}) <= kMaxSize);
+  const cudaDataType type = DataType(format());
+  return CublasStatus(cublas_->gemm_ex(
+      cublas_handle_, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+      p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, static_cast<int>(p.cols), static_cast<int>(p.rows),
+      static_cast<int>(p.depth), &p.alpha, p.b, type,
+      static_cast<int>(p.transpose_b ? p.depth : p.cols), p.a, type,
+      static_cast<int>(p.transpose_a ? p.rows : p.depth), &p.beta, p.c, CUDA_R_32F,
+      static_cast<int>(p.cols),
+      options_.precision == Precision::kTf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+      CUBLAS_GEMM_DEFAULT));
+}
+
+}  // namespace protopage

@@ -1,0 +1,129 @@
+// CudaContext: what the operations of the CUDA backend share: two streams, the device's
+// memory, cuBLAS, scratch arrays, and copies from the host that do not wait.
+//
+// All work goes to stream(), in the order of calls. What is asked for with one shape again and again
+// allocates nothing and waits for nothing after the first time.
+#ifndef PROTOPAGE_MODEL_CUDA_CUDA_CONTEXT_H_
+#define PROTOPAGE_MODEL_CUDA_CUDA_CONTEXT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/status_macros.h"
+#include "model/cuda/cublas.h"
+#include "model/cuda/cuda_options.h"
+#include "model/cuda/device_memory.h"
+#include "model/cuda/number_format.h"
+#include "model/cuda/platform.h"
+#include "model/tensor.h"
+
+namespace protopage {
+
+// Memory of the host that the device copies from and to by itself.
+// Errors: ResourceExhausted.
+absl::StatusOr<std::shared_ptr<Buffer>> AllocatePinned(int64_t bytes);
+
+struct DestroyCuda {
+  void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
+  void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
+};
+using CudaStream = std::unique_ptr<std::remove_pointer_t<cudaStream_t>, DestroyCuda>;
+using CudaEvent = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, DestroyCuda>;
+
+class CudaContext {
+ public:
+  // Errors: FailedPrecondition (no driver, no GPU, no cuBLAS: the reason), InvalidArgument (no GPU of
+  // this number), ResourceExhausted.
+  static absl::StatusOr<std::unique_ptr<CudaContext>> Create(const CudaBackendOptions& options);
+  ~CudaContext();
+
+  const CudaBackendOptions& options() const { return options_; }
+  const std::string& gpu_name() const { return gpu_name_; }  // "NVIDIA H100, sm_90"
+  cudaStream_t stream() const { return stream_.get(); }
+  // For copies beside the work of stream().
+  cudaStream_t copy_stream() const { return copy_stream_.get(); }
+  DeviceMemory& memory() const { return *memory_; }
+
+  // How products take their inputs.
+  NumberFormat format() const;
+
+  // Scratch arrays of one operation, distinguished by `slot`; their contents are unspecified. They
+  // grow to the largest need and are then reused. Errors: ResourceExhausted.
+  enum Slot { kColumns, kRoundedA, kRoundedB, kSums, kFactors, kResults, kNumSlots };
+  template <typename T = float>
+  absl::StatusOr<T*> Scratch(Slot slot, int64_t count) {
+    ASSIGN_OR_RETURN(void* data, Reserve(slot, count * static_cast<int64_t>(sizeof(T))));
+    return static_cast<T*>(data);
+  }
+  // Host memory of kResultBytes that results are copied to.
+  static constexpr int64_t kResultBytes = 4096;
+  template <typename T>
+  T* results() const {
+    return static_cast<T*>(results_->data());
+  }
+
+  // `bytes` bytes of the host to the device. `src` is free when it returns.
+  absl::Status CopyFromHost(const void* src, void* dst, int64_t bytes);
+  // The same bytes on the device, at a multiple of 256, until the next call. What was asked for lately
+  // is still there and is not copied again.
+  absl::StatusOr<const char*> Table(const std::vector<char>& bytes);
+
+  // Waits for all work of stream().
+  absl::Status Wait();
+
+  // c [rows, cols] = alpha op(a) op(b) + beta c, all row-major without gaps; op transposes. a and b
+  // are in `format`, c is float32.
+  struct Product {
+    int64_t rows, cols, depth;
+    const void* a;
+    bool transpose_a;
+    const void* b;
+    bool transpose_b;
+    float alpha, beta;
+    float* c;
+  };
+  absl::Status Multiply(const Product& product);
+  // x as an input of products: x itself, or rounded to the format in the scratch of `slot`.
+  absl::StatusOr<const void*> Rounded(Slot slot, const float* x, int64_t n);
+
+ private:
+  // Pinned memory that waits for its copies to the device before it is used again.
+  struct Stage {
+    std::shared_ptr<Buffer> memory;
+    CudaEvent copied;
+    int64_t used = 0;
+    bool in_flight = false;  // `copied` has been recorded and not waited for.
+  };
+  struct CachedTable {
+    std::vector<char> bytes;
+    std::shared_ptr<Buffer> device;
+    int64_t last_use = 0;
+  };
+
+  explicit CudaContext(const CudaBackendOptions& options) : options_(options) {}
+  absl::Status Init();
+  absl::StatusOr<void*> Reserve(Slot slot, int64_t bytes);
+
+  const CudaBackendOptions options_;
+  std::string gpu_name_;
+  std::shared_ptr<DeviceMemory> memory_ = std::make_shared<DeviceMemory>();
+  CudaStream stream_, copy_stream_;
+  const CublasApi* cublas_ = nullptr;
+  cublasHandle_t cublas_handle_ = nullptr;
+  std::shared_ptr<Buffer> cublas_workspace_;
+  std::shared_ptr<Buffer> scratch_[kNumSlots];
+  std::shared_ptr<Buffer> results_;
+  Stage stages_[2];
+  int stage_ = 0;  // The one that is being filled.
+  std::vector<CachedTable> tables_;
+  int64_t table_uses_ = 0;
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_CUDA_CUDA_CONTEXT_H_

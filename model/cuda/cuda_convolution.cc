@@ -1,0 +1,164 @@
+#include "model/cuda/cuda_convolution.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "model/cuda/column_kernels.h"
+#include "model/cuda/cuda_status.h"
+#include "model/cuda/elementwise_kernels.h"
+#include "model/cuda/kernel_support.h"
+#include "model/cuda/number_format.h"
+#include "model/cuda/window_kernels.h"
+
+namespace protopage {
+namespace {
+
+constexpr int64_t kMaxIndex = std::numeric_limits<int32_t>::max();
+
+struct Layout {
+  explicit Layout(const Window2d& w)
+      : image_positions(w.out_h * w.out_w),
+        positions(w.batch * image_positions),
+        depth(w.kernel_h * w.kernel_w * w.in_c),
+        covers(w.kernel_h == 1 && w.kernel_w == 1 && w.stride_h == 1 && w.stride_w == 1 &&
+               w.in_h == w.out_h && w.in_w == w.out_w) {
+    PROTOPAGE_CHECK(positions <= kMaxIndex && w.in_h * w.in_w * w.in_c <= kMaxIndex);
+  }
+  int64_t image_positions, positions;
+  int64_t depth;  // Elements of a window.
+  bool covers;    // Windows are the pixels: the matrix of the windows is x itself.
+};
+
+// Positions in a tile of columns of `bytes_per_element`: whole images where one fits.
+int64_t TileRows(const CudaContext& context, const Window2d& window, const Layout& layout,
+                 int64_t bytes_per_element) {
+  const int64_t elements =
+      std::min(kMaxIndex, context.options().workspace_bytes / bytes_per_element);
+  const int64_t rows = std::max<int64_t>(1, elements / layout.depth);
+  const int64_t images = rows / layout.image_positions;
+  if (images == 0) return rows;
+  // Tiles of about one size.
+  return DivideUp(window.batch, DivideUp(window.batch, images)) * layout.image_positions;
+}
+
+// Calls body(first, rows) for tiles of the positions in order.
+template <typename Body>
+absl::Status ForTiles(const Layout& layout, int64_t tile, const Body& body) {
+  for (int64_t first = 0; first < layout.positions; first += tile) {
+    RETURN_IF_ERROR(body(first, std::min(tile, layout.positions - first)));
+  }
+  return absl::OkStatus();
+}
+
+// Calls body(first, rows, columns) for tiles of the positions, with the columns of each.
+template <typename Body>
+absl::Status ForColumns(CudaContext& context, const Window2d& window, const Layout& layout,
+                        const float* x, const Body& body) {
+  const NumberFormat format = context.format();
+  if (layout.covers && format == NumberFormat::kFloat32) return body(0, layout.positions, x);
+  const int64_t tile = TileRows(context, window, layout, BytesOf(format));
+  ASSIGN_OR_RETURN(char* columns, context.Scratch<char>(CudaContext::kColumns,
+                                                        tile * layout.depth * BytesOf(format)));
+  return ForTiles(layout, tile, [&](int64_t first, int64_t rows) -> absl::Status {
+    RETURN_IF_ERROR(
+        CudaStatus(LaunchIm2Col(context.stream(), window, x, first, rows, format, columns)));
+    return body(first, rows, columns);
+  });
+}
+
+const char* At(const void* matrix, NumberFormat format, int64_t element) {
+  return static_cast<const char*>(matrix) + element * BytesOf(format);
+}
+
+}  // namespace
+
+absl::Status ConvolutionForward(CudaContext& context, const Window2d& window, const float* x,
+                                const float* w, const float* bias, bool relu, float* y) {
+  const Layout layout(window);
+  ASSIGN_OR_RETURN(const void* kernel,
+                   context.Rounded(CudaContext::kRoundedB, w, layout.depth * window.out_c));
+  RETURN_IF_ERROR(
+      ForColumns(context, window, layout, x, [&](int64_t first, int64_t rows, const void* columns) {
+        CudaContext::Product product = {};
+        product.rows = rows, product.cols = window.out_c, product.depth = layout.depth;
+        product.a = columns;
+        product.b = kernel;
+        product.alpha = 1.0f;
+        product.c = y + first * window.out_c;
+        return context.Multiply(product);
+      }));
+  if (bias == nullptr && !relu) return absl::OkStatus();
+  return CudaStatus(
+      LaunchBiasRelu(context.stream(), y, bias, relu, layout.positions, window.out_c, y));
+}
+
+absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, const float* x,
+                                 const float* w, const float* y, float* d_y, float* d_x, float* d_w,
+                                 float* d_bias) {
+  const Layout layout(window);
+  const NumberFormat format = context.format();
+  const cudaStream_t stream = context.stream();
+
+  // d_y is read once: masked, summed to d_bias and rounded.
+  const void* gradient = d_y;
+  void* rounded = nullptr;
+  if (format != NumberFormat::kFloat32) {
+    ASSIGN_OR_RETURN(rounded,
+                     context.Scratch<char>(CudaContext::kRoundedA,
+                                           layout.positions * window.out_c * BytesOf(format)));
+    gradient = rounded;
+  }
+  if (y != nullptr || d_bias != nullptr || rounded != nullptr) {
+    ASSIGN_OR_RETURN(
+        float* partials,
+        context.Scratch(CudaContext::kSums, ColumnPartials(layout.positions, window.out_c, 1)));
+    RETURN_IF_ERROR(CudaStatus(LaunchOutputGradient(stream, y, layout.positions, window.out_c, d_y,
+                                                    format, rounded, partials, d_bias)));
+  }
+
+  RETURN_IF_ERROR(
+      ForColumns(context, window, layout, x, [&](int64_t first, int64_t rows, const void* columns) {
+        CudaContext::Product product = {};
+        product.rows = layout.depth, product.cols = window.out_c, product.depth = rows;
+        product.a = columns;
+        product.transpose_a = true;
+        product.b = At(gradient, format, first * window.out_c);
+        product.alpha = 1.0f;
+        product.beta = first == 0 ? 0.0f : 1.0f;
+        product.c = d_w;
+        return context.Multiply(product);
+      }));
+  if (d_x == nullptr) return absl::OkStatus();
+
+  ASSIGN_OR_RETURN(const void* kernel,
+                   context.Rounded(CudaContext::kRoundedB, w, layout.depth * window.out_c));
+  // d_columns [rows, depth] = d_y w^T
+  const auto columns_gradient = [&](int64_t first, int64_t rows, float* d_columns) {
+    CudaContext::Product product = {};
+    product.rows = rows, product.cols = layout.depth, product.depth = window.out_c;
+    product.a = At(gradient, format, first * window.out_c);
+    product.b = kernel;
+    product.transpose_b = true;
+    product.alpha = 1.0f;
+    product.c = d_columns;
+    return context.Multiply(product);
+  };
+  if (layout.covers) return columns_gradient(0, layout.positions, d_x);
+
+  const int64_t tile = TileRows(context, window, layout, sizeof(float));
+  const bool whole_images = tile % layout.image_positions == 0;
+  if (!whole_images) {
+    RETURN_IF_ERROR(CudaStatus(
+        LaunchFill(stream, 0.0f, window.batch * window.in_h * window.in_w * window.in_c, d_x)));
+  }
+  ASSIGN_OR_RETURN(float* d_columns, context.Scratch(CudaContext::kColumns, tile * layout.depth));
+  return ForTiles(layout, tile, [&](int64_t first, int64_t rows) -> absl::Status {
+    RETURN_IF_ERROR(columns_gradient(first, rows, d_columns));
+    return CudaStatus(LaunchCol2Im(stream, window, d_columns, first, rows, !whole_images, d_x));
+  });
+}
+
+}  // namespace protopage

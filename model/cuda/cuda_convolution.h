@@ -1,0 +1,23 @@
+// Convolutions on a GPU: products of a matrix of the windows (window_kernels.h), in tiles that fit into
+// the workspace, and the kernel. Arguments as in Backend::Conv2dForward and Conv2dBackward; `bias`,
+// `y` (without relu), `d_x` and `d_bias` may be null; batch > 0.
+//
+// d_w adds up over the tiles in order, d_x over the windows that read a pixel in order.
+#ifndef PROTOPAGE_MODEL_CUDA_CUDA_CONVOLUTION_H_
+#define PROTOPAGE_MODEL_CUDA_CUDA_CONVOLUTION_H_
+
+#include "absl/status/status.h"
+#include "model/backend.h"
+#include "model/cuda/cuda_context.h"
+
+namespace protopage {
+
+absl::Status ConvolutionForward(CudaContext& context, const Window2d& window, const float* x,
+                                const float* w, const float* bias, bool relu, float* y);
+absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, const float* x,
+                                 const float* w, const float* y, float* d_y, float* d_x, float* d_w,
+                                 float* d_bias);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_CUDA_CUDA_CONVOLUTION_H_

@@ -1,0 +1,24 @@
+// CudaBackendOptions: which GPU, and how it computes.
+//
+//   NewCudaBackend({.device = 0, .precision = Precision::kTf32});
+#ifndef PROTOPAGE_MODEL_CUDA_CUDA_OPTIONS_H_
+#define PROTOPAGE_MODEL_CUDA_CUDA_OPTIONS_H_
+
+#include <cstdint>
+
+#include "model/backend.h"
+
+namespace protopage {
+
+struct CudaBackendOptions {
+  // Which of the machine's GPUs. Other than 0, one thread must make the backend, use it, and let go of
+  // the last of its tensors.
+  int device = 0;
+  Precision precision = Precision::kFloat32;
+  // The columns of a convolution are made in tiles of at most this, or of one row.
+  int64_t workspace_bytes = int64_t{256} << 20;
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_CUDA_CUDA_OPTIONS_H_

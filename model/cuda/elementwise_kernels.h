@@ -1,0 +1,36 @@
+// Elementwise kernels. Formulas are those of model/backend.h; pointers are the device's, `n` counts
+// elements, and y may be x (or a, or d_y) where Backend allows it in place.
+//
+//   cudaError_t error = LaunchAdd(stream, a, b, n, y);
+//
+// Each Launch function queues its work on `stream` and returns; with n = 0 it does nothing.
+#ifndef PROTOPAGE_MODEL_CUDA_ELEMENTWISE_KERNELS_H_
+#define PROTOPAGE_MODEL_CUDA_ELEMENTWISE_KERNELS_H_
+
+#include <cstdint>
+
+#include "model/cuda/number_format.h"
+#include "model/cuda/platform.h"
+
+namespace protopage {
+
+cudaError_t LaunchFill(cudaStream_t stream, float value, int64_t n, float* x);
+cudaError_t LaunchImagesToFloat(cudaStream_t stream, const uint8_t* x, int64_t n, float scale,
+                                float shift, float* y);
+cudaError_t LaunchReluForward(cudaStream_t stream, const float* x, int64_t n, float* y);
+cudaError_t LaunchReluBackward(cudaStream_t stream, const float* y, const float* d_y, int64_t n,
+                               float* d_x);
+cudaError_t LaunchAdd(cudaStream_t stream, const float* a, const float* b, int64_t n, float* y);
+// y += alpha x
+cudaError_t LaunchAxpy(cudaStream_t stream, float alpha, const float* x, int64_t n, float* y);
+cudaError_t LaunchScale(cudaStream_t stream, float alpha, int64_t n, float* x);
+cudaError_t LaunchDropout(cudaStream_t stream, float rate, uint64_t key, uint64_t step,
+                          const float* x, int64_t n, float* y);
+
+// y[i] = x[i] rounded to `format`.
+cudaError_t LaunchRound(cudaStream_t stream, NumberFormat format, const float* x, int64_t n,
+                        void* y);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_CUDA_ELEMENTWISE_KERNELS_H_

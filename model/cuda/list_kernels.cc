@@ -1,0 +1,167 @@
+#include "model/cuda/list_kernels.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/cuda/kernel_support.h"
+
+namespace protopage {
+namespace {
+
+// Calls update.template Apply<V>(entry, i) for the elements of the block's chunk, in packs of 4 where
+// the entry is aligned: a chunk's first element is a multiple of 4.
+template <typename Update>
+__global__ void UpdateKernel(Update update, const UpdateEntry* entries, const Chunk* chunks) {
+  const Chunk chunk = chunks[blockIdx.x];
+  const UpdateEntry entry = entries[chunk.entry];
+  const int64_t end = chunk.first + chunk.count;
+  int64_t rest = chunk.first;
+  if (entry.aligned != 0) {
+    rest += chunk.count / 4 * 4;
+    for (int64_t i = chunk.first + 4 * threadIdx.x; i < rest; i += 4 * blockDim.x) {
+      update.template Apply<4>(entry, i);
+    }
+  }
+  for (int64_t i = rest + threadIdx.x; i < end; i += blockDim.x) {
+    update.template Apply<1>(entry, i);
+  }
+}
+
+template <typename Update>
+cudaError_t LaunchUpdate(cudaStream_t stream, const Update& update, const UpdateEntry* entries,
+                         const Chunk* chunks, int64_t num_chunks) {
+  if (num_chunks == 0) return cudaSuccess;
+  return Launch(stream, dim3(static_cast<unsigned>(num_chunks)), kBlockThreads, 0,
+                UpdateKernel<Update>, update, entries, chunks);
+}
+
+struct AdamUpdate {
+  AdamStep step;
+  template <int V>
+  __device__ void Apply(const UpdateEntry& entry, int64_t i) const {
+    Pack<float, V> w = LoadPack<V>(entry.value + i), m = LoadPack<V>(entry.state1 + i);
+    Pack<float, V> v = LoadPack<V>(entry.state2 + i);
+    const Pack<float, V> g = LoadPack<V>(entry.gradient + i);
+    const float keep1 = 1.0f - step.beta1;
+    const float keep2 = 1.0f - step.beta2;
+    const float decay = entry.decay != 0 ? step.decay : 1.0f;
+    for (int l = 0; l < V; ++l) {
+      m.v[l] = step.beta1 * m.v[l] + keep1 * g.v[l];
+      v.v[l] = step.beta2 * v.v[l] + keep2 * (g.v[l] * g.v[l]);
+      w.v[l] = decay * w.v[l] -
+               step.scale1 * m.v[l] / (sqrtf(v.v[l]) * step.inverse_sqrt_bias2 + step.epsilon);
+    }
+    StorePack(entry.value + i, w);
+    StorePack(entry.state1 + i, m);
+    StorePack(entry.state2 + i, v);
+  }
+};
+
+struct SgdUpdate {
+  SgdStep step;
+  template <int V>
+  __device__ void Apply(const UpdateEntry& entry, int64_t i) const {
+    Pack<float, V> w = LoadPack<V>(entry.value + i);
+    Pack<float, V> g = LoadPack<V>(entry.gradient + i);
+    const float decay = entry.decay != 0 ? step.weight_decay : 0.0f;
+    for (int l = 0; l < V; ++l) g.v[l] += decay * w.v[l];
+    if (entry.state1 == nullptr) {
+      for (int l = 0; l < V; ++l) w.v[l] -= step.learning_rate * g.v[l];
+      StorePack(entry.value + i, w);
+      return;
+    }
+    const float ahead = step.nesterov ? step.momentum : 1.0f;
+    const float direct = step.nesterov ? 1.0f : 0.0f;
+    Pack<float, V> v = LoadPack<V>(entry.state1 + i);
+    for (int l = 0; l < V; ++l) {
+      v.v[l] = step.momentum * v.v[l] + g.v[l];
+      w.v[l] -= step.learning_rate * (direct * g.v[l] + ahead * v.v[l]);
+    }
+    StorePack(entry.value + i, w);
+    StorePack(entry.state1 + i, v);
+  }
+};
+
+// The difference is a NaN for infinities and NaNs.
+__device__ bool IsFinite(float x) { return x - x == 0.0f; }
+
+__global__ void FindNonFiniteKernel(const float* const* entries, const Chunk* chunks,
+                                    int64_t num_chunks, int32_t* found) {
+  int32_t count = 0;
+  for (int64_t c = blockIdx.x; c < num_chunks; c += gridDim.x) {
+    const Chunk chunk = chunks[c];
+    const float* x = entries[chunk.entry] + chunk.first;
+    for (int i = static_cast<int>(threadIdx.x); i < chunk.count;
+         i += static_cast<int>(blockDim.x)) {
+      if (!IsFinite(x[i])) count = 1;
+    }
+  }
+  count = BlockSum(count, DynamicShared<int32_t>());
+  if (threadIdx.x == 0) found[blockIdx.x] = count;
+}
+
+// Elements that a block sums.
+constexpr int64_t kSumElements = 16384;
+
+__global__ void PartialSumKernel(const float* x, int64_t n, double* partials) {
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kSumElements;
+  const int64_t end = first + kSumElements < n ? first + kSumElements : n;
+  double sum = 0.0;
+  for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) sum += static_cast<double>(x[i]);
+  sum = BlockSum(sum, DynamicShared<double>());
+  if (threadIdx.x == 0) partials[blockIdx.x] = sum;
+}
+
+// In one block.
+__global__ void TotalSumKernel(const double* partials, int64_t n, double* total) {
+  double sum = 0.0;
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += partials[i];
+  sum = BlockSum(sum, DynamicShared<double>());
+  if (threadIdx.x == 0) *total = sum;
+}
+
+constexpr size_t kSharedDoubles = sizeof(double) * kBlockThreads / kWarp;
+
+}  // namespace
+
+void AddChunks(int32_t entry, int64_t elements, std::vector<Chunk>* chunks) {
+  for (int64_t first = 0; first < elements; first += kChunkElements) {
+    chunks->push_back(
+        {first, static_cast<int32_t>(std::min(kChunkElements, elements - first)), entry});
+  }
+}
+
+cudaError_t LaunchAdam(cudaStream_t stream, const AdamStep& step, const UpdateEntry* entries,
+                       const Chunk* chunks, int64_t num_chunks) {
+  return LaunchUpdate(stream, AdamUpdate{step}, entries, chunks, num_chunks);
+}
+
+cudaError_t LaunchSgd(cudaStream_t stream, const SgdStep& step, const UpdateEntry* entries,
+                      const Chunk* chunks, int64_t num_chunks) {
+  return LaunchUpdate(stream, SgdUpdate{step}, entries, chunks, num_chunks);
+}
+
+int64_t FiniteBlocks(int64_t num_chunks) { return std::min(kMaxBlocks, num_chunks); }
+
+cudaError_t LaunchFindNonFinite(cudaStream_t stream, const float* const* entries,
+                                const Chunk* chunks, int64_t num_chunks, int32_t* found) {
+  if (num_chunks == 0) return cudaSuccess;
+  return Launch(stream, dim3(static_cast<unsigned>(FiniteBlocks(num_chunks))), kBlockThreads,
+                sizeof(int32_t) * kBlockThreads / kWarp, FindNonFiniteKernel, entries, chunks,
+                num_chunks, found);
+}
+
+int64_t SumBlocks(int64_t n) { return DivideUp(n, kSumElements); }
+
+cudaError_t LaunchSum(cudaStream_t stream, const float* x, int64_t n, double* partials,
+                      double* sum) {
+  const int64_t blocks = SumBlocks(n);
+  const cudaError_t error =
+      Launch(stream, dim3(static_cast<unsigned>(blocks)), kBlockThreads, kSharedDoubles,
+             PartialSumKernel, x, n, blocks == 1 ? sum : partials);
+  if (error != cudaSuccess || blocks == 1) return error;
+  return Launch(stream, dim3(1), kBlockThreads, kSharedDoubles, TotalSumKernel, partials, blocks,
+                sum);
+}
+
+}  // namespace protopage

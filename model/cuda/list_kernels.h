@@ -1,0 +1,71 @@
+// Kernels over lists of tensors, in one launch for all of them: optimizers and the search for
+// numbers that are not finite; and the mean of a tensor. Formulas are those of model/backend.h;
+// pointers are the device's.
+//
+// A list is a table on the device: an entry for each tensor, and chunks of at most kChunkElements
+// elements, a block of threads for each. The caller makes it on the host and copies it when it changes:
+//
+//   std::vector<Chunk> chunks;
+//   AddChunks(/*entry=*/0, n, &chunks);
+//   ... entries and chunks to the device ...
+//   LaunchAdam(stream, step, device_entries, device_chunks, chunks.size());
+#ifndef PROTOPAGE_MODEL_CUDA_LIST_KERNELS_H_
+#define PROTOPAGE_MODEL_CUDA_LIST_KERNELS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "model/cuda/platform.h"
+
+namespace protopage {
+
+constexpr int64_t kChunkElements = 4096;
+
+// Elements [first, first + count) of an entry.
+struct Chunk {
+  int64_t first;
+  int32_t count;
+  int32_t entry;
+};
+void AddChunks(int32_t entry, int64_t elements, std::vector<Chunk>* chunks);
+
+// A parameter of an update. Entries hold no padding, so that their bytes can be compared.
+struct UpdateEntry {
+  float* value;
+  const float* gradient;
+  float* state1;
+  float* state2;
+  int32_t decay;    // Whether weight decay applies.
+  int32_t aligned;  // Whether all pointers are multiples of 16.
+};
+
+struct AdamStep {
+  float beta1, beta2, epsilon;
+  float decay;               // 1 - learning_rate * weight_decay
+  float scale1;              // learning_rate / (1 - beta1^t)
+  float inverse_sqrt_bias2;  // 1 / sqrt(1 - beta2^t)
+};
+cudaError_t LaunchAdam(cudaStream_t stream, const AdamStep& step, const UpdateEntry* entries,
+                       const Chunk* chunks, int64_t num_chunks);
+
+struct SgdStep {
+  float learning_rate, momentum, weight_decay;  // state1 is null with momentum 0.
+  bool nesterov;
+};
+cudaError_t LaunchSgd(cudaStream_t stream, const SgdStep& step, const UpdateEntry* entries,
+                      const Chunk* chunks, int64_t num_chunks);
+
+// found[0 : FiniteBlocks(num_chunks)]: whether each block of threads found a number that is not finite.
+// `entries` are pointers to the tensors' floats.
+int64_t FiniteBlocks(int64_t num_chunks);
+cudaError_t LaunchFindNonFinite(cudaStream_t stream, const float* const* entries,
+                                const Chunk* chunks, int64_t num_chunks, int32_t* found);
+
+// *sum = the sum of x, in double. `partials` holds SumBlocks(n) doubles; n > 0.
+int64_t SumBlocks(int64_t n);
+cudaError_t LaunchSum(cudaStream_t stream, const float* x, int64_t n, double* partials,
+                      double* sum);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_CUDA_LIST_KERNELS_H_

@@ -1,0 +1,293 @@
+#include "model/cuda/window_kernels.h"
+
+#include <algorithm>
+
+#include "model/cuda/kernel_support.h"
+
+namespace protopage {
+namespace {
+
+constexpr int64_t kMaxIndex = (int64_t{1} << 31) - 1;
+
+// A window for kernels that take channels in packs of V.
+template <int V>
+struct Geometry {
+  explicit Geometry(const Window2d& w)
+      : in_h(static_cast<int>(w.in_h)),
+        in_w(static_cast<int>(w.in_w)),
+        out_h(static_cast<int>(w.out_h)),
+        out_w(static_cast<int>(w.out_w)),
+        kernel_h(static_cast<int>(w.kernel_h)),
+        kernel_w(static_cast<int>(w.kernel_w)),
+        stride_h(static_cast<int>(w.stride_h)),
+        stride_w(static_cast<int>(w.stride_w)),
+        pad_top(static_cast<int>(w.pad_top)),
+        pad_left(static_cast<int>(w.pad_left)),
+        c(w.in_c),
+        by_packs(w.in_c / V),
+        by_in_w(w.in_w),
+        by_in_h(w.in_h),
+        by_out_w(w.out_w),
+        by_out_h(w.out_h),
+        by_kernel_w(w.kernel_w),
+        by_taps(w.kernel_h * w.kernel_w),
+        by_stride_h(w.stride_h),
+        by_stride_w(w.stride_w) {}
+
+  int in_h, in_w, out_h, out_w;
+  int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+  int64_t c;
+  FastDivide by_packs, by_in_w, by_in_h, by_out_w, by_out_h, by_kernel_w, by_taps;
+  FastDivide by_stride_h, by_stride_w;
+};
+
+// Calls launch(first_image, count) for ranges of images with `packs` items each, so that the items
+// of a range can be counted in 31 bits.
+template <typename Body>
+cudaError_t ForImages(int64_t images, int64_t packs, const Body& body) {
+  const int64_t step = std::max<int64_t>(1, kMaxIndex / std::max<int64_t>(1, packs));
+  for (int64_t first = 0; first < images; first += step) {
+    const cudaError_t error = body(first, std::min(step, images - first));
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
+// Calls body(Integer<V>()) with the widest pack of channels that the arrays allow.
+template <int V>
+struct Width {
+  static constexpr int value = V;
+};
+template <typename Body>
+cudaError_t WithWidth(bool wide, const Body& body) {
+  return wide ? body(Width<4>()) : body(Width<1>());
+}
+
+template <typename Format, int V>
+__global__ void Im2ColKernel(Geometry<V> g, const float* x, uint32_t first, uint32_t n,
+                             typename Format::Stored* columns) {
+  for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
+    uint32_t pack, tap, kw, ow, oh;
+    const uint32_t row = g.by_taps.Split(g.by_packs.Split(i, &pack), &tap);
+    const uint32_t kh = g.by_kernel_w.Split(tap, &kw);
+    const int64_t image = g.by_out_h.Split(g.by_out_w.Split(first + row, &ow), &oh);
+    const int ih = static_cast<int>(oh * g.stride_h + kh) - g.pad_top;
+    const int iw = static_cast<int>(ow * g.stride_w + kw) - g.pad_left;
+    Pack<float, V> in = {};
+    if (ih >= 0 && ih < g.in_h && iw >= 0 && iw < g.in_w) {
+      in = LoadPack<V>(x + ((image * g.in_h + ih) * g.in_w + iw) * g.c + pack * V);
+    }
+    Pack<typename Format::Stored, V> out;
+    for (int l = 0; l < V; ++l) out.v[l] = Format::Round(in.v[l]);
+    StorePack(columns + static_cast<int64_t>(i) * V, out);
+  }
+}
+
+// d_x points to the first of the images that are written.
+template <int V>
+__global__ void Col2ImKernel(Geometry<V> g, const float* d_columns, int64_t first_image,
+                             int64_t first, int64_t rows, bool accumulate, uint32_t n, float* d_x) {
+  const int64_t depth = g.kernel_h * g.kernel_w * g.c;
+  for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
+    uint32_t pack, iw, ih;
+    const int64_t image =
+        first_image + g.by_in_h.Split(g.by_in_w.Split(g.by_packs.Split(i, &pack), &iw), &ih);
+    Pack<float, V> sum = {};
+    if (accumulate) sum = LoadPack<V>(d_x + static_cast<int64_t>(i) * V);
+    for (int kh = 0; kh < g.kernel_h; ++kh) {
+      const int top = static_cast<int>(ih) + g.pad_top - kh;
+      if (top < 0) break;
+      uint32_t rest;
+      const int64_t oh = g.by_stride_h.Split(static_cast<uint32_t>(top), &rest);
+      if (rest != 0 || oh >= g.out_h) continue;
+      for (int kw = 0; kw < g.kernel_w; ++kw) {
+        const int left = static_cast<int>(iw) + g.pad_left - kw;
+        if (left < 0) break;
+        const int64_t ow = g.by_stride_w.Split(static_cast<uint32_t>(left), &rest);
+        if (rest != 0 || ow >= g.out_w) continue;
+        const int64_t row = (image * g.out_h + oh) * g.out_w + ow - first;
+        if (row < 0 || row >= rows) continue;
+        const Pack<float, V> part =
+            LoadPack<V>(d_columns + row * depth + (kh * g.kernel_w + kw) * g.c +
+                        static_cast<int64_t>(pack) * V);
+        for (int l = 0; l < V; ++l) sum.v[l] += part.v[l];
+      }
+    }
+    StorePack(d_x + static_cast<int64_t>(i) * V, sum);
+  }
+}
+
+template <int V>
+__global__ void MaxPoolForwardKernel(Geometry<V> g, const float* x, uint32_t n, float* y,
+                                     int32_t* argmax) {
+  for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
+    uint32_t pack, ow, oh;
+    const int64_t image = g.by_out_h.Split(g.by_out_w.Split(g.by_packs.Split(i, &pack), &ow), &oh);
+    Pack<float, V> best = {};
+    Pack<int32_t, V> best_at = {};
+    bool seen = false;
+    for (int kh = 0; kh < g.kernel_h; ++kh) {
+      const int ih = static_cast<int>(oh) * g.stride_h - g.pad_top + kh;
+      if (ih < 0 || ih >= g.in_h) continue;
+      for (int kw = 0; kw < g.kernel_w; ++kw) {
+        const int iw = static_cast<int>(ow) * g.stride_w - g.pad_left + kw;
+        if (iw < 0 || iw >= g.in_w) continue;
+        const Pack<float, V> in =
+            LoadPack<V>(x + ((image * g.in_h + ih) * g.in_w + iw) * g.c + pack * V);
+        for (int l = 0; l < V; ++l) {
+          // A NaN is larger than anything.
+          if (seen && !(in.v[l] > best.v[l]) && in.v[l] == in.v[l]) continue;
+          best.v[l] = in.v[l];
+          best_at.v[l] = kh * g.kernel_w + kw;
+        }
+        seen = true;
+      }
+    }
+    StorePack(y + static_cast<int64_t>(i) * V, best);
+    StorePack(argmax + static_cast<int64_t>(i) * V, best_at);
+  }
+}
+
+// Each pixel asks the windows that read it, in their order.
+template <int V>
+__global__ void MaxPoolBackwardKernel(Geometry<V> g, const float* d_y, const int32_t* argmax,
+                                      uint32_t n, float* d_x) {
+  for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
+    uint32_t pack, iw, ih;
+    const int64_t image = g.by_in_h.Split(g.by_in_w.Split(g.by_packs.Split(i, &pack), &iw), &ih);
+    Pack<float, V> sum = {};
+    // Windows come in their order when the position in them goes backwards.
+    for (int kh = g.kernel_h - 1; kh >= 0; --kh) {
+      const int top = static_cast<int>(ih) + g.pad_top - kh;
+      if (top < 0) continue;
+      uint32_t rest;
+      const int64_t oh = g.by_stride_h.Split(static_cast<uint32_t>(top), &rest);
+      if (rest != 0 || oh >= g.out_h) continue;
+      for (int kw = g.kernel_w - 1; kw >= 0; --kw) {
+        const int left = static_cast<int>(iw) + g.pad_left - kw;
+        if (left < 0) continue;
+        const int64_t ow = g.by_stride_w.Split(static_cast<uint32_t>(left), &rest);
+        if (rest != 0 || ow >= g.out_w) continue;
+        const int64_t at = ((image * g.out_h + oh) * g.out_w + ow) * g.c + pack * V;
+        const Pack<float, V> gradient = LoadPack<V>(d_y + at);
+        const Pack<int32_t, V> from = LoadPack<V>(argmax + at);
+        for (int l = 0; l < V; ++l) {
+          if (from.v[l] == kh * g.kernel_w + kw) sum.v[l] += gradient.v[l];
+        }
+      }
+    }
+    StorePack(d_x + static_cast<int64_t>(i) * V, sum);
+  }
+}
+
+__global__ void AveragePoolForwardKernel(const float* x, int64_t pixels, int64_t c, FastDivide by_c,
+                                         uint32_t n, float* y) {
+  const float scale = 1.0f / static_cast<float>(pixels);
+  for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
+    uint32_t channel;
+    const int64_t image = by_c.Split(i, &channel);
+    const float* in = x + image * pixels * c + channel;
+    float sum = 0.0f;
+    for (int64_t pixel = 0; pixel < pixels; ++pixel) sum += in[pixel * c];
+    y[i] = sum * scale;
+  }
+}
+
+__global__ void AveragePoolBackwardKernel(const float* d_y, int64_t pixels, int64_t c,
+                                          FastDivide by_c, FastDivide by_pixels, uint32_t n,
+                                          float* d_x) {
+  const float scale = 1.0f / static_cast<float>(pixels);
+  for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
+    uint32_t channel;
+    const int64_t image = by_pixels.Quotient(by_c.Split(i, &channel));
+    d_x[i] = scale * d_y[image * c + channel];
+  }
+}
+
+}  // namespace
+
+cudaError_t LaunchIm2Col(cudaStream_t stream, const Window2d& window, const float* x, int64_t first,
+                         int64_t rows, NumberFormat format, void* columns) {
+  if (rows == 0) return cudaSuccess;
+  const int64_t bytes = BytesOf(format);
+  const bool wide = window.in_c % 4 == 0 && Aligned({x}) && Aligned({columns}, 4 * bytes);
+  return WithFormat(format, [&](auto rounding) {
+    using Format = decltype(rounding);
+    return WithWidth(wide, [&](auto width) {
+      constexpr int kWidth = decltype(width)::value;
+      const int64_t n = rows * window.kernel_h * window.kernel_w * window.in_c / kWidth;
+      return Launch(stream, GridFor(n), kBlockThreads, 0, Im2ColKernel<Format, kWidth>,
+                    Geometry<kWidth>(window), x, static_cast<uint32_t>(first),
+                    static_cast<uint32_t>(n), static_cast<typename Format::Stored*>(columns));
+    });
+  });
+}
+
+cudaError_t LaunchCol2Im(cudaStream_t stream, const Window2d& window, const float* d_columns,
+                         int64_t first, int64_t rows, bool accumulate, float* d_x) {
+  if (rows == 0) return cudaSuccess;
+  const int64_t positions = window.out_h * window.out_w;
+  const int64_t first_image = first / positions;
+  const int64_t images = (first + rows - 1) / positions - first_image + 1;
+  const int64_t size = window.in_h * window.in_w * window.in_c;
+  return WithWidth(window.in_c % 4 == 0 && Aligned({d_columns, d_x}), [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t packs = size / kWidth;
+    return ForImages(images, packs, [&](int64_t begin, int64_t count) {
+      return Launch(stream, GridFor(count * packs), kBlockThreads, 0, Col2ImKernel<kWidth>,
+                    Geometry<kWidth>(window), d_columns, first_image + begin, first, rows,
+                    accumulate, static_cast<uint32_t>(count * packs),
+                    d_x + (first_image + begin) * size);
+    });
+  });
+}
+
+cudaError_t LaunchMaxPoolForward(cudaStream_t stream, const Window2d& window, const float* x,
+                                 float* y, int32_t* argmax) {
+  const int64_t in = window.in_h * window.in_w * window.in_c;
+  const int64_t out = window.out_h * window.out_w * window.in_c;
+  return WithWidth(window.in_c % 4 == 0 && Aligned({x, y, argmax}), [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t packs = out / kWidth;
+    return ForImages(window.batch, packs, [&](int64_t begin, int64_t count) {
+      return Launch(stream, GridFor(count * packs), kBlockThreads, 0, MaxPoolForwardKernel<kWidth>,
+                    Geometry<kWidth>(window), x + begin * in, static_cast<uint32_t>(count * packs),
+                    y + begin * out, argmax + begin * out);
+    });
+  });
+}
+
+cudaError_t LaunchMaxPoolBackward(cudaStream_t stream, const Window2d& window, const float* d_y,
+                                  const int32_t* argmax, float* d_x) {
+  const int64_t in = window.in_h * window.in_w * window.in_c;
+  const int64_t out = window.out_h * window.out_w * window.in_c;
+  return WithWidth(window.in_c % 4 == 0 && Aligned({d_y, argmax, d_x}), [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t packs = in / kWidth;
+    return ForImages(window.batch, packs, [&](int64_t begin, int64_t count) {
+      return Launch(stream, GridFor(count * packs), kBlockThreads, 0, MaxPoolBackwardKernel<kWidth>,
+                    Geometry<kWidth>(window), d_y + begin * out, argmax + begin * out,
+                    static_cast<uint32_t>(count * packs), d_x + begin * in);
+    });
+  });
+}
+
+cudaError_t LaunchAveragePoolForward(cudaStream_t stream, const float* x, int64_t batch,
+                                     int64_t pixels, int64_t c, float* y) {
+  return ForImages(batch, c, [&](int64_t begin, int64_t count) {
+    return Launch(stream, GridFor(count * c), kBlockThreads, 0, AveragePoolForwardKernel,
+                  x + begin * pixels * c, pixels, c, FastDivide(c),
+                  static_cast<uint32_t>(count * c), y + begin * c);
+  });
+}
+
+cudaError_t LaunchAveragePoolBackward(cudaStream_t stream, const float* d_y, int64_t batch,
+                                      int64_t pixels, int64_t c, float* d_x) {
+  return ForImages(batch, pixels * c, [&](int64_t begin, int64_t count) {
+    return Launch(stream, GridFor(count * pixels * c), kBlockThreads, 0, AveragePoolBackwardKernel,
+                  d_y + begin * c, pixels, c, FastDivide(c), FastDivide(pixels),
+                  static_cast<uint32_t>(count * pixels * c), d_x + begin * pixels * c);
+  });
+}
+
+}  // namespace protopage

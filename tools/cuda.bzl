@@ -192,18 +192,19 @@ def protopage_cuda_library(
         visibility = ["//visibility:private"],
         deps = deps + cuda_deps,
     )
-    _cuda_objects(
-        name = objects,
-        testonly = testonly,
-        srcs = srcs,
-        copts = project_copts(copts),
-        target_compatible_with = _only_with_cuda(),
-        visibility = ["//visibility:private"],
-        deps = [headers],
-    )
+    if srcs:
+        _cuda_objects(
+            name = objects,
+            testonly = testonly,
+            srcs = srcs,
+            copts = project_copts(copts),
+            target_compatible_with = _only_with_cuda(),
+            visibility = ["//visibility:private"],
+            deps = [headers],
+        )
     protopage_cc_library(
         name = name,
-        srcs = [objects],
+        srcs = [objects] if srcs else [],
         hdrs = hdrs,
         alwayslink = alwayslink,
         target_compatible_with = _only_with_cuda(),

@@ -49,7 +49,9 @@ absl::StatusOr<std::unique_ptr<Backend>> NewBackend(absl::string_view device,
   if (device == "cuda" || (device == "auto" && HasCudaBackend())) {
     absl::StatusOr<std::unique_ptr<Backend>> backend = NewCudaDevice(options.precision);
     if (backend.ok()) return backend;
-    if (device == "cuda" || !absl::IsFailedPrecondition(backend.status())) {
+    const bool absent =
+        absl::IsFailedPrecondition(backend.status()) || absl::IsNotFound(backend.status());
+    if (device == "cuda" || !absent) {
       return WithContext(backend.status(), absl::StrCat("device ", device));
     }
     if (options.precision == Precision::kFloat32) {

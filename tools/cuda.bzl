@@ -17,7 +17,7 @@ makes two libraries that define the same symbols, of which a program links one:
                        header of CUDA, against model/cuda/emulation; always there
 
 protopage_cuda_test makes two tests in the same way. A target that is made of plain C++
-takes the CUDA parts by a select() on //tools:cuda.
+takes the CUDA parts by if_cuda().
 
 The toolkit is found by third_party/cuda_repository.bzl. A build without --config=cuda needs
 none, and skips what needs nvcc.
@@ -143,11 +143,15 @@ _cuda_objects = rule(
     incompatible_use_toolchain_transition = True,
 )
 
-def _only_with_cuda():
+def if_cuda(labels, otherwise = []):
+    """`labels` with --config=cuda, else `otherwise`; labels relative to the package."""
     return select({
-        project_label("//tools:cuda"): [],
-        "//conditions:default": [project_label("//tools:needs_config_cuda")],
+        project_label("//tools:cuda"): labels,
+        "//conditions:default": otherwise,
     })
+
+def _only_with_cuda():
+    return if_cuda([], [project_label("//tools:needs_config_cuda")])
 
 def _emulated(label):
     """The twin of a protopage_cuda_library."""

@@ -1,22 +1,267 @@
 #include "model/cuda/cuda_backend.h"
 
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
+#include "absl/status/status.h"
+#include "base/random.h"
 #include "base/status_matchers.h"
 #include "gtest/gtest.h"
 #include "model/backend.h"
 #include "model/backend_conformance.h"
 #include "model/backend_factory.h"
+#include "model/cuda/platform.h"
+#include "model/reference_ops.h"
+#include "model/tensor.h"
 
 namespace protopage {
 namespace {
 
-// Columns of a convolution that fill the workspace at once, and in tiles of less than a row of an
-// image.
-INSTANTIATE_TEST_SUITE_P(
-    Cuda, BackendConformanceTest,
-    testing::Values(BackendFactory{"float32", [] { return NewCudaBackend(); }}),
-    BackendFactoryName);
+using reference::Array;
+
+BackendFactory Factory(const std::string& name, int64_t workspace_bytes) {
+  return {name, [workspace_bytes] {
+            CudaBackendOptions options;
+            options.workspace_bytes = workspace_bytes;
+            return NewCudaBackend(options);
+          }};
+}
+
+// Convolutions in one tile; in tiles of a few positions, less than a row of an image; and in
+// tiles of one position.
+INSTANTIATE_TEST_SUITE_P(Cuda, BackendConformanceTest,
+                         testing::Values(Factory("float32", CudaBackendOptions().workspace_bytes),
+                                         Factory("small_tiles", 2048), Factory("tiniest_tiles", 1)),
+                         BackendFactoryName);
+
+std::vector<float> RandomFloats(int64_t n, uint64_t stream) {
+  RandomStream random(/*seed=*/3, RandomPurpose::kTest, stream);
+  std::vector<float> values(n);
+  for (float& value : values) value = random.Uniform(-1.0f, 1.0f);
+  return values;
+}
+
+Array Magnitudes(const Array& x) {
+  Array result = x;
+  for (double& value : result) value = std::abs(value);
+  return result;
+}
+
+// How far a product of 16-bit or TF32 inputs may be from that of the given numbers.
+struct Rounding {
+  Precision precision;
+  // Of an input, relative to its size. bf16 has 8 bits of fraction, fp16 and TF32 have 11 with the
+  // one that is not stored; to the nearest, an input is off by half a unit in the last place. TF32 is
+  // granted a whole one: how a GPU rounds to it is not documented.
+  double unit;
+};
+const std::vector<Rounding> kRoundings = {{Precision::kBf16, 1.0 / (1 << 8)},
+                                          {Precision::kFp16, 1.0 / (1 << 11)},
+                                          {Precision::kTf32, 1.0 / (1 << 10)}};
+
+// What the backend makes of an input. TF32 leaves it as it is.
+Array Rounded(const std::vector<float>& x, Precision precision) {
+  Array result(x.begin(), x.end());
+  for (double& value : result) {
+    const float number = static_cast<float>(value);
+    if (precision == Precision::kBf16) value = FromBf16Bits(ToBf16Bits(number));
+    if (precision == Precision::kFp16) value = FromHalfBits(ToHalfBits(number));
+  }
+  return result;
+}
+
+class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
+ protected:
+  void SetUp() override {
+    CudaBackendOptions options;
+    options.precision = GetParam().precision;
+    options.workspace_bytes = 1 << 14;
+    ASSERT_OK_AND_ASSIGN(backend_, NewCudaBackend(options));
+    EXPECT_EQ(backend_->precision(), GetParam().precision);
+  }
+
+  Tensor Upload(const Shape& shape, const std::vector<float>& values) {
+    Tensor x = backend_->Allocate(DType::kFloat32, shape).value();
+    EXPECT_OK(backend_->CopyToDevice(values.data(), x));
+    return x;
+  }
+  Tensor Empty(const Shape& shape) {
+    return Upload(shape, std::vector<float>(shape.num_elements(), NAN));
+  }
+
+  // Sums of `terms` products of inputs: `rounded` is exact for inputs that were rounded first, `exact` for
+  // those as they are, `magnitude` that of their magnitudes.
+  void ExpectProducts(const Tensor& actual, const Array& rounded, const Array& exact,
+                      const Array& magnitude, double terms, const std::string& what) {
+    std::vector<float> values(actual.num_elements());
+    ASSERT_OK(backend_->CopyToHost(actual, values.data()));
+    ASSERT_EQ(values.size(), exact.size());
+    const double unit = GetParam().unit;
+    const double sums = (terms + 4) / (1 << 24);  // Any order of summation in float32.
+    double largest = 0.0;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double error = std::abs(values[i] - exact[i]);
+      EXPECT_LE(error, (2 * unit + unit * unit + sums) * magnitude[i]) << what << " " << i;
+      largest = std::max(largest, error / magnitude[i]);
+      if (GetParam().precision == Precision::kTf32) continue;
+      // The inputs' rounding is known, and all else is float32.
+      EXPECT_LE(std::abs(values[i] - rounded[i]), sums * magnitude[i]) << what << " " << i;
+    }
+    // The precision is used, and not float32.
+    EXPECT_GT(largest, 4 * sums) << what;
+  }
+
+  std::unique_ptr<Backend> backend_;
+};
+
+TEST_P(CudaPrecisionTest, MatMulRoundsItsInputs) {
+  const int64_t rows = 33, cols = 20, depth = 24;
+  const std::vector<float> a = RandomFloats(rows * depth, 1), b = RandomFloats(depth * cols, 2);
+  const auto product = [&](const Array& x, bool ta, const Array& y, bool tb) {
+    return reference::MatMul(x, ta, y, tb, rows, cols, depth);
+  };
+  for (const bool ta : {false, true}) {
+    for (const bool tb : {false, true}) {
+      const Tensor c = Empty({rows, cols});
+      ASSERT_OK(backend_->MatMul(Upload(ta ? Shape{depth, rows} : Shape{rows, depth}, a), ta,
+                                 Upload(tb ? Shape{cols, depth} : Shape{depth, cols}, b), tb, 1.0f,
+                                 0.0f, c));
+      const Array x(a.begin(), a.end()), y(b.begin(), b.end());
+      ExpectProducts(
+          c, product(Rounded(a, GetParam().precision), ta, Rounded(b, GetParam().precision), tb),
+          product(x, ta, y, tb), product(Magnitudes(x), ta, Magnitudes(y), tb), depth, "MatMul");
+    }
+  }
+}
+
+TEST_P(CudaPrecisionTest, ConvolutionsRoundTheirInputs) {
+  for (const int64_t kernel : {1, 3}) {
+    for (const int64_t channels : {3, 8}) {
+      Window2d w;
+      w.batch = 2;
+      w.in_h = w.out_h = 5, w.in_w = w.out_w = 6;
+      w.in_c = channels, w.out_c = 9;
+      w.kernel_h = w.kernel_w = kernel;
+      w.pad_top = w.pad_left = kernel / 2;
+      const Shape in = {w.batch, w.in_h, w.in_w, w.in_c},
+                  out = {w.batch, w.out_h, w.out_w, w.out_c};
+      const Shape kernel_shape = {kernel, kernel, w.in_c, w.out_c};
+      const std::vector<float> x = RandomFloats(in.num_elements(), 3);
+      const std::vector<float> k = RandomFloats(kernel_shape.num_elements(), 4);
+      const std::vector<float> d_y = RandomFloats(out.num_elements(), 5);
+      std::vector<float> y = RandomFloats(out.num_elements(), 6), masked = d_y;
+      for (size_t i = 0; i < y.size(); ++i) {
+        if (y[i] <= 0.0f) masked[i] = 0.0f;
+      }
+      const Precision precision = GetParam().precision;
+      const Array x1(x.begin(), x.end()), k1(k.begin(), k.end());
+      const Array g1(masked.begin(), masked.end());
+      const Array x2 = Rounded(x, precision), k2 = Rounded(k, precision);
+      const Array g2 = Rounded(masked, precision);
+      const int64_t depth = kernel * kernel * w.in_c, positions = w.batch * w.out_h * w.out_w;
+
+      const Tensor ty = Empty(out);
+      ASSERT_OK(backend_->Conv2dForward(w, Upload(in, x), Upload(kernel_shape, k), Tensor(),
+                                        /*relu=*/false, ty));
+      ExpectProducts(ty, reference::Conv2dForward(w, x2, k2, {}),
+                     reference::Conv2dForward(w, x1, k1, {}),
+                     reference::Conv2dForward(w, Magnitudes(x1), Magnitudes(k1), {}), depth, "y");
+
+      const Tensor d_x = Empty(in), d_w = Empty(kernel_shape), d_bias = Empty({w.out_c});
+      ASSERT_OK(backend_->Conv2dBackward(w, Upload(in, x), Upload(kernel_shape, k), Upload(out, y),
+                                         /*relu=*/true, Upload(out, d_y), d_x, d_w, d_bias));
+      const auto rounded = reference::Conv2dBackward(w, x2, k2, g2);
+      const auto exact = reference::Conv2dBackward(w, x1, k1, g1);
+      const auto size =
+          reference::Conv2dBackward(w, Magnitudes(x1), Magnitudes(k1), Magnitudes(g1));
+      ExpectProducts(d_x, rounded.d_x, exact.d_x, size.d_x, kernel * kernel * w.out_c, "d_x");
+      ExpectProducts(d_w, rounded.d_w, exact.d_w, size.d_w, positions, "d_w");
+      // A sum of what was not rounded.
+      std::vector<float> bias(w.out_c);
+      ASSERT_OK(backend_->CopyToHost(d_bias, bias.data()));
+      for (int64_t c = 0; c < w.out_c; ++c) {
+        EXPECT_NEAR(bias[c], exact.d_bias[c], positions * size.d_bias[c] / (1 << 24));
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cuda, CudaPrecisionTest, testing::ValuesIn(kRoundings),
+                         [](const testing::TestParamInfo<Rounding>& info) {
+                           switch (info.param.precision) {
+                             case Precision::kBf16:
+                               return "bf16";
+                             case Precision::kFp16:
+                               return "fp16";
+                             default:
+                               return "tf32";
+                           }
+                         });
+
+// The device may copy long after the call; the caller's array is its own again at once.
+TEST(CudaBackendTest, CopyToDeviceHasReadItsSourceWhenItReturns) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  // Small; more than a stage (4 MiB); more than both; and at the end of a stage that small ones filled.
+  for (const int64_t n : {5, 1300000, 3000000, 1000, 1048500}) {
+    const std::vector<float> values = RandomFloats(n, 7);
+    std::vector<float> source = values;
+    ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {n}));
+    ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {n}));
+    ASSERT_OK(backend->CopyToDevice(source.data(), x));
+    std::fill(source.begin(), source.end(), 0.0f);
+    ASSERT_OK(backend->CopyToDevice(source.data(), y));
+    std::vector<float> copied(n);
+    ASSERT_OK(backend->CopyToHost(x, copied.data()));
+    EXPECT_TRUE(copied == values) << n;
+    ASSERT_OK(backend->CopyToHost(y, copied.data()));
+    EXPECT_TRUE(copied == source) << n;
+  }
+}
+
+TEST(CudaBackendTest, TensorsOutliveTheBackend) {
+  Tensor x;
+  {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+    ASSERT_OK_AND_ASSIGN(x, backend->Allocate(DType::kFloat32, {1000}));
+    ASSERT_OK(backend->Fill(x, 1.0f));
+  }
+  EXPECT_EQ(x.num_elements(), 1000);
+}
+
+TEST(CudaBackendTest, ALossWithoutASlotIsNotFinite) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  const auto upload = [&](DType dtype, const Shape& shape, const void* values) {
+    Tensor x = backend->Allocate(dtype, shape).value();
+    EXPECT_OK(backend->CopyToDevice(values, x));
+    return x;
+  };
+  const std::vector<float> cosines = {0.5f, 0.1f, 0.5f, 0.1f, 0.5f, 0.1f};
+  const std::vector<int32_t> slots = {1, 2, -1};
+  const std::vector<float> nothing(6);
+  const Tensor losses = upload(DType::kFloat32, {3}, nothing.data());
+  ASSERT_OK(backend->MarginSoftmax({}, upload(DType::kFloat32, {3, 2}, cosines.data()),
+                                   upload(DType::kInt32, {3}, slots.data()), 1.0f, losses,
+                                   upload(DType::kFloat32, {3, 2}, nothing.data()),
+                                   upload(DType::kInt32, {3}, nothing.data())));
+  std::vector<float> found(3);
+  ASSERT_OK(backend->CopyToHost(losses, found.data()));
+  EXPECT_TRUE(std::isfinite(found[0]));
+  EXPECT_TRUE(std::isnan(found[1]));
+  EXPECT_TRUE(std::isnan(found[2]));
+}
+
+TEST(CudaBackendTest, ADeviceThatTheMachineLacksIsRefused) {
+  CudaBackendOptions options;
+  options.device = 99;
+  EXPECT_THAT(NewCudaBackend(options),
+              StatusIs(absl::StatusCode::kInvalidArgument, "GPU 99 is outside [0, "));
+}
 
 }  // namespace
 }  // namespace protopage

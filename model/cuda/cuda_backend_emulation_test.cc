@@ -1,0 +1,223 @@
+// What only the emulation can show of the CUDA backend: orders of execution, counts of allocations
+// and waits, and devices that fail.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/status_macros.h"
+#include "base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "model/backend.h"
+#include "model/backend_conformance.h"
+#include "model/cuda/cuda_backend.h"
+#include "model/cuda/emulation/runtime.h"
+#include "model/tensor.h"
+
+namespace protopage {
+
+// cuda_backend_test.cc has its cases; here are the operations alone.
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BackendConformanceTest);
+
+namespace {
+
+TEST(CudaBackendEmulationTest, BitsDoNotDependOnTheOrderOfBlocksAndThreads) {
+  std::vector<OperationOutput> forward;
+  for (const std::string order : {"forward", "reverse", "shuffled"}) {
+    ASSERT_EQ(setenv("PROTOPAGE_CUDA_EMULATION_ORDER", order.c_str(), /*overwrite=*/1), 0);
+    for (const Precision precision : {Precision::kFloat32, Precision::kBf16}) {
+      CudaBackendOptions options;
+      options.precision = precision;
+      ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
+      ASSERT_OK_AND_ASSIGN(std::vector<OperationOutput> outputs, RunEveryOperation(*backend));
+      if (order == "forward") {
+        std::move(outputs.begin(), outputs.end(), std::back_inserter(forward));
+        continue;
+      }
+      ASSERT_EQ(2 * outputs.size(), forward.size());
+      const size_t first = precision == Precision::kFloat32 ? 0 : outputs.size();
+      for (size_t i = 0; i < outputs.size(); ++i) {
+        EXPECT_EQ(outputs[i].bytes, forward[first + i].bytes) << outputs[i].name << ", " << order;
+      }
+    }
+  }
+  ASSERT_EQ(unsetenv("PROTOPAGE_CUDA_EMULATION_ORDER"), 0);
+}
+
+// A convolution, batch norm, a loss and their updates, as a training step has them.
+class SmallStep {
+ public:
+  static absl::StatusOr<std::unique_ptr<SmallStep>> Create(Backend* backend) {
+    auto step = std::make_unique<SmallStep>();
+    step->backend_ = backend;
+    Window2d& w = step->window_;
+    w.batch = 4, w.in_h = w.in_w = 8, w.in_c = 3;
+    w.out_h = w.out_w = 6, w.out_c = 8, w.kernel_h = w.kernel_w = 3;
+    const Shape out = {w.batch, w.out_h, w.out_w, w.out_c};
+    const std::pair<Tensor*, Shape> tensors[] = {{&step->x_, {4, 8, 8, 3}},
+                                                 {&step->kernel_, {3, 3, 3, 8}},
+                                                 {&step->d_kernel_, {3, 3, 3, 8}},
+                                                 {&step->m_, {3, 3, 3, 8}},
+                                                 {&step->v_, {3, 3, 3, 8}},
+                                                 {&step->y_, out},
+                                                 {&step->z_, out},
+                                                 {&step->d_y_, out},
+                                                 {&step->gamma_, {8}},
+                                                 {&step->mean_, {8}},
+                                                 {&step->var_, {8}},
+                                                 {&step->saved_mean_, {8}},
+                                                 {&step->saved_, {8}},
+                                                 {&step->d_gamma_, {8}},
+                                                 {&step->d_beta_, {8}},
+                                                 {&step->uploaded_, {4, 3}}};
+    for (const auto& [tensor, shape] : tensors) {
+      ASSIGN_OR_RETURN(*tensor, backend->Allocate(DType::kFloat32, shape));
+      RETURN_IF_ERROR(backend->Fill(*tensor, 0.5f));
+    }
+    ASSIGN_OR_RETURN(step->host_, backend->AllocateHost(step->uploaded_.bytes()));
+    return step;
+  }
+
+  absl::Status Run() {
+    RETURN_IF_ERROR(backend_->Upload(host_->data(), uploaded_));
+    const std::vector<float> images(x_.num_elements(), 0.25f);
+    RETURN_IF_ERROR(backend_->CopyToDevice(images.data(), x_));
+    RETURN_IF_ERROR(backend_->Conv2dForward(window_, x_, kernel_, Tensor(), false, y_));
+    RETURN_IF_ERROR(backend_->BatchNormTrain(y_, gamma_, gamma_, 1e-3f, 0.9f, true, mean_, var_,
+                                             saved_mean_, saved_, z_));
+    RETURN_IF_ERROR(backend_->Dropout(0.25f, {1, 2}, z_, d_y_));
+    RETURN_IF_ERROR(backend_->BatchNormBackward(y_, gamma_, saved_mean_, saved_, z_, true, d_y_,
+                                                d_y_, d_gamma_, d_beta_));
+    RETURN_IF_ERROR(backend_->Conv2dBackward(window_, x_, kernel_, y_, false, d_y_, Tensor(),
+                                             d_kernel_, Tensor()));
+    RETURN_IF_ERROR(backend_->FinishUploads());
+    RETURN_IF_ERROR(backend_->Scale(0.5f, uploaded_));
+    RETURN_IF_ERROR(backend_->AllFinite({d_kernel_, d_gamma_}).status());
+    RETURN_IF_ERROR(backend_->Mean(z_).status());
+    AdamParams params;
+    params.t = ++t_;  // Another number every step, as the learning rate is.
+    return backend_->AdamUpdate(params, {{{kernel_, d_kernel_, m_, v_, true}}});
+  }
+
+ private:
+  Backend* backend_ = nullptr;
+  Window2d window_;
+  Tensor x_, kernel_, d_kernel_, m_, v_, y_, z_, d_y_, gamma_, mean_, var_, saved_mean_, saved_;
+  Tensor d_gamma_, d_beta_, uploaded_;
+  std::shared_ptr<Buffer> host_;
+  int64_t t_ = 0;
+};
+
+TEST(CudaBackendEmulationTest, ASteadyStepAllocatesNothingAndWaitsForItsResultsOnly) {
+  for (const Precision precision : {Precision::kFloat32, Precision::kFp16}) {
+    CudaBackendOptions options;
+    options.precision = precision;
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<SmallStep> step, SmallStep::Create(backend.get()));
+    ASSERT_OK(step->Run());
+    const int64_t bytes = backend->allocated_bytes();
+    emulation::ResetEmulationCounters();
+    for (int i = 0; i < 3; ++i) ASSERT_OK(step->Run());
+    const emulation::EmulationCounters counters = emulation::GetEmulationCounters();
+    EXPECT_EQ(counters.mallocs, 0);
+    EXPECT_EQ(counters.frees, 0);
+    EXPECT_EQ(counters.host_mallocs, 0);
+    EXPECT_EQ(counters.host_frees, 0);
+    EXPECT_EQ(counters.synchronizations, 3 * 2);  // AllFinite and Mean.
+    EXPECT_EQ(counters.copies, 3 * 4);            // Upload, images, and those two: no tables.
+    EXPECT_EQ(counters.pageable_copies, 0);
+    EXPECT_EQ(backend->allocated_bytes(), bytes);
+    ASSERT_OK(backend->Synchronize());
+  }
+}
+
+TEST(CudaBackendEmulationTest, ManyCopiesToTheDeviceWaitOnlyWhenTheStagesAreFull) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  const std::vector<float> values(int64_t{1} << 18, 1.0f);  // 1 MiB; two stages hold 8.
+  ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {int64_t{1} << 18}));
+  emulation::ResetEmulationCounters();
+  for (int i = 0; i < 8; ++i) ASSERT_OK(backend->CopyToDevice(values.data(), x));
+  EXPECT_EQ(emulation::GetEmulationCounters().synchronizations, 0);
+  ASSERT_OK(backend->CopyToDevice(values.data(), x));
+  EXPECT_EQ(emulation::GetEmulationCounters().synchronizations, 1);
+  ASSERT_OK(backend->Synchronize());
+}
+
+// Its clearing, and what used its memory before, may still be queued.
+TEST(CudaBackendEmulationTest, AnUploadDoesNotOvertakeTheClearingOfItsTensor) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> host, backend->AllocateHost(64 * 4));
+  std::fill_n(static_cast<float*>(host->data()), 64, 3.0f);
+  {
+    ASSERT_OK_AND_ASSIGN(const Tensor before, backend->Allocate(DType::kFloat32, {64}));
+    ASSERT_OK(backend->Fill(before, 7.0f));
+  }
+  ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {64}));
+  ASSERT_OK(backend->Upload(host->data(), x));
+  ASSERT_OK(backend->FinishUploads());
+  std::vector<float> values(64);
+  ASSERT_OK(backend->CopyToHost(x, values.data()));
+  EXPECT_EQ(values, std::vector<float>(64, 3.0f));
+}
+
+TEST(CudaBackendEmulationTest, WithoutAGpuTheReasonIsGiven) {
+  emulation::SetEmulatedDeviceCount(0);
+  EXPECT_THAT(NewCudaBackend(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                         "no usable GPU: cudaErrorNoDevice: "));
+  emulation::SetEmulatedDeviceCount(1);
+  EXPECT_OK(NewCudaBackend());
+}
+
+TEST(CudaBackendEmulationTest, SaysWhatItRunsOn) {
+  CudaBackendOptions options;
+  options.precision = Precision::kTf32;
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
+  EXPECT_THAT(backend->Description(), testing::MatchesRegex("cuda \\(.+, sm_[0-9]+, tf32\\)"));
+  EXPECT_EQ(backend->device(), DeviceType::kCuda);
+}
+
+TEST(CudaBackendEmulationTest, AnOperationThatRunsOutOfMemoryIsNamed) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {1, 64, 64, 8}));
+  ASSERT_OK_AND_ASSIGN(const Tensor w, backend->Allocate(DType::kFloat32, {3, 3, 8, 8}));
+  ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {1, 62, 62, 8}));
+  Window2d window;
+  window.batch = 1, window.in_h = window.in_w = 64, window.in_c = window.out_c = 8;
+  window.out_h = window.out_w = 62, window.kernel_h = window.kernel_w = 3;
+  emulation::SetEmulatedDeviceMemory(emulation::GetEmulationCounters().device_bytes + 1000);
+  const absl::Status status = backend->Conv2dForward(window, x, w, Tensor(), false, y);
+  emulation::SetEmulatedDeviceMemory(int64_t{8} << 30);
+  EXPECT_THAT(status,
+              StatusIs(absl::StatusCode::kResourceExhausted, "Conv2dForward: out of GPU memory"));
+  EXPECT_THAT(std::string(status.message()),
+              testing::HasSubstr("lower the batch size or classes_per_step"));
+  // It was told in time: nothing is broken.
+  EXPECT_OK(backend->Conv2dForward(window, x, w, Tensor(), false, y));
+  EXPECT_OK(backend->Synchronize());
+}
+
+// A tensor of the host's memory: the device cannot reach it.
+TEST(CudaBackendEmulationTest, AnErrorOfTheDeviceIsNamedByWhoWaits) {
+  {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+    std::vector<float> host(16);
+    const Tensor x(std::make_shared<Buffer>(host.data(), 64), DType::kFloat32, {4, 4});
+    ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {4, 4}));
+    ASSERT_OK_AND_ASSIGN(const Tensor norms, backend->Allocate(DType::kFloat32, {4}));
+    ASSERT_OK(backend->L2NormalizeRows(x, y, norms));  // Has not run yet.
+    EXPECT_THAT(backend->Synchronize(),
+                StatusIs(absl::StatusCode::kInternal, "Synchronize: cudaError"));
+    EXPECT_THAT(backend->Fill(y, 1.0f), StatusIs(absl::StatusCode::kInternal, "Fill: cudaError"));
+  }
+  cudaDeviceReset();
+}
+
+}  // namespace
+}  // namespace protopage

@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/philox.h"
 #include "model/cuda/emulation/address_sanitizer.h"
 
 namespace protopage {
@@ -205,8 +206,16 @@ class Runtime {
     } else {
       stream->queue.push_back(std::move(work));
       ++stream->queued;
+      if (RunsAhead()) return RunTo(stream, stream->queued);
     }
     return cudaSuccess;
+  }
+
+  // In the order "shuffled": one time in two, so that a stream may be ahead of another.
+  bool RunsAhead() {
+    const absl::StatusOr<Order> order = OrderFromEnvironment();
+    if (!order.ok() || *order != Order::kShuffled) return false;
+    return Philox4x32(/*key=*/0, 0, shuffled_++).word[0] % 2 == 0;
   }
 
   // Runs the queue of `stream` as far as it was filled when `position` were queued.
@@ -282,6 +291,7 @@ class Runtime {
 
   // Handles that exist.
   std::map<cudaStream_t, std::shared_ptr<Stream>> streams_;
+  uint64_t shuffled_ = 0;
   std::map<cudaEvent_t, std::unique_ptr<Event>> events_;
   std::map<cudaGraph_t, std::unique_ptr<Graph>> graphs_;
   std::map<cudaGraphExec_t, std::unique_ptr<GraphExec>> execs_;

@@ -14,7 +14,8 @@
 //  - Streams are lazy. What is asynchronous is queued, and runs only once
 //    something waits for it: a synchronisation, cudaFree, or a stream that is
 //    waited for and itself waits for an event. So a missing wait shows as
-//    old data.
+//    old data. With PROTOPAGE_CUDA_EMULATION_ORDER=shuffled some run ahead of
+//    others instead, so that data overwritten too early shows as well.
 //  - Copies from pageable memory take the source at the call, those from and to
 //    pinned memory when they run. A copy to pageable memory waits.
 //  - Device memory is a heap block of its own, of exactly the bytes asked for, filled

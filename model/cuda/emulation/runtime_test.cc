@@ -1,6 +1,8 @@
 #include "model/cuda/emulation/runtime.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -134,6 +136,26 @@ TEST_F(RuntimeTest, WithoutTheEventTheOtherStreamIsTooEarly) {
   cudaMemcpyAsync(host_, x_, kBytes, cudaMemcpyDeviceToHost, other_);
   EXPECT_EQ(cudaStreamSynchronize(other_), cudaSuccess);
   EXPECT_TRUE(std::isnan(host_[0]));
+}
+
+TEST_F(RuntimeTest, InTheShuffledOrderAStreamMayRunAhead) {
+  ASSERT_EQ(setenv("PROTOPAGE_CUDA_EMULATION_ORDER", "shuffled", 1), 0);
+  // One stream reads what another overwrites, without an event between them: now the one is first, now
+  // the other.
+  int old_seen = 0, new_seen = 0;
+  for (int i = 0; i < 40; ++i) {
+    std::fill_n(host_, kN, 7.0f);
+    cudaMemsetAsync(x_, 0, kBytes, stream_);
+    cudaStreamSynchronize(stream_);
+    AddTo(x_, 1.0f, stream_);
+    cudaMemcpyAsync(x_, host_, kBytes, cudaMemcpyHostToDevice, other_);
+    const float seen = Read(x_)[0];
+    EXPECT_TRUE(seen == 7.0f || seen == 8.0f) << seen;
+    ++(seen == 7.0f ? old_seen : new_seen);
+  }
+  EXPECT_GT(old_seen, 0);
+  EXPECT_GT(new_seen, 0);
+  ASSERT_EQ(unsetenv("PROTOPAGE_CUDA_EMULATION_ORDER"), 0);
 }
 
 TEST_F(RuntimeTest, AnEventIsWaitedForAloneAndStandsForItsLastRecord) {

@@ -55,6 +55,7 @@ using TimePoint = std::chrono::steady_clock::time_point;
 }  // namespace
 
 struct Stream {
+  uint64_t number = 0;
   std::deque<Work> queue;
   int64_t queued = 0;  // How many were put in since the start,
   int64_t run = 0;     // and taken out.
@@ -206,16 +207,16 @@ class Runtime {
     } else {
       stream->queue.push_back(std::move(work));
       ++stream->queued;
-      if (RunsAhead()) return RunTo(stream, stream->queued);
+      if (RunsAhead(*stream)) return RunTo(stream, stream->queued);
     }
     return cudaSuccess;
   }
 
-  // In the order "shuffled": one time in two, so that a stream may be ahead of another.
-  bool RunsAhead() {
+  // In the order "shuffled": half of the streams from one synchronisation to the next, others each time.
+  bool RunsAhead(const Stream& stream) const {
     const absl::StatusOr<Order> order = OrderFromEnvironment();
     if (!order.ok() || *order != Order::kShuffled) return false;
-    return Philox4x32(/*key=*/0, 0, shuffled_++).word[0] % 2 == 0;
+    return Philox4x32(stream.number, 0, counters_.synchronizations).word[0] % 2 == 0;
   }
 
   // Runs the queue of `stream` as far as it was filled when `position` were queued.
@@ -291,7 +292,7 @@ class Runtime {
 
   // Handles that exist.
   std::map<cudaStream_t, std::shared_ptr<Stream>> streams_;
-  uint64_t shuffled_ = 0;
+  uint64_t streams_made_ = 0;
   std::map<cudaEvent_t, std::unique_ptr<Event>> events_;
   std::map<cudaGraph_t, std::unique_ptr<Graph>> graphs_;
   std::map<cudaGraphExec_t, std::unique_ptr<GraphExec>> execs_;
@@ -570,6 +571,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
     // One that waits for the null stream, and it for that, is not emulated.
     if (flags != cudaStreamNonBlocking) return cudaErrorInvalidValue;
     auto made = std::make_shared<Stream>();
+    made->number = ++runtime.streams_made_;
     *stream = made.get();
     runtime.streams_[made.get()] = std::move(made);
     return cudaSuccess;

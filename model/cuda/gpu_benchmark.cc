@@ -1,0 +1,203 @@
+// Speed of the CUDA backend beside the ceilings of the same GPU in the same run: the largest product
+// of cuBLAS for products and convolutions, a big copy for what moves memory; a whole training step of
+// seed_cnn in images/s; rows/s from the host to the device. One line a figure, fields separated by
+// tabs: name, value, unit, and the share of its ceiling in percent or "-". Medians.
+//
+//   ./bazelw run --config=cuda //model/cuda:gpu_benchmark -- --precision=tf32
+//
+// PyTorch's figures for the same step come from model/torch_peer.py --device=cuda.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/random.h"
+#include "base/thread_pool.h"
+#include "model/backend.h"
+#include "model/device.h"
+#include "model/seed_cnn_step.h"
+#include "model/tensor.h"
+
+ABSL_FLAG(std::string, device, "cuda", "cuda, or cpu to try the program without a GPU");
+ABSL_FLAG(std::string, precision, "float32", "float32, tf32, bf16 or fp16");
+ABSL_FLAG(int, batch, 256, "images a step");
+ABSL_FLAG(int64_t, size, 8192, "of the square product that is the ceiling");
+ABSL_FLAG(int64_t, copy_mib, 1024, "of the copy that is the ceiling of memory");
+ABSL_FLAG(double, seconds, 2, "length of each measurement");
+ABSL_FLAG(int, steps, 20, "training steps between waits for the device");
+
+namespace protopage {
+namespace {
+
+class GpuBenchmark {
+ public:
+  explicit GpuBenchmark(Backend* backend)
+      : backend_(*backend), precision_(PrecisionName(backend->precision())) {}
+
+  void Run() {
+    const double peak_bytes = MemoryCeiling();
+    const double peak_flops = ProductCeiling();
+    const int64_t batch = absl::GetFlag(FLAGS_batch);
+    Convolution("conv_1 32x32x3->32", batch, 32, 3, 32, true, true, peak_flops);
+    Convolution("conv_2 32x32x32->32", batch, 32, 32, 32, false, false, peak_flops);
+    Convolution("conv_3 15x15x32->64", batch, 15, 32, 64, true, false, peak_flops);
+    Convolution("conv_4 15x15x64->64", batch, 15, 64, 64, false, false, peak_flops);
+    Convolution("conv_5 6x6x64->512", batch, 6, 64, 512, false, false, peak_flops);
+    BatchNorm(batch, peak_bytes);
+    Rows();
+    SeedCnnStep step(&backend_, batch);
+    Print(absl::StrCat("seed_cnn step, batch ", batch),
+          step.ImagesPerSecond(absl::GetFlag(FLAGS_seconds), absl::GetFlag(FLAGS_steps)),
+          "images/s", 0);
+  }
+
+ private:
+  // `ceiling` is in the same unit, or 0.
+  void Print(const std::string& name, double value, const char* unit, double ceiling) {
+    absl::PrintF("%s, %s\t%.4g\t%s\t%s\n", name, precision_, value, unit,
+                 ceiling > 0 ? absl::StrFormat("%.1f", 100 * value / ceiling) : "-");
+    std::fflush(stdout);
+  }
+
+  // Seconds of one call, in groups that take long beside the wait for the device.
+  double Seconds(const std::function<absl::Status()>& body) {
+    const auto time = [&](int calls) {
+      const double start = Now();
+      for (int i = 0; i < calls; ++i) CheckOk(body());
+      CheckOk(backend_.Synchronize());
+      return Now() - start;
+    };
+    time(1);
+    const int calls = std::clamp(static_cast<int>(0.02 / std::max(time(1), 1e-6)), 1, 1000);
+    std::vector<double> times;
+    const double end = Now() + absl::GetFlag(FLAGS_seconds) / 4;
+    while (Now() < end || times.size() < 3) times.push_back(time(calls) / calls);
+    return Median(times);
+  }
+
+  Tensor Random(const Shape& shape) {
+    RandomStream random(1, RandomPurpose::kTest, stream_++);
+    std::vector<float> values(shape.num_elements());
+    for (float& value : values) value = random.Uniform(-1.0f, 1.0f);
+    const Tensor x = ValueOf(backend_.Allocate(DType::kFloat32, shape));
+    CheckOk(backend_.CopyToDevice(values.data(), x));
+    return x;
+  }
+
+  // GB/s read and written by a copy on the device.
+  double MemoryCeiling() {
+    const Shape shape = {absl::GetFlag(FLAGS_copy_mib) << 18};
+    const Tensor x = ValueOf(backend_.Allocate(DType::kFloat32, shape));
+    const Tensor y = ValueOf(backend_.Allocate(DType::kFloat32, shape));
+    const double rate =
+        2e-9 * static_cast<double>(x.bytes()) / Seconds([&] { return backend_.Copy(x, y); });
+    Print("copy on the device (ceiling)", rate, "GB/s", 0);
+    return rate;
+  }
+
+  double ProductCeiling() {
+    const int64_t largest = absl::GetFlag(FLAGS_size);
+    double peak = 0;
+    for (int64_t n = largest; n >= 256; n /= 4) {
+      const Tensor a = Random({n, n}), b = Random({n, n}), c = Random({n, n});
+      const double cube = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
+      const double rate =
+          2e-12 * cube / Seconds([&] { return backend_.MatMul(a, false, b, true, 1.0f, 0.0f, c); });
+      if (n == largest) peak = rate;
+      Print(absl::StrCat("product ", n, (n == largest ? " (ceiling)" : "")), rate, "TFLOP/s",
+            n == largest ? 0 : peak);
+    }
+    return peak;
+  }
+
+  void Convolution(const std::string& name, int64_t batch, int64_t in, int64_t in_c, int64_t out_c,
+                   bool same, bool first, double peak) {
+    Window2d w;
+    w.batch = batch;
+    w.in_h = w.in_w = in;
+    w.in_c = in_c;
+    w.out_c = out_c;
+    w.kernel_h = w.kernel_w = 3;
+    w.out_h = w.out_w = same ? in : in - 2;
+    w.pad_top = w.pad_left = same ? 1 : 0;
+    const Tensor x = Random({batch, in, in, in_c}), k = Random({3, 3, in_c, out_c});
+    const Tensor bias = Random({out_c}), y = Random({batch, w.out_h, w.out_w, out_c});
+    const Tensor d_y = Random(y.shape()), d_k = Random(k.shape()), d_bias = Random({out_c});
+    const Tensor d_x = first ? Tensor() : Random(x.shape());
+    const double tera_flops =
+        2e-12 * static_cast<double>(y.num_elements()) * static_cast<double>(9 * in_c);
+    Print(name + " forward",
+          tera_flops / Seconds([&] { return backend_.Conv2dForward(w, x, k, bias, true, y); }),
+          "TFLOP/s", peak);
+    Print(name + " backward",
+          (first ? 1 : 2) * tera_flops / Seconds([&] {
+            return backend_.Conv2dBackward(w, x, k, y, true, d_y, d_x, d_k, d_bias);
+          }),
+          "TFLOP/s", peak);
+  }
+
+  void BatchNorm(int64_t batch, double peak) {
+    const Shape shape = {batch * 32 * 32, 32}, columns = {32};
+    const Tensor x = Random(shape), y = Random(shape);
+    const Tensor gamma = Random(columns), beta = Random(columns), mean = Random(columns);
+    const Tensor var = Random(columns), saved_mean = Random(columns), inv_std = Random(columns);
+    // Read for the moments, read again and written.
+    const double seconds = Seconds([&] {
+      return backend_.BatchNormTrain(x, gamma, beta, 1e-3f, 0.99f, true, mean, var, saved_mean,
+                                     inv_std, y);
+    });
+    Print("batch norm 32x32x32 forward", 3e-9 * static_cast<double>(x.bytes()) / seconds, "GB/s",
+          peak);
+  }
+
+  // Rows of 512 floats that lie in pageable memory, copied to pinned memory and from there to the
+  // device: what a step does with the rows of its prototypes.
+  void Rows() {
+    const int64_t rows = 4096, dim = 512;
+    const std::vector<float> paged(rows * dim, 0.5f);
+    const Tensor device = ValueOf(backend_.Allocate(DType::kFloat32, {rows, dim}));
+    const std::shared_ptr<Buffer> pinned = ValueOf(backend_.AllocateHost(device.bytes()));
+    const double seconds = Seconds([&] {
+      std::memcpy(pinned->data(), paged.data(), static_cast<size_t>(device.bytes()));
+      absl::Status status = backend_.Upload(pinned->data(), device);
+      status.Update(backend_.FinishUploads());
+      status.Update(backend_.Synchronize());  // Before the pinned memory is written again.
+      return status;
+    });
+    Print("rows of 512 floats, host to device", static_cast<double>(rows) / seconds, "rows/s", 0);
+  }
+
+  Backend& backend_;
+  const std::string precision_;
+  uint64_t stream_ = 0;
+};
+
+int Main() {
+  ThreadPool pool(0);
+  DeviceOptions options;
+  options.precision = ValueOf(ParsePrecision(absl::GetFlag(FLAGS_precision)));
+  const std::unique_ptr<Backend> backend =
+      ValueOf(NewBackend(absl::GetFlag(FLAGS_device), options, &pool));
+  std::fprintf(stderr, "%s\n", backend->Description().c_str());
+  GpuBenchmark(backend.get()).Run();
+  return 0;
+}
+
+}  // namespace
+}  // namespace protopage
+
+int main(int argc, char** argv) {
+  absl::SetProgramUsageMessage("Speed of the CUDA backend beside the ceilings of the GPU.");
+  absl::ParseCommandLine(argc, argv);
+  return protopage::Main();
+}

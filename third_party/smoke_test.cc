@@ -3,6 +3,7 @@
 
 #include <ft2build.h>
 
+#include <boost/context/detail/fcontext.hpp>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -45,6 +46,20 @@ using ::testing::ElementsAre;
 
 std::string TempPath(absl::string_view name) {
   return absl::StrCat(::testing::TempDir(), "/", name);
+}
+
+TEST(BoostContextTest, SwitchesToAnotherStackAndBack) {
+  using boost::context::detail::jump_fcontext;
+  using boost::context::detail::transfer_t;
+  std::vector<char> stack(1 << 16);
+  const auto context = boost::context::detail::make_fcontext(stack.data() + stack.size(),
+                                                             stack.size(), [](transfer_t from) {
+                                                               *static_cast<int*>(from.data) = 42;
+                                                               jump_fcontext(from.fctx, nullptr);
+                                                             });
+  int answer = 0;
+  jump_fcontext(context, &answer);
+  EXPECT_EQ(answer, 42);
 }
 
 TEST(AbseilTest, StatusOrCarriesAnError) {

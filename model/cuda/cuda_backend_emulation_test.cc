@@ -175,6 +175,13 @@ TEST(CudaBackendEmulationTest, WithoutAGpuTheReasonIsGiven) {
   EXPECT_OK(NewCudaBackend());
 }
 
+TEST(CudaBackendEmulationTest, AGpuThatThereIsNoMachineCodeForIsNamed) {
+  emulation::SetEmulatedComputeCapability(10);
+  EXPECT_THAT(NewCudaBackend(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                         "has compute capability 10.0, this "));
+  emulation::SetEmulatedComputeCapability(9);
+}
+
 TEST(CudaBackendEmulationTest, SaysWhatItRunsOn) {
   CudaBackendOptions options;
   options.precision = Precision::kTf32;

@@ -108,6 +108,12 @@ absl::Status CudaContext::Init() {
   RETURN_IF_ERROR(CudaStatus(cudaSetDevice(options_.device)));
   cudaDeviceProp properties;
   RETURN_IF_ERROR(CudaStatus(cudaGetDeviceProperties(&properties, options_.device)));
+  // Machine code for 8.0 runs on 8.x and that for 9.0 on 9.x; there is no other (tools/cuda.bzl).
+  if (properties.major != 8 && properties.major != 9) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "no usable GPU: ", properties.name, " has compute capability ", properties.major, ".",
+        properties.minor, ", this program has code for 8 and 9"));
+  }
   gpu_name_ = absl::StrCat(properties.name, ", sm_", properties.major, properties.minor);
 
   const auto make_stream = [](CudaStream* stream) {

@@ -302,6 +302,7 @@ class Runtime {
 
   int64_t device_bytes_ = kDefaultDeviceBytes;
   int device_count_ = 1;
+  int major_ = 9;
   EmulationCounters counters_;
   cudaError_t failure_ = cudaSuccess;
   std::string failure_message_;
@@ -409,6 +410,10 @@ void SetEmulatedDeviceCount(int count) {
   Runtime::Ask([count](Runtime& runtime) { runtime.device_count_ = std::min(count, 1); });
 }
 
+void SetEmulatedComputeCapability(int major) {
+  Runtime::Ask([major](Runtime& runtime) { runtime.major_ = major; });
+}
+
 std::string EmulationError() {
   return Runtime::Ask([](Runtime& runtime) { return runtime.failure_message_; });
 }
@@ -502,7 +507,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     if (device != 0) return cudaErrorInvalidDevice;
     *properties = {};
     std::strcpy(properties->name, "CUDA emulated on the CPU");
-    properties->major = 9;
+    properties->major = runtime.major_;
     properties->minor = 0;
     properties->multiProcessorCount = 4;
     properties->totalGlobalMem = static_cast<size_t>(runtime.device_bytes_);

@@ -201,6 +201,9 @@ void SetEmulatedDeviceMemory(int64_t bytes);
 // 0: as on a machine without a GPU, every call fails with cudaErrorNoDevice.
 void SetEmulatedDeviceCount(int count);
 
+// What cudaGetDeviceProperties tells. Default 9.
+void SetEmulatedComputeCapability(int major);
+
 // What the device failed of, in one line; "" if it did not.
 std::string EmulationError();
 

@@ -24,16 +24,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "model/precision.h"
 #include "model/tensor.h"
 
 namespace protopage {
 
 enum class DeviceType { kCpu, kCuda };
-
-// How products (MatMul, convolutions) take their inputs. Sums and all tensors are float32; 16 bits and
-// tf32 (10 bits of fraction) are for the tensor cores of GPUs. fp16's range is small: gradients below
-// 6e-8 become zero and values above 65504 infinite, so losses are scaled (trainer/loss_scale.h).
-enum class Precision { kFloat32, kTf32, kBf16, kFp16 };
 
 // Convolution and pooling windows. out = floor((in + pad_before + pad_after -
 // kernel) / stride) + 1, with the padding after implied by out_h and out_w.

@@ -10,35 +10,6 @@
 #include "model/cuda_device.h"
 
 namespace protopage {
-namespace {
-
-constexpr Precision kPrecisions[] = {Precision::kFloat32, Precision::kTf32, Precision::kBf16,
-                                     Precision::kFp16};
-
-}  // namespace
-
-absl::string_view PrecisionName(Precision precision) {
-  switch (precision) {
-    case Precision::kFloat32:
-      return "float32";
-    case Precision::kTf32:
-      return "tf32";
-    case Precision::kBf16:
-      return "bf16";
-    case Precision::kFp16:
-      return "fp16";
-  }
-  return "";
-}
-
-absl::StatusOr<Precision> ParsePrecision(absl::string_view name) {
-  for (const Precision precision : kPrecisions) {
-    if (PrecisionName(precision) == name) return precision;
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("precision: found \"", name, "\", expected float32, tf32, bf16 or fp16"));
-}
-
 absl::StatusOr<std::unique_ptr<Backend>> NewBackend(absl::string_view device,
                                                     const DeviceOptions& options,
                                                     ThreadPool* pool) {

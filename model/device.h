@@ -18,11 +18,6 @@
 
 namespace protopage {
 
-// "float32", "tf32", "bf16", "fp16".
-absl::string_view PrecisionName(Precision precision);
-// Errors: InvalidArgument, with what is allowed.
-absl::StatusOr<Precision> ParsePrecision(absl::string_view name);
-
 struct DeviceOptions {
   Precision precision = Precision::kFloat32;
 };

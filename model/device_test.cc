@@ -64,15 +64,5 @@ TEST(DeviceTest, AutoWithoutAGpuRefusesAPrecisionOfGpus) {
               StatusIs(absl::StatusCode::kInvalidArgument, "precision: found bf16"));
 }
 
-TEST(DeviceTest, NamesOfPrecisionsAreRead) {
-  for (const Precision precision :
-       {Precision::kFloat32, Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
-    ASSERT_OK_AND_ASSIGN(const Precision parsed, ParsePrecision(PrecisionName(precision)));
-    EXPECT_EQ(parsed, precision);
-  }
-  EXPECT_THAT(ParsePrecision("fp8"),
-              StatusIs(absl::StatusCode::kInvalidArgument, "precision: found \"fp8\""));
-}
-
 }  // namespace
 }  // namespace protopage

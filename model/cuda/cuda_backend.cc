@@ -25,20 +25,6 @@
 namespace protopage {
 namespace {
 
-const char* Name(Precision precision) {
-  switch (precision) {
-    case Precision::kTf32:
-      return "tf32";
-    case Precision::kBf16:
-      return "bf16";
-    case Precision::kFp16:
-      return "fp16";
-    case Precision::kFloat32:
-      break;
-  }
-  return "float32";
-}
-
 // An error with the name of the operation that found it.
 absl::Status Of(const char* operation, const absl::Status& status) {
   return WithContext(status, operation);
@@ -69,7 +55,7 @@ class CudaBackend : public Backend {
   DeviceType device() const override { return DeviceType::kCuda; }
   Precision precision() const override { return context_->options().precision; }
   std::string Description() const override {
-    return absl::StrCat("cuda (", context_->gpu_name(), ", ", Name(precision()), ")");
+    return absl::StrCat("cuda (", context_->gpu_name(), ", ", PrecisionName(precision()), ")");
   }
 
   // --- Memory ---------------------------------------------------------------------------------

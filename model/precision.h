@@ -1,0 +1,23 @@
+// Precision: how products (MatMul, convolutions) take their inputs. Sums and all tensors are float32; 16 bits
+// and tf32 (10 bits of fraction) are for the tensor cores of GPUs. fp16's range is small: gradients below
+// 6e-8 become zero and values above 65504 infinite, so losses are scaled (trainer/loss_scale.h).
+//
+//   ASSIGN_OR_RETURN(const Precision precision, ParsePrecision("bf16"));
+#ifndef PROTOPAGE_MODEL_PRECISION_H_
+#define PROTOPAGE_MODEL_PRECISION_H_
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace protopage {
+
+enum class Precision { kFloat32, kTf32, kBf16, kFp16 };
+
+// "float32", "tf32", "bf16", "fp16".
+absl::string_view PrecisionName(Precision precision);
+// Errors: InvalidArgument, with what is allowed.
+absl::StatusOr<Precision> ParsePrecision(absl::string_view name);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_PRECISION_H_

@@ -1,0 +1,22 @@
+#include "model/precision.h"
+
+#include <gtest/gtest.h>
+
+#include "absl/status/status.h"
+#include "base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+TEST(PrecisionTest, NamesOfPrecisionsAreRead) {
+  for (const Precision precision :
+       {Precision::kFloat32, Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
+    ASSERT_OK_AND_ASSIGN(const Precision parsed, ParsePrecision(PrecisionName(precision)));
+    EXPECT_EQ(parsed, precision);
+  }
+  EXPECT_THAT(ParsePrecision("fp8"),
+              StatusIs(absl::StatusCode::kInvalidArgument, "precision: found \"fp8\""));
+}
+
+}  // namespace
+}  // namespace protopage

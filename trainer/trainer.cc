@@ -459,7 +459,8 @@ absl::Status Run::RunTraining() {
     epoch_means.Add(outcome);
     if (outcome.skipped) {
       ++position_.skipped_steps;
-      if (!outcome.overflowed && ++bad_steps >= config_.max_bad_steps) return BadSteps(bad_steps, outcome.loss);
+      if (!outcome.overflowed && ++bad_steps >= config_.max_bad_steps)
+        return BadSteps(bad_steps, outcome.loss);
     } else {
       bad_steps = 0;
     }

@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
-"""The seed_cnn training step in PyTorch on the CPU: what model:backend_benchmark compares with.
+"""The seed_cnn training step in PyTorch: what the benchmarks of our backends compare with.
 
     python3 model/torch_peer.py --threads=2 --batches=64,256 --rounds=5
+    python3 model/torch_peer.py --device=cuda --batches=256 --precision=tf32
 
 prints JSON: for each batch size and memory layout the median images/s of the rounds. The step is
 forward, AM-softmax over 10 rows, backward and Adam over the parameters and the rows, on a batch
 that is ready in memory as float32; the figure of a round is from its median step.
+
+On a GPU each layout is measured eager, and compiled with CUDA graphs (torch.compile with mode
+"reduce-overhead", which compiles the net and the loss; Adam is PyTorch's, capturable). A round is
+then timed over groups of steps, with one wait for the GPU each.
 
 With --serve it answers requests instead, one JSON object a line, so that another program can take
 turns with it: {"batch": 64, "layout": "nchw", "seconds": 2} -> {"images_per_s": ...}.
@@ -55,32 +60,59 @@ def am_softmax(features, rows, labels, scale=24.0, margin=0.2):
 
 
 class Case:
-    def __init__(self, batch, layout):
+    def __init__(self, batch, layout, device="cpu", precision="float32", compiled=False):
         torch.manual_seed(1)
         memory_format = LAYOUTS[layout]
-        self.net = SeedCnn().to(memory_format=memory_format).train()
-        self.rows = nn.Parameter(torch.randn(10, 512) * 0.06)
+        self.device = torch.device(device)
+        self.net = SeedCnn().to(self.device, memory_format=memory_format).train()
+        self.rows = nn.Parameter(torch.randn(10, 512, device=self.device) * 0.06)
         parameters = list(self.net.parameters()) + [self.rows]
-        self.optimizer = torch.optim.Adam(parameters, lr=1e-3, eps=1e-7)
-        self.images = (torch.rand(batch, 3, 32, 32) * 255).to(memory_format=memory_format)
-        self.labels = torch.randint(10, (batch,))
+        on_gpu = self.device.type == "cuda"
+        options = {"fused": True, "capturable": compiled} if on_gpu else {}
+        self.optimizer = torch.optim.Adam(parameters, lr=1e-3, eps=1e-7, **options)
+        images = (torch.rand(batch, 3, 32, 32) * 255).to(memory_format=memory_format)
+        self.images = images.to(self.device)
+        self.labels = torch.randint(10, (batch,), device=self.device)
         self.batch = batch
-        for _ in range(3):
+        self.half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+        if precision == "fp16":
+            self.scaler = torch.amp.GradScaler("cuda")
+        self.loss = torch.compile(self.compute_loss, mode="reduce-overhead") if compiled \
+            else self.compute_loss
+        self.group = 20 if on_gpu else 1
+        for _ in range(10 if compiled else 3):
             self.step()
 
+    def compute_loss(self):
+        with torch.autocast(self.device.type, dtype=self.half, enabled=self.half is not None):
+            features = self.net(self.images)
+        return am_softmax(features.float(), self.rows, self.labels)
+
     def step(self):
-        loss = am_softmax(self.net(self.images), self.rows, self.labels)
+        loss = self.loss()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        if hasattr(self, "scaler"):
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            loss.backward()
+            self.optimizer.step()
+
+    def wait(self):
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
 
     def images_per_s(self, seconds):
         times = []
         end = time.perf_counter() + seconds
+        self.wait()
         while time.perf_counter() < end or len(times) < 3:
             start = time.perf_counter()
-            self.step()
-            times.append(time.perf_counter() - start)
+            for _ in range(self.group):
+                self.step()
+            self.wait()
+            times.append((time.perf_counter() - start) / self.group)
         return self.batch / statistics.median(times)
 
 
@@ -101,22 +133,31 @@ def main():
     parser.add_argument("--batches", default="64,256")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--precision", default="float32",
+                        choices=["float32", "tf32", "bf16", "fp16"], help="on a GPU")
     parser.add_argument("--serve", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.serve:
         serve()
         return
-    cases = [(int(b), layout, Case(int(b), layout), []) for b in args.batches.split(",")
-             for layout in LAYOUTS]
+    torch.backends.cuda.matmul.allow_tf32 = args.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = args.precision == "tf32"
+    torch.backends.cudnn.benchmark = True
+    modes = [False, True] if args.device == "cuda" else [False]
+    cases = [(int(b), layout, compiled,
+              Case(int(b), layout, args.device, args.precision, compiled), [])
+             for b in args.batches.split(",") for layout in LAYOUTS for compiled in modes]
     for _ in range(args.rounds):
-        for _, _, case, rounds in cases:
+        for _, _, _, case, rounds in cases:
             rounds.append(case.images_per_s(args.seconds))
     print(json.dumps({
         "torch": torch.__version__,
         "threads": args.threads,
-        "results": [{"batch": b, "layout": layout, "images_per_s": statistics.median(rounds)}
-                    for b, layout, _, rounds in cases],
+        "results": [{"batch": b, "layout": layout, "compiled": compiled,
+                     "images_per_s": statistics.median(rounds)}
+                    for b, layout, compiled, _, rounds in cases],
     }, indent=1))
 
 

@@ -34,6 +34,7 @@ ABSL_FLAG(int, batch, 256, "images a step");
 ABSL_FLAG(int64_t, size, 8192, "of the square product that is the ceiling");
 ABSL_FLAG(int64_t, copy_mib, 1024, "of the copy that is the ceiling of memory");
 ABSL_FLAG(double, seconds, 2, "length of each measurement");
+ABSL_FLAG(bool, describe, false, "only print what the device is");
 ABSL_FLAG(int, steps, 20, "training steps between waits for the device");
 
 namespace protopage {
@@ -188,7 +189,10 @@ int Main() {
   options.precision = ValueOf(ParsePrecision(absl::GetFlag(FLAGS_precision)));
   const std::unique_ptr<Backend> backend =
       ValueOf(NewBackend(absl::GetFlag(FLAGS_device), options, &pool));
-  std::fprintf(stderr, "%s\n", backend->Description().c_str());
+  if (absl::GetFlag(FLAGS_describe)) {
+    absl::PrintF("%s\n", backend->Description());
+    return 0;
+  }
   GpuBenchmark(backend.get()).Run();
   return 0;
 }

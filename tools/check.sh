@@ -1,7 +1,7 @@
 #!/bin/bash
 # The presubmit: what CI runs, and what to run before a commit.
 #
-#   tools/check.sh             formatting, layering, build, tests, tests/reuse
+#   tools/check.sh             formatting, layering, build, tests, tests/reuse, the CUDA build
 #   tools/check.sh --nightly   and then what is tagged "nightly", long runs of the crash tests, sanitizers
 #
 # Every step runs, also after one has failed; the last lines say which did.
@@ -20,11 +20,13 @@ case "${1:-}" in
 esac
 
 failed=()
+# Status 77 of a step is "skipped".
 step() {
-  local name="$1"
+  local name="$1" status=0
   shift
   echo "== ${name}"
-  if ! "$@"; then
+  "$@" || status=$?
+  if ((status != 0 && status != 77)); then
     failed+=("${name}")
   fi
 }
@@ -37,6 +39,7 @@ step "layering" tools/layering.sh
 step "build" ./bazelw build --config=ci --keep_going //...
 step "tests" ./bazelw test --config=ci //...
 step "reuse" tools/reuse.sh
+step "CUDA build" tools/cuda_build.sh --config=ci
 if ((nightly)); then
   step "nightly tests" ./bazelw test --config=ci --test_tag_filters=nightly \
     --build_tests_only //...

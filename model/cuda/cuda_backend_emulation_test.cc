@@ -161,10 +161,28 @@ TEST(CudaBackendEmulationTest, AnUploadDoesNotOvertakeTheClearingOfItsTensor) {
   }
   ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {64}));
   ASSERT_OK(backend->Upload(host->data(), x));
+  ASSERT_OK(backend->Synchronize());  // Runs the copies first, unless they wait for the clearing.
   ASSERT_OK(backend->FinishUploads());
   std::vector<float> values(64);
   ASSERT_OK(backend->CopyToHost(x, values.data()));
   EXPECT_EQ(values, std::vector<float>(64, 3.0f));
+}
+
+// The copy may be made long after the tensor is gone.
+TEST(CudaBackendEmulationTest, ATensorThatIsUploadedToKeepsItsMemoryUntilTheUploadsAreFinished) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> host, backend->AllocateHost(64 * 4));
+  std::fill_n(static_cast<float*>(host->data()), 64, 3.0f);
+  {
+    ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {64}));
+    ASSERT_OK(backend->Upload(host->data(), x));
+  }
+  ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {64}));
+  ASSERT_OK(backend->Fill(y, 7.0f));
+  ASSERT_OK(backend->FinishUploads());
+  std::vector<float> values(64);
+  ASSERT_OK(backend->CopyToHost(y, values.data()));
+  EXPECT_EQ(values, std::vector<float>(64, 7.0f));
 }
 
 TEST(CudaBackendEmulationTest, WithoutAGpuTheReasonIsGiven) {

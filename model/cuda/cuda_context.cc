@@ -58,8 +58,11 @@ absl::Status CublasStatus(cublasStatus_t status) {
 }
 
 absl::Status NoGpu(cudaError_t error) {
-  return absl::FailedPreconditionError(
-      absl::StrCat("no usable GPU: ", cudaGetErrorName(error), ": ", cudaGetErrorString(error)));
+  // CUDA says so, too, where there is no driver at all.
+  const char* const more =
+      error == cudaErrorInsufficientDriver ? ", or there is none on this machine" : "";
+  return absl::FailedPreconditionError(absl::StrCat("no usable GPU: ", cudaGetErrorName(error),
+                                                    ": ", cudaGetErrorString(error), more));
 }
 
 cudaDataType DataType(NumberFormat format) {

@@ -18,6 +18,7 @@ programs=(
   //model/cuda:training_steps_test
   //model/cuda:cuda_parity_test
   //model/cuda:gpu_benchmark
+  //trainer:cuda_training_test
   //trainer:protopage
 )
 ./bazelw build --config=cuda "${programs[@]}"

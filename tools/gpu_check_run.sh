@@ -57,6 +57,7 @@ check "products of cuBLAS" 300 "${bin}/cublas_test"
 check "conformance" 900 "${bin}/cuda_backend_test"
 check "pinned training steps" 300 "${bin}/training_steps_test"
 check "parity with the CPU" 600 "${bin}/cuda_parity_test"
+check "stages of the trainer" 600 "${bin}/cuda_training_test"
 for precision in float32 tf32 bf16 fp16; do
   # A run directory must not exist.
   rm -rf "${results}/run_${precision}"

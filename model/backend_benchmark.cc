@@ -94,35 +94,24 @@ class Bench {
     std::fflush(stdout);
   }
 
-  void Convolution(const std::string& name, int64_t batch, int64_t in, int64_t in_c, int64_t out_c,
-                   bool same, bool first) {
-    Window2d w;
-    w.batch = batch;
-    w.in_h = w.in_w = in;
-    w.in_c = in_c;
-    w.out_c = out_c;
-    w.kernel_h = w.kernel_w = 3;
-    w.out_h = w.out_w = same ? in : in - 2;
-    w.pad_top = w.pad_left = same ? 1 : 0;
-    const Tensor x = Random({batch, in, in, in_c}), k = Random({3, 3, in_c, out_c});
-    const Tensor bias = Random({out_c}), y = Random({batch, w.out_h, w.out_w, out_c});
-    const Tensor d_y = Random(y.shape()), d_k = Random(k.shape()), d_bias = Random({out_c});
-    const Tensor d_x = first ? Tensor() : Random(x.shape());
+  void Convolution(const SeedCnnConvolution& layer, int64_t batch) {
+    const std::string name = layer.name;
+    const Window2d w = layer.Window(batch);
+    const Tensor x = Random({batch, w.in_h, w.in_w, w.in_c}), k = Random({3, 3, w.in_c, w.out_c});
+    const Tensor bias = Random({w.out_c}), y = Random({batch, w.out_h, w.out_w, w.out_c});
+    const Tensor d_y = Random(y.shape()), d_k = Random(k.shape()), d_bias = Random({w.out_c});
+    const Tensor d_x = layer.first ? Tensor() : Random(x.shape());
     const double flops =
-        2.0 * static_cast<double>(y.num_elements()) * static_cast<double>(9 * in_c);
+        2.0 * static_cast<double>(y.num_elements()) * static_cast<double>(9 * w.in_c);
     Row(name + " forward", flops, 0,
         [&] { return backend_.Conv2dForward(w, x, k, bias, true, y); });
-    Row(name + " backward", (first ? 1 : 2) * flops, 0,
+    Row(name + " backward", (layer.first ? 1 : 2) * flops, 0,
         [&] { return backend_.Conv2dBackward(w, x, k, y, true, d_y, d_x, d_k, d_bias); });
   }
 
   void Operations(int64_t batch) {
     absl::PrintF("\nOperations of seed_cnn, batch %d\n", batch);
-    Convolution("conv_1 32x32x3 -> 32", batch, 32, 3, 32, true, true);
-    Convolution("conv_2 32x32x32 -> 32", batch, 32, 32, 32, false, false);
-    Convolution("conv_3 15x15x32 -> 64", batch, 15, 32, 64, true, false);
-    Convolution("conv_4 15x15x64 -> 64", batch, 15, 64, 64, false, false);
-    Convolution("conv_5 6x6x64 -> 512", batch, 6, 64, 512, false, false);
+    for (const SeedCnnConvolution& layer : kSeedCnnConvolutions) Convolution(layer, batch);
 
     const Shape shape = {batch * 32 * 32, 32}, columns = {32};
     const double bytes = 4.0 * static_cast<double>(shape.num_elements());

@@ -1,5 +1,5 @@
-// What the benchmarks of backends share: timing, and a whole training step of seed_cnn, the one of
-// model/torch_peer.py.
+// What the benchmarks of backends share: timing, the convolutions of seed_cnn, and a whole training step of
+// it, the one of model/torch_peer.py.
 //
 //   SeedCnnStep step(backend.get(), /*batch=*/256);
 //   step.ImagesPerSecond(/*seconds=*/2);
@@ -55,6 +55,32 @@ T ValueOf(absl::StatusOr<T> result) {
   CheckOk(result.status());
   return *std::move(result);
 }
+
+// A 3 x 3 convolution of seed_cnn on 32 x 32 images; the first has no gradient of its input.
+struct SeedCnnConvolution {
+  const char* name;
+  int64_t in, in_c, out_c;
+  bool same, first;
+
+  Window2d Window(int64_t batch) const {
+    Window2d w;
+    w.batch = batch;
+    w.in_h = w.in_w = in;
+    w.in_c = in_c;
+    w.out_c = out_c;
+    w.kernel_h = w.kernel_w = 3;
+    w.out_h = w.out_w = same ? in : in - 2;
+    w.pad_top = w.pad_left = same ? 1 : 0;
+    return w;
+  }
+};
+inline constexpr SeedCnnConvolution kSeedCnnConvolutions[] = {
+    {"conv_1 32x32x3 -> 32", 32, 3, 32, true, true},
+    {"conv_2 32x32x32 -> 32", 32, 32, 32, false, false},
+    {"conv_3 15x15x32 -> 64", 15, 32, 64, true, false},
+    {"conv_4 15x15x64 -> 64", 15, 64, 64, false, false},
+    {"conv_5 6x6x64 -> 512", 6, 64, 512, false, false},
+};
 
 // Forward, AM-softmax over 10 rows, backward, Adam, on a batch that is on the device.
 class SeedCnnStep {

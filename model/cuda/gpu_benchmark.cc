@@ -49,11 +49,9 @@ class GpuBenchmark {
     const double peak_bytes = MemoryCeiling();
     const double peak_flops = ProductCeiling();
     const int64_t batch = absl::GetFlag(FLAGS_batch);
-    Convolution("conv_1 32x32x3->32", batch, 32, 3, 32, true, true, peak_flops);
-    Convolution("conv_2 32x32x32->32", batch, 32, 32, 32, false, false, peak_flops);
-    Convolution("conv_3 15x15x32->64", batch, 15, 32, 64, true, false, peak_flops);
-    Convolution("conv_4 15x15x64->64", batch, 15, 64, 64, false, false, peak_flops);
-    Convolution("conv_5 6x6x64->512", batch, 6, 64, 512, false, false, peak_flops);
+    for (const SeedCnnConvolution& layer : kSeedCnnConvolutions) {
+      Convolution(layer, batch, peak_flops);
+    }
     BatchNorm(batch, peak_bytes);
     Rows();
     SeedCnnStep step(&backend_, batch);
@@ -121,27 +119,20 @@ class GpuBenchmark {
     return peak;
   }
 
-  void Convolution(const std::string& name, int64_t batch, int64_t in, int64_t in_c, int64_t out_c,
-                   bool same, bool first, double peak) {
-    Window2d w;
-    w.batch = batch;
-    w.in_h = w.in_w = in;
-    w.in_c = in_c;
-    w.out_c = out_c;
-    w.kernel_h = w.kernel_w = 3;
-    w.out_h = w.out_w = same ? in : in - 2;
-    w.pad_top = w.pad_left = same ? 1 : 0;
-    const Tensor x = Random({batch, in, in, in_c}), k = Random({3, 3, in_c, out_c});
-    const Tensor bias = Random({out_c}), y = Random({batch, w.out_h, w.out_w, out_c});
-    const Tensor d_y = Random(y.shape()), d_k = Random(k.shape()), d_bias = Random({out_c});
-    const Tensor d_x = first ? Tensor() : Random(x.shape());
+  void Convolution(const SeedCnnConvolution& layer, int64_t batch, double peak) {
+    const std::string name = layer.name;
+    const Window2d w = layer.Window(batch);
+    const Tensor x = Random({batch, w.in_h, w.in_w, w.in_c}), k = Random({3, 3, w.in_c, w.out_c});
+    const Tensor bias = Random({w.out_c}), y = Random({batch, w.out_h, w.out_w, w.out_c});
+    const Tensor d_y = Random(y.shape()), d_k = Random(k.shape()), d_bias = Random({w.out_c});
+    const Tensor d_x = layer.first ? Tensor() : Random(x.shape());
     const double tera_flops =
-        2e-12 * static_cast<double>(y.num_elements()) * static_cast<double>(9 * in_c);
+        2e-12 * static_cast<double>(y.num_elements()) * static_cast<double>(9 * w.in_c);
     Print(name + " forward",
           tera_flops / Seconds([&] { return backend_.Conv2dForward(w, x, k, bias, true, y); }),
           "TFLOP/s", peak);
     Print(name + " backward",
-          (first ? 1 : 2) * tera_flops / Seconds([&] {
+          (layer.first ? 1 : 2) * tera_flops / Seconds([&] {
             return backend_.Conv2dBackward(w, x, k, y, true, d_y, d_x, d_k, d_bias);
           }),
           "TFLOP/s", peak);

@@ -12,8 +12,8 @@ namespace protopage {
 
 bool HasCudaBackend();
 
-// On the first GPU. Errors: FailedPrecondition (the program has no CUDA backend; the machine no GPU,
-// driver or cuBLAS), ResourceExhausted.
+// On the first GPU. Errors: FailedPrecondition (the program has no CUDA backend; the machine no GPU
+// or driver), NotFound (it has no cuBLAS), ResourceExhausted.
 absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(Precision precision);
 
 }  // namespace protopage

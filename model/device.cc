@@ -1,7 +1,5 @@
 #include "model/device.h"
 
-#include <string>
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/logging.h"
@@ -10,6 +8,7 @@
 #include "model/cuda_device.h"
 
 namespace protopage {
+
 absl::StatusOr<std::unique_ptr<Backend>> NewBackend(absl::string_view device,
                                                     const DeviceOptions& options,
                                                     ThreadPool* pool) {

@@ -29,8 +29,8 @@ struct DeviceOptions {
 //           else the processor. A program that has the backend logs one line that says why it fell
 //           back.
 // Errors: InvalidArgument (another device; a precision other than float32 on the processor),
-// FailedPrecondition ("cuda", and the program has no CUDA backend or the machine no GPU),
-// ResourceExhausted.
+// FailedPrecondition ("cuda", and the program has no CUDA backend or the machine no GPU), NotFound
+// ("cuda", and the machine has no cuBLAS), ResourceExhausted.
 absl::StatusOr<std::unique_ptr<Backend>> NewBackend(absl::string_view device,
                                                     const DeviceOptions& options, ThreadPool* pool);
 

@@ -21,8 +21,8 @@
 namespace protopage {
 
 // Tensors may outlive the backend.
-// Errors: FailedPrecondition (no driver, no GPU, no cuBLAS: the reason), InvalidArgument (the machine
-// has no GPU of this number), ResourceExhausted.
+// Errors: FailedPrecondition (no driver, no GPU: the reason), NotFound (no cuBLAS), InvalidArgument (the
+// machine has no GPU of this number), ResourceExhausted.
 absl::StatusOr<std::unique_ptr<Backend>> NewCudaBackend(const CudaBackendOptions& options = {});
 
 }  // namespace protopage

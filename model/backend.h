@@ -21,6 +21,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -102,6 +103,12 @@ struct RowAdagradParams {
   float epsilon = 1e-7f;
 };
 
+// What Backend::Run remembers of operations that are called again and again.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -123,18 +130,33 @@ class Backend {
   virtual absl::Status CopyToHost(const Tensor& src, void* dst) = 0;
   virtual absl::Status Copy(const Tensor& src, const Tensor& dst) = 0;
   virtual absl::Status Fill(const Tensor& x, float value) = 0;
-  // Host memory, zero-filled, that Upload reads while the device works. Errors: ResourceExhausted.
+  // Host memory, zero-filled, for Upload and Download. Errors: ResourceExhausted.
   virtual absl::StatusOr<std::shared_ptr<Buffer>> AllocateHost(int64_t bytes) = 0;
   // Starts a copy of dst.bytes() bytes from `src`, memory of AllocateHost, and does not wait for it nor for the
   // work before it: no operation called earlier may use `dst` unless a call has waited for it since (CopyToHost,
-  // Synchronize, Mean, AllFinite). Both are the copy's until such a call after FinishUploads.
+  // FinishDownloads, Synchronize). Both are the copy's until such a call after FinishUploads.
   virtual absl::Status Upload(const void* src, const Tensor& dst) = 0;
   // Operations called from now on see what was uploaded before. The host does not wait.
   virtual absl::Status FinishUploads() = 0;
+  // Queues a copy of src.bytes() bytes to `dst`, memory of AllocateHost, and does not wait for it.
+  virtual absl::Status Download(const Tensor& src, void* dst) = 0;
+  // Waits for all operations called so far, uploads aside: what was downloaded is there.
+  virtual absl::Status FinishDownloads() = 0;
   // dst[i] = src[from[i]] for rows of [M, ...] and [N, ...] with the same bytes a row; from int32 [M], in
   // [0, N), or negative: dst[i] stays.
   virtual absl::Status CopyRows(const Tensor& src, const Tensor& from, const Tensor& dst) = 0;
   virtual absl::Status Synchronize() = 0;
+
+  // --- Repetition
+  // -----------------------------------------------------------------------------
+  // For Run of this backend, which must outlive it.
+  virtual std::unique_ptr<Recording> NewRecording() = 0;
+  // Does what `operations` does, which from call to call of one recording is the same: the same operations on the
+  // same tensors with the same numbers, but for DropoutKey::step, which is `step`. A device may remember them and
+  // queue them as one (a CUDA graph) without calling `operations`. They must not allocate after the first
+  // call, wait, or copy from the host; if they do, they are called every time.
+  virtual absl::Status Run(Recording* recording, uint64_t step,
+                           absl::FunctionRef<absl::Status()> operations) = 0;
 
   // --- Elementwise
   // ----------------------------------------------------------------------------
@@ -226,10 +248,8 @@ class Backend {
   virtual absl::Status MarginSoftmax(const MarginParams& params, const Tensor& cosines,
                                      const Tensor& slots, float grad_scale, const Tensor& losses,
                                      const Tensor& d_cosines, const Tensor& predicted) = 0;
-  // The mean of x in double, blocks in order. Waits.
-  virtual absl::StatusOr<double> Mean(const Tensor& x) = 0;
-  // True when every element of every tensor is finite. Waits.
-  virtual absl::StatusOr<bool> AllFinite(absl::Span<const Tensor> tensors) = 0;
+  // found int32 [1]: 0 when every element of every tensor is finite, else 1.
+  virtual absl::Status FindNonFinite(absl::Span<const Tensor> tensors, const Tensor& found) = 0;
 
   // --- Optimizers
   // -----------------------------------------------------------------------------

@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
-#include "model/scratch.h"
 
 namespace protopage {
 namespace {
@@ -56,10 +55,10 @@ class FixedMarginLoss : public MarginLoss {
   MarginParams params_;
   // Kept from step to step; see Start.
   ScratchBuffer f_hat_, f_norms_, w_hat_, w_norms_, cosines_, d_cosines_, d_f_hat_, d_w_hat_;
-  ScratchBuffer slots_, losses_, d_features_, d_rows_, predicted_;
+  ScratchBuffer losses_, d_features_, d_rows_, predicted_;
 };
 
-absl::Status CheckInput(const LossInput& input) {
+absl::Status CheckInput(const LossInput& input, const Tensor& slots) {
   if (!input.features || !input.rows || input.features.shape().rank() != 2 ||
       input.rows.shape().rank() != 2 || input.features.shape()[0] < 1 ||
       input.rows.shape()[0] < 1 || input.features.shape()[1] != input.rows.shape()[1]) {
@@ -68,16 +67,10 @@ absl::Status CheckInput(const LossInput& input) {
                      input.rows.shape().ToString(), ", must be [B, D] and [K, D]"));
   }
   const int64_t batch = input.features.shape()[0];
-  const int64_t num_slots = input.rows.shape()[0];
-  if (static_cast<int64_t>(input.slots.size()) != batch) {
+  const int64_t num_slots = slots ? slots.num_elements() : 0;
+  if (num_slots != batch) {
     return absl::InvalidArgumentError(
-        absl::StrCat("loss: ", input.slots.size(), " slots for ", batch, " features"));
-  }
-  for (int64_t b = 0; b < batch; ++b) {
-    if (input.slots[b] < 0 || input.slots[b] >= num_slots) {
-      return absl::InvalidArgumentError(absl::StrCat("loss: slot ", input.slots[b], " at position ",
-                                                     b, " is outside [0, ", num_slots, ")"));
-    }
+        absl::StrCat("loss: ", num_slots, " slots for ", batch, " features"));
   }
   return absl::OkStatus();
 }
@@ -85,15 +78,12 @@ absl::Status CheckInput(const LossInput& input) {
 // With f^ = f / |f| and w^ = w / |w| by rows, C = f^ w^T and G = d loss / d C:
 //   d f^ = G w^,  d w^ = G^T f^,  and d x = (d x^ - (d x^ . x^) x^) / |x| for both.
 absl::StatusOr<LossResult> FixedMarginLoss::Start(const LossInput& input) {
-  RETURN_IF_ERROR(CheckInput(input));
+  RETURN_IF_ERROR(CheckInput(input, slots_));
   const int64_t batch = input.features.shape()[0];
   const int64_t num_slots = input.rows.shape()[0];
   const int64_t dim = input.rows.shape()[1];
   const DType f32 = DType::kFloat32;
   Backend* b = backend_;
-
-  ASSIGN_OR_RETURN(const Tensor slots, slots_.Get(b, DType::kInt32, {batch}));
-  RETURN_IF_ERROR(b->CopyToDevice(input.slots.data(), slots));
 
   ASSIGN_OR_RETURN(const Tensor f_hat, f_hat_.Get(b, f32, {batch, dim}));
   ASSIGN_OR_RETURN(const Tensor f_norms, f_norms_.Get(b, f32, {batch}));
@@ -108,7 +98,7 @@ absl::StatusOr<LossResult> FixedMarginLoss::Start(const LossInput& input) {
   ASSIGN_OR_RETURN(result.losses, losses_.Get(b, f32, {batch}));
   ASSIGN_OR_RETURN(result.predicted, predicted_.Get(b, DType::kInt32, {batch}));
   ASSIGN_OR_RETURN(const Tensor d_cosines, d_cosines_.Get(b, f32, {batch, num_slots}));
-  RETURN_IF_ERROR(b->MarginSoftmax(params_, cosines, slots,
+  RETURN_IF_ERROR(b->MarginSoftmax(params_, cosines, slots_,
                                    input.gradient_scale / static_cast<float>(batch), result.losses,
                                    d_cosines, result.predicted));
 
@@ -126,20 +116,38 @@ absl::StatusOr<LossResult> FixedMarginLoss::Start(const LossInput& input) {
 }  // namespace
 
 absl::StatusOr<LossResult> MarginLoss::Compute(const LossInput& input) {
+  if (input.rows) RETURN_IF_ERROR(SetSlots(input.slots, input.rows.shape()[0]));
   ASSIGN_OR_RETURN(LossResult result, Start(input));
-  RETURN_IF_ERROR(Finish(input, &result));
+  std::vector<float> losses(input.slots.size());
+  std::vector<int32_t> predicted(input.slots.size());
+  RETURN_IF_ERROR(backend_->CopyToHost(result.losses, losses.data()));
+  RETURN_IF_ERROR(backend_->CopyToHost(result.predicted, predicted.data()));
+  Finish(input.slots, losses, predicted, &result);
   return result;
 }
 
-absl::Status MarginLoss::Finish(const LossInput& input, LossResult* result) {
-  ASSIGN_OR_RETURN(result->loss, backend_->Mean(result->losses));
-  const size_t batch = input.slots.size();
-  result->predicted_slots.resize(batch);
-  RETURN_IF_ERROR(backend_->CopyToHost(result->predicted, result->predicted_slots.data()));
+absl::Status MarginLoss::SetSlots(absl::Span<const int32_t> slots, int64_t num_slots) {
+  const int64_t batch = static_cast<int64_t>(slots.size());
+  for (int64_t b = 0; b < batch; ++b) {
+    if (slots[b] < 0 || slots[b] >= num_slots) {
+      return absl::InvalidArgumentError(absl::StrCat("loss: slot ", slots[b], " at position ", b,
+                                                     " is outside [0, ", num_slots, ")"));
+    }
+  }
+  ASSIGN_OR_RETURN(slots_, slot_memory_.Get(backend_, DType::kInt32, {batch}));
+  return backend_->CopyToDevice(slots.data(), slots_);
+}
+
+void MarginLoss::Finish(absl::Span<const int32_t> slots, absl::Span<const float> losses,
+                        absl::Span<const int32_t> predicted, LossResult* result) {
+  const auto batch = static_cast<double>(slots.size());
+  double sum = 0.0;
+  for (const float loss : losses) sum += loss;
+  result->loss = sum / batch;
+  result->predicted_slots.assign(predicted.begin(), predicted.end());
   int64_t right = 0;
-  for (size_t i = 0; i < batch; ++i) right += result->predicted_slots[i] == input.slots[i];
-  result->accuracy = static_cast<double>(right) / static_cast<double>(batch);
-  return absl::OkStatus();
+  for (size_t i = 0; i < slots.size(); ++i) right += predicted[i] == slots[i];
+  result->accuracy = static_cast<double>(right) / batch;
 }
 
 void LossConfig::Fields(ConfigVisitor& v) {

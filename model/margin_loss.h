@@ -32,6 +32,7 @@
 #include "absl/types/span.h"
 #include "base/config_fields.h"
 #include "model/backend.h"
+#include "model/scratch.h"
 #include "model/state.h"
 #include "model/tensor.h"
 
@@ -53,9 +54,9 @@ struct LossConfig {
 absl::Status ResolveLossConfig(LossConfig* config);
 
 struct LossInput {
-  Tensor features;                  // [B, D], raw: some losses read their norms.
-  Tensor rows;                      // [K, D]; normalised here, so unit length is not required.
-  absl::Span<const int32_t> slots;  // [B], each in [0, K); on the host.
+  Tensor features;                       // [B, D], raw: some losses read their norms.
+  Tensor rows;                           // [K, D]; normalised here, so unit length is not required.
+  absl::Span<const int32_t> slots = {};  // [B], each in [0, K); on the host. Of Compute alone.
   int64_t step = 0;
   float gradient_scale = 1.0f;  // What d_features and d_rows are multiplied with.
 };
@@ -78,14 +79,19 @@ class MarginLoss {
   static absl::StatusOr<std::unique_ptr<MarginLoss>> Create(LossConfig config, Backend* backend);
   virtual ~MarginLoss() = default;
 
-  // Start and Finish. A loss that is not finite is returned as it is: the
+  // SetSlots, Start and Finish. A loss that is not finite is returned as it is: the
   // caller decides.
   absl::StatusOr<LossResult> Compute(const LossInput& input);
-  // Queues the device's work: the tensors of the result. Errors: InvalidArgument (shapes, or a slot
-  // out of range with its position), ResourceExhausted.
+
+  // Brings the slots, each in [0, num_slots), to the device. Errors: InvalidArgument (a slot out of range, with
+  // its position), ResourceExhausted.
+  absl::Status SetSlots(absl::Span<const int32_t> slots, int64_t num_slots);
+  // Queues the device's work for the slots that were set: the tensors of the result. Does not read input.slots;
+  // may be recorded (Backend::Run). Errors: InvalidArgument (shapes), ResourceExhausted.
   virtual absl::StatusOr<LossResult> Start(const LossInput& input) = 0;
-  // Waits for the device and fills in the rest of what Start(input) returned.
-  absl::Status Finish(const LossInput& input, LossResult* result);
+  // The rest of the result, from what the host has of its losses [B] and predicted [B].
+  static void Finish(absl::Span<const int32_t> slots, absl::Span<const float> losses,
+                     absl::Span<const int32_t> predicted, LossResult* result);
   // What the loss learns along the way, for checkpoints. None of the losses
   // above has any.
   virtual void State(StateVisitor& v) = 0;
@@ -96,6 +102,10 @@ class MarginLoss {
   explicit MarginLoss(Backend* backend) : backend_(backend) {}
 
   Backend* const backend_;
+  Tensor slots_;  // [B]
+
+ private:
+  ScratchBuffer slot_memory_;
 };
 
 }  // namespace protopage

@@ -76,8 +76,14 @@ absl::Status DeviceRows::BringNext(const std::vector<ClassId>& classes) {
 }
 
 absl::Status DeviceRows::Fetch() {
-  RETURN_IF_ERROR(backend_->CopyToHost(rows(), host_.rows.data()));
-  return backend_->CopyToHost(state(), host_.state.data());
+  // The host memory of these rows: their uploads are done.
+  auto* host = static_cast<char*>(buffers_[current_].host->data());
+  RETURN_IF_ERROR(backend_->Download(rows(), host));
+  RETURN_IF_ERROR(backend_->Download(state(), host + rows().bytes()));
+  RETURN_IF_ERROR(backend_->FinishDownloads());
+  std::memcpy(host_.rows.data(), host, static_cast<size_t>(rows().bytes()));
+  std::memcpy(host_.state.data(), host + rows().bytes(), static_cast<size_t>(state().bytes()));
+  return absl::OkStatus();
 }
 
 absl::Status DeviceRows::Scatter(int64_t step) {

@@ -55,7 +55,7 @@ class DeviceRows {
   static constexpr int kBuffers = 3;
   struct Buffers {
     Tensor rows, state, from;
-    std::shared_ptr<Buffer> host;  // Rows, state and from, for the upload.
+    std::shared_ptr<Buffer> host;  // Rows, state and from, for their way here and back.
   };
 
   DeviceRows(PrototypeStore* store, Backend* backend) : store_(store), backend_(backend) {}

@@ -52,59 +52,88 @@ absl::StatusOr<NetStep::Result> NetStep::ForwardBackward(const Tensor& rows,
                                                          int64_t run_step,
                                                          absl::FunctionRef<absl::Status()> beside) {
   Backend* backend = session_->backend();
-  for (const Statistic& statistic : statistics_) {
-    RETURN_IF_ERROR(backend->Copy(statistic.value, statistic.before));
-  }
-  ASSIGN_OR_RETURN(Result result, Compute(rows, slots, run_step, beside));
-  if (!result.finite) {
-    for (const Statistic& statistic : statistics_) {
-      RETURN_IF_ERROR(backend->Copy(statistic.before, statistic.value));
-    }
-  }
-  return result;
-}
-
-absl::StatusOr<NetStep::Result> NetStep::Compute(const Tensor& rows,
-                                                 absl::Span<const int32_t> slots, int64_t run_step,
-                                                 absl::FunctionRef<absl::Status()> beside) {
-  Backend* backend = session_->backend();
-  Net* net = session_->net();
   ASSIGN_OR_RETURN(const Tensor images, NextImages());
-  Tensor features;
-  RETURN_IF_ERROR(net->Forward(
-      images, {.training = stage_.train_net, .step = static_cast<uint64_t>(run_step)}, &features));
-  const float scale = loss_scale_.scale();
-  const LossInput input = {.features = features,
-                           .rows = rows,
-                           .slots = slots,
-                           .step = run_step,
-                           .gradient_scale = scale};
-  Result result;
-  ASSIGN_OR_RETURN(result.loss, loss_->Start(input));
-  std::vector<Tensor> gradients;
-  if (stage_.train_net) {
-    RETURN_IF_ERROR(net->Backward(result.loss.d_features));
-    gradients = net->gradients();
-  }
-  gradients.push_back(result.loss.d_rows);
+  RETURN_IF_ERROR(loss_->SetSlots(slots, rows.shape()[0]));
+  ASSIGN_OR_RETURN(Repeated * repeated, RepeatedFor(images, rows));
+  RETURN_IF_ERROR(backend->Run(repeated->recording.get(), static_cast<uint64_t>(run_step),
+                               [&] { return Queue(images, rows, run_step, &repeated->loss); }));
   RETURN_IF_ERROR(BringImages());
   RETURN_IF_ERROR(beside());
+  RETURN_IF_ERROR(backend->FinishDownloads());
 
-  RETURN_IF_ERROR(loss_->Finish(input, &result.loss));
-  ASSIGN_OR_RETURN(result.finite, backend->AllFinite(gradients));
+  Result result;
+  result.loss = repeated->loss;
+  const size_t batch = slots.size();
+  const auto* losses = static_cast<const float*>(downloads_->data());
+  const auto* predicted = reinterpret_cast<const int32_t*>(losses + batch);
+  MarginLoss::Finish(slots, {losses, batch}, {predicted, batch}, &result.loss);
+  result.finite = predicted[batch] == 0;
   if (!std::isfinite(result.loss.loss)) {
     result.finite = false;
   } else if (!result.finite) {
     result.overflowed = loss_scale_.Overflowed();
   }
-  if (!result.finite) return result;
-  loss_scale_.Passed();
-  if (scale != 1) {
-    for (const Tensor& gradient : gradients) {
-      RETURN_IF_ERROR(backend->Scale(1 / scale, gradient));
-    }
+  if (result.finite) {
+    loss_scale_.Passed();
+    return result;
+  }
+  for (const Statistic& statistic : statistics_) {
+    RETURN_IF_ERROR(backend->Copy(statistic.before, statistic.value));
   }
   return result;
+}
+
+absl::StatusOr<NetStep::Repeated*> NetStep::RepeatedFor(const Tensor& images, const Tensor& rows) {
+  if (loss_scale_.scale() != repeated_scale_) {
+    repeated_.clear();
+    repeated_scale_ = loss_scale_.scale();
+  }
+  Backend* backend = session_->backend();
+  if (downloads_ == nullptr) {
+    ASSIGN_OR_RETURN(found_, backend->Allocate(DType::kInt32, {1}));
+    const int64_t batch = images.shape()[0];
+    ASSIGN_OR_RETURN(downloads_, backend->AllocateHost(
+                                     batch * (BytesOf(DType::kFloat32) + BytesOf(DType::kInt32)) +
+                                     BytesOf(DType::kInt32)));
+  }
+  Repeated& repeated = repeated_[{images.data<void>(), rows.data<void>()}];
+  if (repeated.recording == nullptr) repeated.recording = backend->NewRecording();
+  return &repeated;
+}
+
+absl::Status NetStep::Queue(const Tensor& images, const Tensor& rows, int64_t run_step,
+                            LossResult* loss) {
+  Backend* backend = session_->backend();
+  Net* net = session_->net();
+  for (const Statistic& statistic : statistics_) {
+    RETURN_IF_ERROR(backend->Copy(statistic.value, statistic.before));
+  }
+  Tensor features;
+  RETURN_IF_ERROR(net->Forward(
+      images, {.training = stage_.train_net, .step = static_cast<uint64_t>(run_step)}, &features));
+  ASSIGN_OR_RETURN(*loss, loss_->Start({.features = features,
+                                        .rows = rows,
+                                        .step = run_step,
+                                        .gradient_scale = repeated_scale_}));
+  std::vector<Tensor> gradients;
+  if (stage_.train_net) {
+    RETURN_IF_ERROR(net->Backward(loss->d_features));
+    gradients = net->gradients();
+  }
+  gradients.push_back(loss->d_rows);
+  if (repeated_scale_ != 1) {
+    // What is not finite stays so.
+    for (const Tensor& gradient : gradients) {
+      RETURN_IF_ERROR(backend->Scale(1 / repeated_scale_, gradient));
+    }
+  }
+  RETURN_IF_ERROR(backend->FindNonFinite(gradients, found_));
+  auto* downloads = static_cast<char*>(downloads_->data());
+  for (const Tensor& tensor : {loss->losses, loss->predicted, found_}) {
+    RETURN_IF_ERROR(backend->Download(tensor, downloads));
+    downloads += tensor.bytes();
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Tensor> NetStep::ImageTensor(int64_t batch_size) {

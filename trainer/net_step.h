@@ -5,7 +5,9 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -14,6 +16,7 @@
 #include "absl/types/span.h"
 #include "data/image_source.h"
 #include "data/loader.h"
+#include "model/backend.h"
 #include "model/checkpoint.h"
 #include "model/margin_loss.h"
 #include "model/optimizer.h"
@@ -57,13 +60,21 @@ class NetStep {
   NetStep(Session* session, const StageConfig& stage)
       : session_(session), stage_(stage), loss_scale_(session->backend()->precision()) {}
 
-  absl::StatusOr<Result> Compute(const Tensor& rows, absl::Span<const int32_t> slots,
-                                 int64_t run_step, absl::FunctionRef<absl::Status()> beside);
+  // Queues the work on a batch, from the forward pass to the downloads of what the host needs to know.
+  absl::Status Queue(const Tensor& images, const Tensor& rows, int64_t run_step, LossResult* loss);
   // The loader's next batch on the device.
   absl::StatusOr<Tensor> NextImages();
   // Starts to bring the batch after it, if it is loaded.
   absl::Status BringImages();
   absl::StatusOr<Tensor> ImageTensor(int64_t batch_size);
+
+  // The same work on the same tensors.
+  struct Repeated {
+    std::unique_ptr<Recording> recording;
+    LossResult loss;  // Its tensors.
+  };
+  // By the addresses of images and rows.
+  absl::StatusOr<Repeated*> RepeatedFor(const Tensor& images, const Tensor& rows);
 
   // What a forward pass moves: the running statistics of batch norm, and how they were before it.
   struct Statistic {
@@ -79,6 +90,11 @@ class NetStep {
   std::unique_ptr<MarginLoss> loss_;
   std::unique_ptr<Optimizer> optimizer_;
   LossScale loss_scale_;
+  std::map<std::pair<const void*, const void*>, Repeated> repeated_;
+  float repeated_scale_ = 1;  // The loss scale in repeated_.
+  Tensor found_;              // Whether something is not finite.
+  // What was downloaded: losses [B], predicted [B], found_.
+  std::shared_ptr<Buffer> downloads_;
   // The current batch and the next one in turn.
   struct Images {
     ScratchBuffer pixels;

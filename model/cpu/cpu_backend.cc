@@ -91,12 +91,14 @@ class CpuBackend : public Backend {
   }
   // Device and host are one here: uploads are copies, done at once.
   absl::StatusOr<std::shared_ptr<Buffer>> AllocateHost(int64_t bytes) override {
-    return NewBuffer(bytes, "uploads");
+    return NewBuffer(bytes, "copies");
   }
   absl::Status Upload(const void* src, const Tensor& dst) override {
     return CopyToDevice(src, dst);
   }
   absl::Status FinishUploads() override { return absl::OkStatus(); }
+  absl::Status Download(const Tensor& src, void* dst) override { return CopyToHost(src, dst); }
+  absl::Status FinishDownloads() override { return absl::OkStatus(); }
   absl::Status CopyRows(const Tensor& src, const Tensor& from, const Tensor& dst) override {
     PROTOPAGE_CHECK(src.shape().rank() >= 1 && dst.shape().rank() >= 1);
     const int64_t rows = dst.shape()[0];
@@ -116,6 +118,13 @@ class CpuBackend : public Backend {
     return absl::OkStatus();
   }
   absl::Status Synchronize() override { return absl::OkStatus(); }
+
+  // --- Repetition -----------------------------------------------------------------------------
+
+  std::unique_ptr<Recording> NewRecording() override { return std::make_unique<Recording>(); }
+  absl::Status Run(Recording*, uint64_t, absl::FunctionRef<absl::Status()> operations) override {
+    return operations();
+  }
 
   // --- Elementwise ----------------------------------------------------------------------------
 
@@ -486,19 +495,8 @@ class CpuBackend : public Backend {
     });
     return absl::OkStatus();
   }
-  absl::StatusOr<double> Mean(const Tensor& x) override {
-    const int64_t n = x.num_elements();
-    PROTOPAGE_CHECK(n > 0);
-    CheckFloat(x, n);
-    const int64_t blocks = (n + kChunk - 1) / kChunk;
-    double* sums = context_.Shared<double>(CpuContext::kSums, blocks);
-    ForElements(
-        x, [&](int64_t i, int64_t count) { sums[i / kChunk] = vector().sum(x.f32() + i, count); });
-    double sum = 0.0;
-    for (int64_t block = 0; block < blocks; ++block) sum += sums[block];
-    return sum / static_cast<double>(n);
-  }
-  absl::StatusOr<bool> AllFinite(absl::Span<const Tensor> tensors) override {
+  absl::Status FindNonFinite(absl::Span<const Tensor> tensors, const Tensor& found) override {
+    CheckInt(found, 1);
     std::atomic<bool> finite{true};
     PlanChunks(tensors.size(), [&](size_t i) { return tensors[i].num_elements(); });
     pool().ParallelFor(chunks_.size(), [&](int64_t task) {
@@ -507,7 +505,8 @@ class CpuBackend : public Backend {
         finite.store(false, std::memory_order_relaxed);
       }
     });
-    return finite.load();
+    found.i32()[0] = finite.load() ? 0 : 1;
+    return absl::OkStatus();
   }
 
   // --- Optimizers -----------------------------------------------------------------------------

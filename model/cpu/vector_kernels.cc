@@ -578,7 +578,6 @@ const VectorKernels& GetVectorKernels() {
       L2NormalizeRows,
       L2NormalizeRowsBackward,
       MarginSoftmax,
-      Sum,
       AllFinite,
       Adam,
       Sgd,

@@ -90,7 +90,6 @@ struct VectorKernels {
                          int32_t* predicted);
 
   // --- Whole ranges.
-  double (*sum)(const float* x, int64_t n);
   bool (*all_finite)(const float* x, int64_t n);
 
   // --- Optimizers.

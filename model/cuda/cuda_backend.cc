@@ -48,6 +48,15 @@ void AppendBytes(const std::vector<T>& values, std::vector<char>* bytes) {
   bytes->insert(bytes->end(), data, data + values.size() * sizeof(T));
 }
 
+// A graph of what Run was given.
+class CudaRecording : public Recording {
+ public:
+  CudaGraphExec graph;  // Null until they are recorded.
+  // CudaContext::given_back() when `operations` were last called; -1: never.
+  int64_t given_back = -1;
+  bool refused = false;  // What cannot be recorded is called every time.
+};
+
 class CudaBackend : public Backend {
  public:
   explicit CudaBackend(std::unique_ptr<CudaContext> context) : context_(std::move(context)) {}
@@ -115,6 +124,12 @@ class CudaBackend : public Backend {
     uploading_.clear();
     return absl::OkStatus();
   }
+  absl::Status Download(const Tensor& src, void* dst) override {
+    if (src.bytes() == 0) return absl::OkStatus();
+    return Of("Download", cudaMemcpyAsync(dst, src.data<void>(), static_cast<size_t>(src.bytes()),
+                                          cudaMemcpyDeviceToHost, stream()));
+  }
+  absl::Status FinishDownloads() override { return Of("FinishDownloads", context_->Wait()); }
   absl::Status CopyRows(const Tensor& src, const Tensor& from, const Tensor& dst) override {
     const int64_t rows = dst.shape()[0];
     CheckInt(from, rows);
@@ -131,6 +146,33 @@ class CudaBackend : public Backend {
   absl::Status Synchronize() override {
     RETURN_IF_ERROR(Of("Synchronize", cudaStreamSynchronize(context_->copy_stream())));
     return Of("Synchronize", context_->Wait());
+  }
+
+  // --- Repetition -----------------------------------------------------------------------------
+
+  std::unique_ptr<Recording> NewRecording() override { return std::make_unique<CudaRecording>(); }
+  absl::Status Run(Recording* recording, uint64_t step,
+                   absl::FunctionRef<absl::Status()> operations) override {
+    auto& recorded = static_cast<CudaRecording&>(*recording);
+    RETURN_IF_ERROR(Of("Run", context_->SetStep(step)));
+    // A graph holds the addresses of what it works on, which may be another's by now.
+    const bool current = recorded.given_back == context_->given_back();
+    if (!current) {
+      recorded.graph.reset();
+      recorded.refused = false;
+    }
+    if (current && recorded.graph == nullptr && !recorded.refused) {
+      absl::StatusOr<CudaGraphExec> graph = context_->Record(operations);
+      recorded.refused = !graph.ok();
+      if (graph.ok()) recorded.graph = *std::move(graph);
+    }
+    if (recorded.graph != nullptr) {
+      return Of("Run", cudaGraphLaunch(recorded.graph.get(), stream()));
+    }
+    // The first time they allocate and fill tables, which a graph must not do.
+    RETURN_IF_ERROR(operations());
+    recorded.given_back = context_->given_back();
+    return absl::OkStatus();
   }
 
   // --- Elementwise ----------------------------------------------------------------------------
@@ -168,8 +210,9 @@ class CudaBackend : public Backend {
                        const Tensor& y) override {
     PROTOPAGE_CHECK(rate >= 0.0f && rate < 1.0f);
     CheckFloat(x, y.num_elements());
-    return Of("Dropout",
-              LaunchDropout(stream(), rate, key.key, key.step, x.f32(), y.num_elements(), y.f32()));
+    RETURN_IF_ERROR(Of("Dropout", context_->SetStep(key.step)));
+    return Of("Dropout", LaunchDropout(stream(), rate, key.key, context_->step(), x.f32(),
+                                       y.num_elements(), y.f32()));
   }
 
   // --- Windows --------------------------------------------------------------------------------
@@ -353,17 +396,10 @@ class CudaBackend : public Backend {
               LaunchMarginSoftmax(stream(), params, cosines.f32(), slots.i32(), grad_scale, m.rows,
                                   m.cols, losses.f32(), d_cosines.f32(), predicted.i32()));
   }
-  absl::StatusOr<double> Mean(const Tensor& x) override {
-    const int64_t n = x.num_elements();
-    PROTOPAGE_CHECK(n > 0);
-    CheckFloat(x, n);
-    ASSIGN_OR_RETURN(double* sums, Of("Mean", context_->Scratch<double>(CudaContext::kResults,
-                                                                        1 + SumBlocks(n))));
-    RETURN_IF_ERROR(Of("Mean", LaunchSum(stream(), x.f32(), n, sums + 1, sums)));
-    RETURN_IF_ERROR(Of("Mean", FetchResults(sums, sizeof(double))));
-    return context_->results<double>()[0] / static_cast<double>(n);
-  }
-  absl::StatusOr<bool> AllFinite(absl::Span<const Tensor> tensors) override {
+  absl::Status FindNonFinite(absl::Span<const Tensor> tensors, const Tensor& found) override {
+    CheckInt(found, 1);
+    RETURN_IF_ERROR(
+        Of("FindNonFinite", cudaMemsetAsync(found.i32(), 0, sizeof(int32_t), stream())));
     std::vector<const float*> entries;
     chunks_.clear();
     for (const Tensor& x : tensors) {
@@ -371,20 +407,13 @@ class CudaBackend : public Backend {
       AddChunks(static_cast<int32_t>(entries.size()), x.num_elements(), &chunks_);
       entries.push_back(x.f32());
     }
-    if (chunks_.empty()) return true;
-    const int64_t count = static_cast<int64_t>(chunks_.size());
-    const int64_t blocks = FiniteBlocks(count);
-    ASSIGN_OR_RETURN(int32_t * found, context_->Scratch<int32_t>(CudaContext::kResults, blocks));
-    ASSIGN_OR_RETURN(const char* table, ListTable("AllFinite", entries));
-    RETURN_IF_ERROR(
-        Of("AllFinite", LaunchFindNonFinite(stream(), reinterpret_cast<const float* const*>(table),
-                                            reinterpret_cast<const Chunk*>(
-                                                table + entries.size() * sizeof(entries[0])),
-                                            count, found)));
-    RETURN_IF_ERROR(
-        Of("AllFinite", FetchResults(found, blocks * static_cast<int64_t>(sizeof(int32_t)))));
-    const int32_t* result = context_->results<int32_t>();
-    return std::all_of(result, result + blocks, [](int32_t count) { return count == 0; });
+    if (chunks_.empty()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const char* table, ListTable("FindNonFinite", entries));
+    return Of("FindNonFinite",
+              LaunchFindNonFinite(
+                  stream(), reinterpret_cast<const float* const*>(table),
+                  reinterpret_cast<const Chunk*>(table + entries.size() * sizeof(entries[0])),
+                  static_cast<int64_t>(chunks_.size()), found.i32()));
   }
 
   // --- Optimizers -----------------------------------------------------------------------------
@@ -457,15 +486,6 @@ class CudaBackend : public Backend {
   absl::StatusOr<float*> Sums(const char* operation, const MatrixView& m, int sums) {
     return Of(operation,
               context_->Scratch(CudaContext::kSums, ColumnPartials(m.rows, m.cols, sums)));
-  }
-
-  // Copies to context_->results() and waits.
-  absl::Status FetchResults(const void* device, int64_t bytes) {
-    PROTOPAGE_CHECK(bytes <= CudaContext::kResultBytes);
-    RETURN_IF_ERROR(
-        CudaStatus(cudaMemcpyAsync(context_->results<void>(), device, static_cast<size_t>(bytes),
-                                   cudaMemcpyDeviceToHost, stream())));
-    return context_->Wait();
   }
 
   // On the device: `entries`, and chunks_ after them.

@@ -77,6 +77,7 @@ class SmallStep {
                                                  {&step->d_gamma_, {8}},
                                                  {&step->d_beta_, {8}},
                                                  {&step->uploaded_, {4, 3}}};
+    ASSIGN_OR_RETURN(step->found_, backend->Allocate(DType::kInt32, {1}));
     for (const auto& [tensor, shape] : tensors) {
       ASSIGN_OR_RETURN(*tensor, backend->Allocate(DType::kFloat32, shape));
       RETURN_IF_ERROR(backend->Fill(*tensor, 0.5f));
@@ -99,8 +100,9 @@ class SmallStep {
                                              d_kernel_, Tensor()));
     RETURN_IF_ERROR(backend_->FinishUploads());
     RETURN_IF_ERROR(backend_->Scale(0.5f, uploaded_));
-    RETURN_IF_ERROR(backend_->AllFinite({d_kernel_, d_gamma_}).status());
-    RETURN_IF_ERROR(backend_->Mean(z_).status());
+    RETURN_IF_ERROR(backend_->FindNonFinite({d_kernel_, d_gamma_}, found_));
+    RETURN_IF_ERROR(backend_->Download(found_, host_->data()));
+    RETURN_IF_ERROR(backend_->FinishDownloads());
     AdamParams params;
     params.t = ++t_;  // Another number every step, as the learning rate is.
     return backend_->AdamUpdate(params, {{{kernel_, d_kernel_, m_, v_, true}}});
@@ -110,7 +112,7 @@ class SmallStep {
   Backend* backend_ = nullptr;
   Window2d window_;
   Tensor x_, kernel_, d_kernel_, m_, v_, y_, z_, d_y_, gamma_, mean_, var_, saved_mean_, saved_;
-  Tensor d_gamma_, d_beta_, uploaded_;
+  Tensor d_gamma_, d_beta_, uploaded_, found_;
   std::shared_ptr<Buffer> host_;
   int64_t t_ = 0;
 };
@@ -130,18 +132,94 @@ TEST(CudaBackendEmulationTest, ASteadyStepAllocatesNothingAndWaitsForItsResultsO
     EXPECT_EQ(counters.frees, 0);
     EXPECT_EQ(counters.host_mallocs, 0);
     EXPECT_EQ(counters.host_frees, 0);
-    EXPECT_EQ(counters.synchronizations, 3 * 2);  // AllFinite and Mean.
-    EXPECT_EQ(counters.copies, 3 * 4);            // Upload, images, and those two: no tables.
+    EXPECT_EQ(counters.synchronizations, 3);
+    EXPECT_EQ(counters.copies, 3 * 3);  // Upload, images and download: no tables.
     EXPECT_EQ(counters.pageable_copies, 0);
     EXPECT_EQ(backend->allocated_bytes(), bytes);
     ASSERT_OK(backend->Synchronize());
   }
 }
 
+// x = 2 x, and whether it is finite, again and again.
+class Doubling {
+ public:
+  static absl::StatusOr<std::unique_ptr<Doubling>> Create(Backend* backend) {
+    auto doubling = std::make_unique<Doubling>();
+    doubling->backend_ = backend;
+    doubling->recording_ = backend->NewRecording();
+    ASSIGN_OR_RETURN(doubling->x_, backend->Allocate(DType::kFloat32, {64}));
+    ASSIGN_OR_RETURN(doubling->found_, backend->Allocate(DType::kInt32, {1}));
+    RETURN_IF_ERROR(backend->Fill(doubling->x_, 1.0f));
+    return doubling;
+  }
+
+  absl::Status Run() {
+    return backend_->Run(recording_.get(), 0, [this]() -> absl::Status {
+      ++calls_;
+      RETURN_IF_ERROR(backend_->Scale(2.0f, x_));
+      return backend_->FindNonFinite({x_}, found_);
+    });
+  }
+
+  int calls() const { return calls_; }
+  absl::StatusOr<float> value() const {
+    std::vector<float> values(64);
+    RETURN_IF_ERROR(backend_->CopyToHost(x_, values.data()));
+    return values.back();
+  }
+
+ private:
+  Backend* backend_ = nullptr;
+  std::unique_ptr<Recording> recording_;
+  Tensor x_, found_;
+  int calls_ = 0;
+};
+
+TEST(CudaBackendEmulationTest, WhatIsRunAgainIsOneLaunch) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling, Doubling::Create(backend.get()));
+  ASSERT_OK(doubling->Run());
+  ASSERT_OK(doubling->Run());
+  emulation::ResetEmulationCounters();
+  for (int i = 0; i < 3; ++i) ASSERT_OK(doubling->Run());
+  const emulation::EmulationCounters counters = emulation::GetEmulationCounters();
+  EXPECT_EQ(counters.graph_launches, 3);
+  EXPECT_EQ(counters.launches + counters.copies + counters.synchronizations, 0);
+  EXPECT_EQ(doubling->calls(), 2);
+  ASSERT_OK_AND_ASSIGN(const float value, doubling->value());
+  EXPECT_EQ(value, 32.0f);
+}
+
+TEST(CudaBackendEmulationTest, WhatWasRecordedIsForgottenWhenMemoryIsGivenBack) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling, Doubling::Create(backend.get()));
+  for (int i = 0; i < 3; ++i) ASSERT_OK(doubling->Run());
+  ASSERT_OK(backend->Allocate(DType::kFloat32, {64}).status());
+  for (int i = 0; i < 3; ++i) ASSERT_OK(doubling->Run());
+  EXPECT_EQ(doubling->calls(), 4);
+  ASSERT_OK_AND_ASSIGN(const float value, doubling->value());
+  EXPECT_EQ(value, 64.0f);
+}
+
+// A graph reads the table of its tensors where it was.
+TEST(CudaBackendEmulationTest, WhatWasRecordedIsForgottenWhenATableIsReplaced) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling, Doubling::Create(backend.get()));
+  for (int i = 0; i < 3; ++i) ASSERT_OK(doubling->Run());
+  ASSERT_OK_AND_ASSIGN(const Tensor other, backend->Allocate(DType::kFloat32, {64}));
+  ASSERT_OK_AND_ASSIGN(const Tensor found, backend->Allocate(DType::kInt32, {1}));
+  for (int64_t i = 0; i < 40; ++i) {
+    ASSERT_OK(backend->FindNonFinite({other.Slice(i, 1)}, found));
+  }
+  ASSERT_OK(doubling->Run());
+  EXPECT_EQ(doubling->calls(), 3);
+}
+
 TEST(CudaBackendEmulationTest, ManyCopiesToTheDeviceWaitOnlyWhenTheStagesAreFull) {
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
   const std::vector<float> values(int64_t{1} << 18, 1.0f);  // 1 MiB; two stages hold 8.
   ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {int64_t{1} << 18}));
+  ASSERT_OK(backend->Synchronize());  // The stages are empty.
   emulation::ResetEmulationCounters();
   for (int i = 0; i < 8; ++i) ASSERT_OK(backend->CopyToDevice(values.data(), x));
   EXPECT_EQ(emulation::GetEmulationCounters().synchronizations, 0);

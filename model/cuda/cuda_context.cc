@@ -136,8 +136,8 @@ absl::Status CudaContext::Init() {
   ASSIGN_OR_RETURN(cublas_workspace_, memory_->Allocate(cublas_bytes));
   RETURN_IF_ERROR(CublasStatus(cublas_->set_workspace(cublas_handle_, cublas_workspace_->data(),
                                                       static_cast<size_t>(cublas_bytes))));
-  ASSIGN_OR_RETURN(results_, AllocatePinned(kResultBytes));
-  return absl::OkStatus();
+  ASSIGN_OR_RETURN(step_memory_, memory_->Allocate(sizeof(step_)));
+  return CopyFromHost(&step_, step_memory_->data(), sizeof(step_));
 }
 
 CudaContext::~CudaContext() {
@@ -171,6 +171,9 @@ absl::StatusOr<void*> CudaContext::Reserve(Slot slot, int64_t bytes) {
 }
 
 absl::Status CudaContext::CopyFromHost(const void* src, void* dst, int64_t bytes) {
+  if (recording_) {
+    return absl::FailedPreconditionError("a copy from the host cannot be recorded");
+  }
   for (int64_t done = 0; done < bytes;) {
     Stage& stage = stages_[stage_];
     if (stage.memory == nullptr) {
@@ -214,6 +217,7 @@ absl::StatusOr<const char*> CudaContext::Table(const std::vector<char>& bytes) {
       tables_.begin(), tables_.end(),
       [](const CachedTable& a, const CachedTable& b) { return a.last_use < b.last_use; });
   const int64_t size = static_cast<int64_t>(bytes.size());
+  if (oldest.device != nullptr) ++tables_replaced_;
   oldest.bytes.clear();  // In case of an error: it no longer says what the device holds.
   if (oldest.device == nullptr || oldest.device->bytes() < size) {
     oldest.device.reset();
@@ -223,6 +227,32 @@ absl::StatusOr<const char*> CudaContext::Table(const std::vector<char>& bytes) {
   oldest.bytes = bytes;
   oldest.last_use = table_uses_;
   return static_cast<const char*>(oldest.device->data());
+}
+
+absl::Status CudaContext::SetStep(uint64_t step) {
+  if (step == step_) return absl::OkStatus();
+  RETURN_IF_ERROR(CopyFromHost(&step, step_memory_->data(), sizeof(step)));
+  step_ = step;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CudaGraphExec> CudaContext::Record(absl::FunctionRef<absl::Status()> operations) {
+  RETURN_IF_ERROR(CudaStatus(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal)));
+  recording_ = true;
+  absl::Status status = operations();
+  recording_ = false;
+  // Also after an error, or the stream would go on recording.
+  cudaGraph_t recorded = nullptr;
+  const cudaError_t error = cudaStreamEndCapture(stream(), &recorded);
+  const CudaGraph graph(recorded);
+  status.Update(CudaStatus(error));
+  if (!status.ok()) {
+    cudaGetLastError();  // Forgets it: the stream is as before.
+    return status;
+  }
+  cudaGraphExec_t made = nullptr;
+  RETURN_IF_ERROR(CudaStatus(cudaGraphInstantiate(&made, graph.get(), 0)));
+  return CudaGraphExec(made);
 }
 
 absl::Status CudaContext::Wait() {

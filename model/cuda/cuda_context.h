@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/status_macros.h"
@@ -31,9 +32,13 @@ absl::StatusOr<std::shared_ptr<Buffer>> AllocatePinned(int64_t bytes);
 struct DestroyCuda {
   void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
   void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
+  void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
+  void operator()(cudaGraphExec_t graph) const { cudaGraphExecDestroy(graph); }
 };
 using CudaStream = std::unique_ptr<std::remove_pointer_t<cudaStream_t>, DestroyCuda>;
 using CudaEvent = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, DestroyCuda>;
+using CudaGraph = std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, DestroyCuda>;
+using CudaGraphExec = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, DestroyCuda>;
 
 class CudaContext {
  public:
@@ -54,24 +59,29 @@ class CudaContext {
 
   // Scratch arrays of one operation, distinguished by `slot`; their contents are unspecified. They
   // grow to the largest need and are then reused. Errors: ResourceExhausted.
-  enum Slot { kColumns, kRoundedA, kRoundedB, kSums, kFactors, kResults, kNumSlots };
+  enum Slot { kColumns, kRoundedA, kRoundedB, kSums, kFactors, kNumSlots };
   template <typename T = float>
   absl::StatusOr<T*> Scratch(Slot slot, int64_t count) {
     ASSIGN_OR_RETURN(void* data, Reserve(slot, count * static_cast<int64_t>(sizeof(T))));
     return static_cast<T*>(data);
   }
-  // Host memory of kResultBytes that results are copied to.
-  static constexpr int64_t kResultBytes = 4096;
-  template <typename T>
-  T* results() const {
-    return static_cast<T*>(results_->data());
-  }
 
-  // `bytes` bytes of the host to the device. `src` is free when it returns.
+  // `bytes` bytes of the host to the device. `src` is free when it returns. Errors: FailedPrecondition in
+  // Record.
   absl::Status CopyFromHost(const void* src, void* dst, int64_t bytes);
   // The same bytes on the device, at a multiple of 256, until the next call. What was asked for lately
   // is still there and is not copied again.
   absl::StatusOr<const char*> Table(const std::vector<char>& bytes);
+
+  // *step() on the device is `step` for the work that follows.
+  absl::Status SetStep(uint64_t step);
+  const uint64_t* step() const { return static_cast<const uint64_t*>(step_memory_->data()); }
+
+  // What `operations` give to stream(), as a graph; none of it is done. Errors: those of `operations`, which
+  // must neither allocate nor wait nor copy from the host.
+  absl::StatusOr<CudaGraphExec> Record(absl::FunctionRef<absl::Status()> operations);
+  // Grows whenever memory that an operation was given is free for others, or a table is replaced.
+  int64_t given_back() const { return memory_->given_back() + tables_replaced_; }
 
   // Waits for all work of stream().
   absl::Status Wait();
@@ -117,11 +127,13 @@ class CudaContext {
   cublasHandle_t cublas_handle_ = nullptr;
   std::shared_ptr<Buffer> cublas_workspace_;
   std::shared_ptr<Buffer> scratch_[kNumSlots];
-  std::shared_ptr<Buffer> results_;
+  std::shared_ptr<Buffer> step_memory_;
+  uint64_t step_ = 0;  // In step_memory_.
+  bool recording_ = false;
   Stage stages_[2];
   int stage_ = 0;  // The one that is being filled.
   std::vector<CachedTable> tables_;
-  int64_t table_uses_ = 0;
+  int64_t table_uses_ = 0, tables_replaced_ = 0;
 };
 
 }  // namespace protopage

@@ -68,6 +68,7 @@ absl::StatusOr<std::shared_ptr<Buffer>> DeviceMemory::Allocate(int64_t bytes) {
 void DeviceMemory::GiveBack(void* data, int64_t size) {
   bytes_in_use_ -= size;
   bytes_cached_ += size;
+  ++given_back_;
   cache_[size].push_back(data);
 }
 

@@ -38,6 +38,8 @@ class DeviceMemory : public std::enable_shared_from_this<DeviceMemory> {
   int64_t bytes_in_use() const { return bytes_in_use_; }
   // Of the blocks kept.
   int64_t bytes_cached() const { return bytes_cached_; }
+  // Times that a block was given back.
+  int64_t given_back() const { return given_back_; }
 
  private:
   class Block;
@@ -46,7 +48,7 @@ class DeviceMemory : public std::enable_shared_from_this<DeviceMemory> {
   void ReleaseCache();
 
   std::map<int64_t, std::vector<void*>> cache_;  // By size.
-  int64_t bytes_in_use_ = 0, bytes_cached_ = 0;
+  int64_t bytes_in_use_ = 0, bytes_cached_ = 0, given_back_ = 0;
 };
 
 }  // namespace protopage

@@ -126,8 +126,9 @@ struct Product {
 // A thread draws the 4 words of one counter for 4 elements. V: 4, or 1 where the arrays are not
 // aligned.
 template <int V>
-__global__ void DropoutKernel(float rate, float scale, uint64_t key, uint64_t step, const float* x,
-                              int64_t n, float* y) {
+__global__ void DropoutKernel(float rate, float scale, uint64_t key, const uint64_t* step_at,
+                              const float* x, int64_t n, float* y) {
+  const uint64_t step = *step_at;
   const int64_t counters = (n + 3) / 4;
   for (int64_t counter = FirstIndex(); counter < counters; counter += IndexStride()) {
     const PhiloxBlock block = Philox4x32(key, step, static_cast<uint64_t>(counter));
@@ -173,7 +174,7 @@ cudaError_t LaunchScale(cudaStream_t stream, float alpha, int64_t n, float* x) {
   return LaunchUnary(stream, Product{alpha}, x, n, x);
 }
 
-cudaError_t LaunchDropout(cudaStream_t stream, float rate, uint64_t key, uint64_t step,
+cudaError_t LaunchDropout(cudaStream_t stream, float rate, uint64_t key, const uint64_t* step,
                           const float* x, int64_t n, float* y) {
   if (n == 0) return cudaSuccess;
   const float scale = 1.0f / (1.0f - rate);

@@ -24,7 +24,8 @@ cudaError_t LaunchAdd(cudaStream_t stream, const float* a, const float* b, int64
 // y += alpha x
 cudaError_t LaunchAxpy(cudaStream_t stream, float alpha, const float* x, int64_t n, float* y);
 cudaError_t LaunchScale(cudaStream_t stream, float alpha, int64_t n, float* x);
-cudaError_t LaunchDropout(cudaStream_t stream, float rate, uint64_t key, uint64_t step,
+// `step` is the device's, so that a recorded launch takes the step of each run.
+cudaError_t LaunchDropout(cudaStream_t stream, float rate, uint64_t key, const uint64_t* step,
                           const float* x, int64_t n, float* y);
 
 // y[i] = x[i] rounded to `format`.

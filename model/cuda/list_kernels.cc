@@ -97,30 +97,9 @@ __global__ void FindNonFiniteKernel(const float* const* entries, const Chunk* ch
     }
   }
   count = BlockSum(count, DynamicShared<int32_t>());
-  if (threadIdx.x == 0) found[blockIdx.x] = count;
+  // All blocks that write write the same.
+  if (threadIdx.x == 0 && count > 0) *found = 1;
 }
-
-// Elements that a block sums.
-constexpr int64_t kSumElements = 16384;
-
-__global__ void PartialSumKernel(const float* x, int64_t n, double* partials) {
-  const int64_t first = static_cast<int64_t>(blockIdx.x) * kSumElements;
-  const int64_t end = first + kSumElements < n ? first + kSumElements : n;
-  double sum = 0.0;
-  for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) sum += static_cast<double>(x[i]);
-  sum = BlockSum(sum, DynamicShared<double>());
-  if (threadIdx.x == 0) partials[blockIdx.x] = sum;
-}
-
-// In one block.
-__global__ void TotalSumKernel(const double* partials, int64_t n, double* total) {
-  double sum = 0.0;
-  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += partials[i];
-  sum = BlockSum(sum, DynamicShared<double>());
-  if (threadIdx.x == 0) *total = sum;
-}
-
-constexpr size_t kSharedDoubles = sizeof(double) * kBlockThreads / kWarp;
 
 }  // namespace
 
@@ -141,27 +120,12 @@ cudaError_t LaunchSgd(cudaStream_t stream, const SgdStep& step, const UpdateEntr
   return LaunchUpdate(stream, SgdUpdate{step}, entries, chunks, num_chunks);
 }
 
-int64_t FiniteBlocks(int64_t num_chunks) { return std::min(kMaxBlocks, num_chunks); }
-
 cudaError_t LaunchFindNonFinite(cudaStream_t stream, const float* const* entries,
                                 const Chunk* chunks, int64_t num_chunks, int32_t* found) {
   if (num_chunks == 0) return cudaSuccess;
-  return Launch(stream, dim3(static_cast<unsigned>(FiniteBlocks(num_chunks))), kBlockThreads,
-                sizeof(int32_t) * kBlockThreads / kWarp, FindNonFiniteKernel, entries, chunks,
-                num_chunks, found);
-}
-
-int64_t SumBlocks(int64_t n) { return DivideUp(n, kSumElements); }
-
-cudaError_t LaunchSum(cudaStream_t stream, const float* x, int64_t n, double* partials,
-                      double* sum) {
-  const int64_t blocks = SumBlocks(n);
-  const cudaError_t error =
-      Launch(stream, dim3(static_cast<unsigned>(blocks)), kBlockThreads, kSharedDoubles,
-             PartialSumKernel, x, n, blocks == 1 ? sum : partials);
-  if (error != cudaSuccess || blocks == 1) return error;
-  return Launch(stream, dim3(1), kBlockThreads, kSharedDoubles, TotalSumKernel, partials, blocks,
-                sum);
+  return Launch(stream, dim3(static_cast<unsigned>(std::min(kMaxBlocks, num_chunks))),
+                kBlockThreads, sizeof(int32_t) * kBlockThreads / kWarp, FindNonFiniteKernel,
+                entries, chunks, num_chunks, found);
 }
 
 }  // namespace protopage

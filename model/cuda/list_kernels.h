@@ -55,16 +55,9 @@ struct SgdStep {
 cudaError_t LaunchSgd(cudaStream_t stream, const SgdStep& step, const UpdateEntry* entries,
                       const Chunk* chunks, int64_t num_chunks);
 
-// found[0 : FiniteBlocks(num_chunks)]: whether each block of threads found a number that is not finite.
-// `entries` are pointers to the tensors' floats.
-int64_t FiniteBlocks(int64_t num_chunks);
+// *found = 1 if a number is not finite; otherwise it stays. `entries` are pointers to the tensors' floats.
 cudaError_t LaunchFindNonFinite(cudaStream_t stream, const float* const* entries,
                                 const Chunk* chunks, int64_t num_chunks, int32_t* found);
-
-// *sum = the sum of x, in double. `partials` holds SumBlocks(n) doubles; n > 0.
-int64_t SumBlocks(int64_t n);
-cudaError_t LaunchSum(cudaStream_t stream, const float* x, int64_t n, double* partials,
-                      double* sum);
 
 }  // namespace protopage
 

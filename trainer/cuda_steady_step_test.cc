@@ -1,0 +1,71 @@
+// What a training step asks of the device once it has run a few times, counted by the emulation of CUDA.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/status_matchers.h"
+#include "model/cuda/cuda_backend.h"
+#include "model/cuda/emulation/runtime.h"
+#include "trainer/session_testing.h"
+#include "trainer/stage_trainer.h"
+#include "trainer/test_images.h"
+
+namespace protopage {
+namespace {
+
+constexpr int64_t kSource = 0, kDominant = 3;  // Stages of TinyListConfig.
+
+// Runs steps until eight in a row were launched as graphs, and checks those.
+void ExpectSteadySteps(int64_t stage, Precision precision, int64_t waits, int64_t launches) {
+  constexpr int64_t kMaxSteps = 200, kSteady = 8;
+  const std::string dir =
+      absl::StrCat(testing::TempDir(), "/cuda_steady_step_test_", getpid(), "_", stage);
+  ASSERT_OK(WriteTinyLists(dir));
+  CudaBackendOptions options;
+  options.precision = precision;
+  ASSERT_OK_AND_ASSIGN(auto backend, NewCudaBackend(options));
+  ASSERT_OK_AND_ASSIGN(
+      const std::unique_ptr<Session> session,
+      Session::Create(TinyListTrainConfig(dir, {"loss.scale=1"}), std::move(backend)));
+  auto made = stage == kSource ? NewSourceTrainer(session.get(), stage, 0, false)
+                               : NewDominantTrainer(session.get(), stage, 0, dir, false);
+  ASSERT_OK(made);
+  const std::unique_ptr<StageTrainer> trainer = *std::move(made);
+  int64_t steady = 0;
+  for (int64_t step = 0; step < kMaxSteps && steady < kSteady; ++step) {
+    emulation::ResetEmulationCounters();
+    ASSERT_OK(trainer->Step({step, step, kMaxSteps}, 1).status());
+    const emulation::EmulationCounters counters = emulation::GetEmulationCounters();
+    // All that it waits for, also before it is recorded: what the host must know.
+    EXPECT_EQ(counters.synchronizations, step > 0 ? waits : counters.synchronizations) << step;
+    steady = counters.graph_launches == 1 ? steady + 1 : 0;
+    if (steady == 0) continue;
+    EXPECT_EQ(counters.mallocs + counters.host_mallocs, 0) << step;
+    EXPECT_EQ(counters.frees + counters.host_frees, 0) << step;
+    EXPECT_EQ(counters.pageable_copies, 0) << step;
+    EXPECT_LE(counters.launches, launches) << step;
+  }
+  EXPECT_EQ(steady, kSteady);
+  ASSERT_OK(trainer->Settle());
+}
+
+TEST(CudaSteadyStepTest, ADominantStepIsOneGraphAndWaitsForLossAndRows) {
+  // Beside the graph: rows and their state that stay on the device, and the two updates.
+  ExpectSteadySteps(kDominant, Precision::kFloat32, /*waits=*/2, /*launches=*/4);
+}
+
+TEST(CudaSteadyStepTest, AStepInFp16DoesNotWaitMore) {
+  ExpectSteadySteps(kDominant, Precision::kFp16, /*waits=*/2, /*launches=*/4);
+}
+
+TEST(CudaSteadyStepTest, ASourceStepIsOneGraphAndWaitsForTheLoss) {
+  ExpectSteadySteps(kSource, Precision::kFloat32, /*waits=*/1, /*launches=*/1);
+}
+
+}  // namespace
+}  // namespace protopage

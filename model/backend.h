@@ -253,6 +253,10 @@ class Backend {
 
   // --- Optimizers
   // -----------------------------------------------------------------------------
+  // norm [1] = the Euclidean norm of all tensors together, summed in double. Where it is finite and above max_norm,
+  // every tensor is scaled by max_norm / norm.
+  virtual absl::Status ClipNorm(absl::Span<const Tensor> tensors, float max_norm,
+                                const Tensor& norm) = 0;
   virtual absl::Status AdamUpdate(const AdamParams& params,
                                   absl::Span<const ParamUpdate> updates) = 0;
   virtual absl::Status SgdUpdate(const SgdParams& params,

@@ -838,6 +838,45 @@ TEST_P(BackendConformanceTest, FindNonFiniteFindsOneBadElement) {
 
 // --- Optimizers ----------------------------------------------------------------------------------
 
+TEST_P(BackendConformanceTest, ClipNormScalesAllTensorsTogether) {
+  const std::vector<int64_t> sizes = {3, 33000, 17};
+  const Tensor norm = Empty({1});
+  std::vector<std::vector<float>> values;
+  double squares = 0.0;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    values.push_back(RandomFloats(sizes[i], 170 + i));
+    for (const float x : values.back()) squares += static_cast<double>(x) * x;
+  }
+  const double length = std::sqrt(squares);
+  const auto upload = [&] {
+    std::vector<Tensor> tensors;
+    for (size_t i = 0; i < sizes.size(); ++i) tensors.push_back(Upload({sizes[i]}, values[i]));
+    return tensors;
+  };
+  for (const double factor : {0.25, 1.5}) {
+    const std::vector<Tensor> tensors = upload();
+    ASSERT_OK(backend_->ClipNorm(tensors, static_cast<float>(factor * length), norm));
+    EXPECT_NEAR(Download(norm)[0], length, 1e-7 * length);
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      if (factor > 1) {
+        EXPECT_EQ(Download(tensors[i]), values[i]);
+        continue;
+      }
+      Array expected = ToDouble(values[i]);
+      for (double& x : expected) x *= factor;
+      ExpectNear(Download(tensors[i]), expected, 4, "ClipNorm");
+    }
+  }
+  // What is not finite is for FindNonFinite to find.
+  values[1][32999] = INFINITY;
+  const std::vector<Tensor> tensors = upload();
+  ASSERT_OK(backend_->ClipNorm(tensors, 1.0f, norm));
+  EXPECT_FALSE(std::isfinite(Download(norm)[0]));
+  EXPECT_EQ(Download(tensors[1]), values[1]);
+  ASSERT_OK(backend_->ClipNorm({}, 1.0f, norm));
+  EXPECT_EQ(Download(norm)[0], 0.0f);
+}
+
 TEST_P(BackendConformanceTest, AdamUpdatesAllParameters) {
   const std::vector<int64_t> sizes = {1, 5, 40000, 64};
   for (const int64_t t : {1, 2, 1000}) {
@@ -1169,6 +1208,10 @@ absl::StatusOr<std::vector<OperationOutput>> RunEveryOperation(Backend& backend)
     ASSIGN_OR_RETURN(const Tensor second_moment, random({b, d}, 0.1f, 1.0f));
     const std::vector<ParamUpdate> updates = {
         {features, d_features, first_moment, second_moment, /*decay=*/true}};
+    ASSIGN_OR_RETURN(const Tensor norm, zeros({1}));
+    RETURN_IF_ERROR(backend.ClipNorm({d_features, first_moment}, 0.1f, norm));
+    RETURN_IF_ERROR(keep("norm", norm));
+    RETURN_IF_ERROR(keep("clipped", first_moment));
     RETURN_IF_ERROR(backend.AdamUpdate({}, updates));
     RETURN_IF_ERROR(keep("adam", features));
     RETURN_IF_ERROR(backend.SgdUpdate({}, updates));

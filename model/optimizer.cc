@@ -1,6 +1,5 @@
 #include "model/optimizer.h"
 
-#include <cmath>
 #include <memory>
 #include <utility>
 
@@ -46,32 +45,11 @@ absl::StatusOr<std::unique_ptr<Optimizer>> Optimizer::Create(
     }
     optimizer->slots_.push_back(std::move(slot));
   }
-  const int64_t count = optimizer->slots_.size();
-  if (count > 0) {
-    ASSIGN_OR_RETURN(optimizer->square_sums_, backend->Allocate(DType::kFloat32, {count}));
+  if (config.clip_norm > 0.0) {
+    ASSIGN_OR_RETURN(optimizer->norm_, backend->Allocate(DType::kFloat32, {1}));
   }
-  optimizer->host_sums_.resize(count);
-  optimizer->batch_.reserve(count);
+  optimizer->batch_.reserve(optimizer->slots_.size());
   return optimizer;
-}
-
-absl::StatusOr<double> Optimizer::GradientNorm() {
-  // One product g g^T a parameter, [1, n] x [n, 1]; the sum of them is in double on the host.
-  for (size_t i = 0; i < slots_.size(); ++i) {
-    const Parameter& parameter = *slots_[i].parameter;
-    const Tensor sum = square_sums_.Slice(i, 1).Reshaped({1, 1});
-    if (!parameter.trainable) {
-      RETURN_IF_ERROR(backend_->Fill(sum, 0.0f));
-      continue;
-    }
-    const Tensor g = parameter.gradient.Reshaped({1, parameter.gradient.num_elements()});
-    RETURN_IF_ERROR(backend_->MatMul(g, false, g, true, 1.0f, 0.0f, sum));
-  }
-  if (slots_.empty()) return 0.0;
-  RETURN_IF_ERROR(backend_->CopyToHost(square_sums_, host_sums_.data()));
-  double total = 0.0;
-  for (const float sum : host_sums_) total += sum;
-  return std::sqrt(total);
 }
 
 absl::Status Optimizer::Update(double learning_rate) {
@@ -82,14 +60,9 @@ absl::Status Optimizer::Update(double learning_rate) {
                       slot.parameter->decay});
   }
   if (config_.clip_norm > 0.0) {
-    ASSIGN_OR_RETURN(const double norm, GradientNorm());
-    // A norm that is not finite is not clipped: that is for the caller to find beforehand.
-    if (norm > config_.clip_norm && std::isfinite(norm)) {
-      const float factor = static_cast<float>(config_.clip_norm / norm);
-      for (const ParamUpdate& update : batch_) {
-        RETURN_IF_ERROR(backend_->Scale(factor, update.gradient));
-      }
-    }
+    gradients_.clear();
+    for (const ParamUpdate& update : batch_) gradients_.push_back(update.gradient);
+    RETURN_IF_ERROR(backend_->ClipNorm(gradients_, static_cast<float>(config_.clip_norm), norm_));
   }
   ++updates_;
   if (config_.name == "adam") {

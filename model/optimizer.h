@@ -59,9 +59,6 @@ class Optimizer {
   // One update of all trainable parameters. Gradients are scaled in place when
   // clipped.
   absl::Status Update(double learning_rate);
-  // The norm of all trainable gradients together. Waits for the device.
-  absl::StatusOr<double> GradientNorm();
-
   int64_t updates() const { return updates_; }  // Done so far.
   const OptimizerConfig& config() const { return config_; }
   // Moments or velocities by parameter name, and the number of updates.
@@ -78,8 +75,8 @@ class Optimizer {
   Backend* backend_;
   std::vector<Slot> slots_;
   std::vector<ParamUpdate> batch_;  // Kept, so that an update allocates nothing.
-  Tensor square_sums_;              // [slots]
-  std::vector<float> host_sums_;
+  std::vector<Tensor> gradients_;   // Of batch_.
+  Tensor norm_;                     // [1], where gradients are clipped.
   int64_t updates_ = 0;
 };
 

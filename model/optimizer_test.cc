@@ -126,8 +126,6 @@ TEST(OptimizerUseTest, ClippingScalesAllGradientsTogether) {
   config.clip_norm = norm / 4.0;
   ASSERT_OK_AND_ASSIGN(auto optimizer,
                        Optimizer::Create(config, model.parameters(), backend.get()));
-  ASSERT_OK_AND_ASSIGN(const double measured, optimizer->GradientNorm());
-  EXPECT_NEAR(measured, norm, 1e-6 * norm);
   const std::vector<float> before = backend.ToHost(model.bias.value);
   const std::vector<float> gradient = backend.ToHost(model.bias.gradient);
   ASSERT_OK(optimizer->Update(1.0));
@@ -136,7 +134,7 @@ TEST(OptimizerUseTest, ClippingScalesAllGradientsTogether) {
     EXPECT_NEAR(after[i], before[i] - gradient[i] / 4.0f, 1e-6f);
   }
   // Now the norm is at the limit: what is below it is left alone.
-  config.clip_norm = norm;
+  config.clip_norm = norm / 4.0 * (1 + 1e-6);
   ASSERT_OK_AND_ASSIGN(auto loose, Optimizer::Create(config, model.parameters(), backend.get()));
   const std::vector<float> clipped = backend.ToHost(model.bias.gradient);
   ASSERT_OK(loose->Update(1.0));

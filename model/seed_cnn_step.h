@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "base/benchmark_timing.h"
 #include "base/random.h"
+#include "base/status_macros.h"
 #include "model/backend.h"
 #include "model/margin_loss.h"
 #include "model/nets.h"
@@ -82,7 +83,8 @@ inline constexpr SeedCnnConvolution kSeedCnnConvolutions[] = {
     {"conv_5 6x6x64 -> 512", 6, 64, 512, false, false},
 };
 
-// Forward, AM-softmax over 10 rows, backward, Adam, on a batch that is on the device.
+// Forward, AM-softmax over 10 rows, backward, the search for what is not finite, Adam, on a batch that is on
+// the device; queued as the trainer does it.
 class SeedCnnStep {
  public:
   SeedCnnStep(Backend* backend, int64_t batch) : batch_(batch) {
@@ -105,6 +107,9 @@ class SeedCnnStep {
     CheckOk(backend->CopyToDevice(images.data(), images_));
     for (int64_t i = 0; i < batch; ++i) slots_.push_back(static_cast<int32_t>(random.Below(10)));
     backend_ = backend;
+    found_ = ValueOf(backend->Allocate(DType::kInt32, {1}));
+    host_ = ValueOf(backend->AllocateHost(found_.bytes()));
+    recording_ = backend->NewRecording();
     for (int i = 0; i < 3; ++i) Step();
   }
 
@@ -118,19 +123,28 @@ class SeedCnnStep {
 
  private:
   void Step() {
+    CheckOk(loss_->SetSlots(slots_, rows_.value.shape()[0]));
+    CheckOk(backend_->Run(recording_.get(), step_, [this] { return Gradients(); }));
+    CheckOk(optimizer_->Update(1e-3));
+    ++step_;
+  }
+
+  absl::Status Gradients() {
     RunOptions run;
     run.training = true;
-    run.step = step_++;
+    run.step = step_;
     Tensor features;
-    CheckOk(net_->Forward(images_, run, &features));
+    RETURN_IF_ERROR(net_->Forward(images_, run, &features));
     LossInput input;
     input.features = features;
     input.rows = rows_.value;
-    input.slots = slots_;
-    const LossResult result = ValueOf(loss_->Compute(input));
-    CheckOk(backend_->Copy(result.d_rows, rows_.gradient));
-    CheckOk(net_->Backward(result.d_features));
-    CheckOk(optimizer_->Update(1e-3));
+    ASSIGN_OR_RETURN(const LossResult result, loss_->Start(input));
+    RETURN_IF_ERROR(backend_->Copy(result.d_rows, rows_.gradient));
+    RETURN_IF_ERROR(net_->Backward(result.d_features));
+    std::vector<Tensor> gradients = net_->gradients();
+    gradients.push_back(rows_.gradient);
+    RETURN_IF_ERROR(backend_->FindNonFinite(gradients, found_));
+    return backend_->Download(found_, host_->data());
   }
 
   const int64_t batch_;
@@ -139,7 +153,9 @@ class SeedCnnStep {
   std::unique_ptr<MarginLoss> loss_;
   std::unique_ptr<Optimizer> optimizer_;
   Parameter rows_;
-  Tensor images_;
+  Tensor images_, found_;
+  std::shared_ptr<Buffer> host_;
+  std::unique_ptr<Recording> recording_;
   std::vector<int32_t> slots_;
   uint64_t step_ = 0;
 };

@@ -511,6 +511,27 @@ class CpuBackend : public Backend {
 
   // --- Optimizers -----------------------------------------------------------------------------
 
+  absl::Status ClipNorm(absl::Span<const Tensor> tensors, float max_norm,
+                        const Tensor& norm) override {
+    CheckFloat(norm, 1);
+    PlanChunks(tensors.size(), [&](size_t i) { return tensors[i].num_elements(); });
+    const int64_t count = static_cast<int64_t>(chunks_.size());
+    const auto at = [&](const Chunk& chunk) { return tensors[chunk.tensor].f32() + chunk.first; };
+    double* sums = context_.Shared<double>(CpuContext::kSums, count);
+    pool().ParallelFor(count, [&](int64_t task) {
+      sums[task] = vector().square_sum(at(chunks_[task]), chunks_[task].count);
+    });
+    double total = 0.0;
+    for (int64_t task = 0; task < count; ++task) total += sums[task];
+    const double length = std::sqrt(total);
+    norm.f32()[0] = static_cast<float>(length);
+    if (!std::isfinite(length) || length <= static_cast<double>(max_norm)) return absl::OkStatus();
+    const float factor = static_cast<float>(static_cast<double>(max_norm) / length);
+    pool().ParallelFor(count, [&](int64_t task) {
+      vector().scale(factor, chunks_[task].count, at(chunks_[task]));
+    });
+    return absl::OkStatus();
+  }
   absl::Status AdamUpdate(const AdamParams& params,
                           absl::Span<const ParamUpdate> updates) override {
     PROTOPAGE_CHECK(params.t >= 1);

@@ -448,6 +448,8 @@ bool AllFinite(const float* x, int64_t n) {
   return found == 0;
 }
 
+double SquareSum(const float* x, int64_t n) { return Dot(x, x, n); }
+
 // --- Optimizers --------------------------------------------------------------------------------
 
 void Adam(const AdamStep& step, const UpdateRange& range) {
@@ -579,6 +581,7 @@ const VectorKernels& GetVectorKernels() {
       L2NormalizeRowsBackward,
       MarginSoftmax,
       AllFinite,
+      SquareSum,
       Adam,
       Sgd,
       RowMomentum,

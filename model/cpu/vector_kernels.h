@@ -91,6 +91,7 @@ struct VectorKernels {
 
   // --- Whole ranges.
   bool (*all_finite)(const float* x, int64_t n);
+  double (*square_sum)(const float* x, int64_t n);
 
   // --- Optimizers.
   void (*adam)(const AdamStep& step, const UpdateRange& range);

@@ -400,24 +400,23 @@ class CudaBackend : public Backend {
     CheckInt(found, 1);
     RETURN_IF_ERROR(
         Of("FindNonFinite", cudaMemsetAsync(found.i32(), 0, sizeof(int32_t), stream())));
-    std::vector<const float*> entries;
-    chunks_.clear();
-    for (const Tensor& x : tensors) {
-      CheckFloat(x, x.num_elements());
-      AddChunks(static_cast<int32_t>(entries.size()), x.num_elements(), &chunks_);
-      entries.push_back(x.f32());
-    }
-    if (chunks_.empty()) return absl::OkStatus();
-    ASSIGN_OR_RETURN(const char* table, ListTable("FindNonFinite", entries));
-    return Of("FindNonFinite",
-              LaunchFindNonFinite(
-                  stream(), reinterpret_cast<const float* const*>(table),
-                  reinterpret_cast<const Chunk*>(table + entries.size() * sizeof(entries[0])),
-                  static_cast<int64_t>(chunks_.size()), found.i32()));
+    ASSIGN_OR_RETURN(const TensorList list, ListOf("FindNonFinite", tensors));
+    return Of("FindNonFinite", LaunchFindNonFinite(stream(), list.entries, list.chunks,
+                                                   list.num_chunks, found.i32()));
   }
 
   // --- Optimizers -----------------------------------------------------------------------------
 
+  absl::Status ClipNorm(absl::Span<const Tensor> tensors, float max_norm,
+                        const Tensor& norm) override {
+    CheckFloat(norm, 1);
+    ASSIGN_OR_RETURN(const TensorList list, ListOf("ClipNorm", tensors));
+    ASSIGN_OR_RETURN(double* sums, Of("ClipNorm", context_->Scratch<double>(CudaContext::kSums,
+                                                                            list.num_chunks)));
+    ASSIGN_OR_RETURN(float* factor, Of("ClipNorm", context_->Scratch(CudaContext::kFactors, 1)));
+    return Of("ClipNorm", LaunchClipNorm(stream(), list.entries, list.chunks, list.num_chunks,
+                                         max_norm, sums, factor, norm.f32()));
+  }
   absl::Status AdamUpdate(const AdamParams& params,
                           absl::Span<const ParamUpdate> updates) override {
     PROTOPAGE_CHECK(params.t >= 1);
@@ -496,6 +495,27 @@ class CudaBackend : public Backend {
     AppendBytes(entries, &table_);
     AppendBytes(chunks_, &table_);
     return Of(operation, context_->Table(table_));
+  }
+
+  // Tensors as kernels over lists take them.
+  struct TensorList {
+    float* const* entries = nullptr;
+    const Chunk* chunks = nullptr;
+    int64_t num_chunks = 0;
+  };
+  absl::StatusOr<TensorList> ListOf(const char* operation, absl::Span<const Tensor> tensors) {
+    std::vector<float*> entries;
+    chunks_.clear();
+    for (const Tensor& x : tensors) {
+      CheckFloat(x, x.num_elements());
+      AddChunks(static_cast<int32_t>(entries.size()), x.num_elements(), &chunks_);
+      entries.push_back(x.f32());
+    }
+    if (chunks_.empty()) return TensorList();
+    ASSIGN_OR_RETURN(const char* table, ListTable(operation, entries));
+    return TensorList{reinterpret_cast<float* const*>(table),
+                      reinterpret_cast<const Chunk*>(table + entries.size() * sizeof(entries[0])),
+                      static_cast<int64_t>(chunks_.size())};
   }
 
   template <typename Launch>

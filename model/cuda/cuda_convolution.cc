@@ -80,19 +80,21 @@ absl::Status ConvolutionForward(CudaContext& context, const Window2d& window, co
   const Layout layout(window);
   ASSIGN_OR_RETURN(const void* kernel,
                    context.Rounded(CudaContext::kRoundedB, w, layout.depth * window.out_c));
-  RETURN_IF_ERROR(
-      ForColumns(context, window, layout, x, [&](int64_t first, int64_t rows, const void* columns) {
-        CudaContext::Product product = {};
-        product.rows = rows, product.cols = window.out_c, product.depth = layout.depth;
-        product.a = columns;
-        product.b = kernel;
-        product.alpha = 1.0f;
-        product.c = y + first * window.out_c;
-        return context.Multiply(product);
-      }));
-  if (bias == nullptr && !relu) return absl::OkStatus();
-  return CudaStatus(
-      LaunchBiasRelu(context.stream(), y, bias, relu, layout.positions, window.out_c, y));
+  return ForColumns(context, window, layout, x,
+                    [&](int64_t first, int64_t rows, const void* columns) -> absl::Status {
+                      CudaContext::Product product = {};
+                      product.rows = rows, product.cols = window.out_c,
+                      product.depth = layout.depth;
+                      product.a = columns;
+                      product.b = kernel;
+                      product.alpha = 1.0f;
+                      product.c = y + first * window.out_c;
+                      RETURN_IF_ERROR(context.Multiply(product));
+                      if (bias == nullptr && !relu) return absl::OkStatus();
+                      // Of the tile, which is still in the cache.
+                      return CudaStatus(LaunchBiasRelu(context.stream(), product.c, bias, relu,
+                                                       rows, window.out_c, product.c));
+                    });
 }
 
 absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, const float* x,

@@ -101,6 +101,43 @@ __global__ void FindNonFiniteKernel(const float* const* entries, const Chunk* ch
   if (threadIdx.x == 0 && count > 0) *found = 1;
 }
 
+constexpr size_t kSharedDoubles = sizeof(double) * kBlockThreads / kWarp;
+
+// A block for each chunk.
+__global__ void SquareSumKernel(float* const* entries, const Chunk* chunks, double* sums) {
+  const Chunk chunk = chunks[blockIdx.x];
+  const float* x = entries[chunk.entry] + chunk.first;
+  double sum = 0.0;
+  for (int i = static_cast<int>(threadIdx.x); i < chunk.count; i += static_cast<int>(blockDim.x)) {
+    sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  }
+  sum = BlockSum(sum, DynamicShared<double>());
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
+
+// In one block. *factor is 1 where nothing is scaled.
+__global__ void NormKernel(const double* sums, int64_t n, double max_norm, float* factor,
+                           float* norm) {
+  double sum = 0.0;
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += sums[i];
+  sum = BlockSum(sum, DynamicShared<double>());
+  if (threadIdx.x > 0) return;
+  const double length = sqrt(sum);
+  *norm = static_cast<float>(length);
+  const bool clip = length - length == 0.0 && length > max_norm;
+  *factor = clip ? static_cast<float>(max_norm / length) : 1.0f;
+}
+
+__global__ void ScaleListKernel(float* const* entries, const Chunk* chunks, const float* factor) {
+  const float by = *factor;
+  if (by == 1.0f) return;
+  const Chunk chunk = chunks[blockIdx.x];
+  float* x = entries[chunk.entry] + chunk.first;
+  for (int i = static_cast<int>(threadIdx.x); i < chunk.count; i += static_cast<int>(blockDim.x)) {
+    x[i] *= by;
+  }
+}
+
 }  // namespace
 
 void AddChunks(int32_t entry, int64_t elements, std::vector<Chunk>* chunks) {
@@ -118,6 +155,23 @@ cudaError_t LaunchAdam(cudaStream_t stream, const AdamStep& step, const UpdateEn
 cudaError_t LaunchSgd(cudaStream_t stream, const SgdStep& step, const UpdateEntry* entries,
                       const Chunk* chunks, int64_t num_chunks) {
   return LaunchUpdate(stream, SgdUpdate{step}, entries, chunks, num_chunks);
+}
+
+cudaError_t LaunchClipNorm(cudaStream_t stream, float* const* entries, const Chunk* chunks,
+                           int64_t num_chunks, float max_norm, double* sums, float* factor,
+                           float* norm) {
+  const dim3 blocks(static_cast<unsigned>(num_chunks));
+  cudaError_t error = cudaSuccess;
+  if (num_chunks > 0) {
+    error = Launch(stream, blocks, kBlockThreads, kSharedDoubles, SquareSumKernel, entries, chunks,
+                   sums);
+  }
+  if (error == cudaSuccess) {
+    error = Launch(stream, dim3(1), kBlockThreads, kSharedDoubles, NormKernel, sums, num_chunks,
+                   static_cast<double>(max_norm), factor, norm);
+  }
+  if (error != cudaSuccess || num_chunks == 0) return error;
+  return Launch(stream, blocks, kBlockThreads, 0, ScaleListKernel, entries, chunks, factor);
 }
 
 cudaError_t LaunchFindNonFinite(cudaStream_t stream, const float* const* entries,

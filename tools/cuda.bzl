@@ -39,6 +39,8 @@ _NVCC_FLAGS = [
     "-fmad=false",
     # std::min and the like in device code.
     "--expt-relaxed-constexpr",
+    # A kernel that keeps registers in memory is slow; with --config=ci the warning is an error.
+    "-Xptxas=--warn-on-spills",
     # Kernels are compiled for one architecture after another; on two processors two at once.
     "--threads=2",
 ]

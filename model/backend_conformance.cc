@@ -116,6 +116,7 @@ std::vector<Window2d> ConvolutionWindows() {
       MakeWindow(1, 2, 3, 4, 5, 3, 3, 1, 1, true),      // Smaller than the kernel.
       MakeWindow(3, 4, 4, 64, 130, 3, 3, 1, 1, false),  // A kernel of many floats,
       MakeWindow(9, 4, 3, 65, 128, 3, 3, 1, 1, true),   // and padded.
+      MakeWindow(5, 19, 14, 2, 6, 3, 3, 1, 1, true),    // A gradient that sums over many positions.
   };
   // PyTorch's padding before a stride: 1 on each side, of which the last may stay unread.
   Window2d torch = MakeWindow(2, 8, 8, 4, 16, 3, 3, 2, 2, false);

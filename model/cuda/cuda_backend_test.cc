@@ -33,11 +33,12 @@ BackendFactory Factory(const std::string& name, int64_t workspace_bytes) {
           }};
 }
 
-// Convolutions in one tile; in tiles of a few positions, less than a row of an image; and in
-// tiles of one position.
+// Convolutions in one tile; in tiles of some images; of a few positions, less than a row of an image; and
+// of one position.
 INSTANTIATE_TEST_SUITE_P(Cuda, BackendConformanceTest,
                          testing::Values(Factory("float32", CudaBackendOptions().workspace_bytes),
-                                         Factory("small_tiles", 2048), Factory("tiniest_tiles", 1)),
+                                         Factory("some_tiles", 51200), Factory("small_tiles", 2048),
+                                         Factory("tiniest_tiles", 1)),
                          BackendFactoryName);
 
 std::vector<float> RandomFloats(int64_t n, uint64_t stream) {

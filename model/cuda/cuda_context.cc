@@ -275,17 +275,24 @@ absl::StatusOr<const void*> CudaContext::Rounded(Slot slot, const float* x, int6
 absl::Status CudaContext::Multiply(const Product& p) {
   if (p.rows == 0 || p.cols == 0) return absl::OkStatus();
   constexpr int64_t kMaxSize = std::numeric_limits<int>::max();
-  PROTOPAGE_CHECK(p.depth > 0 && std::max({p.rows, p.cols, p.depth}) <= kMaxSize);
+  PROTOPAGE_CHECK(p.depth > 0 && std::max({p.rows, p.cols, p.depth, p.count}) <= kMaxSize);
+  const auto op = [](bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; };
   const cudaDataType type = DataType(format());
-  return CublasStatus(cublas_->gemm_ex(
-      cublas_handle_, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-      p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, static_cast<int>(p.cols), static_cast<int>(p.rows),
-      static_cast<int>(p.depth), &p.alpha, p.b, type,
-      static_cast<int>(p.transpose_b ? p.depth : p.cols), p.a, type,
-      static_cast<int>(p.transpose_a ? p.rows : p.depth), &p.beta, p.c, CUDA_R_32F,
-      static_cast<int>(p.cols),
-      options_.precision == Precision::kTf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
-      CUBLAS_GEMM_DEFAULT));
+  const int rows = static_cast<int>(p.rows), cols = static_cast<int>(p.cols);
+  const int depth = static_cast<int>(p.depth);
+  const int a_cols = p.transpose_a ? rows : depth, b_cols = p.transpose_b ? depth : cols;
+  const cublasComputeType_t compute =
+      options_.precision == Precision::kTf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  if (p.count == 1) {
+    return CublasStatus(cublas_->gemm_ex(cublas_handle_, op(p.transpose_b), op(p.transpose_a), cols,
+                                         rows, depth, &p.alpha, p.b, type, b_cols, p.a, type,
+                                         a_cols, &p.beta, p.c, CUDA_R_32F, cols, compute,
+                                         CUBLAS_GEMM_DEFAULT));
+  }
+  return CublasStatus(cublas_->gemm_strided_batched_ex(
+      cublas_handle_, op(p.transpose_b), op(p.transpose_a), cols, rows, depth, &p.alpha, p.b, type,
+      b_cols, p.b_step, p.a, type, a_cols, p.a_step, &p.beta, p.c, CUDA_R_32F, cols, p.c_step,
+      static_cast<int>(p.count), compute, CUBLAS_GEMM_DEFAULT));
 }
 
 }  // namespace protopage

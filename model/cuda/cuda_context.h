@@ -59,7 +59,7 @@ class CudaContext {
 
   // Scratch arrays of one operation, distinguished by `slot`; their contents are unspecified. They
   // grow to the largest need and are then reused. Errors: ResourceExhausted.
-  enum Slot { kColumns, kRoundedA, kRoundedB, kSums, kFactors, kNumSlots };
+  enum Slot { kColumns, kRoundedA, kRoundedB, kPartials, kSums, kFactors, kNumSlots };
   template <typename T = float>
   absl::StatusOr<T*> Scratch(Slot slot, int64_t count) {
     ASSIGN_OR_RETURN(void* data, Reserve(slot, count * static_cast<int64_t>(sizeof(T))));
@@ -96,6 +96,8 @@ class CudaContext {
     bool transpose_b;
     float alpha, beta;
     float* c;
+    // So many of them, where the matrices of each lie so many elements after those of the one before.
+    int64_t count = 1, a_step = 0, b_step = 0, c_step = 0;
   };
   absl::Status Multiply(const Product& product);
   // x as an input of products: x itself, or rounded to the format in the scratch of `slot`.

@@ -53,13 +53,20 @@ absl::Status ForTiles(const Layout& layout, int64_t tile, const Body& body) {
   return absl::OkStatus();
 }
 
+// Positions in a tile of ForColumns.
+int64_t ColumnTile(const CudaContext& context, const Window2d& window, const Layout& layout) {
+  const NumberFormat format = context.format();
+  if (layout.covers && format == NumberFormat::kFloat32) return layout.positions;
+  return TileRows(context, window, layout, BytesOf(format));
+}
+
 // Calls body(first, rows, columns) for tiles of the positions, with the columns of each.
 template <typename Body>
 absl::Status ForColumns(CudaContext& context, const Window2d& window, const Layout& layout,
                         const float* x, const Body& body) {
   const NumberFormat format = context.format();
   if (layout.covers && format == NumberFormat::kFloat32) return body(0, layout.positions, x);
-  const int64_t tile = TileRows(context, window, layout, BytesOf(format));
+  const int64_t tile = ColumnTile(context, window, layout);
   ASSIGN_OR_RETURN(char* columns, context.Scratch<char>(CudaContext::kColumns,
                                                         tile * layout.depth * BytesOf(format)));
   return ForTiles(layout, tile, [&](int64_t first, int64_t rows) -> absl::Status {
@@ -71,6 +78,53 @@ absl::Status ForColumns(CudaContext& context, const Window2d& window, const Layo
 
 const char* At(const void* matrix, NumberFormat format, int64_t element) {
   return static_cast<const char*>(matrix) + element * BytesOf(format);
+}
+
+// d_w [depth, out_c] = columns^T d_y is small and sums over all positions: products of parts of a tile, side by
+// side, keep the whole device at work. What they add up to is then summed in order. `gradient` is d_y in the
+// context's format.
+absl::Status KernelGradient(CudaContext& context, const Window2d& window, const Layout& layout,
+                            const float* x, const void* gradient, float* d_w) {
+  // Blocks of threads that a device has at work, and what a block of cuBLAS takes of d_w, about.
+  constexpr int64_t kBlocks = 256, kBlockRows = 128, kBlockCols = 64;
+  constexpr int64_t kLeastPositions = 512;
+  const int64_t blocks = DivideUp(layout.depth, kBlockRows) * DivideUp(window.out_c, kBlockCols);
+  const int64_t tile = std::min(layout.positions, ColumnTile(context, window, layout));
+  const int64_t part = std::max(kLeastPositions, DivideUp(tile, DivideUp(kBlocks, blocks)));
+  const int64_t parts = DivideUp(tile, part);
+  const int64_t size = layout.depth * window.out_c;
+  float* sums = d_w;
+  if (parts > 1) {
+    ASSIGN_OR_RETURN(sums, context.Scratch(CudaContext::kPartials, parts * size));
+  }
+
+  const NumberFormat format = context.format();
+  RETURN_IF_ERROR(ForColumns(
+      context, window, layout, x,
+      [&](int64_t first, int64_t rows, const void* columns) -> absl::Status {
+        // `count` products of `positions` each, the first of them of part `number` of the tile.
+        const auto multiply = [&](int64_t number, int64_t positions, int64_t count) {
+          const int64_t begin = number * part;
+          CudaContext::Product product = {};
+          product.rows = layout.depth, product.cols = window.out_c, product.depth = positions;
+          product.a = At(columns, format, begin * layout.depth);
+          product.transpose_a = true;
+          product.b = At(gradient, format, (first + begin) * window.out_c);
+          product.alpha = 1.0f;
+          product.beta = first == 0 ? 0.0f : 1.0f;
+          product.c = sums + number * size;
+          product.count = count;
+          product.a_step = positions * layout.depth;
+          product.b_step = positions * window.out_c;
+          product.c_step = size;
+          return context.Multiply(product);
+        };
+        const int64_t whole = rows / part, rest = rows % part;
+        if (whole > 0) RETURN_IF_ERROR(multiply(0, part, whole));
+        return rest > 0 ? multiply(whole, rest, 1) : absl::OkStatus();
+      }));
+  if (parts == 1) return absl::OkStatus();
+  return CudaStatus(LaunchSumParts(context.stream(), sums, parts, size, d_w));
 }
 
 }  // namespace
@@ -121,18 +175,7 @@ absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, c
                                                     format, rounded, partials, d_bias)));
   }
 
-  RETURN_IF_ERROR(
-      ForColumns(context, window, layout, x, [&](int64_t first, int64_t rows, const void* columns) {
-        CudaContext::Product product = {};
-        product.rows = layout.depth, product.cols = window.out_c, product.depth = rows;
-        product.a = columns;
-        product.transpose_a = true;
-        product.b = At(gradient, format, first * window.out_c);
-        product.alpha = 1.0f;
-        product.beta = first == 0 ? 0.0f : 1.0f;
-        product.c = d_w;
-        return context.Multiply(product);
-      }));
+  RETURN_IF_ERROR(KernelGradient(context, window, layout, x, gradient, d_w));
   if (d_x == nullptr) return absl::OkStatus();
 
   ASSIGN_OR_RETURN(const void* kernel,

@@ -15,8 +15,9 @@ struct CudaBackendOptions {
   // the last of its tensors.
   int device = 0;
   Precision precision = Precision::kFloat32;
-  // The columns of a convolution are made in tiles of at most this, or of one row.
-  int64_t workspace_bytes = int64_t{256} << 20;
+  // The columns of a convolution are made in tiles of at most this, or of one row. A tile should still be in the
+  // L2 cache (40 MB on an A100, 50 on an H100) when its product reads it.
+  int64_t workspace_bytes = int64_t{32} << 20;
 };
 
 }  // namespace protopage

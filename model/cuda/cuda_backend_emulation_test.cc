@@ -215,6 +215,77 @@ TEST(CudaBackendEmulationTest, WhatWasRecordedIsForgottenWhenATableIsReplaced) {
   EXPECT_EQ(doubling->calls(), 3);
 }
 
+// A convolution of 32 channels on tensor cores.
+class ImplicitConvolution {
+ public:
+  static absl::StatusOr<std::unique_ptr<ImplicitConvolution>> Create() {
+    auto convolution = std::make_unique<ImplicitConvolution>();
+    CudaBackendOptions options;
+    options.precision = Precision::kTf32;
+    options.implicit_gemm = true;
+    ASSIGN_OR_RETURN(convolution->backend_, NewCudaBackend(options));
+    Window2d& w = convolution->window_;
+    w.batch = 9, w.in_h = w.in_w = w.out_h = w.out_w = 4, w.in_c = w.out_c = 32;
+    w.kernel_h = w.kernel_w = 3, w.pad_top = w.pad_left = 1;
+    const Shape image = {9, 4, 4, 32}, kernel = {3, 3, 32, 32};
+    const std::pair<Tensor*, Shape> tensors[] = {
+        {&convolution->x_, image},   {&convolution->w_, kernel},  {&convolution->y_, image},
+        {&convolution->d_y_, image}, {&convolution->d_x_, image}, {&convolution->d_w_, kernel}};
+    for (const auto& [tensor, shape] : tensors) {
+      std::vector<float> values(shape.num_elements());
+      for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 7 % 23) - 11.0f;
+      ASSIGN_OR_RETURN(*tensor, convolution->backend_->Allocate(DType::kFloat32, shape));
+      RETURN_IF_ERROR(convolution->backend_->CopyToDevice(values.data(), *tensor));
+    }
+    return convolution;
+  }
+
+  absl::Status Forward() {
+    return backend_->Conv2dForward(window_, x_, w_, Tensor(), /*relu=*/true, y_);
+  }
+  absl::Status Backward() {
+    return backend_->Conv2dBackward(window_, x_, w_, y_, /*relu=*/false, d_y_, d_x_, d_w_,
+                                    Tensor());
+  }
+  absl::StatusOr<std::vector<float>> Results() {
+    std::vector<float> results(y_.num_elements() + d_x_.num_elements());
+    RETURN_IF_ERROR(backend_->CopyToHost(y_, results.data()));
+    RETURN_IF_ERROR(backend_->CopyToHost(d_x_, results.data() + y_.num_elements()));
+    return results;
+  }
+
+ private:
+  std::unique_ptr<Backend> backend_;
+  Window2d window_;
+  Tensor x_, w_, y_, d_y_, d_x_, d_w_;
+};
+
+TEST(CudaBackendEmulationTest, AnImplicitConvolutionIsOneLaunchAndItsGradientTwo) {
+  ASSERT_OK_AND_ASSIGN(const auto convolution, ImplicitConvolution::Create());
+  emulation::ResetEmulationCounters();
+  ASSERT_OK(convolution->Forward());
+  EXPECT_EQ(emulation::GetEmulationCounters().launches, 1);
+  emulation::ResetEmulationCounters();
+  ASSERT_OK(convolution->Backward());
+  // d_x: the kernel is flipped; d_w: columns (their product is no launch of ours).
+  EXPECT_EQ(emulation::GetEmulationCounters().launches, 2 + 1);
+  ASSERT_OK(convolution->Results().status());
+}
+
+TEST(CudaBackendEmulationTest, AnImplicitConvolutionDoesNotDependOnTheOrderOfThreads) {
+  std::vector<float> forward;
+  for (const char* order : {"forward", "reverse", "shuffled"}) {
+    ASSERT_EQ(setenv("PROTOPAGE_CUDA_EMULATION_ORDER", order, /*overwrite=*/1), 0);
+    ASSERT_OK_AND_ASSIGN(const auto convolution, ImplicitConvolution::Create());
+    ASSERT_OK(convolution->Forward());
+    ASSERT_OK(convolution->Backward());
+    ASSERT_OK_AND_ASSIGN(const std::vector<float> results, convolution->Results());
+    if (forward.empty()) forward = results;
+    EXPECT_EQ(results, forward) << order;
+  }
+  ASSERT_EQ(unsetenv("PROTOPAGE_CUDA_EMULATION_ORDER"), 0);
+}
+
 TEST(CudaBackendEmulationTest, ManyCopiesToTheDeviceWaitOnlyWhenTheStagesAreFull) {
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
   const std::vector<float> values(int64_t{1} << 18, 1.0f);  // 1 MiB; two stages hold 8.

@@ -114,9 +114,11 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
       // The inputs' rounding is known, and all else is float32.
       EXPECT_LE(std::abs(values[i] - rounded[i]), sums * magnitude[i]) << what << " " << i;
     }
-    // The precision is used, and not float32.
-    EXPECT_GT(largest, 4 * sums) << what;
+    // The precision is used, and not float32, whose roundings mostly cancel.
+    EXPECT_GT(largest, 4 * std::sqrt(terms + 4) / (1 << 24)) << what;
   }
+
+  void ExpectConvolutionRounds(const Window2d& w);
 
   std::unique_ptr<Backend> backend_;
 };
@@ -141,6 +143,59 @@ TEST_P(CudaPrecisionTest, MatMulRoundsItsInputs) {
   }
 }
 
+// `w` of kRoundings' precision on backend_, forward and backward.
+void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w) {
+  const Shape in = {w.batch, w.in_h, w.in_w, w.in_c}, out = {w.batch, w.out_h, w.out_w, w.out_c};
+  const Shape kernel_shape = {w.kernel_h, w.kernel_w, w.in_c, w.out_c};
+  const std::vector<float> x = RandomFloats(in.num_elements(), 3);
+  const std::vector<float> k = RandomFloats(kernel_shape.num_elements(), 4);
+  const std::vector<float> d_y = RandomFloats(out.num_elements(), 5);
+  std::vector<float> y = RandomFloats(out.num_elements(), 6), masked = d_y;
+  for (size_t i = 0; i < y.size(); ++i) {
+    if (y[i] <= 0.0f) masked[i] = 0.0f;
+  }
+  const Precision precision = GetParam().precision;
+  const Array x1(x.begin(), x.end()), k1(k.begin(), k.end());
+  const Array g1(masked.begin(), masked.end());
+  const Array x2 = Rounded(x, precision), k2 = Rounded(k, precision);
+  const Array g2 = Rounded(masked, precision);
+  const int64_t taps = w.kernel_h * w.kernel_w, positions = w.batch * w.out_h * w.out_w;
+
+  const Tensor ty = Empty(out);
+  ASSERT_OK(backend_->Conv2dForward(w, Upload(in, x), Upload(kernel_shape, k), Tensor(),
+                                    /*relu=*/false, ty));
+  ExpectProducts(
+      ty, reference::Conv2dForward(w, x2, k2, {}), reference::Conv2dForward(w, x1, k1, {}),
+      reference::Conv2dForward(w, Magnitudes(x1), Magnitudes(k1), {}), taps * w.in_c, "y");
+
+  // The same sums, with what is done to them.
+  const std::vector<float> added = RandomFloats(w.out_c, 8);
+  const Tensor rectified = Empty(out);
+  ASSERT_OK(backend_->Conv2dForward(w, Upload(in, x), Upload(kernel_shape, k),
+                                    Upload({w.out_c}, added), /*relu=*/true, rectified));
+  std::vector<float> sums(out.num_elements()), results(out.num_elements());
+  ASSERT_OK(backend_->CopyToHost(ty, sums.data()));
+  ASSERT_OK(backend_->CopyToHost(rectified, results.data()));
+  for (size_t i = 0; i < sums.size(); ++i) {
+    EXPECT_EQ(results[i], std::max(0.0f, sums[i] + added[i % w.out_c])) << i;
+  }
+
+  const Tensor d_x = Empty(in), d_w = Empty(kernel_shape), d_bias = Empty({w.out_c});
+  ASSERT_OK(backend_->Conv2dBackward(w, Upload(in, x), Upload(kernel_shape, k), Upload(out, y),
+                                     /*relu=*/true, Upload(out, d_y), d_x, d_w, d_bias));
+  const auto rounded = reference::Conv2dBackward(w, x2, k2, g2);
+  const auto exact = reference::Conv2dBackward(w, x1, k1, g1);
+  const auto size = reference::Conv2dBackward(w, Magnitudes(x1), Magnitudes(k1), Magnitudes(g1));
+  ExpectProducts(d_x, rounded.d_x, exact.d_x, size.d_x, taps * w.out_c, "d_x");
+  ExpectProducts(d_w, rounded.d_w, exact.d_w, size.d_w, positions, "d_w");
+  // A sum of what was not rounded.
+  std::vector<float> bias(w.out_c);
+  ASSERT_OK(backend_->CopyToHost(d_bias, bias.data()));
+  for (int64_t c = 0; c < w.out_c; ++c) {
+    EXPECT_NEAR(bias[c], exact.d_bias[c], positions * size.d_bias[c] / (1 << 24));
+  }
+}
+
 TEST_P(CudaPrecisionTest, ConvolutionsRoundTheirInputs) {
   for (const int64_t kernel : {1, 3}) {
     for (const int64_t channels : {3, 8}) {
@@ -150,46 +205,35 @@ TEST_P(CudaPrecisionTest, ConvolutionsRoundTheirInputs) {
       w.in_c = channels, w.out_c = 9;
       w.kernel_h = w.kernel_w = kernel;
       w.pad_top = w.pad_left = kernel / 2;
-      const Shape in = {w.batch, w.in_h, w.in_w, w.in_c},
-                  out = {w.batch, w.out_h, w.out_w, w.out_c};
-      const Shape kernel_shape = {kernel, kernel, w.in_c, w.out_c};
-      const std::vector<float> x = RandomFloats(in.num_elements(), 3);
-      const std::vector<float> k = RandomFloats(kernel_shape.num_elements(), 4);
-      const std::vector<float> d_y = RandomFloats(out.num_elements(), 5);
-      std::vector<float> y = RandomFloats(out.num_elements(), 6), masked = d_y;
-      for (size_t i = 0; i < y.size(); ++i) {
-        if (y[i] <= 0.0f) masked[i] = 0.0f;
-      }
-      const Precision precision = GetParam().precision;
-      const Array x1(x.begin(), x.end()), k1(k.begin(), k.end());
-      const Array g1(masked.begin(), masked.end());
-      const Array x2 = Rounded(x, precision), k2 = Rounded(k, precision);
-      const Array g2 = Rounded(masked, precision);
-      const int64_t depth = kernel * kernel * w.in_c, positions = w.batch * w.out_h * w.out_w;
-
-      const Tensor ty = Empty(out);
-      ASSERT_OK(backend_->Conv2dForward(w, Upload(in, x), Upload(kernel_shape, k), Tensor(),
-                                        /*relu=*/false, ty));
-      ExpectProducts(ty, reference::Conv2dForward(w, x2, k2, {}),
-                     reference::Conv2dForward(w, x1, k1, {}),
-                     reference::Conv2dForward(w, Magnitudes(x1), Magnitudes(k1), {}), depth, "y");
-
-      const Tensor d_x = Empty(in), d_w = Empty(kernel_shape), d_bias = Empty({w.out_c});
-      ASSERT_OK(backend_->Conv2dBackward(w, Upload(in, x), Upload(kernel_shape, k), Upload(out, y),
-                                         /*relu=*/true, Upload(out, d_y), d_x, d_w, d_bias));
-      const auto rounded = reference::Conv2dBackward(w, x2, k2, g2);
-      const auto exact = reference::Conv2dBackward(w, x1, k1, g1);
-      const auto size =
-          reference::Conv2dBackward(w, Magnitudes(x1), Magnitudes(k1), Magnitudes(g1));
-      ExpectProducts(d_x, rounded.d_x, exact.d_x, size.d_x, kernel * kernel * w.out_c, "d_x");
-      ExpectProducts(d_w, rounded.d_w, exact.d_w, size.d_w, positions, "d_w");
-      // A sum of what was not rounded.
-      std::vector<float> bias(w.out_c);
-      ASSERT_OK(backend_->CopyToHost(d_bias, bias.data()));
-      for (int64_t c = 0; c < w.out_c; ++c) {
-        EXPECT_NEAR(bias[c], exact.d_bias[c], positions * size.d_bias[c] / (1 << 24));
-      }
+      ExpectConvolutionRounds(w);
     }
+  }
+}
+
+TEST_P(CudaPrecisionTest, ImplicitConvolutionsRoundTheirInputs) {
+  CudaBackendOptions options;
+  options.precision = GetParam().precision;
+  options.implicit_gemm = true;
+  ASSERT_OK_AND_ASSIGN(backend_, NewCudaBackend(options));
+  struct Case {
+    int64_t batch, in_h, in_w, in_c, out_c, kernel_h, kernel_w, stride, pad;
+  };
+  const Case cases[] = {
+      {2, 5, 6, 32, 8, 3, 3, 1, 1},     // Less than a block.
+      {1, 12, 12, 32, 72, 1, 1, 1, 0},  // Two blocks of positions, and of channels.
+      {2, 5, 5, 32, 40, 3, 3, 2, 1},    // A stride.
+      {1, 4, 4, 96, 32, 1, 1, 1, 0},    // Three chunks of a tap.
+      {2, 4, 9, 8, 64, 1, 3, 1, 1},     // d_x alone, two chunks of each tap; not square.
+  };
+  for (const Case& c : cases) {
+    Window2d w;
+    w.batch = c.batch, w.in_h = c.in_h, w.in_w = c.in_w, w.in_c = c.in_c, w.out_c = c.out_c;
+    w.kernel_h = c.kernel_h, w.kernel_w = c.kernel_w, w.stride_h = w.stride_w = c.stride;
+    w.pad_top = std::min(c.pad, c.kernel_h - 1);
+    w.pad_left = std::min(c.pad, c.kernel_w - 1);
+    w.out_h = (c.in_h + 2 * w.pad_top - c.kernel_h) / c.stride + 1;
+    w.out_w = (c.in_w + 2 * w.pad_left - c.kernel_w) / c.stride + 1;
+    ExpectConvolutionRounds(w);
   }
 }
 

@@ -9,6 +9,7 @@
 #include "model/cuda/column_kernels.h"
 #include "model/cuda/cuda_status.h"
 #include "model/cuda/elementwise_kernels.h"
+#include "model/cuda/implicit_gemm.h"
 #include "model/cuda/kernel_support.h"
 #include "model/cuda/number_format.h"
 #include "model/cuda/window_kernels.h"
@@ -76,6 +77,20 @@ absl::Status ForColumns(CudaContext& context, const Window2d& window, const Layo
   });
 }
 
+// Whether a convolution is to be and can be one of LaunchImplicitGemm.
+bool IsImplicit(const CudaContext& context, const Window2d& window) {
+  return context.options().implicit_gemm && context.options().precision != Precision::kFloat32 &&
+         ImplicitGemmTakes(window);
+}
+
+absl::Status ImplicitConvolution(const CudaContext& context, const Window2d& window, const float* x,
+                                 const float* w, const float* bias, bool relu, float* y) {
+  TensorCoreFormat format = TensorCoreFormat::kTf32;
+  if (context.format() == NumberFormat::kBf16) format = TensorCoreFormat::kBf16;
+  if (context.format() == NumberFormat::kFp16) format = TensorCoreFormat::kFp16;
+  return CudaStatus(LaunchImplicitGemm(context.stream(), window, format, x, w, bias, relu, y));
+}
+
 const char* At(const void* matrix, NumberFormat format, int64_t element) {
   return static_cast<const char*>(matrix) + element * BytesOf(format);
 }
@@ -132,6 +147,9 @@ absl::Status KernelGradient(CudaContext& context, const Window2d& window, const 
 absl::Status ConvolutionForward(CudaContext& context, const Window2d& window, const float* x,
                                 const float* w, const float* bias, bool relu, float* y) {
   const Layout layout(window);
+  if (IsImplicit(context, window)) {
+    return ImplicitConvolution(context, window, x, w, bias, relu, y);
+  }
   ASSIGN_OR_RETURN(const void* kernel,
                    context.Rounded(CudaContext::kRoundedB, w, layout.depth * window.out_c));
   return ForColumns(context, window, layout, x,
@@ -177,6 +195,13 @@ absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, c
 
   RETURN_IF_ERROR(KernelGradient(context, window, layout, x, gradient, d_w));
   if (d_x == nullptr) return absl::OkStatus();
+  if (HasGradientWindow(window) && IsImplicit(context, GradientWindow(window))) {
+    ASSIGN_OR_RETURN(float* flipped,
+                     context.Scratch(CudaContext::kFlipped, layout.depth * window.out_c));
+    RETURN_IF_ERROR(CudaStatus(LaunchFlipKernel(stream, window, w, flipped)));
+    return ImplicitConvolution(context, GradientWindow(window), d_y, flipped, /*bias=*/nullptr,
+                               /*relu=*/false, d_x);
+  }
 
   ASSIGN_OR_RETURN(const void* kernel,
                    context.Rounded(CudaContext::kRoundedB, w, layout.depth * window.out_c));

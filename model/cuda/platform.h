@@ -25,6 +25,15 @@
 //   ToHalfBits(x), FromHalfBits(bits), ToBf16Bits(x), FromBf16Bits(bits)
 //       between float32 and the bits of a 16-bit float, on host and device: to the
 //       nearest, ties to even; infinities and NaN stay what they are.
+//   ToTf32Bits(x)
+//       on the device, float32 with 10 bits of fraction: to the nearest, ties away from zero.
+//   MultiplyAddTf32(a, b, sums), MultiplyAddBf16(a, b, sums), MultiplyAddFp16(a, b, sums)
+//       on tensor cores, by all lanes of a warp: sums [16, 8] += a [16, 8 words] b [8 words, 8], words of one
+//       TF32 or two 16-bit numbers. Lane l, with g = l / 4 and q = l % 4, gives words (g, q), (g + 8, q),
+//       (g, q + 4), (g + 8, q + 4) of a and (q, g), (q + 4, g) of b, and has the sums (g, 2q), (g, 2q + 1),
+//       (g + 8, 2q), (g + 8, 2q + 1): m16n8k8 and m16n8k16 of the PTX ISA.
+//   PROTOPAGE_UNROLL
+//       before a loop that indexes registers.
 #ifndef PROTOPAGE_MODEL_CUDA_PLATFORM_H_
 #define PROTOPAGE_MODEL_CUDA_PLATFORM_H_
 
@@ -33,8 +42,13 @@
 #include "model/cuda/emulation/cublas.h"
 #include "model/cuda/emulation/device.h"
 #include "model/cuda/emulation/runtime.h"
+#include "model/cuda/emulation/tensor_core.h"
+
+#define PROTOPAGE_UNROLL
 
 #else
+
+#define PROTOPAGE_UNROLL _Pragma("unroll")
 
 #include <cublas_v2.h>
 #include <cuda_bf16.h>
@@ -67,6 +81,24 @@ __host__ __device__ inline uint16_t ToBf16Bits(float x) {
 __host__ __device__ inline float FromBf16Bits(uint16_t bits) {
   return __bfloat162float(__ushort_as_bfloat16(bits));
 }
+
+__device__ inline uint32_t ToTf32Bits(float x) {
+  uint32_t bits;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+  return bits;
+}
+
+#define PROTOPAGE_MULTIPLY_ADD(name, instruction)                                              \
+  __device__ inline void name(const uint32_t(&a)[4], const uint32_t(&b)[2], float(&sums)[4]) { \
+    asm volatile("mma.sync.aligned." instruction                                               \
+                 " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"            \
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                  \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));          \
+  }
+PROTOPAGE_MULTIPLY_ADD(MultiplyAddTf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
+PROTOPAGE_MULTIPLY_ADD(MultiplyAddBf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
+PROTOPAGE_MULTIPLY_ADD(MultiplyAddFp16, "m16n8k16.row.col.f32.f16.f16.f32")
+#undef PROTOPAGE_MULTIPLY_ADD
 
 template <typename... P, typename... A>
 cudaError_t Launch(cudaStream_t stream, dim3 grid, dim3 block, size_t shared_bytes,

@@ -28,14 +28,7 @@ constexpr int kVersion = 130000;
 
 size_t BytesOf(cudaDataType type) { return type == CUDA_R_32F ? sizeof(float) : sizeof(uint16_t); }
 
-float RoundToTf32(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof(bits));
-  // An infinity or NaN would be carried into the sign.
-  if ((bits & 0x7f800000) != 0x7f800000) bits = (bits + 0x1000) & ~uint32_t{0x1fff};
-  std::memcpy(&x, &bits, sizeof(x));
-  return x;
-}
+float RoundToTf32(float x) { return FromTf32Bits(ToTf32Bits(x)); }
 
 // A matrix of device memory as cuBLAS takes it: stored `rows` x `cols` in columns of
 // `leading`, used as it is or transposed.

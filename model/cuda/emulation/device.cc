@@ -94,6 +94,8 @@ class Device {
   void* shared() const { return shared_.get(); }
 
  private:
+  void PlanOrder(const KernelLaunch& launch);
+  bool RunWarp(unsigned begin);
   void RunBlock();
   // The body of a fiber: runs new threads, as long as they come next.
   void RunNewThreads(Fiber* fiber);
@@ -115,10 +117,11 @@ class Device {
   }
 
   const KernelLaunch* launch_ = nullptr;
-  std::vector<Thread> threads_;  // Of the block that runs.
-  std::vector<unsigned> order_;  // In which they run.
-  unsigned cursor_ = 0;          // The place in `order_`.
-  unsigned current_ = 0;         // The thread that runs.
+  std::vector<Thread> threads_;     // Of the block that runs.
+  std::vector<unsigned> order_;     // In which they run, warp after warp.
+  std::vector<unsigned> warp_end_;  // In `order_`.
+  unsigned cursor_ = 0, end_ = 0;   // The place in `order_`, and the end of its warp.
+  unsigned current_ = 0;            // The thread that runs.
   Fiber* current_fiber_ = nullptr;
   unsigned at_barrier_ = 0;
   unsigned waiting_in_warps_ = 0;
@@ -151,7 +154,7 @@ Fiber* Device::TakeFiber() {
 }
 
 void Device::RunNewThreads(Fiber* fiber) {
-  while (cursor_ < order_.size()) {
+  while (cursor_ < end_) {
     const unsigned thread = order_[cursor_];
     if (threads_[thread].state != State::kNew) break;
     ++cursor_;
@@ -282,6 +285,26 @@ void Device::FailStuck() {
                                             : absl::StrCat("is in ", Place(threads_[other].site))));
 }
 
+// Lets every thread of the warp that begins there and can go on do so once; whether there was any.
+bool Device::RunWarp(unsigned begin) {
+  bool progress = false;
+  for (cursor_ = begin; cursor_ < end_ && error_.empty();) {
+    const unsigned thread = order_[cursor_];
+    const State state = threads_[thread].state;
+    if (state == State::kNew) {
+      TakeFiber()->Resume();
+      progress = true;
+    } else {
+      ++cursor_;
+      if (state == State::kReady) {
+        threads_[thread].fiber->Resume();
+        progress = true;
+      }
+    }
+  }
+  return progress;
+}
+
 void Device::RunBlock() {
   if (launch_->shared_bytes > 0) std::memset(shared_.get(), 0xff, launch_->shared_bytes);
   for (Thread& thread : threads_) thread.state = State::kNew;
@@ -289,19 +312,12 @@ void Device::RunBlock() {
   const unsigned count = threads_.size();
   while (done_ < count && error_.empty()) {
     bool progress = false;
-    for (cursor_ = 0; cursor_ < count && error_.empty();) {
-      const unsigned thread = order_[cursor_];
-      const State state = threads_[thread].state;
-      if (state == State::kNew) {
-        TakeFiber()->Resume();
-        progress = true;
-      } else {
-        ++cursor_;
-        if (state == State::kReady) {
-          threads_[thread].fiber->Resume();
-          progress = true;
-        }
-      }
+    unsigned begin = 0;
+    for (const unsigned end : warp_end_) {
+      end_ = end;
+      // As far as it goes: only a barrier makes one warp wait for another.
+      while (error_.empty() && RunWarp(begin)) progress = true;
+      begin = end;
     }
     current_fiber_ = nullptr;
     if (!error_.empty()) break;
@@ -320,6 +336,26 @@ void Device::RunBlock() {
   }
 }
 
+void Device::PlanOrder(const KernelLaunch& launch) {
+  const auto place = [&launch](uint32_t stream, unsigned i, unsigned n) {
+    if (launch.order == Order::kForward) return i;
+    if (launch.order == Order::kReverse) return n - 1 - i;
+    return static_cast<unsigned>(KeyedPermutation(launch.seed, stream, n).At(i));
+  };
+  const unsigned threads = threads_.size();
+  const unsigned warps = (threads + warpSize - 1) / warpSize;
+  order_.clear();
+  warp_end_.clear();
+  for (unsigned i = 0; i < warps; ++i) {
+    const unsigned warp = place(1, i, warps), first = warp * warpSize;
+    const unsigned lanes = std::min<unsigned>(warpSize, threads - first);
+    for (unsigned lane = 0; lane < lanes; ++lane) {
+      order_.push_back(first + place(2 + warp, lane, lanes));
+    }
+    warp_end_.push_back(order_.size());
+  }
+}
+
 absl::Status Device::Run(const KernelLaunch& launch) {
   launch_ = &launch;
   gridDim = launch.grid;
@@ -327,15 +363,9 @@ absl::Status Device::Run(const KernelLaunch& launch) {
   error_.clear();
   shared_.reset(launch.shared_bytes > 0 ? std::malloc(launch.shared_bytes) : nullptr);
   threads_.assign(launch.block.x * launch.block.y * launch.block.z, Thread());
-  order_.resize(threads_.size());
+  PlanOrder(launch);
   const int64_t blocks = int64_t{launch.grid.x} * launch.grid.y * launch.grid.z;
   const KeyedPermutation block_order(launch.seed, 0, blocks);
-  const KeyedPermutation thread_order(launch.seed, 1, static_cast<int64_t>(threads_.size()));
-  for (unsigned i = 0; i < order_.size(); ++i) {
-    order_[i] = launch.order == Order::kForward   ? i
-                : launch.order == Order::kReverse ? threads_.size() - 1 - i
-                                                  : thread_order.At(i);
-  }
   for (int64_t i = 0; i < blocks && error_.empty(); ++i) {
     int64_t block = i;
     if (launch.order == Order::kReverse) block = blocks - 1 - i;

@@ -27,9 +27,9 @@
 // NaN) before every block, as is device memory when it is allocated.
 //
 // The order in which threads and blocks run comes from the environment variable
-// PROTOPAGE_CUDA_EMULATION_ORDER: forward (the default), reverse or shuffled.
-// Results of a right kernel do not depend on it, and a missing barrier shows in
-// one of them.
+// PROTOPAGE_CUDA_EMULATION_ORDER: forward (the default), reverse or shuffled. A warp
+// runs as far as it can before the next one. Results of a right kernel do not depend
+// on the order, and a missing barrier shows in one of them.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_DEVICE_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_DEVICE_H_
 
@@ -172,6 +172,19 @@ inline uint16_t ToBf16Bits(float x) {
   // A NaN stays one whatever part of it is cut off.
   if (x != x) return static_cast<uint16_t>(bits >> 16 | 0x40);
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+// TF32: float32 with 10 bits of fraction, to the nearest, ties away from zero.
+inline uint32_t ToTf32Bits(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  // An infinity or NaN would be carried into the sign.
+  if ((bits & 0x7f800000) != 0x7f800000) bits = (bits + 0x1000) & ~uint32_t{0x1fff};
+  return bits;
+}
+inline float FromTf32Bits(uint32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof(x));
+  return x;
 }
 inline float FromBf16Bits(uint16_t bits) {
   const uint32_t wide = uint32_t{bits} << 16;

@@ -1,0 +1,93 @@
+// The inputs of products on tensor cores, in each of the formats: how they lie in shared memory, so that loading
+// a product's meets no bank twice. The products themselves, and which lane gives and has what, are in
+// model/cuda/platform.h.
+//
+// Numbers are stored in words of 32 bits: one of TF32, or two of 16 bits that follow each other along the
+// depth. A product takes 8 words of depth.
+#ifndef PROTOPAGE_MODEL_CUDA_TENSOR_CORE_H_
+#define PROTOPAGE_MODEL_CUDA_TENSOR_CORE_H_
+
+#include <cstdint>
+#include <type_traits>
+
+#include "model/cuda/kernel_support.h"
+#include "model/cuda/number_format.h"
+#include "model/cuda/platform.h"
+
+namespace protopage {
+
+// TF32: float32 with 10 bits of fraction.
+struct Tf32Core {
+  static constexpr int kPerWord = 1;
+  // Words from one row of a to the next, for 32 words: those of a product lie in 32 banks.
+  static constexpr int kRowWords = 36;
+
+  // 4 numbers of a row of a.
+  __device__ static void StoreFour(const float (&values)[4], uint32_t* to) {
+    Pack<uint32_t, 4> words;
+    for (int l = 0; l < 4; ++l) words.v[l] = ToTf32Bits(values[l]);
+    StorePack(to, words);
+  }
+
+  // b of so many columns, by rows.
+  template <int Cols>
+  __host__ __device__ static constexpr int WordsB(int depth) {
+    return depth * (Cols + 8);
+  }
+  template <int Cols>
+  __device__ static int IndexB(int word, int col) {
+    return word * (Cols + 8) + col;
+  }
+  template <int Cols>
+  __device__ static void StoreB(float value, int row, int col, uint32_t* b) {
+    b[IndexB<Cols>(row, col)] = ToTf32Bits(value);
+  }
+
+  __device__ static void MultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
+                                     float (&sums)[4]) {
+    MultiplyAddTf32(a, b, sums);
+  }
+};
+
+// Format: Bf16Format or Fp16Format.
+template <typename Format>
+struct HalfCore {
+  static constexpr int kPerWord = 2;
+  static constexpr int kRowWords = 20;  // For 16 words.
+
+  __device__ static void StoreFour(const float (&values)[4], uint32_t* to) {
+    Pack<uint32_t, 2> words;
+    for (int l = 0; l < 2; ++l) {
+      words.v[l] = static_cast<uint32_t>(Format::Round(values[2 * l])) |
+                   static_cast<uint32_t>(Format::Round(values[2 * l + 1])) << 16;
+    }
+    StorePack(to, words);
+  }
+
+  // b by columns, as a word holds two rows of one.
+  template <int Cols>
+  __host__ __device__ static constexpr int WordsB(int) {
+    return Cols * kRowWords;
+  }
+  template <int Cols>
+  __device__ static int IndexB(int word, int col) {
+    return col * kRowWords + word;
+  }
+  template <int Cols>
+  __device__ static void StoreB(float value, int row, int col, uint32_t* b) {
+    reinterpret_cast<uint16_t*>(b)[2 * IndexB<Cols>(row / 2, col) + row % 2] = Format::Round(value);
+  }
+
+  __device__ static void MultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
+                                     float (&sums)[4]) {
+    if constexpr (std::is_same_v<Format, Bf16Format>) {
+      MultiplyAddBf16(a, b, sums);
+    } else {
+      MultiplyAddFp16(a, b, sums);
+    }
+  }
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_MODEL_CUDA_TENSOR_CORE_H_

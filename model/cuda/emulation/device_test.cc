@@ -70,6 +70,21 @@ TEST(DeviceTest, AMissingBarrierShowsInSomeOrder) {
   EXPECT_GT(wrong, 0);
 }
 
+// Lanes that exchange wait for each other, but no warp waits for another.
+TEST(DeviceTest, AMissingBarrierShowsBetweenWarpsWhoseLanesExchange) {
+  std::vector<int> seen(64);
+  ASSERT_OK(RunThreads(dim3(1), dim3(64), 64 * sizeof(int), [&] {
+    int* const shared = DynamicShared<int>();
+    const unsigned i = threadIdx.x;
+    shared[i] = 1;
+    __syncthreads();
+    seen[i] = __shfl_sync(kFull, shared[(i + 32) % 64], 5);
+    shared[i] = 2;  // Before the other warp has read it.
+  }));
+  EXPECT_EQ(seen[0], 1);
+  EXPECT_EQ(seen[32], 2);
+}
+
 // Here a thread reads what another wrote before, if it comes later: wrong in one order only.
 TEST(DeviceTest, AMissingBarrierThatOneOrderHidesShowsInTheOther) {
   const auto shifted = [](Order order) {

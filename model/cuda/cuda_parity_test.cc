@@ -76,7 +76,7 @@ TEST(CudaParityTest, LossesOfOtherPrecisionsAreAsFarAsTheirRounding) {
     CudaBackendOptions options;
     options.precision = precision;
     TrainingRun run;
-    run.steps = 3;
+    run.steps = 2;
     ExpectLossesOfTheCpu(OnCuda(options, run), precision, run.steps, 3);
   }
 }

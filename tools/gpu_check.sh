@@ -19,6 +19,7 @@ programs=(
   //model/cuda:cuda_parity_test
   //model/cuda:gpu_benchmark
   //trainer:cuda_training_test
+  //trainer:device_rows_benchmark
   //trainer:protopage
 )
 ./bazelw build --config=cuda "${programs[@]}"

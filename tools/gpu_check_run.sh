@@ -79,6 +79,7 @@ fi
 for precision in float32 tf32 bf16 fp16; do
   benchmark "benchmark ${precision}" "${bin}/gpu_benchmark" "--precision=${precision}"
 done
+benchmark "rows" "${bin}/device_rows_benchmark" --device=cuda "--directory=${results}"
 if "${python}" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then
   # Its JSON becomes rows.
   # shellcheck disable=SC2016

@@ -1,7 +1,7 @@
 // Speed of the CUDA backend beside the ceilings of the same GPU in the same run: the largest product
 // of cuBLAS for products and convolutions, a big copy for what moves memory; a whole training step of
-// seed_cnn in images/s; rows/s from the host to the device. One line a figure, fields separated by
-// tabs: name, value, unit, and the share of its ceiling in percent or "-". Medians.
+// seed_cnn in images/s. One line a figure, fields separated by tabs: name, value, unit, and the share of
+// its ceiling in percent or "-". Medians.
 //
 //   ./bazelw run --config=cuda //model/cuda:gpu_benchmark -- --precision=tf32
 //
@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -53,7 +52,6 @@ class GpuBenchmark {
       Convolution(layer, batch, peak_flops);
     }
     BatchNorm(batch, peak_bytes);
-    Rows();
     SeedCnnStep step(&backend_, batch);
     Print(absl::StrCat("seed_cnn step, batch ", batch),
           step.ImagesPerSecond(absl::GetFlag(FLAGS_seconds), absl::GetFlag(FLAGS_steps)),
@@ -150,23 +148,6 @@ class GpuBenchmark {
     });
     Print("batch norm 32x32x32 forward", 3e-9 * static_cast<double>(x.bytes()) / seconds, "GB/s",
           peak);
-  }
-
-  // Rows of 512 floats that lie in pageable memory, copied to pinned memory and from there to the
-  // device: what a step does with the rows of its prototypes.
-  void Rows() {
-    const int64_t rows = 4096, dim = 512;
-    const std::vector<float> paged(rows * dim, 0.5f);
-    const Tensor device = ValueOf(backend_.Allocate(DType::kFloat32, {rows, dim}));
-    const std::shared_ptr<Buffer> pinned = ValueOf(backend_.AllocateHost(device.bytes()));
-    const double seconds = Seconds([&] {
-      std::memcpy(pinned->data(), paged.data(), static_cast<size_t>(device.bytes()));
-      absl::Status status = backend_.Upload(pinned->data(), device);
-      status.Update(backend_.FinishUploads());
-      status.Update(backend_.Synchronize());  // Before the pinned memory is written again.
-      return status;
-    });
-    Print("rows of 512 floats, host to device", static_cast<double>(rows) / seconds, "rows/s", 0);
   }
 
   Backend& backend_;

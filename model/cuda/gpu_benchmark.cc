@@ -5,12 +5,14 @@
 //
 //   ./bazelw run --config=cuda //model/cuda:gpu_benchmark -- --precision=tf32
 //
-// PyTorch's figures for the same step come from model/torch_peer.py --device=cuda.
+// With --serve it measures the training step alone, once for each line of its input, and answers with the
+// images/s: tools/gpu_check_turns.py lets it take turns with model/torch_peer.py --device=cuda.
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +37,7 @@ ABSL_FLAG(int64_t, copy_mib, 1024, "of the copy that is the ceiling of memory");
 ABSL_FLAG(double, seconds, 2, "length of each measurement");
 ABSL_FLAG(bool, describe, false, "only print what the device is");
 ABSL_FLAG(int, steps, 20, "training steps between waits for the device");
+ABSL_FLAG(bool, serve, false, "measure the training step for each line read");
 
 namespace protopage {
 namespace {
@@ -56,6 +59,15 @@ class GpuBenchmark {
     Print(absl::StrCat("seed_cnn step, batch ", batch),
           step.ImagesPerSecond(absl::GetFlag(FLAGS_seconds), absl::GetFlag(FLAGS_steps)),
           "images/s", 0);
+  }
+
+  void Serve() {
+    SeedCnnStep step(&backend_, absl::GetFlag(FLAGS_batch));
+    for (std::string line; std::getline(std::cin, line);) {
+      absl::PrintF("%.6g\n",
+                   step.ImagesPerSecond(absl::GetFlag(FLAGS_seconds), absl::GetFlag(FLAGS_steps)));
+      std::fflush(stdout);
+    }
   }
 
  private:
@@ -165,7 +177,12 @@ int Main() {
     absl::PrintF("%s\n", backend->Description());
     return 0;
   }
-  GpuBenchmark(backend.get()).Run();
+  GpuBenchmark benchmark(backend.get());
+  if (absl::GetFlag(FLAGS_serve)) {
+    benchmark.Serve();
+  } else {
+    benchmark.Run();
+  }
   return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,11 +17,15 @@
 #include "base/file.h"
 #include "base/status_macros.h"
 #include "base/status_matchers.h"
+#include "base/types.h"
+#include "model/checkpoint.h"
 #include "model/cuda/cuda_backend.h"
 #include "model/margin_loss.h"
 #include "model/nets.h"
 #include "model/precision.h"
 #include "model/rounding_error.h"
+#include "trainer/prototype_set.h"
+#include "trainer/session.h"
 #include "trainer/session_testing.h"
 #include "trainer/stage_trainer.h"
 #include "trainer/test_images.h"
@@ -98,17 +103,8 @@ class CudaTrainingTest : public testing::Test {
                                 const std::vector<std::string>& set = {}, int64_t stage = kDominant,
                                 double weight_error = 0.0, uint64_t seed = 0) {
     const TrainConfig config = TinyListTrainConfig(dir_, set);
-    std::unique_ptr<Session> session;
-    if (cuda) {
-      CudaBackendOptions options;
-      options.precision = precision;
-      ASSIGN_OR_RETURN(auto backend, NewCudaBackend(options));
-      ASSIGN_OR_RETURN(session, Session::Create(config, std::move(backend)));
-    } else {
-      ASSIGN_OR_RETURN(session, Session::Create(config));
-    }
-    const std::string directory = absl::StrCat(dir_, "/run", runs_++);
-    RETURN_IF_ERROR(DefaultFileSystem()->CreateDirectories(directory));
+    ASSIGN_OR_RETURN(const auto session, NewSession(config, cuda, precision));
+    ASSIGN_OR_RETURN(const std::string directory, NewDirectory());
     ASSIGN_OR_RETURN(const auto trainer,
                      stage == kSource
                          ? NewSourceTrainer(session.get(), stage, 0, false)
@@ -131,6 +127,66 @@ class CudaTrainingTest : public testing::Test {
     trained.net = NetValues(*session);
     if (stage == kDominant) trained.rows = PrototypeRows(*session);
     return trained;
+  }
+
+  // Dominant steps, from step `at` on those of the other device, which goes on from a checkpoint as
+  // trainer/trainer.cc does.
+  absl::StatusOr<Trained> TrainOnBoth(bool cuda_first, int64_t at, int64_t steps) {
+    const TrainConfig config = TinyListTrainConfig(dir_);
+    ASSIGN_OR_RETURN(const std::string directory, NewDirectory());
+    const std::string folder = JoinPath(directory, "checkpoint");
+    RETURN_IF_ERROR(DefaultFileSystem()->CreateDirectories(folder));
+    const std::string model = JoinPath(folder, "model.h5");
+    nlohmann::json state;
+    std::vector<ClassId> unindexed;
+    Trained trained;
+    for (const bool resumed : {false, true}) {
+      ASSIGN_OR_RETURN(const auto session,
+                       NewSession(config, cuda_first != resumed, Precision::kFloat32));
+      if (resumed) {
+        ASSIGN_OR_RETURN(auto set,
+                         PrototypeSet::Restore(directory, folder, session->prototype_options(),
+                                               &session->pool()));
+        set->set_unindexed(unindexed);
+        session->set_prototypes(std::move(set));
+      }
+      ASSIGN_OR_RETURN(const auto trainer,
+                       NewDominantTrainer(session.get(), kDominant, 0, directory, resumed));
+      std::vector<CheckpointSection> sections = session->Sections();
+      for (CheckpointSection& section : trainer->Sections()) sections.push_back(std::move(section));
+      if (resumed) {
+        RETURN_IF_ERROR(LoadCheckpoint(DefaultFileSystem(), model, sections, session->backend()));
+        RETURN_IF_ERROR(trainer->RestoreState(state));
+      }
+      for (int64_t step = resumed ? at : 0; step < (resumed ? steps : at); ++step) {
+        ASSIGN_OR_RETURN(const StepOutcome outcome, trainer->Step({step, step, steps}, 1));
+        trained.losses.push_back(outcome.loss);
+      }
+      RETURN_IF_ERROR(trainer->Settle());
+      if (!resumed) {
+        state = trainer->SaveState();
+        unindexed = session->prototypes()->unindexed();
+        RETURN_IF_ERROR(SaveCheckpoint(DefaultFileSystem(), model, sections, session->backend()));
+        RETURN_IF_ERROR(session->prototypes()->SaveCheckpoint(folder));
+      }
+      trained.rows = PrototypeRows(*session);
+    }
+    return trained;
+  }
+
+  static absl::StatusOr<std::unique_ptr<Session>> NewSession(const TrainConfig& config, bool cuda,
+                                                             Precision precision) {
+    if (!cuda) return Session::Create(config);
+    CudaBackendOptions options;
+    options.precision = precision;
+    ASSIGN_OR_RETURN(auto backend, NewCudaBackend(options));
+    return Session::Create(config, std::move(backend));
+  }
+
+  absl::StatusOr<std::string> NewDirectory() {
+    const std::string directory = absl::StrCat(dir_, "/run", runs_++);
+    RETURN_IF_ERROR(DefaultFileSystem()->CreateDirectories(directory));
+    return directory;
   }
 
   // As often as there are seeds, on the CPU.
@@ -162,12 +218,23 @@ class CudaTrainingTest : public testing::Test {
       false;  // Reading the net waits for the device, which tests of its order must not.
 };
 
-TEST_F(CudaTrainingTest, DominantStepsAgreeWithTheProcessors) {
+TEST_F(CudaTrainingTest, DominantStepsAgreeWithTheProcessorsAlsoWhenResumedOnTheOther) {
   ASSERT_OK_AND_ASSIGN(const Trained cpu, Train(false, Precision::kFloat32, 6));
   ASSERT_OK_AND_ASSIGN(const Trained cuda, Train(true, Precision::kFloat32, 6));
   ASSERT_OK_AND_ASSIGN(const auto perturbed, TrainPerturbed(Precision::kFloat32, 6));
   ExpectWithinRounding(cuda, cpu, perturbed, LossConfig().scale);
   EXPECT_NE(cuda.losses.back(), cuda.losses.front());
+  for (const bool cuda_first : {false, true}) {
+    SCOPED_TRACE(cuda_first ? "a checkpoint of the GPU, resumed on the CPU"
+                            : "a checkpoint of the CPU, resumed on the GPU");
+    ASSERT_OK_AND_ASSIGN(const Trained both, TrainOnBoth(cuda_first, 3, 6));
+    const Trained& first = cuda_first ? cuda : cpu;
+    const Trained& other = cuda_first ? cpu : cuda;
+    for (int step = 0; step < 3; ++step) EXPECT_EQ(both.losses[step], first.losses[step]);
+    EXPECT_NE(both.losses, first.losses);
+    EXPECT_NE(both.losses, other.losses);
+    ExpectWithinRounding(both, cpu, perturbed, LossConfig().scale);
+  }
 }
 
 TEST_F(CudaTrainingTest, TheSameBitsWhateverIsBroughtEarlyAndInWhateverOrderThreadsRun) {

@@ -176,7 +176,11 @@ class CudaTrainingTest : public testing::Test {
 
   static absl::StatusOr<std::unique_ptr<Session>> NewSession(const TrainConfig& config, bool cuda,
                                                              Precision precision) {
-    if (!cuda) return Session::Create(config);
+    if (!cuda) {
+      TrainConfig on_cpu = config;
+      on_cpu.device = "cpu";  // Not "auto", which is the GPU where there is one.
+      return Session::Create(on_cpu);
+    }
     CudaBackendOptions options;
     options.precision = precision;
     ASSIGN_OR_RETURN(auto backend, NewCudaBackend(options));

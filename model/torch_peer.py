@@ -13,7 +13,8 @@ On a GPU each layout is measured eager, and compiled with CUDA graphs (torch.com
 then timed over groups of steps, with one wait for the GPU each.
 
 With --serve it answers requests instead, one JSON object a line, so that another program can take
-turns with it: {"batch": 64, "layout": "nchw", "seconds": 2} -> {"images_per_s": ...}.
+turns with it: {"batch": 64, "layout": "nchw", "seconds": 2} -> {"images_per_s": ...}, or {"error":
+...}; with "compiled": true the compiled step.
 """
 
 import argparse
@@ -76,7 +77,7 @@ class Case:
         self.batch = batch
         self.half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
         if precision == "fp16":
-            self.scaler = torch.amp.GradScaler("cuda")
+            self.scaler = torch.amp.GradScaler(self.device.type)
         self.loss = torch.compile(self.compute_loss, mode="reduce-overhead") if compiled \
             else self.compute_loss
         self.group = 20 if on_gpu else 1
@@ -89,8 +90,9 @@ class Case:
         return am_softmax(features.float(), self.rows, self.labels)
 
     def step(self):
-        loss = self.loss()
+        # First, as CUDA graphs write the next gradients where the last ones lie.
         self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss()
         if hasattr(self, "scaler"):
             self.scaler.scale(loss).backward()
             self.scaler.step(self.optimizer)
@@ -116,15 +118,20 @@ class Case:
         return self.batch / statistics.median(times)
 
 
-def serve():
+def serve(device, precision):
     cases = {}
     print(json.dumps({"torch": torch.__version__}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
-        key = (request["batch"], request["layout"])
-        if key not in cases:
-            cases[key] = Case(*key)
-        print(json.dumps({"images_per_s": cases[key].images_per_s(request["seconds"])}), flush=True)
+        key = (request["batch"], request["layout"], request.get("compiled", False))
+        try:
+            if key not in cases:
+                batch, layout, compiled = key
+                cases[key] = Case(batch, layout, device, precision, compiled)
+            answer = {"images_per_s": cases[key].images_per_s(request["seconds"])}
+        except Exception as error:  # Of whatever part of PyTorch; it is the answer.
+            answer = {"error": "%s: %s" % (type(error).__name__, error)}
+        print(json.dumps(answer), flush=True)
 
 
 def main():
@@ -135,16 +142,16 @@ def main():
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="float32",
-                        choices=["float32", "tf32", "bf16", "fp16"], help="on a GPU")
+                        choices=["float32", "tf32", "bf16", "fp16"], help="of products: tf32 on a GPU; bf16 and fp16 by autocast")
     parser.add_argument("--serve", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    if args.serve:
-        serve()
-        return
     torch.backends.cuda.matmul.allow_tf32 = args.precision == "tf32"
     torch.backends.cudnn.allow_tf32 = args.precision == "tf32"
     torch.backends.cudnn.benchmark = True
+    if args.serve:
+        serve(args.device, args.precision)
+        return
     modes = [False, True] if args.device == "cuda" else [False]
     cases = [(int(b), layout, compiled,
               Case(int(b), layout, args.device, args.precision, compiled), [])

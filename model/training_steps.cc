@@ -16,6 +16,7 @@
 #include "model/margin_loss.h"
 #include "model/nets.h"
 #include "model/optimizer.h"
+#include "model/rounding_error.h"
 #include "model/row_optimizer.h"
 #include "model/schedule.h"
 #include "model/tensor.h"
@@ -98,6 +99,19 @@ class Training {
     RETURN_IF_ERROR(backend->CopyToDevice(pixels.data(), t->images_));
     for (int64_t b = 0; b < kBatch; ++b) t->slots_.push_back(static_cast<int32_t>(b % kClasses));
     return t;
+  }
+
+  // Net and rows.
+  void Perturb(const TrainingRun& run) {
+    if (run.weight_error == 0.0) return;
+    uint64_t stream = static_cast<uint64_t>(step_) << 32;
+    std::vector<Parameter*> parameters(net_->parameters().begin(), net_->parameters().end());
+    parameters.push_back(&rows_);
+    for (const Parameter* parameter : parameters) {
+      std::vector<float> values = backend_.ToHost(parameter->value);
+      PerturbRelatively(run.weight_error, run.seed, stream++, &values);
+      backend_.Set(parameter->value, values);
+    }
   }
 
   // Returns the loss before the update.
@@ -209,13 +223,15 @@ void TrainingStepsTest::SetUp() {
   backend_ = std::make_unique<TestBackend>(*std::move(backend));
 }
 
-absl::StatusOr<std::vector<TrainingTrace>> RunTrainingSteps(TestBackend& backend) {
+absl::StatusOr<std::vector<TrainingTrace>> RunTrainingSteps(TestBackend& backend,
+                                                            const TrainingRun& run) {
   std::vector<TrainingTrace> traces;
   for (const Training::Options& options :
        {WithDropout(AdamOptions()), WithDropout(MomentumOptions())}) {
     ASSIGN_OR_RETURN(auto training, Training::Create(backend, options));
     TrainingTrace& trace = traces.emplace_back();
-    for (int step = 0; step < kSteps; ++step) {
+    for (int step = 0; step < run.steps; ++step) {
+      training->Perturb(run);
       ASSIGN_OR_RETURN(const double loss, training->Step());
       trace.losses.push_back(loss);
     }

@@ -7,6 +7,7 @@
 #ifndef PROTOPAGE_MODEL_TRAINING_STEPS_H_
 #define PROTOPAGE_MODEL_TRAINING_STEPS_H_
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -24,13 +25,23 @@ class TrainingStepsTest : public testing::TestWithParam<BackendFactory> {
   std::unique_ptr<TestBackend> backend_;
 };
 
-// 20 steps with dropout and a schedule, with Adam and then with momentum: equal bits for two runs, and
+// Steps with dropout and a schedule, with Adam and then with momentum: equal bits for two runs, and
 // for any number of threads.
 struct TrainingTrace {
   std::vector<double> losses;  // Of each step.
   std::vector<float> values;   // All that is trained, at the end.
 };
-absl::StatusOr<std::vector<TrainingTrace>> RunTrainingSteps(TestBackend& backend);
+struct TrainingRun {
+  int steps = 20;  // At most 20.
+  // What the weights are perturbed by before each step, and the random numbers of that
+  // (model/rounding_error.h).
+  double weight_error = 0.0;
+  uint64_t seed = 0;
+};
+absl::StatusOr<std::vector<TrainingTrace>> RunTrainingSteps(TestBackend& backend,
+                                                            const TrainingRun& run = {});
+// The products in the longest sum of a forward step.
+inline constexpr int64_t kTrainingDepth = 9 * 64;
 
 }  // namespace protopage
 

@@ -19,6 +19,7 @@ programs=(
   //model/cuda:cuda_parity_test
   //model/cuda:gpu_benchmark
   //trainer:cuda_training_test
+  //trainer:device_rows_benchmark
   //trainer:protopage
 )
 ./bazelw build --config=cuda "${programs[@]}"
@@ -34,6 +35,7 @@ for program in "${programs[@]}"; do
 done
 cp tools/gpu_check_run.sh "${folder}/run.sh"
 cp tools/gpu_check_train.json "${folder}/train.json"
+cp tools/gpu_check_turns.py "${folder}/turns.py"
 cp model/torch_peer.py "${folder}/"
 git describe --always --dirty --abbrev=12 > "${folder}/commit"
 tar -C "${work}" -cf - protopage_gpu_check | xz -T0 -3 > "${bundle}"

@@ -45,7 +45,7 @@ check() {
 benchmark() {
   local log="${results}/${1// /_}.log"
   echo "== $1" >&2
-  if timeout 600 "${@:2}" > "${log}" 2> "${log}.err"; then
+  if timeout 900 "${@:2}" > "${log}" 2> "${log}.err"; then
     cat "${log}" >> "${rows}"
   else
     failed=1
@@ -79,23 +79,11 @@ fi
 for precision in float32 tf32 bf16 fp16; do
   benchmark "benchmark ${precision}" "${bin}/gpu_benchmark" "--precision=${precision}"
 done
+benchmark "rows" "${bin}/device_rows_benchmark" --device=cuda "--directory=${results}"
 if "${python}" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then
-  # Its JSON becomes rows.
-  # shellcheck disable=SC2016
-  torch_rows='
-import json, subprocess, sys
-precision = sys.argv[2]
-peer = [sys.executable, sys.argv[1], "--device=cuda", "--batches=256", "--precision=" + precision]
-answer = json.loads(subprocess.run(peer, check=True, stdout=subprocess.PIPE).stdout)
-for r in answer["results"]:
-    how = "torch.compile, CUDA graphs" if r["compiled"] else "eager"
-    name = "PyTorch %s %s, %s, batch %d, %s" % (
-        answer["torch"], how, r["layout"], r["batch"], precision)
-    print("%s\t%.4g\timages/s\t-" % (name, r["images_per_s"]))
-'
   for precision in float32 tf32 bf16 fp16; do
-    benchmark "PyTorch ${precision}" "${python}" -c "${torch_rows}" "${here}/torch_peer.py" \
-      "${precision}"
+    benchmark "in turns with PyTorch, ${precision}" "${python}" "${here}/turns.py" \
+      "--precision=${precision}" "${bin}/gpu_benchmark" "${here}/torch_peer.py"
   done
 else
   row "PyTorch" skipped "${python} has no torch that sees the GPU" -
@@ -104,14 +92,14 @@ fi
 commit="$(cat "${here}/commit")"
 echo
 echo "protopage ${commit} on ${device}"
-awk -F'\t' '{ printf "%-62s %12s  %-12s%s\n", $1, $2, $3, ($4 == "-" ? "" : "  " $4 " % of the ceiling") }' "${rows}"
+awk -F'\t' '{ printf "%-70s %12s  %-12s%s\n", $1, $2, $3, ($4 == "-" ? "" : "  " $4 " % of the ceiling") }' "${rows}"
 awk -F'\t' -v commit="${commit}" -v device="${device}" '
-  function quoted(s) { gsub(/\\/, "\\\\", s); gsub(/"/, "\\\"", s); return "\"" s "\"" }
+  function quoted(s) { gsub(/["\\]/, "\\\\&", s); return "\"" s "\"" }
   BEGIN { printf "{\"commit\": %s, \"device\": %s, \"rows\": [", quoted(commit), quoted(device) }
   { number = $2 ~ /^[0-9.]+(e[-+]?[0-9]+)?$/
     printf "%s\n  {\"name\": %s, \"value\": %s, \"unit\": %s, \"percent_of_ceiling\": %s}",
            (NR > 1 ? "," : ""), quoted($1), (number ? $2 : quoted($2)), quoted($3),
-           ($4 == "-" ? "null" : $4) }
+           ($4 ~ /^[0-9.]+$/ ? $4 : "null") }
   END { print "\n]}" }' "${rows}" > "${results}/results.json"
 echo "${results}/results.json"
 exit "${failed}"

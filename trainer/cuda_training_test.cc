@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,7 +17,15 @@
 #include "base/file.h"
 #include "base/status_macros.h"
 #include "base/status_matchers.h"
+#include "base/types.h"
+#include "model/checkpoint.h"
 #include "model/cuda/cuda_backend.h"
+#include "model/margin_loss.h"
+#include "model/nets.h"
+#include "model/precision.h"
+#include "model/rounding_error.h"
+#include "trainer/prototype_set.h"
+#include "trainer/session.h"
 #include "trainer/session_testing.h"
 #include "trainer/stage_trainer.h"
 #include "trainer/test_images.h"
@@ -25,13 +35,60 @@ namespace {
 
 constexpr int64_t kSource = 0, kDominant = 3;  // Stages of TinyListConfig.
 
+// Products in the longest sum of a forward step of seed_cnn.
+constexpr int64_t kDepth = 9 * 64;
+constexpr int kSeeds = 6;
+
 struct Trained {
   std::vector<double> losses;
   std::vector<bool> skipped;
   std::vector<double> scales;
   NamedValues net;
+  NamedValues updates;  // With with_updates_: the sum of what the steps changed in the net.
   RowMatrixXf rows;
 };
+
+void AddDifference(const NamedValues& after, const NamedValues& before, NamedValues* sum) {
+  if (sum->empty()) {
+    *sum = before;
+    for (auto& [name, values] : *sum) std::fill(values.begin(), values.end(), 0.0f);
+  }
+  for (size_t i = 0; i < sum->size(); ++i) {
+    for (size_t j = 0; j < (*sum)[i].second.size(); ++j) {
+      (*sum)[i].second[j] += after[i].second[j] - before[i].second[j];
+    }
+  }
+}
+
+float LargestDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  float largest = 0.0f;
+  for (size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
+  return largest;
+}
+
+float LargestDifference(const RowMatrixXf& a, const RowMatrixXf& b) {
+  return (a - b).cwiseAbs().maxCoeff();
+}
+
+// What rounding does, by the CPU with perturbed weights (model/rounding_error.h), bounds how far `actual`
+// is from `cpu`.
+void ExpectWithinRounding(const Trained& actual, const Trained& cpu,
+                          const std::vector<Trained>& perturbed, double scale) {
+  std::vector<std::vector<double>> losses;
+  for (const Trained& run : perturbed) losses.push_back(run.losses);
+  const std::vector<double> bounds = RoundingBounds(cpu.losses, losses, scale);
+  ASSERT_EQ(actual.losses.size(), bounds.size());
+  for (size_t step = 0; step < bounds.size(); ++step) {
+    EXPECT_NEAR(actual.losses[step], cpu.losses[step], bounds[step]) << step;
+  }
+  if (cpu.rows.size() == 0) return;
+  // Rows are of length 1: an element is rounded by 2^-25 at most, once a step.
+  double rows = std::ldexp(static_cast<double>(cpu.losses.size()), -25);
+  for (const Trained& run : perturbed) {
+    rows = std::max<double>(rows, LargestDifference(run.rows, cpu.rows));
+  }
+  EXPECT_LT(LargestDifference(actual.rows, cpu.rows), kRoundingHeadroom * rows);
+}
 
 class CudaTrainingTest : public testing::Test {
  protected:
@@ -40,33 +97,31 @@ class CudaTrainingTest : public testing::Test {
     ASSERT_OK(WriteTinyLists(dir_));
   }
 
-  // Steps of a stage from random weights; on the CPU without `cuda`.
+  // Steps of a stage from random weights; on the CPU without `cuda`. The net's weights are perturbed by
+  // `weight_error` before each.
   absl::StatusOr<Trained> Train(bool cuda, Precision precision, int64_t steps,
-                                const std::vector<std::string>& set = {},
-                                int64_t stage = kDominant) {
+                                const std::vector<std::string>& set = {}, int64_t stage = kDominant,
+                                double weight_error = 0.0, uint64_t seed = 0) {
     const TrainConfig config = TinyListTrainConfig(dir_, set);
-    std::unique_ptr<Session> session;
-    if (cuda) {
-      CudaBackendOptions options;
-      options.precision = precision;
-      ASSIGN_OR_RETURN(auto backend, NewCudaBackend(options));
-      ASSIGN_OR_RETURN(session, Session::Create(config, std::move(backend)));
-    } else {
-      ASSIGN_OR_RETURN(session, Session::Create(config));
-    }
-    const std::string directory = absl::StrCat(dir_, "/run", runs_++);
-    RETURN_IF_ERROR(DefaultFileSystem()->CreateDirectories(directory));
+    ASSIGN_OR_RETURN(const auto session, NewSession(config, cuda, precision));
+    ASSIGN_OR_RETURN(const std::string directory, NewDirectory());
     ASSIGN_OR_RETURN(const auto trainer,
                      stage == kSource
                          ? NewSourceTrainer(session.get(), stage, 0, false)
                          : NewDominantTrainer(session.get(), stage, 0, directory, false));
     Trained trained;
     for (int64_t step = 0; step < steps; ++step) {
+      if (weight_error > 0.0) {
+        RETURN_IF_ERROR(Perturb(*session, weight_error, seed, static_cast<uint64_t>(step) << 32));
+      }
+      NamedValues before;
+      if (with_updates_) before = NetValues(*session);
       ASSIGN_OR_RETURN(const StepOutcome outcome, trainer->Step({step, step, steps}, 1));
       trained.losses.push_back(outcome.loss);
       trained.skipped.push_back(outcome.skipped);
       trained.scales.push_back(trainer->totals().loss_scale);
       EXPECT_TRUE(!outcome.skipped || outcome.overflowed) << step;
+      if (with_updates_) AddDifference(NetValues(*session), before, &trained.updates);
     }
     RETURN_IF_ERROR(trainer->Settle());
     trained.net = NetValues(*session);
@@ -74,21 +129,116 @@ class CudaTrainingTest : public testing::Test {
     return trained;
   }
 
+  // Dominant steps, from step `at` on those of the other device, which goes on from a checkpoint as
+  // trainer/trainer.cc does.
+  absl::StatusOr<Trained> TrainOnBoth(bool cuda_first, int64_t at, int64_t steps) {
+    const TrainConfig config = TinyListTrainConfig(dir_);
+    ASSIGN_OR_RETURN(const std::string directory, NewDirectory());
+    const std::string folder = JoinPath(directory, "checkpoint");
+    RETURN_IF_ERROR(DefaultFileSystem()->CreateDirectories(folder));
+    const std::string model = JoinPath(folder, "model.h5");
+    nlohmann::json state;
+    std::vector<ClassId> unindexed;
+    Trained trained;
+    for (const bool resumed : {false, true}) {
+      ASSIGN_OR_RETURN(const auto session,
+                       NewSession(config, cuda_first != resumed, Precision::kFloat32));
+      if (resumed) {
+        ASSIGN_OR_RETURN(auto set,
+                         PrototypeSet::Restore(directory, folder, session->prototype_options(),
+                                               &session->pool()));
+        set->set_unindexed(unindexed);
+        session->set_prototypes(std::move(set));
+      }
+      ASSIGN_OR_RETURN(const auto trainer,
+                       NewDominantTrainer(session.get(), kDominant, 0, directory, resumed));
+      std::vector<CheckpointSection> sections = session->Sections();
+      for (CheckpointSection& section : trainer->Sections()) sections.push_back(std::move(section));
+      if (resumed) {
+        RETURN_IF_ERROR(LoadCheckpoint(DefaultFileSystem(), model, sections, session->backend()));
+        RETURN_IF_ERROR(trainer->RestoreState(state));
+      }
+      for (int64_t step = resumed ? at : 0; step < (resumed ? steps : at); ++step) {
+        ASSIGN_OR_RETURN(const StepOutcome outcome, trainer->Step({step, step, steps}, 1));
+        trained.losses.push_back(outcome.loss);
+      }
+      RETURN_IF_ERROR(trainer->Settle());
+      if (!resumed) {
+        state = trainer->SaveState();
+        unindexed = session->prototypes()->unindexed();
+        RETURN_IF_ERROR(SaveCheckpoint(DefaultFileSystem(), model, sections, session->backend()));
+        RETURN_IF_ERROR(session->prototypes()->SaveCheckpoint(folder));
+      }
+      trained.rows = PrototypeRows(*session);
+    }
+    return trained;
+  }
+
+  static absl::StatusOr<std::unique_ptr<Session>> NewSession(const TrainConfig& config, bool cuda,
+                                                             Precision precision) {
+    if (!cuda) {
+      TrainConfig on_cpu = config;
+      on_cpu.device = "cpu";  // Not "auto", which is the GPU where there is one.
+      return Session::Create(on_cpu);
+    }
+    CudaBackendOptions options;
+    options.precision = precision;
+    ASSIGN_OR_RETURN(auto backend, NewCudaBackend(options));
+    return Session::Create(config, std::move(backend));
+  }
+
+  absl::StatusOr<std::string> NewDirectory() {
+    const std::string directory = absl::StrCat(dir_, "/run", runs_++);
+    RETURN_IF_ERROR(DefaultFileSystem()->CreateDirectories(directory));
+    return directory;
+  }
+
+  // As often as there are seeds, on the CPU.
+  absl::StatusOr<std::vector<Trained>> TrainPerturbed(Precision precision, int64_t steps,
+                                                      const std::vector<std::string>& set = {},
+                                                      int64_t stage = kDominant) {
+    std::vector<Trained> runs;
+    for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+      ASSIGN_OR_RETURN(runs.emplace_back(), Train(false, Precision::kFloat32, steps, set, stage,
+                                                  RoundingError(precision, kDepth), seed));
+    }
+    return runs;
+  }
+
+  static absl::Status Perturb(Session& session, double weight_error, uint64_t seed,
+                              uint64_t stream) {
+    for (const Parameter* parameter : session.net()->parameters()) {
+      std::vector<float> values(parameter->value.num_elements());
+      RETURN_IF_ERROR(session.backend()->CopyToHost(parameter->value, values.data()));
+      PerturbRelatively(weight_error, seed, stream++, &values);
+      RETURN_IF_ERROR(session.backend()->CopyToDevice(values.data(), parameter->value));
+    }
+    return absl::OkStatus();
+  }
+
   std::string dir_;
   int runs_ = 0;
+  bool with_updates_ =
+      false;  // Reading the net waits for the device, which tests of its order must not.
 };
 
-TEST_F(CudaTrainingTest, DominantStepsAgreeWithTheProcessors) {
+TEST_F(CudaTrainingTest, DominantStepsAgreeWithTheProcessorsAlsoWhenResumedOnTheOther) {
   ASSERT_OK_AND_ASSIGN(const Trained cpu, Train(false, Precision::kFloat32, 6));
   ASSERT_OK_AND_ASSIGN(const Trained cuda, Train(true, Precision::kFloat32, 6));
-  for (size_t step = 0; step < cpu.losses.size(); ++step) {
-    // Rounding alone, as between two processors: sums of some thousand products of float32, whose
-    // differences grow from step to step (model/training_steps.h).
-    EXPECT_NEAR(cuda.losses[step], cpu.losses[step], 1e-3 * cpu.losses[step]) << step;
-  }
-  EXPECT_NEAR(cuda.losses[0], cpu.losses[0], 1e-5 * cpu.losses[0]);
-  EXPECT_LT((cuda.rows - cpu.rows).cwiseAbs().maxCoeff(), 1e-2);
+  ASSERT_OK_AND_ASSIGN(const auto perturbed, TrainPerturbed(Precision::kFloat32, 6));
+  ExpectWithinRounding(cuda, cpu, perturbed, LossConfig().scale);
   EXPECT_NE(cuda.losses.back(), cuda.losses.front());
+  for (const bool cuda_first : {false, true}) {
+    SCOPED_TRACE(cuda_first ? "a checkpoint of the GPU, resumed on the CPU"
+                            : "a checkpoint of the CPU, resumed on the GPU");
+    ASSERT_OK_AND_ASSIGN(const Trained both, TrainOnBoth(cuda_first, 3, 6));
+    const Trained& first = cuda_first ? cuda : cpu;
+    const Trained& other = cuda_first ? cpu : cuda;
+    for (int step = 0; step < 3; ++step) EXPECT_EQ(both.losses[step], first.losses[step]);
+    EXPECT_NE(both.losses, first.losses);
+    EXPECT_NE(both.losses, other.losses);
+    ExpectWithinRounding(both, cpu, perturbed, LossConfig().scale);
+  }
 }
 
 TEST_F(CudaTrainingTest, TheSameBitsWhateverIsBroughtEarlyAndInWhateverOrderThreadsRun) {
@@ -111,40 +261,39 @@ TEST_F(CudaTrainingTest, TheSameBitsWhateverIsBroughtEarlyAndInWhateverOrderThre
 TEST_F(CudaTrainingTest, SourceStepsAgreeWithTheProcessors) {
   ASSERT_OK_AND_ASSIGN(const Trained cpu, Train(false, Precision::kFloat32, 8, {}, kSource));
   ASSERT_OK_AND_ASSIGN(const Trained cuda, Train(true, Precision::kFloat32, 8, {}, kSource));
-  for (size_t step = 0; step < cpu.losses.size(); ++step) {
-    EXPECT_NEAR(cuda.losses[step], cpu.losses[step], 1e-3 * cpu.losses[step]) << step;
-  }
+  ASSERT_OK_AND_ASSIGN(const auto perturbed, TrainPerturbed(Precision::kFloat32, 8, {}, kSource));
+  ExpectWithinRounding(cuda, cpu, perturbed, LossConfig().scale);
 }
 
-// The largest difference between two nets, as a share of the largest change that training made to `a`.
-double Distance(const NamedValues& a, const NamedValues& b, const NamedValues& before) {
-  double difference = 0, change = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    for (size_t j = 0; j < a[i].second.size(); ++j) {
-      difference = std::max<double>(difference, std::abs(a[i].second[j] - b[i].second[j]));
-      change = std::max<double>(change, std::abs(a[i].second[j] - before[i].second[j]));
-    }
-  }
-  return difference / change;
-}
-
-TEST_F(CudaTrainingTest, SixteenBitsTrainAsFloat32Does) {
+TEST_F(CudaTrainingTest, EveryPrecisionTrainsAsFloat32Does) {
+  with_updates_ = true;
   // SGD, as Adam would not notice gradients of another size; logits so small that fp16 skips no step.
   const std::vector<std::string> sgd = {"stages[3].optimizer.name=sgd",
                                         "stages[3].optimizer.learning_rate=0.01", "loss.scale=1"};
-  ASSERT_OK_AND_ASSIGN(const Trained before, Train(true, Precision::kFloat32, 0, sgd));
-  ASSERT_OK_AND_ASSIGN(const Trained full, Train(true, Precision::kFloat32, 2, sgd));
-  for (const Precision precision : {Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
-    SCOPED_TRACE(static_cast<int>(precision));
-    ASSERT_OK_AND_ASSIGN(const Trained trained, Train(true, precision, 2, sgd));
-    EXPECT_EQ(trained.scales.front() > 1, precision == Precision::kFp16);
-    EXPECT_EQ(trained.skipped, full.skipped);
-    // bf16 keeps 8 bits: relative errors of 2^-9 a factor, which mostly cancel in sums.
-    EXPECT_NEAR(trained.losses[0], full.losses[0], 0.02 * full.losses[0]);
-    EXPECT_NE(trained.losses, full.losses);  // They are other sums.
-    EXPECT_LT(Distance(full.net, trained.net, before.net), 0.05);
-    EXPECT_LT((trained.rows - full.rows).cwiseAbs().maxCoeff(),
-              0.05 * (before.rows - full.rows).cwiseAbs().maxCoeff());
+  ASSERT_OK_AND_ASSIGN(const Trained cpu, Train(false, Precision::kFloat32, 2, sgd));
+  for (const Precision precision :
+       {Precision::kFloat32, Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
+    SCOPED_TRACE(PrecisionName(precision));
+    ASSERT_OK_AND_ASSIGN(const Trained cuda, Train(true, precision, 2, sgd));
+    ASSERT_OK_AND_ASSIGN(const auto perturbed, TrainPerturbed(precision, 2, sgd));
+    EXPECT_EQ(cuda.scales.front() > 1, precision == Precision::kFp16);
+    EXPECT_EQ(cuda.skipped, cpu.skipped);
+    ExpectWithinRounding(cuda, cpu, perturbed, 1.0);
+    for (size_t i = 0; i < cpu.updates.size(); ++i) {
+      const auto& [name, updates] = cpu.updates[i];
+      // Batch norm takes the bias before it away: its gradient is 0 but for rounding.
+      if (name == "conv_1/bias") continue;
+      // A weight is rounded by half a unit in its last place at each step.
+      double largest = 0.0;
+      for (const float value : cpu.net[i].second) {
+        largest = std::max<double>(largest, std::ldexp(std::abs(value), -23));
+      }
+      for (const Trained& run : perturbed) {
+        largest = std::max<double>(largest, LargestDifference(run.updates[i].second, updates));
+      }
+      EXPECT_LT(LargestDifference(cuda.updates[i].second, updates), kRoundingHeadroom * largest)
+          << name;
+    }
   }
 }
 

@@ -1,17 +1,18 @@
 // Speed of the CUDA backend beside the ceilings of the same GPU in the same run: the largest product
 // of cuBLAS for products and convolutions, a big copy for what moves memory; a whole training step of
-// seed_cnn in images/s; rows/s from the host to the device. One line a figure, fields separated by
-// tabs: name, value, unit, and the share of its ceiling in percent or "-". Medians.
+// seed_cnn in images/s. One line a figure, fields separated by tabs: name, value, unit, and the share of
+// its ceiling in percent or "-". Medians.
 //
 //   ./bazelw run --config=cuda //model/cuda:gpu_benchmark -- --precision=tf32
 //
-// PyTorch's figures for the same step come from model/torch_peer.py --device=cuda.
+// With --serve it measures the training step alone, once for each line of its input, and answers with the
+// images/s: tools/gpu_check_turns.py lets it take turns with model/torch_peer.py --device=cuda.
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <functional>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,7 @@ ABSL_FLAG(int64_t, copy_mib, 1024, "of the copy that is the ceiling of memory");
 ABSL_FLAG(double, seconds, 2, "length of each measurement");
 ABSL_FLAG(bool, describe, false, "only print what the device is");
 ABSL_FLAG(int, steps, 20, "training steps between waits for the device");
+ABSL_FLAG(bool, serve, false, "measure the training step for each line read");
 
 namespace protopage {
 namespace {
@@ -53,11 +55,19 @@ class GpuBenchmark {
       Convolution(layer, batch, peak_flops);
     }
     BatchNorm(batch, peak_bytes);
-    Rows();
     SeedCnnStep step(&backend_, batch);
     Print(absl::StrCat("seed_cnn step, batch ", batch),
           step.ImagesPerSecond(absl::GetFlag(FLAGS_seconds), absl::GetFlag(FLAGS_steps)),
           "images/s", 0);
+  }
+
+  void Serve() {
+    SeedCnnStep step(&backend_, absl::GetFlag(FLAGS_batch));
+    for (std::string line; std::getline(std::cin, line);) {
+      absl::PrintF("%.6g\n",
+                   step.ImagesPerSecond(absl::GetFlag(FLAGS_seconds), absl::GetFlag(FLAGS_steps)));
+      std::fflush(stdout);
+    }
   }
 
  private:
@@ -152,23 +162,6 @@ class GpuBenchmark {
           peak);
   }
 
-  // Rows of 512 floats that lie in pageable memory, copied to pinned memory and from there to the
-  // device: what a step does with the rows of its prototypes.
-  void Rows() {
-    const int64_t rows = 4096, dim = 512;
-    const std::vector<float> paged(rows * dim, 0.5f);
-    const Tensor device = ValueOf(backend_.Allocate(DType::kFloat32, {rows, dim}));
-    const std::shared_ptr<Buffer> pinned = ValueOf(backend_.AllocateHost(device.bytes()));
-    const double seconds = Seconds([&] {
-      std::memcpy(pinned->data(), paged.data(), static_cast<size_t>(device.bytes()));
-      absl::Status status = backend_.Upload(pinned->data(), device);
-      status.Update(backend_.FinishUploads());
-      status.Update(backend_.Synchronize());  // Before the pinned memory is written again.
-      return status;
-    });
-    Print("rows of 512 floats, host to device", static_cast<double>(rows) / seconds, "rows/s", 0);
-  }
-
   Backend& backend_;
   const std::string precision_;
   uint64_t stream_ = 0;
@@ -184,7 +177,12 @@ int Main() {
     absl::PrintF("%s\n", backend->Description());
     return 0;
   }
-  GpuBenchmark(backend.get()).Run();
+  GpuBenchmark benchmark(backend.get());
+  if (absl::GetFlag(FLAGS_serve)) {
+    benchmark.Serve();
+  } else {
+    benchmark.Run();
+  }
   return 0;
 }
 

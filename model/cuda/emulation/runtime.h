@@ -21,8 +21,9 @@
 //  - Device memory is a heap block of its own, of exactly the bytes asked for, filled
 //    with 0xFF (as floats: NaN). Freed memory is freed. Under
 //    AddressSanitizer the host may not touch it, except by copies.
-//  - Pointers are checked: the arguments of kernels and copies must lie in device or
-//    pinned memory that was not freed.
+//  - Pointers are checked: the arguments of kernels, also those in structs, and of copies
+//    must lie in device or pinned memory that was not freed. What lies in tables in
+//    device memory is for AddressSanitizer.
 // A failure while something runs is told by what waits, and by everything that
 // follows, until cudaDeviceReset(); EmulationError() says more, and so does one
 // line on stderr.
@@ -37,12 +38,12 @@
 #include <functional>
 #include <string>
 #include <tuple>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "model/cuda/emulation/device.h"
+#include "model/cuda/emulation/pointers_in.h"
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -226,10 +227,10 @@ cudaError_t EnqueueKernel(cudaStream_t stream, KernelLaunch launch,
                           std::vector<DeviceRange> ranges);
 
 template <typename T>
-void AppendIfPointer(const T& argument, int position, std::vector<DeviceRange>* ranges) {
-  if constexpr (std::is_pointer_v<T>) {
-    ranges->push_back({argument, 0, "argument " + std::to_string(position)});
-  }
+void AppendPointers(const T& argument, int position, std::vector<DeviceRange>* ranges) {
+  ForEachPointerIn(argument, [&](const void* pointer) {
+    ranges->push_back({pointer, 0, "argument " + std::to_string(position)});
+  });
 }
 
 }  // namespace emulation
@@ -242,7 +243,7 @@ cudaError_t Launch(cudaStream_t stream, dim3 grid, dim3 block, size_t shared_byt
   const std::tuple<P...> parameters(static_cast<P>(std::forward<A>(args))...);
   std::vector<emulation::DeviceRange> pointers;
   int position = 0;
-  std::apply([&](const P&... p) { (emulation::AppendIfPointer(p, position++, &pointers), ...); },
+  std::apply([&](const P&... p) { (emulation::AppendPointers(p, position++, &pointers), ...); },
              parameters);
   emulation::KernelLaunch launch;
   launch.grid = grid;

@@ -29,6 +29,15 @@ __global__ void Set(float* x, const float* from, int n) {
   for (int i = 0; i < n; ++i) x[i] = from[i];
 }
 
+struct Copy {
+  int n;
+  const float* from;
+  float* to;
+};
+__global__ void RunCopy(Copy copy) {
+  for (int i = 0; i < copy.n; ++i) copy.to[i] = copy.from[i];
+}
+
 __global__ void WaitInPart(float* x) {
   if (threadIdx.x > 0) __syncthreads();
   x[0] = 1.0f;
@@ -365,6 +374,24 @@ TEST_F(RuntimeTest, AKernelMayOnlyBeGivenMemoryOfTheDevice) {
 TEST_F(RuntimeTest, MemoryThatWasFreedIsNotOfTheDevice) {
   cudaFree(x_);
   EXPECT_EQ(AddTo(x_, 1.0f, stream_), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaErrorIllegalAddress);
+}
+
+TEST_F(RuntimeTest, PointersInAStructMustBeOfTheDevice) {
+  std::vector<float> pageable(kN);
+  EXPECT_EQ(Launch(stream_, dim3(1), dim3(1), 0, RunCopy, Copy{kN, host_, x_}), cudaSuccess);
+  EXPECT_THAT(Read(x_), Each(10.0f));
+  EXPECT_EQ(Launch(stream_, dim3(1), dim3(1), 0, RunCopy, Copy{0, pageable.data(), x_}),
+            cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaErrorIllegalAddress);
+  EXPECT_THAT(EmulationError(), AllOf(HasSubstr("RunCopy"), HasSubstr("argument 0")));
+}
+
+TEST_F(RuntimeTest, PointersInAStructMustNotBeFreed) {
+  float* y;
+  ASSERT_EQ(cudaMalloc(&y, kBytes), cudaSuccess);
+  cudaFree(y);
+  EXPECT_EQ(Launch(stream_, dim3(1), dim3(1), 0, RunCopy, Copy{0, x_, y}), cudaSuccess);
   EXPECT_EQ(cudaStreamSynchronize(stream_), cudaErrorIllegalAddress);
 }
 

@@ -1,0 +1,117 @@
+#!/bin/bash
+# gpu_check_run_test.sh GPU_CHECK_RUN_SH GPU_CHECK_TURNS_PY
+#
+# The bundle's run.sh with programs that only say what those of a GPU would: one table, valid JSON, and an
+# exit status that tells whether a check failed.
+
+set -euo pipefail
+
+bundle="${TEST_TMPDIR:?}/bundle"
+mkdir -p "${bundle}/bin"
+cp "$1" "${bundle}/run.sh"
+cp "$2" "${bundle}/turns.py"
+echo abc123 > "${bundle}/commit"
+echo '{}' > "${bundle}/train.json"
+
+# program NAME: bin/NAME, from stdin.
+program() {
+  { echo '#!/bin/bash'; cat; } > "${bundle}/bin/$1"
+  chmod +x "${bundle}/bin/$1"
+}
+for test in cublas_test cuda_backend_test training_steps_test cuda_parity_test cuda_training_test; do
+  echo 'exit 0' | program "${test}"
+done
+program protopage << 'END'
+[[ "$3" == --out=* && ! -e "${3#--out=}" ]] && mkdir "${3#--out=}"
+END
+program gpu_benchmark << 'END'
+case " $* " in
+  *" --describe "*) echo 'cuda ("Some GPU", \sm_90)' ;;
+  *" --serve "*) while read -r _; do echo 3000; done ;;
+  *) printf 'product 8192, x\t1.5e+02\tTFLOP/s\t-\nconv "1", x\t75\tTFLOP/s\t50.0\nlost, x\tnan\tGB/s\tnan\n' ;;
+esac
+END
+printf 'printf "rows, store\\t2e+06\\trows/s\\t40.5\\n"; [[ "$*" == *--directory=* ]]' |
+  program device_rows_benchmark
+cat > "${bundle}/torch_peer.py" << 'END'
+import json, sys
+print(json.dumps({"torch": "2.0+cu1"}), flush=True)
+calls = 0
+for line in sys.stdin:
+    request = json.loads(line)
+    calls += 1
+    if request["compiled"] and request["layout"] == "nchw":
+        print(json.dumps({"error": "no \"compiler\"\n\tin line 2"}), flush=True)
+    else:
+        print(json.dumps({"images_per_s": 1000.0 + calls}), flush=True)
+END
+# Says that there is a torch with a GPU, and else is python3.
+python="${bundle}/python"
+cat > "${python}" << 'END'
+#!/bin/bash
+if [[ "$1" == -c ]]; then exit 0; fi
+exec python3 "$@"
+END
+chmod +x "${python}"
+
+# run NAME STATUS: run.sh; its table goes to NAME.table, its results to the folder NAME.
+run() {
+  local status=0
+  PYTHON="${python}" CUDA_HOME=/none PATH=/usr/bin:/bin "${bundle}/run.sh" "${TEST_TMPDIR}/$1" \
+    > "${TEST_TMPDIR}/$1.table" 2> "${TEST_TMPDIR}/$1.err" || status=$?
+  if [[ "${status}" != "$2" ]]; then
+    echo "FAILED $1: run.sh ended with ${status}, not $2" >&2
+    cat "${TEST_TMPDIR}/$1.err" >&2
+    exit 1
+  fi
+}
+
+run good 0
+python3 - "${TEST_TMPDIR}/good/results.json" "${TEST_TMPDIR}/good.table" << 'END'
+import json, sys
+results = json.load(open(sys.argv[1]))
+assert results["commit"] == "abc123", results
+assert results["device"] == 'cuda ("Some GPU", \\sm_90)', results
+rows = {row["name"]: row for row in results["rows"]}
+
+def expect(name, value, unit, percent):
+    row = rows[name]
+    assert (row["value"], row["unit"], row["percent_of_ceiling"]) == (value, unit, percent), row
+
+assert rows["conformance"]["value"] == "passed", rows
+assert rows["training run fp16"]["value"] == "passed", rows
+expect("compute-sanitizer", "skipped", "not installed", None)
+expect("product 8192, x", 150, "TFLOP/s", None)
+expect('conv "1", x', 75, "TFLOP/s", 50)
+expect("lost, x", "nan", "GB/s", None)
+expect("rows, store", 2e6, "rows/s", 40.5)
+for precision in ["float32", "tf32", "bf16", "fp16"]:
+    of = ", batch 256, " + precision
+    expect("in turns: protopage" + of, 3000, "images/s", None)
+    # 4 calls to warm up, then 3 a round: the median round's.
+    expect("in turns: PyTorch 2.0 eager, nchw" + of, 1011, "images/s", None)
+    expect("in turns: PyTorch 2.0 compiled, channels_last" + of, 1013, "images/s", None)
+    expect("in turns: PyTorch 2.0 compiled, nchw" + of, "failed", 'no "compiler" in line 2', None)
+    expect("in turns: protopage / the fastest of PyTorch" + of, 2.96, "x (2.94 to 2.98 in 5 rounds)",
+           None)
+table = open(sys.argv[2]).read()
+for name in rows:
+    assert name in table, name
+assert "50.0 % of the ceiling" in table, table
+END
+
+echo 'exit 1' | program cuda_parity_test
+echo 'exit 1' | program device_rows_benchmark
+run bad 1
+python3 - "${TEST_TMPDIR}/bad/results.json" << 'END'
+import json, sys
+values = {row["name"]: row["value"] for row in json.load(open(sys.argv[1]))["rows"]}
+assert values["parity with the CPU"] == "FAILED", values
+assert values["rows"] == "FAILED", values
+assert values["conformance"] == "passed", values
+END
+
+program gpu_benchmark <<< 'echo "no driver" >&2; exit 1'
+run no_gpu 1
+grep -q 'no GPU: nothing was checked: no driver' "${TEST_TMPDIR}/no_gpu.err"
+[[ ! -s "${TEST_TMPDIR}/no_gpu.table" ]]

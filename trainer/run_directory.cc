@@ -91,6 +91,8 @@ absl::StatusOr<RunDirectory> RunDirectory::Create(FileSystem* fs, const std::str
     // What is there now is the other process's.
     if (absl::IsFailedPrecondition(status)) return status;
   }
+  // Where there is a config there must be the rest, also when the power goes.
+  if (status.ok()) status = fs->SyncDirectory(path);
   if (status.ok()) status = WriteFileAtomically(fs, run.File(kConfig), DumpJson(config));
   if (status.ok()) status = fs->SyncDirectory(DirectoryOf(path));
   if (!status.ok()) {

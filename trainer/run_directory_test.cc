@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_matchers.h"
+#include "prototypes/crash_file_system.h"
 
 namespace protopage {
 namespace {
@@ -45,6 +46,33 @@ TEST(RunDirectoryTest, WhatAProcessLeftThatDiedInCreateIsNoRun) {
   EXPECT_THAT(
       RunDirectory::Create(fs, other, {}),
       StatusIs(absl::StatusCode::kAlreadyExists, "there is checkpoints but no config.json"));
+}
+
+TEST(RunDirectoryTest, WhenThePowerGoesInCreateThereIsARunOrNone) {
+  const std::string path = "/runs/a";
+  CrashFileSystem straight;
+  ASSERT_OK(RunDirectory::Create(&straight, path, {}));
+  int begun = 0;
+  for (int64_t event = 1; event <= straight.events(); ++event) {
+    for (uint64_t seed = 0; seed < 64; ++seed) {
+      SCOPED_TRACE(absl::StrCat("event ", event, ", seed ", seed));
+      CrashFileSystem fs;
+      fs.CrashAt(event);
+      ASSERT_THAT(RunDirectory::Create(&fs, path, {}),
+                  StatusIs(absl::StatusCode::kUnavailable, "the power is gone"));
+      fs.Restart(CrashFileSystem::kMix, seed);
+      if (!fs.Exists(JoinPath(path, "config.json"))) {
+        ASSERT_OK(RunDirectory::Create(&fs, path, {}));
+        continue;
+      }
+      ++begun;
+      ASSERT_OK_AND_ASSIGN(RunDirectory run, RunDirectory::Resume(&fs, path));
+      ASSERT_THAT(run.LatestCheckpoint(),
+                  StatusIs(absl::StatusCode::kNotFound, "holds no complete checkpoint"));
+      ASSERT_OK(run.CleanCheckpoints(1));
+    }
+  }
+  EXPECT_GT(begun, 0);
 }
 
 TEST(RunDirectoryTest, OneProcessAtATimeTrains) {

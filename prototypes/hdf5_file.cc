@@ -22,6 +22,8 @@ constexpr int64_t kPageBytes = 4096;
 //
 // HDF5 hands a driver only a file name and a property list; the File travels in the list.
 
+constexpr size_t kSignatureBytes = 8;  // Of an HDF5 file, at its begin.
+
 // HDF5 1.10 does not survive a write that fails while it closes a file (it frees twice, then
 // writes once more when the program ends). So it is never told: the first failure is kept, nothing
 // after it reaches the File, and our functions report it.
@@ -29,6 +31,8 @@ struct DriverState {
   File* file;
   absl::Status status;    // The first failure.
   bool detached = false;  // The File may be gone.
+  bool holds_signature = false;
+  char signature[kSignatureBytes] = {};  // What was written of it then.
 
   bool silent() const { return detached || !status.ok(); }
 };
@@ -84,6 +88,10 @@ herr_t DriverSetEoa(H5FD_t* f, H5FD_mem_t, haddr_t eoa) {
   return 0;
 }
 haddr_t DriverGetEof(const H5FD_t* f, H5FD_mem_t) { return Cast(f)->eof; }
+// The bytes at [address, address + size) that are of the signature.
+size_t SignatureBytes(haddr_t address, size_t size) {
+  return address >= kSignatureBytes ? 0 : std::min<size_t>(size, kSignatureBytes - address);
+}
 herr_t DriverRead(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, void* data) {
   // Past the end reads as zeros, as HDF5's own drivers have it.
   DriverFile* file = Cast(f);
@@ -91,14 +99,26 @@ herr_t DriverRead(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, vo
   if (file->state->silent()) present = 0;
   std::memset(static_cast<char*>(data) + present, 0, size - present);
   if (present == 0) return 0;
-  return Keep(file->state.get(),
-              file->state->file->ReadAt(static_cast<int64_t>(address), data, present));
+  const herr_t result = Keep(
+      file->state.get(), file->state->file->ReadAt(static_cast<int64_t>(address), data, present));
+  if (file->state->holds_signature) {
+    std::memcpy(data, file->state->signature + address, SignatureBytes(address, present));
+  }
+  return result;
 }
 herr_t DriverWrite(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, const void* data) {
   DriverFile* file = Cast(f);
   file->eof = std::max<haddr_t>(file->eof, address + size);
   if (file->state->silent()) return 0;
-  Keep(file->state.get(), file->state->file->WriteAt(static_cast<int64_t>(address), data, size));
+  size_t held = 0;
+  if (file->state->holds_signature) {
+    held = SignatureBytes(address, size);
+    std::memcpy(file->state->signature + address, data, held);
+  }
+  if (held == size) return 0;
+  Keep(file->state.get(),
+       file->state->file->WriteAt(static_cast<int64_t>(address + held),
+                                  static_cast<const char*>(data) + held, size - held));
   return 0;
 }
 herr_t DriverTruncate(H5FD_t* f, hid_t, hbool_t) {
@@ -218,8 +238,11 @@ constexpr CellType kCellTypes[] = {CellType::kUint8,  CellType::kInt32,   CellTy
 // A property list that leads HDF5 to a File, for as long as this lives.
 class Connection {
  public:
-  explicit Connection(File* file) : state_(std::make_shared<DriverState>()) {
+  // `hold_signature`: see WriteSignature.
+  explicit Connection(File* file, bool hold_signature = false)
+      : state_(std::make_shared<DriverState>()) {
     state_->file = file;
+    state_->holds_signature = hold_signature;
     fapl_ = H5Pcreate(H5P_FILE_ACCESS);
     const DriverInfo info = {state_};
     if (fapl_ >= 0 && H5Pset_driver(fapl_, Driver(), &info) < 0) {
@@ -236,6 +259,13 @@ class Connection {
 
   hid_t fapl() const { return fapl_; }
   bool ok() const { return fapl_ >= 0 && state_->status.ok(); }
+
+  // Makes an HDF5 file of what was written while the signature was held: not before all of it is durable, or a
+  // power loss could leave a file that HDF5 takes for one, and dies of.
+  absl::Status WriteSignature() {
+    RETURN_IF_ERROR(state_->file->Sync());
+    return state_->file->WriteAt(0, state_->signature, kSignatureBytes);
+  }
 
   // The File's own failure when there was one, else HDF5's.
   absl::Status Failure(absl::StatusCode code, const std::string& path, absl::string_view what) {
@@ -457,7 +487,7 @@ const Hdf5Dataset* Hdf5Layout::Find(const std::string& name) const {
 
 absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* layout) {
   const QuietErrors quiet;
-  Connection connection(file);
+  Connection connection(file, /*hold_signature=*/true);
   const auto failed = [&](absl::string_view what) {
     return connection.Failure(absl::StatusCode::kInternal, path, what);
   };
@@ -480,6 +510,7 @@ absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* l
   if (!bad.empty()) status = failed(absl::StrCat("cannot create '", bad, "'"));
   if (H5Fclose(handle) < 0 || !connection.ok()) status.Update(failed("cannot write"));
   RETURN_IF_ERROR(status);
+  RETURN_IF_ERROR(connection.WriteSignature());
   return Seal(file, *layout);
 }
 

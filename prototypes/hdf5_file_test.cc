@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "prototypes/crash_file_system.h"
 #include "prototypes/faulty_file_system.h"
 
 namespace protopage {
@@ -152,6 +153,44 @@ TEST(Hdf5FileTest, ForeignAndTruncatedFilesAreDataLoss) {
     ASSERT_OK(file->Truncate(cut));
     EXPECT_THAT(ReadHdf5Layout(file.get(), path), StatusIs(absl::StatusCode::kDataLoss, path));
   }
+}
+
+TEST(Hdf5FileTest, WhenThePowerGoesInCreateThereIsAWholeFileOrNone) {
+  const std::string path = "/whole.h5";
+  constexpr int64_t kWriteEvery = 1;
+  Hdf5Layout example = Example();
+  example.datasets = {{"rows", CellType::kFloat32, {10, 4}}, {"steps", CellType::kInt64, {10}}};
+  int whole = 0, none = 0;
+  for (int64_t event = 1;; ++event) {
+    bool created = false;
+    for (uint64_t seed = 0; seed < 40; ++seed) {
+      CrashFileSystem fs;
+      fs.CrashAt(event, kWriteEvery);
+      {
+        auto file = fs.Open(path, OpenMode::kCreate);
+        ASSERT_OK(file);
+        if (!fs.SyncDirectory("/").ok()) continue;
+        Hdf5Layout layout = example;
+        created = CreateHdf5Layout(file->get(), path, &layout).ok();
+        if (created) break;
+      }
+      fs.Restart(CrashFileSystem::kMix, seed);
+      const auto file = fs.Open(path, OpenMode::kRead);
+      if (!file.ok()) continue;
+      const auto layout = ReadHdf5Layout(file->get(), path);
+      if (layout.ok()) {
+        ++whole;
+        EXPECT_EQ(layout->integers, example.integers) << event << ", " << seed;
+        EXPECT_EQ(layout->datasets.size(), example.datasets.size()) << event << ", " << seed;
+      } else {
+        ++none;
+        EXPECT_THAT(layout, StatusIs(absl::StatusCode::kDataLoss, path)) << event << ", " << seed;
+      }
+    }
+    if (created) break;
+  }
+  EXPECT_GT(whole, 0);
+  EXPECT_GT(none, 0);
 }
 
 TEST(Hdf5FileTest, AFailureOfTheFileIsReportedAsItIs) {

@@ -6,9 +6,7 @@ namespace protopage {
 
 bool HasCudaBackend() { return true; }
 
-absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(Precision precision) {
-  CudaBackendOptions options;
-  options.precision = precision;
+absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(const CudaBackendOptions& options) {
   return NewCudaBackend(options);
 }
 

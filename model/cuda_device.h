@@ -7,14 +7,15 @@
 
 #include "absl/status/statusor.h"
 #include "model/backend.h"
+#include "model/cuda/cuda_options.h"
 
 namespace protopage {
 
 bool HasCudaBackend();
 
-// On the first GPU. Errors: FailedPrecondition (the program has no CUDA backend; the machine no GPU
+// Errors: FailedPrecondition (the program has no CUDA backend; the machine no GPU
 // or driver), NotFound (it has no cuBLAS), ResourceExhausted.
-absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(Precision precision);
+absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(const CudaBackendOptions& options);
 
 }  // namespace protopage
 

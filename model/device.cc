@@ -17,7 +17,9 @@ absl::StatusOr<std::unique_ptr<Backend>> NewBackend(absl::string_view device,
         absl::StrCat("device: found \"", device, "\", expected auto, cpu or cuda"));
   }
   if (device == "cuda" || (device == "auto" && HasCudaBackend())) {
-    absl::StatusOr<std::unique_ptr<Backend>> backend = NewCudaDevice(options.precision);
+    CudaBackendOptions cuda = options.cuda;
+    cuda.precision = options.precision;
+    absl::StatusOr<std::unique_ptr<Backend>> backend = NewCudaDevice(cuda);
     if (backend.ok()) return backend;
     const bool absent =
         absl::IsFailedPrecondition(backend.status()) || absl::IsNotFound(backend.status());

@@ -15,11 +15,14 @@
 #include "absl/strings/string_view.h"
 #include "base/thread_pool.h"
 #include "model/backend.h"
+#include "model/cuda/cuda_options.h"
 
 namespace protopage {
 
 struct DeviceOptions {
   Precision precision = Precision::kFloat32;
+  // More of a GPU; its precision does not count.
+  CudaBackendOptions cuda;
 };
 
 // `device` is

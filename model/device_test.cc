@@ -22,7 +22,7 @@ TEST(DeviceTest, CpuIsTheCpu) {
 TEST(DeviceTest, AutoAlwaysGivesADevice) {
   ThreadPool pool(1);
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewBackend("auto", {}, &pool));
-  const bool gpu = NewCudaDevice(Precision::kFloat32).ok();
+  const bool gpu = NewCudaDevice({}).ok();
   EXPECT_EQ(backend->device(), gpu ? DeviceType::kCuda : DeviceType::kCpu);
 }
 
@@ -58,7 +58,7 @@ TEST(DeviceTest, TheCpuComputesInFloat32Only) {
 }
 
 TEST(DeviceTest, AutoWithoutAGpuRefusesAPrecisionOfGpus) {
-  if (NewCudaDevice(Precision::kBf16).ok()) GTEST_SKIP() << "there is a GPU";
+  if (NewCudaDevice({}).ok()) GTEST_SKIP() << "there is a GPU";
   ThreadPool pool(1);
   EXPECT_THAT(NewBackend("auto", {.precision = Precision::kBf16}, &pool),
               StatusIs(absl::StatusCode::kInvalidArgument, "precision: found bf16"));

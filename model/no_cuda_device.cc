@@ -5,7 +5,7 @@ namespace protopage {
 
 bool HasCudaBackend() { return false; }
 
-absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(Precision) {
+absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(const CudaBackendOptions&) {
   return absl::FailedPreconditionError(
       "this binary was built without CUDA; build with --config=cuda");
 }

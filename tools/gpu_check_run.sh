@@ -2,12 +2,15 @@
 # Checks and measures the CUDA backend on this machine's GPU: run.sh of the bundle that
 # tools/gpu_check.sh builds.
 #
-#   protopage_gpu_check/run.sh [RESULTS_FOLDER]     default: gpu_check_results
+#   protopage_gpu_check/run.sh [RESULTS_FOLDER [PART...]]     default: gpu_check_results, all parts
 #
+# Parts: checks, sanitizer (compute-sanitizer, where it is installed), benchmarks, peer (our step in turns with
+# PyTorch's).
 # Prints one table; results.json in the folder holds the same, beside the log of each check. Exit
 # status 0 when every check passed, else 1; so too without a GPU. Environment:
 #   PROTOPAGE_CUBLAS    the path of libcublas.so, where it is not found by itself
 #   PYTHON              a Python with PyTorch to compare with (default: python3)
+#   PRECISIONS          those to train and measure in (default: float32 tf32 bf16 fp16)
 
 set -uo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -16,6 +19,7 @@ mkdir -p "${results}" || exit 1
 results="$(cd "${results}" && pwd)"
 bin="${here}/bin"
 python="${PYTHON:-python3}"
+precisions="${PRECISIONS:-float32 tf32 bf16 fp16}"
 
 if ! device="$("${bin}/gpu_benchmark" --describe 2> "${results}/device.log")"; then
   echo "no GPU: nothing was checked: $(cat "${results}/device.log")" >&2
@@ -53,41 +57,74 @@ benchmark() {
   fi
 }
 
-check "products of cuBLAS" 300 "${bin}/cublas_test"
-check "conformance" 900 "${bin}/cuda_backend_test"
-check "pinned training steps" 300 "${bin}/training_steps_test"
-check "parity with the CPU" 600 "${bin}/cuda_parity_test"
-check "stages of the trainer" 600 "${bin}/cuda_training_test"
-for precision in float32 tf32 bf16 fp16; do
-  # A run directory must not exist.
-  rm -rf "${results}/run_${precision}"
-  check "training run ${precision}" 600 "${bin}/protopage" train "--config=${here}/train.json" \
-    "--out=${results}/run_${precision}" --set "precision=${precision}"
-done
-sanitizer="$(command -v compute-sanitizer || true)"
-if [[ -z "${sanitizer}" && -x "${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer" ]]; then
-  sanitizer="${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer"
-fi
-if [[ -n "${sanitizer}" ]]; then
+checks() {
+  check "products of cuBLAS" 300 "${bin}/cublas_test"
+  check "conformance" 900 "${bin}/cuda_backend_test"
+  check "pinned training steps" 300 "${bin}/training_steps_test"
+  check "parity with the CPU" 600 "${bin}/cuda_parity_test"
+  check "stages of the trainer" 600 "${bin}/cuda_training_test"
+  for precision in ${precisions}; do
+    # A run directory must not exist.
+    rm -rf "${results}/run_${precision}"
+    check "training run ${precision}" 600 "${bin}/protopage" train "--config=${here}/train.json" \
+      "--out=${results}/run_${precision}" --set "precision=${precision}"
+  done
+}
+
+sanitizer() {
+  local tool program
+  program="$(command -v compute-sanitizer || true)"
+  if [[ -z "${program}" && -x "${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer" ]]; then
+    program="${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer"
+  fi
+  if [[ -z "${program}" ]]; then
+    row "compute-sanitizer" skipped "not installed" -
+    return
+  fi
   for tool in memcheck racecheck; do
-    check "compute-sanitizer ${tool}" 1800 "${sanitizer}" --tool "${tool}" --error-exitcode 1 \
+    check "compute-sanitizer ${tool}" 1800 "${program}" --tool "${tool}" --error-exitcode 1 \
       "${bin}/cuda_backend_test"
   done
-else
-  row "compute-sanitizer" skipped "not installed" -
-fi
-for precision in float32 tf32 bf16 fp16; do
-  benchmark "benchmark ${precision}" "${bin}/gpu_benchmark" "--precision=${precision}"
-done
-benchmark "rows" "${bin}/device_rows_benchmark" --device=cuda "--directory=${results}"
-if "${python}" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then
-  for precision in float32 tf32 bf16 fp16; do
+}
+
+benchmarks() {
+  # What could be chosen otherwise, too: another size of tiles, and convolutions without columns.
+  for precision in ${precisions}; do
+    benchmark "benchmark ${precision}" "${bin}/gpu_benchmark" "--precision=${precision}"
+    benchmark "benchmark ${precision}, large tiles" "${bin}/gpu_benchmark" \
+      "--precision=${precision}" --workspace_mib=256
+    if [[ "${precision}" != float32 ]]; then
+      benchmark "benchmark ${precision}, implicit GEMM" "${bin}/gpu_benchmark" \
+        "--precision=${precision}" --implicit_gemm
+    fi
+  done
+  benchmark "rows" "${bin}/device_rows_benchmark" --device=cuda "--directory=${results}"
+}
+
+peer() {
+  if ! "${python}" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then
+    row "PyTorch" skipped "${python} has no torch that sees the GPU" -
+    return
+  fi
+  for precision in ${precisions}; do
     benchmark "in turns with PyTorch, ${precision}" "${python}" "${here}/turns.py" \
       "--precision=${precision}" "${bin}/gpu_benchmark" "${here}/torch_peer.py"
   done
-else
-  row "PyTorch" skipped "${python} has no torch that sees the GPU" -
-fi
+  benchmark "in turns with PyTorch, tf32, implicit GEMM" "${python}" "${here}/turns.py" \
+    --precision=tf32 --implicit_gemm "${bin}/gpu_benchmark" "${here}/torch_peer.py"
+}
+
+for part in "${@:2}"; do
+  case "${part}" in
+    checks | sanitizer | benchmarks | peer) ;;
+    *)
+      echo "run.sh: part ${part}: checks, sanitizer, benchmarks and peer are known" >&2
+      exit 2
+      ;;
+  esac
+done
+if (($# < 2)); then set -- "${results}" checks sanitizer benchmarks peer; fi
+for part in "${@:2}"; do "${part}"; done
 
 commit="$(cat "${here}/commit")"
 echo

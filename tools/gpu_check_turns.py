@@ -51,13 +51,15 @@ def main():
     parser.add_argument("--precision", default="float32",
                         choices=["float32", "tf32", "bf16", "fp16"])
     parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--implicit_gemm", action="store_true", help="of gpu_benchmark")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.5, help="of each turn")
     args = parser.parse_args()
 
     what = ["--device=" + args.device, "--precision=" + args.precision]
     ours = Server([args.benchmark, "--serve", "--batch=%d" % args.batch,
-                   "--seconds=%g" % args.seconds] + what)
+                   "--seconds=%g" % args.seconds] + what +
+                  (["--implicit_gemm"] if args.implicit_gemm else []))
     peer = Server([sys.executable, args.peer, "--serve"] + what)
     torch = peer.read()["torch"].split("+")[0]
     cases = {}
@@ -93,13 +95,14 @@ def main():
     def row(name, value, unit):
         print("%s, batch %d, %s\t%s\t%s\t-" % (name, args.batch, args.precision, value, unit))
 
-    row("in turns: protopage", "%.4g" % statistics.median(our_rates), "images/s")
+    ours_is = "protopage, implicit GEMM" if args.implicit_gemm else "protopage"
+    row("in turns: " + ours_is, "%.4g" % statistics.median(our_rates), "images/s")
     for name, values in rates.items():
         row("in turns: " + name, "%.4g" % statistics.median(values), "images/s")
     for name, error in failed.items():
         row("in turns: " + name, "failed", " ".join(error.split())[:200])
     if ratios:
-        row("in turns: protopage / the fastest of PyTorch", "%.3g" % statistics.median(ratios),
+        row("in turns: %s / the fastest of PyTorch" % ours_is, "%.3g" % statistics.median(ratios),
             "x (%.3g to %.3g in %d rounds)" % (min(ratios), max(ratios), len(ratios)))
 
 

@@ -24,9 +24,7 @@ namespace protopage {
 
 // In place of those of a library that has none (model/no_cuda_device.cc), which the linker leaves out for these.
 bool HasCudaBackend() { return true; }
-absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(Precision precision) {
-  CudaBackendOptions options;
-  options.precision = precision;
+absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(const CudaBackendOptions& options) {
   return NewCudaBackend(options);
 }
 

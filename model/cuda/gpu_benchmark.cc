@@ -38,6 +38,8 @@ ABSL_FLAG(double, seconds, 2, "length of each measurement");
 ABSL_FLAG(bool, describe, false, "only print what the device is");
 ABSL_FLAG(int, steps, 20, "training steps between waits for the device");
 ABSL_FLAG(bool, serve, false, "measure the training step for each line read");
+ABSL_FLAG(bool, implicit_gemm, false, "convolutions without columns, where they can be");
+ABSL_FLAG(int64_t, workspace_mib, 0, "of a tile of columns; 0: the default");
 
 namespace protopage {
 namespace {
@@ -45,7 +47,11 @@ namespace {
 class GpuBenchmark {
  public:
   explicit GpuBenchmark(Backend* backend)
-      : backend_(*backend), precision_(PrecisionName(backend->precision())) {}
+      : backend_(*backend), how_(PrecisionName(backend->precision())) {
+    if (absl::GetFlag(FLAGS_implicit_gemm)) how_ += ", implicit GEMM";
+    const int64_t mib = absl::GetFlag(FLAGS_workspace_mib);
+    if (mib > 0) absl::StrAppend(&how_, ", tiles of ", mib, " MiB");
+  }
 
   void Run() {
     const double peak_bytes = MemoryCeiling();
@@ -73,7 +79,7 @@ class GpuBenchmark {
  private:
   // `ceiling` is in the same unit, or 0.
   void Print(const std::string& name, double value, const char* unit, double ceiling) {
-    absl::PrintF("%s, %s\t%.4g\t%s\t%s\n", name, precision_, value, unit,
+    absl::PrintF("%s, %s\t%.4g\t%s\t%s\n", name, how_, value, unit,
                  ceiling > 0 ? absl::StrFormat("%.1f", 100 * value / ceiling) : "-");
     std::fflush(stdout);
   }
@@ -163,7 +169,7 @@ class GpuBenchmark {
   }
 
   Backend& backend_;
-  const std::string precision_;
+  std::string how_;
   uint64_t stream_ = 0;
 };
 
@@ -171,6 +177,9 @@ int Main() {
   ThreadPool pool(0);
   DeviceOptions options;
   options.precision = ValueOf(ParsePrecision(absl::GetFlag(FLAGS_precision)));
+  options.cuda.implicit_gemm = absl::GetFlag(FLAGS_implicit_gemm);
+  const int64_t workspace_mib = absl::GetFlag(FLAGS_workspace_mib);
+  if (workspace_mib > 0) options.cuda.workspace_bytes = workspace_mib << 20;
   const std::unique_ptr<Backend> backend =
       ValueOf(NewBackend(absl::GetFlag(FLAGS_device), options, &pool));
   if (absl::GetFlag(FLAGS_describe)) {

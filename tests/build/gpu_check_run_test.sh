@@ -54,10 +54,10 @@ exec python3 "$@"
 END
 chmod +x "${python}"
 
-# run NAME STATUS: run.sh; its table goes to NAME.table, its results to the folder NAME.
+# run NAME STATUS [PART...]: run.sh; its table goes to NAME.table, its results to the folder NAME.
 run() {
   local status=0
-  PYTHON="${python}" CUDA_HOME=/none PATH=/usr/bin:/bin "${bundle}/run.sh" "${TEST_TMPDIR}/$1" \
+  PYTHON="${python}" CUDA_HOME=/none PATH=/usr/bin:/bin "${bundle}/run.sh" "${TEST_TMPDIR}/$1" "${@:3}" \
     > "${TEST_TMPDIR}/$1.table" 2> "${TEST_TMPDIR}/$1.err" || status=$?
   if [[ "${status}" != "$2" ]]; then
     echo "FAILED $1: run.sh ended with ${status}, not $2" >&2
@@ -84,6 +84,7 @@ expect("compute-sanitizer", "skipped", "not installed", None)
 expect("product 8192, x", 150, "TFLOP/s", None)
 expect('conv "1", x', 75, "TFLOP/s", 50)
 expect("lost, x", "nan", "GB/s", None)
+expect("in turns: protopage, implicit GEMM, batch 256, tf32", 3000, "images/s", None)
 expect("rows, store", 2e6, "rows/s", 40.5)
 for precision in ["float32", "tf32", "bf16", "fp16"]:
     of = ", batch 256, " + precision
@@ -110,6 +111,18 @@ assert values["parity with the CPU"] == "FAILED", values
 assert values["rows"] == "FAILED", values
 assert values["conformance"] == "passed", values
 END
+
+export PRECISIONS=tf32
+run some 1 benchmarks
+python3 - "${TEST_TMPDIR}/some/results.json" << 'END'
+import json, sys
+names = [row["name"] for row in json.load(open(sys.argv[1]))["rows"]]
+# Of three ways to convolve; nothing else is run.
+assert names.count("product 8192, x") == 3, names
+assert "conformance" not in names and "PyTorch" not in names, names
+END
+run unknown 2 benchmarks check
+grep -q 'part check: checks, sanitizer, benchmarks and peer are known' "${TEST_TMPDIR}/unknown.err"
 
 program gpu_benchmark <<< 'echo "no driver" >&2; exit 1'
 run no_gpu 1

@@ -22,7 +22,7 @@ namespace protopage {
 struct DeviceOptions {
   Precision precision = Precision::kFloat32;
   // More of a GPU; its precision does not count.
-  CudaBackendOptions cuda;
+  CudaBackendOptions cuda = {};
 };
 
 // `device` is

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "model/cuda/kernel_support.h"
 #include "model/cuda/tensor_core.h"
+#include "model/cuda/window_geometry.h"
 
 namespace protopage {
 namespace {
@@ -21,25 +22,15 @@ constexpr int kRowsOfThread = kRows * kChunk / 4 / kThreads;
 // Tiles of 16 rows of a warp.
 constexpr int kTiles = kRows / kWarps / 16;
 
-struct Geometry {
+struct Geometry : WindowGeometry<1> {
   explicit Geometry(const Window2d& w)
-      : in_h(static_cast<int>(w.in_h)),
-        in_w(static_cast<int>(w.in_w)),
+      : WindowGeometry<1>(w),
         in_c(static_cast<int>(w.in_c)),
         out_c(static_cast<int>(w.out_c)),
-        kernel_h(static_cast<int>(w.kernel_h)),
-        kernel_w(static_cast<int>(w.kernel_w)),
-        stride_h(static_cast<int>(w.stride_h)),
-        stride_w(static_cast<int>(w.stride_w)),
-        pad_top(static_cast<int>(w.pad_top)),
-        pad_left(static_cast<int>(w.pad_left)),
-        positions(static_cast<uint32_t>(w.batch * w.out_h * w.out_w)),
-        by_out_w(w.out_w),
-        by_out_h(w.out_h) {}
+        positions(static_cast<uint32_t>(w.batch * w.out_h * w.out_w)) {}
 
-  int in_h, in_w, in_c, out_c, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+  int in_c, out_c;
   uint32_t positions;
-  FastDivide by_out_w, by_out_h;
 };
 
 // The chunks of a window, in the order of the kernel's rows: (kh, kw, c).

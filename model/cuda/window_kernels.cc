@@ -3,43 +3,12 @@
 #include <algorithm>
 
 #include "model/cuda/kernel_support.h"
+#include "model/cuda/window_geometry.h"
 
 namespace protopage {
 namespace {
 
 constexpr int64_t kMaxIndex = (int64_t{1} << 31) - 1;
-
-// A window for kernels that take channels in packs of V.
-template <int V>
-struct Geometry {
-  explicit Geometry(const Window2d& w)
-      : in_h(static_cast<int>(w.in_h)),
-        in_w(static_cast<int>(w.in_w)),
-        out_h(static_cast<int>(w.out_h)),
-        out_w(static_cast<int>(w.out_w)),
-        kernel_h(static_cast<int>(w.kernel_h)),
-        kernel_w(static_cast<int>(w.kernel_w)),
-        stride_h(static_cast<int>(w.stride_h)),
-        stride_w(static_cast<int>(w.stride_w)),
-        pad_top(static_cast<int>(w.pad_top)),
-        pad_left(static_cast<int>(w.pad_left)),
-        c(w.in_c),
-        by_packs(w.in_c / V),
-        by_in_w(w.in_w),
-        by_in_h(w.in_h),
-        by_out_w(w.out_w),
-        by_out_h(w.out_h),
-        by_kernel_w(w.kernel_w),
-        by_taps(w.kernel_h * w.kernel_w),
-        by_stride_h(w.stride_h),
-        by_stride_w(w.stride_w) {}
-
-  int in_h, in_w, out_h, out_w;
-  int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
-  int64_t c;
-  FastDivide by_packs, by_in_w, by_in_h, by_out_w, by_out_h, by_kernel_w, by_taps;
-  FastDivide by_stride_h, by_stride_w;
-};
 
 // Calls launch(first_image, count) for ranges of images with `packs` items each, so that the items
 // of a range can be counted in 31 bits.
@@ -64,7 +33,7 @@ cudaError_t WithWidth(bool wide, const Body& body) {
 }
 
 template <typename Format, int V>
-__global__ void Im2ColKernel(Geometry<V> g, const float* x, uint32_t first, uint32_t n,
+__global__ void Im2ColKernel(WindowGeometry<V> g, const float* x, uint32_t first, uint32_t n,
                              typename Format::Stored* columns) {
   for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
     uint32_t pack, tap, kw, ow, oh;
@@ -85,7 +54,7 @@ __global__ void Im2ColKernel(Geometry<V> g, const float* x, uint32_t first, uint
 
 // d_x points to the first of the images that are written.
 template <int V>
-__global__ void Col2ImKernel(Geometry<V> g, const float* d_columns, int64_t first_image,
+__global__ void Col2ImKernel(WindowGeometry<V> g, const float* d_columns, int64_t first_image,
                              int64_t first, int64_t rows, bool accumulate, uint32_t n, float* d_x) {
   const int64_t depth = g.kernel_h * g.kernel_w * g.c;
   for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
@@ -118,7 +87,7 @@ __global__ void Col2ImKernel(Geometry<V> g, const float* d_columns, int64_t firs
 }
 
 template <int V>
-__global__ void MaxPoolForwardKernel(Geometry<V> g, const float* x, uint32_t n, float* y,
+__global__ void MaxPoolForwardKernel(WindowGeometry<V> g, const float* x, uint32_t n, float* y,
                                      int32_t* argmax) {
   for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
     uint32_t pack, ow, oh;
@@ -150,7 +119,7 @@ __global__ void MaxPoolForwardKernel(Geometry<V> g, const float* x, uint32_t n, 
 
 // Each pixel asks the windows that read it, in their order.
 template <int V>
-__global__ void MaxPoolBackwardKernel(Geometry<V> g, const float* d_y, const int32_t* argmax,
+__global__ void MaxPoolBackwardKernel(WindowGeometry<V> g, const float* d_y, const int32_t* argmax,
                                       uint32_t n, float* d_x) {
   for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
     uint32_t pack, iw, ih;
@@ -217,7 +186,7 @@ cudaError_t LaunchIm2Col(cudaStream_t stream, const Window2d& window, const floa
       constexpr int kWidth = decltype(width)::value;
       const int64_t n = rows * window.kernel_h * window.kernel_w * window.in_c / kWidth;
       return Launch(stream, GridFor(n), kBlockThreads, 0, Im2ColKernel<Format, kWidth>,
-                    Geometry<kWidth>(window), x, static_cast<uint32_t>(first),
+                    WindowGeometry<kWidth>(window), x, static_cast<uint32_t>(first),
                     static_cast<uint32_t>(n), static_cast<typename Format::Stored*>(columns));
     });
   });
@@ -235,7 +204,7 @@ cudaError_t LaunchCol2Im(cudaStream_t stream, const Window2d& window, const floa
     const int64_t packs = size / kWidth;
     return ForImages(images, packs, [&](int64_t begin, int64_t count) {
       return Launch(stream, GridFor(count * packs), kBlockThreads, 0, Col2ImKernel<kWidth>,
-                    Geometry<kWidth>(window), d_columns, first_image + begin, first, rows,
+                    WindowGeometry<kWidth>(window), d_columns, first_image + begin, first, rows,
                     accumulate, static_cast<uint32_t>(count * packs),
                     d_x + (first_image + begin) * size);
     });
@@ -251,8 +220,8 @@ cudaError_t LaunchMaxPoolForward(cudaStream_t stream, const Window2d& window, co
     const int64_t packs = out / kWidth;
     return ForImages(window.batch, packs, [&](int64_t begin, int64_t count) {
       return Launch(stream, GridFor(count * packs), kBlockThreads, 0, MaxPoolForwardKernel<kWidth>,
-                    Geometry<kWidth>(window), x + begin * in, static_cast<uint32_t>(count * packs),
-                    y + begin * out, argmax + begin * out);
+                    WindowGeometry<kWidth>(window), x + begin * in,
+                    static_cast<uint32_t>(count * packs), y + begin * out, argmax + begin * out);
     });
   });
 }
@@ -266,7 +235,7 @@ cudaError_t LaunchMaxPoolBackward(cudaStream_t stream, const Window2d& window, c
     const int64_t packs = in / kWidth;
     return ForImages(window.batch, packs, [&](int64_t begin, int64_t count) {
       return Launch(stream, GridFor(count * packs), kBlockThreads, 0, MaxPoolBackwardKernel<kWidth>,
-                    Geometry<kWidth>(window), d_y + begin * out, argmax + begin * out,
+                    WindowGeometry<kWidth>(window), d_y + begin * out, argmax + begin * out,
                     static_cast<uint32_t>(count * packs), d_x + begin * in);
     });
   });

@@ -8,7 +8,11 @@ namespace protopage {
 void RowOptimizerConfig::Fields(ConfigVisitor& v) {
   v.Text("name", &name,
          {.help = "optimizer of the prototype rows", .choices = {"momentum", "adagrad"}});
-  v.Number("learning_rate", &learning_rate, {.help = "before the schedule", .min = 0, .max = 100});
+  v.Number("learning_rate", &learning_rate,
+           {.help = "before the schedule; where a class takes part in a small share of the steps, "
+                    "learning_rate / (1 - momentum) of what suits all classes at once",
+            .min = 0,
+            .max = 100});
   v.Flag("scheduled", &scheduled,
          {.help = "whether the stage's schedule applies to the learning rate of the rows"});
   v.Number("momentum", &momentum, {.help = "momentum", .min = 0, .max = 0.9999});

@@ -25,7 +25,6 @@
 #include "absl/strings/str_format.h"
 #include "base/benchmark_timing.h"
 #include "base/check.h"
-#include "base/random.h"
 #include "base/thread_pool.h"
 #include "model/backend.h"
 #include "model/cpu/cpu_backend.h"
@@ -62,17 +61,8 @@ double PeakFlops(ThreadPool& pool, bool avx512) {
 
 class Bench {
  public:
-  Bench(ThreadPool* pool, Backend* backend) : pool_(*pool), backend_(*backend) {
+  Bench(ThreadPool* pool, Backend* backend) : pool_(*pool), backend_(*backend), random_(backend) {
     wide_ = backend->Description().find("avx512") != std::string::npos;
-  }
-
-  Tensor Random(const Shape& shape) {
-    RandomStream random(1, RandomPurpose::kTest, stream_++);
-    std::vector<float> values(shape.num_elements());
-    for (float& value : values) value = random.Uniform(-1.0f, 1.0f);
-    const Tensor x = ValueOf(backend_.Allocate(DType::kFloat32, shape));
-    CheckOk(backend_.CopyToDevice(values.data(), x));
-    return x;
   }
 
   // `flops` is 0 for what moves memory: GB/s of `bytes` are printed then.
@@ -96,17 +86,9 @@ class Bench {
 
   void Convolution(const SeedCnnConvolution& layer, int64_t batch) {
     const std::string name = layer.name;
-    const Window2d w = layer.Window(batch);
-    const Tensor x = Random({batch, w.in_h, w.in_w, w.in_c}), k = Random({3, 3, w.in_c, w.out_c});
-    const Tensor bias = Random({w.out_c}), y = Random({batch, w.out_h, w.out_w, w.out_c});
-    const Tensor d_y = Random(y.shape()), d_k = Random(k.shape()), d_bias = Random({w.out_c});
-    const Tensor d_x = layer.first ? Tensor() : Random(x.shape());
-    const double flops =
-        2.0 * static_cast<double>(y.num_elements()) * static_cast<double>(9 * w.in_c);
-    Row(name + " forward", flops, 0,
-        [&] { return backend_.Conv2dForward(w, x, k, bias, true, y); });
-    Row(name + " backward", (layer.first ? 1 : 2) * flops, 0,
-        [&] { return backend_.Conv2dBackward(w, x, k, y, true, d_y, d_x, d_k, d_bias); });
+    SeedCnnConvolutionRun run(&backend_, random_, layer, batch);
+    Row(name + " forward", run.forward_flops(), 0, [&] { return run.Forward(); });
+    Row(name + " backward", run.backward_flops(), 0, [&] { return run.Backward(); });
   }
 
   void Operations(int64_t batch) {
@@ -115,9 +97,9 @@ class Bench {
 
     const Shape shape = {batch * 32 * 32, 32}, columns = {32};
     const double bytes = 4.0 * static_cast<double>(shape.num_elements());
-    const Tensor x = Random(shape), y = Random(shape), d_y = Random(shape), d_x = Random(shape);
-    const Tensor gamma = Random(columns), beta = Random(columns), mean = Random(columns);
-    const Tensor var = Random(columns), saved_mean = Random(columns), inv_std = Random(columns);
+    const Tensor x = random_(shape), y = random_(shape), d_y = random_(shape), d_x = random_(shape);
+    const Tensor gamma = random_(columns), beta = random_(columns), mean = random_(columns);
+    const Tensor var = random_(columns), saved_mean = random_(columns), inv_std = random_(columns);
     Row("batch norm forward", 0, 3 * bytes, [&] {
       return backend_.BatchNormTrain(x, gamma, beta, 1e-3f, 0.99f, true, mean, var, saved_mean,
                                      inv_std, y);
@@ -133,7 +115,7 @@ class Bench {
     pool.in_c = pool.out_c = 32;
     pool.kernel_h = pool.kernel_w = pool.stride_h = pool.stride_w = 2;
     pool.out_h = pool.out_w = 15;
-    const Tensor big = Random({batch, 30, 30, 32}), small = Random({batch, 15, 15, 32});
+    const Tensor big = random_({batch, 30, 30, 32}), small = random_({batch, 15, 15, 32});
     const Tensor argmax = ValueOf(backend_.Allocate(DType::kInt32, small.shape()));
     const double pool_bytes = static_cast<double>(big.bytes()) + 2.0 * small.bytes();
     Row("max pool forward", 0, pool_bytes,
@@ -145,7 +127,7 @@ class Bench {
     });
 
     const int64_t n = 512;
-    const Tensor a = Random({n, n}), b = Random({n, n}), c = Random({n, n});
+    const Tensor a = random_({n, n}), b = random_({n, n}), c = random_({n, n});
     Row("matrix product 512 x 512 x 512", 2.0 * n * n * n, 0,
         [&] { return backend_.MatMul(a, false, b, true, 1.0f, 0.0f, c); });
   }
@@ -153,8 +135,8 @@ class Bench {
  private:
   ThreadPool& pool_;
   Backend& backend_;
+  RandomTensors random_;
   bool wide_;
-  uint64_t stream_ = 0;
 };
 
 // model/torch_peer.py --serve, through two pipes.

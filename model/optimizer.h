@@ -59,6 +59,7 @@ class Optimizer {
   // One update of all trainable parameters. Gradients are scaled in place when
   // clipped.
   absl::Status Update(double learning_rate);
+
   int64_t updates() const { return updates_; }  // Done so far.
   const OptimizerConfig& config() const { return config_; }
   // Moments or velocities by parameter name, and the number of updates.

@@ -83,6 +83,61 @@ inline constexpr SeedCnnConvolution kSeedCnnConvolutions[] = {
     {"conv_5 6x6x64 -> 512", 6, 64, 512, false, false},
 };
 
+// Tensors of uniform numbers in [-1, 1), others at each call.
+class RandomTensors {
+ public:
+  explicit RandomTensors(Backend* backend) : backend_(*backend) {}
+
+  Tensor operator()(const Shape& shape) {
+    RandomStream random(1, RandomPurpose::kTest, stream_++);
+    std::vector<float> values(shape.num_elements());
+    for (float& value : values) value = random.Uniform(-1.0f, 1.0f);
+    const Tensor x = ValueOf(backend_.Allocate(DType::kFloat32, shape));
+    CheckOk(backend_.CopyToDevice(values.data(), x));
+    return x;
+  }
+
+ private:
+  Backend& backend_;
+  uint64_t stream_ = 0;
+};
+
+// A convolution of seed_cnn with bias and relu, on random tensors.
+class SeedCnnConvolutionRun {
+ public:
+  SeedCnnConvolutionRun(Backend* backend, RandomTensors& random, const SeedCnnConvolution& layer,
+                        int64_t batch)
+      : backend_(*backend), window_(layer.Window(batch)) {
+    const Window2d& w = window_;
+    x_ = random({batch, w.in_h, w.in_w, w.in_c});
+    kernel_ = random({w.kernel_h, w.kernel_w, w.in_c, w.out_c});
+    bias_ = random({w.out_c});
+    y_ = random({batch, w.out_h, w.out_w, w.out_c});
+    d_y_ = random(y_.shape());
+    d_kernel_ = random(kernel_.shape());
+    d_bias_ = random({w.out_c});
+    if (!layer.first) d_x_ = random(x_.shape());
+  }
+
+  absl::Status Forward() {
+    return backend_.Conv2dForward(window_, x_, kernel_, bias_, /*relu=*/true, y_);
+  }
+  absl::Status Backward() {
+    return backend_.Conv2dBackward(window_, x_, kernel_, y_, /*relu=*/true, d_y_, d_x_, d_kernel_,
+                                   d_bias_);
+  }
+  double forward_flops() const {
+    return 2.0 * static_cast<double>(y_.num_elements()) *
+           static_cast<double>(window_.kernel_h * window_.kernel_w * window_.in_c);
+  }
+  double backward_flops() const { return (d_x_ ? 2 : 1) * forward_flops(); }
+
+ private:
+  Backend& backend_;
+  const Window2d window_;
+  Tensor x_, kernel_, bias_, y_, d_y_, d_x_, d_kernel_, d_bias_;
+};
+
 // Forward, AM-softmax over 10 rows, backward, the search for what is not finite, Adam, on a batch that is on
 // the device; queued as the trainer does it.
 class SeedCnnStep {

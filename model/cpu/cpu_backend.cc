@@ -89,7 +89,7 @@ class CpuBackend : public Backend {
     ForElements(x, [&](int64_t i, int64_t n) { vector().fill(x.f32() + i, n, value); });
     return absl::OkStatus();
   }
-  // Device and host are one here: uploads are copies, done at once.
+  // Device and host are one here: uploads and downloads are copies, done at once.
   absl::StatusOr<std::shared_ptr<Buffer>> AllocateHost(int64_t bytes) override {
     return NewBuffer(bytes, "copies");
   }

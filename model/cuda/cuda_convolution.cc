@@ -54,19 +54,23 @@ absl::Status ForTiles(const Layout& layout, int64_t tile, const Body& body) {
   return absl::OkStatus();
 }
 
+// Whether x itself is the matrix of the columns.
+bool ColumnsAreX(const CudaContext& context, const Layout& layout) {
+  return layout.covers && context.format() == NumberFormat::kFloat32;
+}
+
 // Positions in a tile of ForColumns.
 int64_t ColumnTile(const CudaContext& context, const Window2d& window, const Layout& layout) {
-  const NumberFormat format = context.format();
-  if (layout.covers && format == NumberFormat::kFloat32) return layout.positions;
-  return TileRows(context, window, layout, BytesOf(format));
+  if (ColumnsAreX(context, layout)) return layout.positions;
+  return TileRows(context, window, layout, BytesOf(context.format()));
 }
 
 // Calls body(first, rows, columns) for tiles of the positions, with the columns of each.
 template <typename Body>
 absl::Status ForColumns(CudaContext& context, const Window2d& window, const Layout& layout,
                         const float* x, const Body& body) {
+  if (ColumnsAreX(context, layout)) return body(0, layout.positions, x);
   const NumberFormat format = context.format();
-  if (layout.covers && format == NumberFormat::kFloat32) return body(0, layout.positions, x);
   const int64_t tile = ColumnTile(context, window, layout);
   ASSIGN_OR_RETURN(char* columns, context.Scratch<char>(CudaContext::kColumns,
                                                         tile * layout.depth * BytesOf(format)));
@@ -85,10 +89,8 @@ bool IsImplicit(const CudaContext& context, const Window2d& window) {
 
 absl::Status ImplicitConvolution(const CudaContext& context, const Window2d& window, const float* x,
                                  const float* w, const float* bias, bool relu, float* y) {
-  TensorCoreFormat format = TensorCoreFormat::kTf32;
-  if (context.format() == NumberFormat::kBf16) format = TensorCoreFormat::kBf16;
-  if (context.format() == NumberFormat::kFp16) format = TensorCoreFormat::kFp16;
-  return CudaStatus(LaunchImplicitGemm(context.stream(), window, format, x, w, bias, relu, y));
+  return CudaStatus(LaunchImplicitGemm(context.stream(), window, context.options().precision, x, w,
+                                       bias, relu, y));
 }
 
 const char* At(const void* matrix, NumberFormat format, int64_t element) {

@@ -22,7 +22,6 @@
 #include "absl/flags/usage.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/random.h"
 #include "base/thread_pool.h"
 #include "model/backend.h"
 #include "model/device.h"
@@ -47,7 +46,7 @@ namespace {
 class GpuBenchmark {
  public:
   explicit GpuBenchmark(Backend* backend)
-      : backend_(*backend), how_(PrecisionName(backend->precision())) {
+      : backend_(*backend), random_(backend), how_(PrecisionName(backend->precision())) {
     if (absl::GetFlag(FLAGS_implicit_gemm)) how_ += ", implicit GEMM";
     const int64_t mib = absl::GetFlag(FLAGS_workspace_mib);
     if (mib > 0) absl::StrAppend(&how_, ", tiles of ", mib, " MiB");
@@ -100,15 +99,6 @@ class GpuBenchmark {
     return Median(times);
   }
 
-  Tensor Random(const Shape& shape) {
-    RandomStream random(1, RandomPurpose::kTest, stream_++);
-    std::vector<float> values(shape.num_elements());
-    for (float& value : values) value = random.Uniform(-1.0f, 1.0f);
-    const Tensor x = ValueOf(backend_.Allocate(DType::kFloat32, shape));
-    CheckOk(backend_.CopyToDevice(values.data(), x));
-    return x;
-  }
-
   // GB/s read and written by a copy on the device.
   double MemoryCeiling() {
     const Shape shape = {absl::GetFlag(FLAGS_copy_mib) << 18};
@@ -124,7 +114,7 @@ class GpuBenchmark {
     const int64_t largest = absl::GetFlag(FLAGS_size);
     double peak = 0;
     for (int64_t n = largest; n >= 256; n /= 4) {
-      const Tensor a = Random({n, n}), b = Random({n, n}), c = Random({n, n});
+      const Tensor a = random_({n, n}), b = random_({n, n}), c = random_({n, n});
       const double cube = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
       const double rate =
           2e-12 * cube / Seconds([&] { return backend_.MatMul(a, false, b, true, 1.0f, 0.0f, c); });
@@ -137,28 +127,18 @@ class GpuBenchmark {
 
   void Convolution(const SeedCnnConvolution& layer, int64_t batch, double peak) {
     const std::string name = layer.name;
-    const Window2d w = layer.Window(batch);
-    const Tensor x = Random({batch, w.in_h, w.in_w, w.in_c}), k = Random({3, 3, w.in_c, w.out_c});
-    const Tensor bias = Random({w.out_c}), y = Random({batch, w.out_h, w.out_w, w.out_c});
-    const Tensor d_y = Random(y.shape()), d_k = Random(k.shape()), d_bias = Random({w.out_c});
-    const Tensor d_x = layer.first ? Tensor() : Random(x.shape());
-    const double tera_flops =
-        2e-12 * static_cast<double>(y.num_elements()) * static_cast<double>(9 * w.in_c);
-    Print(name + " forward",
-          tera_flops / Seconds([&] { return backend_.Conv2dForward(w, x, k, bias, true, y); }),
+    SeedCnnConvolutionRun run(&backend_, random_, layer, batch);
+    Print(name + " forward", 1e-12 * run.forward_flops() / Seconds([&] { return run.Forward(); }),
           "TFLOP/s", peak);
     Print(name + " backward",
-          (layer.first ? 1 : 2) * tera_flops / Seconds([&] {
-            return backend_.Conv2dBackward(w, x, k, y, true, d_y, d_x, d_k, d_bias);
-          }),
-          "TFLOP/s", peak);
+          1e-12 * run.backward_flops() / Seconds([&] { return run.Backward(); }), "TFLOP/s", peak);
   }
 
   void BatchNorm(int64_t batch, double peak) {
     const Shape shape = {batch * 32 * 32, 32}, columns = {32};
-    const Tensor x = Random(shape), y = Random(shape);
-    const Tensor gamma = Random(columns), beta = Random(columns), mean = Random(columns);
-    const Tensor var = Random(columns), saved_mean = Random(columns), inv_std = Random(columns);
+    const Tensor x = random_(shape), y = random_(shape);
+    const Tensor gamma = random_(columns), beta = random_(columns), mean = random_(columns);
+    const Tensor var = random_(columns), saved_mean = random_(columns), inv_std = random_(columns);
     // Read for the moments, read again and written.
     const double seconds = Seconds([&] {
       return backend_.BatchNormTrain(x, gamma, beta, 1e-3f, 0.99f, true, mean, var, saved_mean,
@@ -169,8 +149,8 @@ class GpuBenchmark {
   }
 
   Backend& backend_;
+  RandomTensors random_;
   std::string how_;
-  uint64_t stream_ = 0;
 };
 
 int Main() {

@@ -249,20 +249,22 @@ bool ImplicitGemmTakes(const Window2d& window) {
                   window.batch * window.out_h * window.out_w) <= kMaxPixels;
 }
 
-cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, TensorCoreFormat format,
+cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, Precision precision,
                                const float* x, const float* w, const float* bias, bool relu,
                                float* y) {
   PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, w}) && Aligned({y}, 8));
   const Geometry g(window);
-  switch (format) {
-    case TensorCoreFormat::kBf16:
+  switch (precision) {
+    case Precision::kTf32:
+      return LaunchOfCore<Tf32Core>(stream, g, x, w, bias, relu, y);
+    case Precision::kBf16:
       return LaunchOfCore<HalfCore<Bf16Format>>(stream, g, x, w, bias, relu, y);
-    case TensorCoreFormat::kFp16:
+    case Precision::kFp16:
       return LaunchOfCore<HalfCore<Fp16Format>>(stream, g, x, w, bias, relu, y);
-    case TensorCoreFormat::kTf32:
+    case Precision::kFloat32:
       break;
   }
-  return LaunchOfCore<Tf32Core>(stream, g, x, w, bias, relu, y);
+  return cudaErrorInvalidValue;
 }
 
 bool HasGradientWindow(const Window2d& window) {

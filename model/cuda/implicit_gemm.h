@@ -2,26 +2,26 @@
 // model/cuda/window_kernels.h describes, whose tiles are read from x when they are needed (an implicit
 // GEMM). What the columns would be written and read again for, nine times x for a kernel of 3 x 3, is saved.
 //
-//   if (ImplicitGemmTakes(window)) LaunchImplicitGemm(stream, window, format, x, w, bias, relu, y);
+//   if (ImplicitGemmTakes(window)) LaunchImplicitGemm(stream, window, precision, x, w, bias, relu, y);
 //
-// Inputs are float32 and are rounded to the format on the way; sums are float32. Formulas and shapes are those
+// Inputs are float32 and are rounded to the precision on the way; sums are float32. Formulas and shapes are those
 // of model/backend.h; pointers are the device's.
 #ifndef PROTOPAGE_MODEL_CUDA_IMPLICIT_GEMM_H_
 #define PROTOPAGE_MODEL_CUDA_IMPLICIT_GEMM_H_
 
 #include "model/backend.h"
 #include "model/cuda/platform.h"
+#include "model/precision.h"
 
 namespace protopage {
-
-enum class TensorCoreFormat { kTf32, kBf16, kFp16 };
 
 // Whether the channels of a window fill the loads: in_c a multiple of 32, out_c of 8; and its sizes are within
 // 15 bits a side and 31 bits of pixels in all. x and w must lie at multiples of 16, y of 8.
 bool ImplicitGemmTakes(const Window2d& window);
 
-// y = conv(x, w) + bias, and max(0, that) with `relu`; bias may be null. `window` is one that it takes.
-cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, TensorCoreFormat format,
+// y = conv(x, w) + bias, and max(0, that) with `relu`; bias may be null. `window` is one that it takes,
+// `precision` another than float32.
+cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, Precision precision,
                                const float* x, const float* w, const float* bias, bool relu,
                                float* y);
 

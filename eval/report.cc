@@ -132,6 +132,7 @@ nlohmann::ordered_json ToJson(const VerificationResult& result) {
 
 nlohmann::ordered_json ToJson(const EvalReport& report) {
   nlohmann::ordered_json json = {{"name", report.name}};
+  if (!report.classes.empty()) json["classes"] = report.classes;
   if (report.closed_set) {
     json["closed_set"] = ToJson(*report.closed_set);
     if (!report.closed_set->by_domain.empty()) {
@@ -214,6 +215,7 @@ absl::StatusOr<EvalReport> EvalReportFromJson(const nlohmann::ordered_json& json
   // The library reports what is missing by exceptions; they stop here.
   try {
     report.name = json.at("name").get<std::string>();
+    report.classes = json.value("classes", "");
     if (json.contains("closed_set")) {
       const nlohmann::ordered_json& closed_set = json.at("closed_set");
       report.closed_set.emplace();
@@ -267,7 +269,11 @@ std::string FormatComparison(absl::Span<const EvalReport> reports) {
       }
     }
   }
-  const bool with_change = reports.size() > 1;
+  const size_t base = static_cast<size_t>(
+      std::find_if(reports.begin(), reports.end(),
+                   [&](const EvalReport& r) { return r.classes == reports.back().classes; }) -
+      reports.begin());
+  const bool with_change = base + 1 < reports.size();
   if (with_change) header.push_back("change");
 
   TextTable table(header);
@@ -283,7 +289,7 @@ std::string FormatComparison(absl::Span<const EvalReport> reports) {
         last = metric->value;
         few |= metric->few;
       }
-      if (cells.size() == 1) first = last;
+      if (cells.size() - 1 == base) first = last;
       cells.push_back(last ? absl::StrCat(FormatFixed(*last, kDecimals), metric->few ? "*" : " ")
                            : "- ");
     }
@@ -292,7 +298,12 @@ std::string FormatComparison(absl::Span<const EvalReport> reports) {
     }
     table.AddRow(std::move(cells));
   }
-  return absl::StrCat(table.ToString(), few ? kFewFootnote : "");
+  std::string text = absl::StrCat(table.ToString(), few ? kFewFootnote : "");
+  if (with_change && base > 0) {
+    absl::StrAppend(&text, "change: ", reports.back().name, " against ", reports[base].name,
+                    ", the first of the same classes\n");
+  }
+  return text;
 }
 
 }  // namespace protopage

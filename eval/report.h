@@ -24,7 +24,8 @@ namespace protopage {
 
 // What was evaluated of one model at one moment; parts that were not are absent.
 struct EvalReport {
-  std::string name;  // "imprinted"
+  std::string name;          // "imprinted"
+  std::string classes = {};  // Which were told apart: "source" or "target".
   std::optional<ClosedSetResult> closed_set = {};
   std::optional<IdentificationResult> identification = {};
   std::optional<VerificationResult> verification = {};
@@ -44,8 +45,8 @@ absl::StatusOr<EvalReport> EvalReportFromJson(const nlohmann::ordered_json& json
 // false accepts is marked.
 std::string FormatReport(const EvalReport& report);
 
-// One line a metric, one column a report, and last the change from the first report to the last
-// (absent for a single one). Metrics that a report has not are "-".
+// One line a metric, one column a report, and last the change to the last report from the first that is of
+// the same classes (absent if there is none but itself). Metrics that a report has not are "-".
 std::string FormatComparison(absl::Span<const EvalReport> reports);
 
 }  // namespace protopage

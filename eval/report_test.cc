@@ -1,5 +1,6 @@
 #include "eval/report.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -95,6 +96,21 @@ equal error rate               -    0.0625         -
 )");
 }
 
+TEST(FormatComparison, TheChangeIsFromTheFirstOfTheSameClasses) {
+  EvalReport source = Imprinted(), imprinted = Imprinted(), trained = Trained();
+  source.name = "source", source.closed_set->all.top1 = 9480;
+  source.classes = "source", imprinted.classes = trained.classes = "target";
+  source.closed_set->by_domain.clear(), imprinted.closed_set->by_domain.clear();
+  const std::string table = FormatComparison({source, imprinted, trained});
+  EXPECT_THAT(
+      table, testing::HasSubstr("closed set top-1        0.9480     0.2080    0.5742   +0.3662\n"));
+  EXPECT_THAT(table, testing::EndsWith(
+                         "change: dominant against imprinted, the first of the same classes\n"));
+  EXPECT_THAT(FormatComparison({source, imprinted}),
+              testing::AllOf(testing::HasSubstr("closed set top-1  0.9480     0.2080\n"),
+                             testing::Not(testing::HasSubstr("change"))));
+}
+
 TEST(FormatComparison, OfOneReportHasNoChange) {
   EXPECT_EQ(FormatComparison({Imprinted()}),
             R"(metric                  imprinted
@@ -129,7 +145,8 @@ TEST(ToJson, HoldsEveryResult) {
 }
 
 TEST(EvalReportFromJson, IsTheInverseOfToJson) {
-  for (const EvalReport& report : {Imprinted(), Trained(), EvalReport{.name = "nothing"}}) {
+  for (const EvalReport& report :
+       {Imprinted(), Trained(), EvalReport{.name = "nothing", .classes = "target"}}) {
     const nlohmann::ordered_json json = ToJson(report);
     // By way of text, as a file does it.
     const absl::StatusOr<EvalReport> again =

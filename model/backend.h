@@ -107,6 +107,8 @@ struct RowAdagradParams {
 class Recording {
  public:
   virtual ~Recording() = default;
+  // Not OK: why the device does not remember them, and they are called every time.
+  virtual absl::Status refusal() const { return absl::OkStatus(); }
 };
 
 class Backend {

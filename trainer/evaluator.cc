@@ -93,6 +93,7 @@ absl::StatusOr<EvalReport> EvaluateSource(Session& session, Split split, const s
   }
   EvalReport report;
   report.name = name;
+  report.classes = "source";
   ASSIGN_OR_RETURN(const auto source, session.images().Open(split));
   RETURN_IF_ERROR(CheckClosedSet(split, *source, session.head()->num_classes()));
   ASSIGN_OR_RETURN(const RowMatrixXf rows, session.head()->Rows(session.backend()));
@@ -107,6 +108,7 @@ absl::StatusOr<EvalReport> EvaluateTarget(Session& session, Split split, const s
   }
   EvalReport report;
   report.name = name;
+  report.classes = "target";
   ASSIGN_OR_RETURN(const auto source, session.images().Open(split));
   // Opened before anything is computed: a missing file shows at once.
   std::shared_ptr<const ImageSource> unseen;

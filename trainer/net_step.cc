@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "base/logging.h"
 #include "base/status_macros.h"
 #include "data/open_source.h"
 
@@ -57,6 +59,10 @@ absl::StatusOr<NetStep::Result> NetStep::ForwardBackward(const Tensor& rows,
   ASSIGN_OR_RETURN(Repeated * repeated, RepeatedFor(images, rows));
   RETURN_IF_ERROR(backend->Run(repeated->recording.get(), static_cast<uint64_t>(run_step),
                                [&] { return Queue(images, rows, run_step, &repeated->loss); }));
+  if (const absl::Status refusal = repeated->recording->refusal(); !refusal.ok() && !told_) {
+    LogWarning(absl::StrCat("steps are slower, as they are not CUDA graphs: ", refusal.message()));
+    told_ = true;
+  }
   RETURN_IF_ERROR(BringImages());
   RETURN_IF_ERROR(beside());
   RETURN_IF_ERROR(backend->FinishDownloads());

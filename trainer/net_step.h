@@ -92,6 +92,7 @@ class NetStep {
   LossScale loss_scale_;
   std::map<std::pair<const void*, const void*>, Repeated> repeated_;
   float repeated_scale_ = 1;  // The loss scale in repeated_.
+  bool told_ = false;         // That they are not remembered.
   Tensor found_;              // Whether something is not finite.
   // What was downloaded: losses [B], predicted [B], found_.
   std::shared_ptr<Buffer> downloads_;

@@ -311,14 +311,28 @@ std::string StageSection(const Stage& stage) {
   return out + "</div></section>\n";
 }
 
-// Figures down, evaluations across, with the change from the first to the last.
+// Figures down, evaluations across, with the change to the last from the first that is of the same classes.
 std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
   // A phone shows few columns; the first and the last ones tell the story.
   constexpr size_t kColumns = 4;
+  const auto classes = [](const Json* line) {
+    const auto results = line->find("results");
+    return results != line->end() && results->is_object() ? Text(*results, "classes")
+                                                          : std::string();
+  };
   std::vector<const Json*> shown = evaluations;
+  // The last one's change is against this one.
+  int64_t base =
+      std::find_if(shown.begin(), shown.end(),
+                   [&](const Json* line) { return classes(line) == classes(shown.back()); }) -
+      shown.begin();
   if (shown.size() > kColumns) {
+    const int64_t left_out = std::min<int64_t>(base, shown.size() - kColumns);
+    shown.erase(shown.begin(), shown.begin() + left_out);
     shown.erase(shown.begin() + 1, shown.end() - (kColumns - 1));
+    base -= left_out;
   }
+  const bool with_change = base + 1 < static_cast<int64_t>(shown.size());
   std::vector<std::string> names;
   for (const Json* line : shown) {
     const auto scalars = line->find("scalars");
@@ -331,16 +345,19 @@ std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
   }
   std::string out = "<section><h2>Evaluations</h2>\n<p>";
   if (shown.size() < evaluations.size()) {
-    absl::StrAppend(&out, "The first and the last ", kColumns - 1, " of ", evaluations.size(),
-                    ". ");
+    absl::StrAppend(&out, shown.size(), " of ", evaluations.size(), ". ");
   }
-  if (shown.size() > 1) out += "Change: the last against the first.";
+  if (with_change) {
+    absl::StrAppend(&out, "Change: ", Escape(Text(*shown.back(), "stage")), " against ",
+                    Escape(Text(*shown[base], "stage")),
+                    base > 0 ? ", the first of the same classes." : ".");
+  }
   out += "</p>\n<div class=\"wide\"><table><thead><tr><th></th>";
   for (const Json* line : shown) {
     absl::StrAppend(&out, "<th>", Escape(Text(*line, "stage")), "<br>step ",
                     FormatCount(Integer(*line, "step")), "</th>");
   }
-  if (shown.size() > 1) out += "<th>change</th>";
+  if (with_change) out += "<th>change</th>";
   out += "</tr></thead>\n<tbody>\n";
   for (const std::string& name : names) {
     // A long name may break at its slashes.
@@ -356,8 +373,8 @@ std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
       absl::StrAppend(&out, "<td>", std::isnan(value) ? "&ndash;" : absl::StrFormat("%.4g", value),
                       "</td>");
     }
-    if (shown.size() > 1) {
-      const double change = values.back() - values.front();
+    if (with_change) {
+      const double change = values.back() - values[base];
       if (std::isnan(change)) {
         out += "<td>&ndash;</td>";
       } else {

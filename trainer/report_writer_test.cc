@@ -137,11 +137,32 @@ TEST(RenderReportTest, OfManyEvaluationsTheFirstAndTheLastAreShown) {
     lines.push_back(Evaluation(absl::StrCat("e", i), i, 0.1 * i));
   }
   const std::string html = RenderReport("run", Json::object(), lines);
-  EXPECT_THAT(html, HasSubstr("The first and the last 3 of 10."));
+  EXPECT_THAT(html, HasSubstr("<p>4 of 10. Change: e9 against e0.</p>"));
   for (const char* shown : {"<th>e0<", "<th>e7<", "<th>e8<", "<th>e9<"}) {
     EXPECT_THAT(html, HasSubstr(shown));
   }
   EXPECT_EQ(Count(html, "<th>e"), 4);
+}
+
+TEST(RenderReportTest, TheChangeIsAgainstTheFirstOfTheSameClasses) {
+  std::vector<Json> lines = {Evaluation("source", 10, 0.95), Evaluation("imprinted", 10, 0.8),
+                             Evaluation("dominant", 20, 0.9)};
+  for (Json& line : lines) line["results"]["classes"] = "target";
+  lines[0]["results"]["classes"] = "source";
+  std::string html = RenderReport("run", Json::object(), lines);
+  EXPECT_THAT(html,
+              HasSubstr("Change: dominant against imprinted, the first of the same classes.</p>"));
+  EXPECT_THAT(html, HasSubstr("<td class=\"better\">+0.1</td>"));
+
+  // Of many, that one is shown and not the very first.
+  for (int i = 0; i < 5; ++i) lines.push_back(lines.back());
+  html = RenderReport("run", Json::object(), lines);
+  EXPECT_THAT(html, HasSubstr("4 of 8. Change: dominant against imprinted."));
+  EXPECT_THAT(html, HasSubstr("<td class=\"better\">+0.1</td>"));
+
+  lines.resize(2);
+  html = RenderReport("run", Json::object(), lines);
+  EXPECT_THAT(html, Not(HasSubstr("change")));
 }
 
 TEST(RenderReportTest, TextIsEscaped) {

@@ -54,7 +54,9 @@ class CudaRecording : public Recording {
   CudaGraphExec graph;  // Null until they are recorded.
   // CudaContext::given_back() when `operations` were last called; -1: never.
   int64_t given_back = -1;
-  bool refused = false;  // What cannot be recorded is called every time.
+  absl::Status refused;  // What cannot be recorded is called every time.
+
+  absl::Status refusal() const override { return refused; }
 };
 
 class CudaBackend : public Backend {
@@ -159,11 +161,11 @@ class CudaBackend : public Backend {
     const bool current = recorded.given_back == context_->given_back();
     if (!current) {
       recorded.graph.reset();
-      recorded.refused = false;
+      recorded.refused = absl::OkStatus();
     }
-    if (current && recorded.graph == nullptr && !recorded.refused) {
+    if (current && recorded.graph == nullptr && recorded.refused.ok()) {
       absl::StatusOr<CudaGraphExec> graph = context_->Record(operations);
-      recorded.refused = !graph.ok();
+      recorded.refused = graph.status();
       if (graph.ok()) recorded.graph = *std::move(graph);
     }
     if (recorded.graph != nullptr) {

@@ -153,15 +153,17 @@ class Doubling {
     return doubling;
   }
 
-  absl::Status Run() {
-    return backend_->Run(recording_.get(), 0, [this]() -> absl::Status {
+  absl::Status Run(bool waits = false) {
+    return backend_->Run(recording_.get(), 0, [this, waits]() -> absl::Status {
       ++calls_;
+      if (waits) RETURN_IF_ERROR(backend_->FinishDownloads());
       RETURN_IF_ERROR(backend_->Scale(2.0f, x_));
       return backend_->FindNonFinite({x_}, found_);
     });
   }
 
   int calls() const { return calls_; }
+  absl::Status refusal() const { return recording_->refusal(); }
   absl::StatusOr<float> value() const {
     std::vector<float> values(64);
     RETURN_IF_ERROR(backend_->CopyToHost(x_, values.data()));
@@ -197,6 +199,20 @@ TEST(CudaBackendEmulationTest, WhatWasRecordedIsForgottenWhenMemoryIsGivenBack) 
   ASSERT_OK(backend->Allocate(DType::kFloat32, {64}).status());
   for (int i = 0; i < 3; ++i) ASSERT_OK(doubling->Run());
   EXPECT_EQ(doubling->calls(), 4);
+  ASSERT_OK_AND_ASSIGN(const float value, doubling->value());
+  EXPECT_EQ(value, 64.0f);
+}
+
+TEST(CudaBackendEmulationTest, WhatCannotBeRecordedSaysWhyUntilItCan) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling, Doubling::Create(backend.get()));
+  ASSERT_OK(doubling->Run(/*waits=*/true));
+  EXPECT_OK(doubling->refusal());  // Not tried yet.
+  for (int i = 0; i < 2; ++i) ASSERT_OK(doubling->Run(/*waits=*/true));
+  EXPECT_THAT(doubling->refusal(), StatusIs(absl::StatusCode::kInternal, "FinishDownloads: "));
+  ASSERT_OK(backend->Allocate(DType::kFloat32, {64}).status());  // Is given back: all is forgotten.
+  for (int i = 0; i < 3; ++i) ASSERT_OK(doubling->Run());
+  EXPECT_OK(doubling->refusal());
   ASSERT_OK_AND_ASSIGN(const float value, doubling->value());
   EXPECT_EQ(value, 64.0f);
 }

@@ -224,6 +224,7 @@ TEST_P(CudaPrecisionTest, ImplicitConvolutionsRoundTheirInputs) {
       {2, 5, 5, 32, 40, 3, 3, 2, 1},    // A stride.
       {1, 4, 4, 96, 32, 1, 1, 1, 0},    // Three chunks of a tap.
       {2, 4, 9, 8, 64, 1, 3, 1, 1},     // d_x alone, two chunks of each tap; not square.
+      {3, 19, 19, 32, 8, 1, 1, 1, 0},   // d_w in two parts.
   };
   for (const Case& c : cases) {
     Window2d w;

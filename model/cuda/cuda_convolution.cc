@@ -10,6 +10,7 @@
 #include "model/cuda/cuda_status.h"
 #include "model/cuda/elementwise_kernels.h"
 #include "model/cuda/implicit_gemm.h"
+#include "model/cuda/implicit_gradient.h"
 #include "model/cuda/kernel_support.h"
 #include "model/cuda/number_format.h"
 #include "model/cuda/window_kernels.h"
@@ -97,6 +98,17 @@ const char* At(const void* matrix, NumberFormat format, int64_t element) {
   return static_cast<const char*>(matrix) + element * BytesOf(format);
 }
 
+// Where `parts` of d_w [size] are to be: one is d_w itself.
+absl::StatusOr<float*> PartSums(CudaContext& context, int64_t parts, int64_t size, float* d_w) {
+  if (parts == 1) return d_w;
+  return context.Scratch(CudaContext::kPartials, parts * size);
+}
+absl::Status SumParts(const CudaContext& context, const float* sums, int64_t parts, int64_t size,
+                      float* d_w) {
+  if (parts == 1) return absl::OkStatus();
+  return CudaStatus(LaunchSumParts(context.stream(), sums, parts, size, d_w));
+}
+
 // d_w [depth, out_c] = columns^T d_y is small and sums over all positions: products of parts of a tile, side by
 // side, keep the whole device at work. What they add up to is then summed in order. `gradient` is d_y in the
 // context's format.
@@ -110,11 +122,7 @@ absl::Status KernelGradient(CudaContext& context, const Window2d& window, const 
   const int64_t part = std::max(kLeastPositions, DivideUp(tile, DivideUp(kBlocks, blocks)));
   const int64_t parts = DivideUp(tile, part);
   const int64_t size = layout.depth * window.out_c;
-  float* sums = d_w;
-  if (parts > 1) {
-    ASSIGN_OR_RETURN(sums, context.Scratch(CudaContext::kPartials, parts * size));
-  }
-
+  ASSIGN_OR_RETURN(float* const sums, PartSums(context, parts, size, d_w));
   const NumberFormat format = context.format();
   RETURN_IF_ERROR(ForColumns(
       context, window, layout, x,
@@ -140,8 +148,18 @@ absl::Status KernelGradient(CudaContext& context, const Window2d& window, const 
         if (whole > 0) RETURN_IF_ERROR(multiply(0, part, whole));
         return rest > 0 ? multiply(whole, rest, 1) : absl::OkStatus();
       }));
-  if (parts == 1) return absl::OkStatus();
-  return CudaStatus(LaunchSumParts(context.stream(), sums, parts, size, d_w));
+  return SumParts(context, sums, parts, size, d_w);
+}
+
+absl::Status ImplicitKernelGradient(CudaContext& context, const Window2d& window,
+                                    const Layout& layout, const float* x, const float* d_y,
+                                    float* d_w) {
+  const int64_t parts = ImplicitGradientParts(window);
+  const int64_t size = layout.depth * window.out_c;
+  ASSIGN_OR_RETURN(float* const sums, PartSums(context, parts, size, d_w));
+  RETURN_IF_ERROR(CudaStatus(LaunchImplicitGradient(
+      context.stream(), window, context.options().precision, x, d_y, parts, sums)));
+  return SumParts(context, sums, parts, size, d_w);
 }
 
 }  // namespace
@@ -178,10 +196,15 @@ absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, c
   const NumberFormat format = context.format();
   const cudaStream_t stream = context.stream();
 
-  // d_y is read once: masked, summed to d_bias and rounded.
+  const bool implicit_w = IsImplicit(context, window);
+  const bool implicit_x =
+      d_x != nullptr && HasGradientWindow(window) && IsImplicit(context, GradientWindow(window));
+  const bool columns = !implicit_w || (d_x != nullptr && !implicit_x);
+
+  // d_y is read once: masked, summed to d_bias and, for products of columns, rounded.
   const void* gradient = d_y;
   void* rounded = nullptr;
-  if (format != NumberFormat::kFloat32) {
+  if (columns && format != NumberFormat::kFloat32) {
     ASSIGN_OR_RETURN(rounded,
                      context.Scratch<char>(CudaContext::kRoundedA,
                                            layout.positions * window.out_c * BytesOf(format)));
@@ -195,9 +218,10 @@ absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, c
                                                     format, rounded, partials, d_bias)));
   }
 
-  RETURN_IF_ERROR(KernelGradient(context, window, layout, x, gradient, d_w));
+  RETURN_IF_ERROR(implicit_w ? ImplicitKernelGradient(context, window, layout, x, d_y, d_w)
+                             : KernelGradient(context, window, layout, x, gradient, d_w));
   if (d_x == nullptr) return absl::OkStatus();
-  if (HasGradientWindow(window) && IsImplicit(context, GradientWindow(window))) {
+  if (implicit_x) {
     ASSIGN_OR_RETURN(float* flipped,
                      context.Scratch(CudaContext::kFlipped, layout.depth * window.out_c));
     RETURN_IF_ERROR(CudaStatus(LaunchFlipKernel(stream, window, w, flipped)));

@@ -70,15 +70,26 @@ TEST(CudaParityTest, LossesAreThoseOfTheCpu) {
   ExpectLossesOfTheCpu(Float32OnCuda(), Precision::kFloat32, 20, 6);
 }
 
+void ExpectLossesAsFarAsTheirRounding(const CudaBackendOptions& options) {
+  SCOPED_TRACE(PrecisionName(options.precision));
+  TrainingRun run;
+  run.steps = 2;
+  ExpectLossesOfTheCpu(OnCuda(options, run), options.precision, run.steps, 3);
+}
+
 TEST(CudaParityTest, LossesOfOtherPrecisionsAreAsFarAsTheirRounding) {
+  CudaBackendOptions options;
   for (const Precision precision : {Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
-    SCOPED_TRACE(PrecisionName(precision));
-    CudaBackendOptions options;
     options.precision = precision;
-    TrainingRun run;
-    run.steps = 2;
-    ExpectLossesOfTheCpu(OnCuda(options, run), precision, run.steps, 3);
+    ExpectLossesAsFarAsTheirRounding(options);
   }
+}
+
+TEST(CudaParityTest, LossesOfImplicitConvolutionsAreAsFarAsTheirRounding) {
+  CudaBackendOptions options;
+  options.implicit_gemm = true;
+  options.precision = Precision::kBf16;  // Half as many products to emulate as of tf32.
+  ExpectLossesAsFarAsTheirRounding(options);
 }
 
 TEST(CudaParityTest, TwoRunsGiveTheSameBits) {

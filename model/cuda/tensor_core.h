@@ -43,6 +43,13 @@ struct Tf32Core {
     b[IndexB<Cols>(row, col)] = ToTf32Bits(value);
   }
 
+  // The words of 4 columns, of kPerWord rows along the depth.
+  __device__ static Pack<uint32_t, 4> Words(const Pack<float, 4> (&rows)[kPerWord]) {
+    Pack<uint32_t, 4> words;
+    for (int l = 0; l < 4; ++l) words.v[l] = ToTf32Bits(rows[0].v[l]);
+    return words;
+  }
+
   __device__ static void MultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
                                      float (&sums)[4]) {
     MultiplyAddTf32(a, b, sums);
@@ -57,10 +64,7 @@ struct HalfCore {
 
   __device__ static void StoreFour(const float (&values)[4], uint32_t* to) {
     Pack<uint32_t, 2> words;
-    for (int l = 0; l < 2; ++l) {
-      words.v[l] = static_cast<uint32_t>(Format::Round(values[2 * l])) |
-                   static_cast<uint32_t>(Format::Round(values[2 * l + 1])) << 16;
-    }
+    for (int l = 0; l < 2; ++l) words.v[l] = Word(values[2 * l], values[2 * l + 1]);
     StorePack(to, words);
   }
 
@@ -78,6 +82,12 @@ struct HalfCore {
     reinterpret_cast<uint16_t*>(b)[2 * IndexB<Cols>(row / 2, col) + row % 2] = Format::Round(value);
   }
 
+  __device__ static Pack<uint32_t, 4> Words(const Pack<float, 4> (&rows)[kPerWord]) {
+    Pack<uint32_t, 4> words;
+    for (int l = 0; l < 4; ++l) words.v[l] = Word(rows[0].v[l], rows[1].v[l]);
+    return words;
+  }
+
   __device__ static void MultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
                                      float (&sums)[4]) {
     if constexpr (std::is_same_v<Format, Bf16Format>) {
@@ -85,6 +95,12 @@ struct HalfCore {
     } else {
       MultiplyAddFp16(a, b, sums);
     }
+  }
+
+ private:
+  __device__ static uint32_t Word(float first, float second) {
+    return static_cast<uint32_t>(Format::Round(first)) |
+           static_cast<uint32_t>(Format::Round(second)) << 16;
   }
 };
 

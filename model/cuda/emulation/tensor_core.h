@@ -1,4 +1,4 @@
-// The products of a warp on tensor cores, emulated by shuffles, with the fragments of CUDA: lane l, with
+// The products of a warp on tensor cores, emulated, with the fragments of CUDA: lane l, with
 // g = l / 4 and q = l % 4, gives words (g, q), (g + 8, q), (g, q + 4) and (g + 8, q + 4) of a's rows and
 // (q, g) and (q + 4, g) of b's columns, and has the sums (g, 2q), (g, 2q + 1), (g + 8, 2q) and
 // (g + 8, 2q + 1).
@@ -12,47 +12,61 @@
 namespace protopage {
 namespace emulation {
 
-// Multiply(x, y) is the product of two words.
-template <typename Multiply>
-void MultiplyAddWords(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&sums)[4],
-                      const Multiply& multiply) {
-  constexpr unsigned kAll = 0xFFFFFFFFu;
-  const int lane = static_cast<int>(threadIdx.x) % 32, group = lane / 4, quarter = lane % 4;
-  for (int word = 0; word < 8; ++word) {
-    const int half = word / 4, holder = word % 4;
-    const uint32_t a0 = __shfl_sync(kAll, a[2 * half], group * 4 + holder);
-    const uint32_t a1 = __shfl_sync(kAll, a[2 * half + 1], group * 4 + holder);
-    const uint32_t b0 = __shfl_sync(kAll, b[half], 2 * quarter * 4 + holder);
-    const uint32_t b1 = __shfl_sync(kAll, b[half], (2 * quarter + 1) * 4 + holder);
-    sums[0] += multiply(a0, b0);
-    sums[1] += multiply(a0, b1);
-    sums[2] += multiply(a1, b0);
-    sums[3] += multiply(a1, b1);
-  }
+// The numbers of a word: two, or one and 0.
+struct Numbers {
+  float first, second;
+};
+inline float Product(const Numbers& x, const Numbers& y) {
+  return x.first * y.first + x.second * y.second;
 }
 
-template <typename Float>
-float PairProduct(uint32_t x, uint32_t y, const Float& to_float) {
-  const auto low = [](uint32_t word) { return static_cast<uint16_t>(word); };
-  const auto high = [](uint32_t word) { return static_cast<uint16_t>(word >> 16); };
-  return to_float(low(x)) * to_float(low(y)) + to_float(high(x)) * to_float(high(y));
+// What each thread of the block gives.
+struct Fragments {
+  Numbers a[4], b[2];
+};
+inline Fragments all_fragments[kMaxThreadsPerBlock];
+
+// to_numbers(word) are its numbers. Blocks are (threads, 1, 1).
+template <typename ToNumbers>
+void MultiplyAddWords(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&sums)[4],
+                      const ToNumbers& to_numbers) {
+  const unsigned lane = threadIdx.x % warpSize, group = lane / 4, quarter = lane % 4;
+  Fragments* const warp = all_fragments + (threadIdx.x - lane);
+  for (int i = 0; i < 4; ++i) warp[lane].a[i] = to_numbers(a[i]);
+  for (int i = 0; i < 2; ++i) warp[lane].b[i] = to_numbers(b[i]);
+  __syncwarp();
+  for (unsigned word = 0; word < 8; ++word) {
+    const unsigned half = word / 4, holder = word % 4;
+    const Fragments& of_row = warp[group * 4 + holder];
+    const Numbers& b0 = warp[2 * quarter * 4 + holder].b[half];
+    const Numbers& b1 = warp[(2 * quarter + 1) * 4 + holder].b[half];
+    sums[0] += Product(of_row.a[2 * half], b0);
+    sums[1] += Product(of_row.a[2 * half], b1);
+    sums[2] += Product(of_row.a[2 * half + 1], b0);
+    sums[3] += Product(of_row.a[2 * half + 1], b1);
+  }
+  __syncwarp();  // Nobody reads any more.
+}
+
+template <typename ToFloat>
+Numbers Halves(uint32_t word, const ToFloat& to_float) {
+  return {to_float(static_cast<uint16_t>(word)), to_float(static_cast<uint16_t>(word >> 16))};
 }
 
 }  // namespace emulation
 
 inline void MultiplyAddTf32(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&sums)[4]) {
-  emulation::MultiplyAddWords(
-      a, b, sums, [](uint32_t x, uint32_t y) { return FromTf32Bits(x) * FromTf32Bits(y); });
+  emulation::MultiplyAddWords(a, b, sums, [](uint32_t word) {
+    return emulation::Numbers{FromTf32Bits(word), 0.0f};
+  });
 }
 inline void MultiplyAddBf16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&sums)[4]) {
-  emulation::MultiplyAddWords(a, b, sums, [](uint32_t x, uint32_t y) {
-    return emulation::PairProduct(x, y, FromBf16Bits);
-  });
+  emulation::MultiplyAddWords(a, b, sums,
+                              [](uint32_t word) { return emulation::Halves(word, FromBf16Bits); });
 }
 inline void MultiplyAddFp16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&sums)[4]) {
-  emulation::MultiplyAddWords(a, b, sums, [](uint32_t x, uint32_t y) {
-    return emulation::PairProduct(x, y, FromHalfBits);
-  });
+  emulation::MultiplyAddWords(a, b, sums,
+                              [](uint32_t word) { return emulation::Halves(word, FromHalfBits); });
 }
 
 }  // namespace protopage

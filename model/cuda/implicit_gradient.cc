@@ -1,0 +1,247 @@
+#include "model/cuda/implicit_gradient.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/check.h"
+#include "model/cuda/implicit_gemm.h"
+#include "model/cuda/kernel_support.h"
+#include "model/cuda/tensor_core.h"
+#include "model/cuda/window_geometry.h"
+
+namespace protopage {
+namespace {
+
+// A block of threads makes kRows rows of d_w, three taps of 32 channels say, by 8 * N of its columns, of one part;
+// a warp 32 of the rows.
+constexpr int kWarps = 3, kThreads = kWarps * kWarp;
+constexpr int kTiles = 2;  // Of 16 rows.
+constexpr int kRows = kWarps * kTiles * 16;
+// Positions that are multiplied at a time.
+constexpr int kChunk = 32;
+
+// Words of a row of depth, so that those of a product lie in 32 banks.
+constexpr int RowWords(int columns) { return columns + 8; }
+
+struct Geometry : WindowGeometry<1> {
+  Geometry(const Window2d& w, int64_t parts)
+      : WindowGeometry<1>(w),
+        in_c(static_cast<int>(w.in_c)),
+        out_c(static_cast<int>(w.out_c)),
+        depth(static_cast<int>(w.kernel_h * w.kernel_w * w.in_c)),
+        positions(static_cast<uint32_t>(w.batch * w.out_h * w.out_w)),
+        part(static_cast<uint32_t>(DivideUp(positions, parts))) {}
+
+  int in_c, out_c, depth;
+  uint32_t positions;
+  uint32_t part;  // Positions in it.
+};
+
+// What a thread brings of each chunk of the windows: 4 channels of a tap, at kCount words of positions.
+template <typename Core>
+class WindowLoader {
+ public:
+  static constexpr int kPacks = kRows / 4;  // Of a position.
+  static constexpr int kWordStep = kThreads / kPacks;
+  static constexpr int kCount = kChunk / Core::kPerWord / kWordStep;
+
+  __device__ WindowLoader(const Geometry& g, const float* x)
+      : x_(x),
+        word_(static_cast<int>(threadIdx.x) / kPacks),
+        column_(static_cast<int>(threadIdx.x) % kPacks * 4) {
+    const int row = static_cast<int>(blockIdx.x) * kRows + column_;
+    const int tap = row / g.in_c, kh = tap / g.kernel_w;
+    channel_ = row % g.in_c;
+    // Rows past the end lie outside of every image.
+    top_ = row < g.depth ? kh - g.pad_top : -(1 << 30);
+    left_ = tap % g.kernel_w - g.pad_left;
+  }
+
+  __device__ void Load(const Geometry& g, uint32_t first, uint32_t end) {
+    for (int i = 0; i < kCount; ++i) {
+      for (int l = 0; l < Core::kPerWord; ++l) {
+        const uint32_t position =
+            first + static_cast<uint32_t>((word_ + i * kWordStep) * Core::kPerWord + l);
+        uint32_t ow, oh;
+        const int64_t image = g.by_out_h.Split(g.by_out_w.Split(position, &ow), &oh);
+        const int ih = static_cast<int>(oh) * g.stride_h + top_;
+        const int iw = static_cast<int>(ow) * g.stride_w + left_;
+        const bool inside = position < end && ih >= 0 && ih < g.in_h && iw >= 0 && iw < g.in_w;
+        const int64_t from = ((image * g.in_h + ih) * g.in_w + iw) * g.in_c + channel_;
+        values_[i][l] = inside ? LoadPack<4>(x_ + from) : Pack<float, 4>{};
+      }
+    }
+  }
+
+  // a [words of kChunk, RowWords(kRows)]
+  __device__ void Store(uint32_t* a) const {
+    for (int i = 0; i < kCount; ++i) {
+      StorePack(a + (word_ + i * kWordStep) * RowWords(kRows) + column_, Core::Words(values_[i]));
+    }
+  }
+
+ private:
+  const float* const x_;
+  const int word_, column_;
+  int channel_, top_, left_;
+  Pack<float, 4> values_[kCount][Core::kPerWord];
+};
+
+// And of each chunk of d_y: 4 channels, at kCount words of positions. The last of them may be none.
+template <typename Core, int N>
+class GradientLoader {
+ public:
+  static constexpr int kPacks = 8 * N / 4;  // Of a position.
+  static constexpr int kItems = kChunk / Core::kPerWord * kPacks;
+  static constexpr int kCount = (kItems + kThreads - 1) / kThreads;
+
+  __device__ explicit GradientLoader(const float* d_y) : d_y_(d_y) {}
+
+  __device__ void Load(const Geometry& g, uint32_t first, uint32_t end) {
+    for (int i = 0; i < kCount; ++i) {
+      const int item = Item(i);
+      const int channel = static_cast<int>(blockIdx.y) * 8 * N + item % kPacks * 4;
+      for (int l = 0; l < Core::kPerWord; ++l) {
+        const uint32_t position = first + static_cast<uint32_t>(item / kPacks * Core::kPerWord + l);
+        const bool inside = item < kItems && position < end && channel < g.out_c;
+        const int64_t from = static_cast<int64_t>(position) * g.out_c + channel;
+        values_[i][l] = inside ? LoadPack<4>(d_y_ + from) : Pack<float, 4>{};
+      }
+    }
+  }
+
+  // b [words of kChunk, RowWords(8 * N)]
+  __device__ void Store(uint32_t* b) const {
+    for (int i = 0; i < kCount; ++i) {
+      const int item = Item(i);
+      if (item >= kItems) continue;
+      StorePack(b + item / kPacks * RowWords(8 * N) + item % kPacks * 4, Core::Words(values_[i]));
+    }
+  }
+
+ private:
+  __device__ static int Item(int i) { return static_cast<int>(threadIdx.x) + i * kThreads; }
+
+  const float* const d_y_;
+  Pack<float, 4> values_[kCount][Core::kPerWord];
+};
+
+template <typename Core, int N>
+__global__ void __launch_bounds__(kThreads)
+    ImplicitGradientKernel(Geometry g, const float* x, const float* d_y, float* sums) {
+  constexpr int kWords = kChunk / Core::kPerWord;
+  uint32_t* const a = DynamicShared<uint32_t>();
+  uint32_t* const b = a + kWords * RowWords(kRows);
+  const int lane = static_cast<int>(threadIdx.x) % kWarp,
+            warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int group = lane / 4, quarter = lane % 4;  // As model/cuda/platform.h has them.
+  const uint32_t* const own_a = a + quarter * RowWords(kRows) + warp * kTiles * 16 + group;
+  const uint32_t* const own_b = b + quarter * RowWords(8 * N) + group;
+
+  float of_part[kTiles][N][4] = {};
+  WindowLoader<Core> windows(g, x);
+  GradientLoader<Core, N> gradient(d_y);
+  uint32_t first = blockIdx.z * g.part;
+  const uint32_t end = first + g.part < g.positions ? first + g.part : g.positions;
+  windows.Load(g, first, end);
+  gradient.Load(g, first, end);
+  while (first < end) {
+    __syncthreads();  // Who still reads the chunk before?
+    windows.Store(a);
+    gradient.Store(b);
+    __syncthreads();
+    first += kChunk;
+    if (first < end) {  // On its way while this one is multiplied.
+      windows.Load(g, first, end);
+      gradient.Load(g, first, end);
+    }
+    PROTOPAGE_UNROLL
+    for (int word = 0; word < kWords; word += 8) {
+      uint32_t b_words[N][2];
+      PROTOPAGE_UNROLL
+      for (int n = 0; n < N; ++n) {
+        for (int half = 0; half < 2; ++half) {
+          b_words[n][half] = own_b[(word + 4 * half) * RowWords(8 * N) + 8 * n];
+        }
+      }
+      PROTOPAGE_UNROLL
+      for (int tile = 0; tile < kTiles; ++tile) {
+        const uint32_t* const at = own_a + word * RowWords(kRows) + tile * 16;
+        const uint32_t a_words[4] = {at[0], at[8], at[4 * RowWords(kRows)],
+                                     at[4 * RowWords(kRows) + 8]};
+        PROTOPAGE_UNROLL
+        for (int n = 0; n < N; ++n) Core::MultiplyAdd(a_words, b_words[n], of_part[tile][n]);
+      }
+    }
+  }
+
+  sums += static_cast<int64_t>(blockIdx.z) * g.depth * g.out_c;
+  PROTOPAGE_UNROLL
+  for (int tile = 0; tile < kTiles; ++tile) {
+    PROTOPAGE_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const int row =
+          static_cast<int>(blockIdx.x) * kRows + (warp * kTiles + tile) * 16 + 8 * half + group;
+      if (row >= g.depth) continue;
+      PROTOPAGE_UNROLL
+      for (int n = 0; n < N; ++n) {
+        const int col = static_cast<int>(blockIdx.y) * 8 * N + 8 * n + 2 * quarter;
+        if (col >= g.out_c) continue;
+        const Pack<float, 2> out = {{of_part[tile][n][2 * half], of_part[tile][n][2 * half + 1]}};
+        StorePack(sums + static_cast<int64_t>(row) * g.out_c + col, out);
+      }
+    }
+  }
+}
+
+// Columns of d_w that a block makes.
+int BlockColumns(const Window2d& window) { return window.out_c <= 32 ? 32 : 64; }
+
+template <typename Core, int N>
+cudaError_t LaunchOfWidth(cudaStream_t stream, const Geometry& g, int64_t parts, const float* x,
+                          const float* d_y, float* sums) {
+  const size_t words = kChunk / Core::kPerWord * (RowWords(kRows) + RowWords(8 * N));
+  const dim3 grid(static_cast<unsigned>(DivideUp(g.depth, kRows)),
+                  static_cast<unsigned>(DivideUp(g.out_c, 8 * N)), static_cast<unsigned>(parts));
+  return Launch(stream, grid, dim3(kThreads), words * sizeof(uint32_t),
+                ImplicitGradientKernel<Core, N>, g, x, d_y, sums);
+}
+
+}  // namespace
+
+int64_t ImplicitGradientParts(const Window2d& window) {
+  // Enough for each multiprocessor to have some at work, and so large that the sum of the parts is cheap.
+  constexpr int64_t kBlocks = 512, kLeastPositions = 512;
+  const int64_t positions = window.batch * window.out_h * window.out_w;
+  const int64_t blocks = DivideUp(window.kernel_h * window.kernel_w * window.in_c, kRows) *
+                         DivideUp(window.out_c, BlockColumns(window));
+  const int64_t most = std::max<int64_t>(1, positions / kLeastPositions);
+  const int64_t part = DivideUp(positions, std::min(most, DivideUp(kBlocks, blocks)));
+  return DivideUp(positions, part);  // None is empty.
+}
+
+cudaError_t LaunchImplicitGradient(cudaStream_t stream, const Window2d& window, Precision precision,
+                                   const float* x, const float* d_y, int64_t parts, float* sums) {
+  PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, d_y}) && Aligned({sums}, 8));
+  const Geometry g(window, parts);
+  const auto launch = [&](auto core) {
+    using Core = decltype(core);
+    if (BlockColumns(window) == 32) {
+      return LaunchOfWidth<Core, 4>(stream, g, parts, x, d_y, sums);
+    }
+    return LaunchOfWidth<Core, 8>(stream, g, parts, x, d_y, sums);
+  };
+  switch (precision) {
+    case Precision::kTf32:
+      return launch(Tf32Core());
+    case Precision::kBf16:
+      return launch(HalfCore<Bf16Format>());
+    case Precision::kFp16:
+      return launch(HalfCore<Fp16Format>());
+    case Precision::kFloat32:
+      break;
+  }
+  return cudaErrorInvalidValue;
+}
+
+}  // namespace protopage

@@ -110,13 +110,19 @@ std::vector<Window2d> ConvolutionWindows() {
       MakeWindow(2, 9, 10, 3, 18, 7, 7, 2, 2, true),    // ResNet's first layer.
       MakeWindow(2, 6, 5, 4, 33, 5, 5, 1, 1, true),
       MakeWindow(2, 5, 9, 2, 5, 1, 3, 1, 2, true),  // Not square.
-      MakeWindow(2, 9, 5, 2, 5, 3, 1, 2, 1, false),
-      MakeWindow(1, 1, 1, 1, 1, 1, 1, 1, 1, false),
+      MakeWindow(2, 9, 5, 2, 5, 3, 1, 2, 1, false), MakeWindow(1, 1, 1, 1, 1, 1, 1, 1, 1, false),
       MakeWindow(2, 8, 8, 3, 4, 3, 3, 3, 3, false),     // A rest that no window reaches.
       MakeWindow(1, 2, 3, 4, 5, 3, 3, 1, 1, true),      // Smaller than the kernel.
       MakeWindow(3, 4, 4, 64, 130, 3, 3, 1, 1, false),  // A kernel of many floats,
       MakeWindow(9, 4, 3, 65, 128, 3, 3, 1, 1, true),   // and padded.
       MakeWindow(5, 19, 14, 2, 6, 3, 3, 1, 1, true),    // A gradient that sums over many positions.
+      // Those of whole vectors of channels:
+      MakeWindow(1, 17, 19, 32, 32, 3, 3, 1, 1,
+                 true),                                // More tiles than fit in a group; half ones.
+      MakeWindow(37, 4, 4, 32, 64, 3, 3, 1, 1, true),  // Several images in a group.
+      MakeWindow(2, 7, 9, 64, 32, 3, 3, 1, 1, false),  // Not square.
+      MakeWindow(3, 6, 6, 64, 128, 3, 3, 1, 1, false),  // A kernel of many floats,
+      MakeWindow(2, 4, 6, 96, 192, 3, 3, 1, 1, true),   // and padded.
   };
   // PyTorch's padding before a stride: 1 on each side, of which the last may stay unread.
   Window2d torch = MakeWindow(2, 8, 8, 4, 16, 3, 3, 2, 2, false);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "model/cpu/winograd.h"
+
 namespace protopage {
 namespace {
 
@@ -198,6 +200,9 @@ void AddKernelGradient(const Backward& backward, int thread, const float* source
 
 void ConvolutionForward(CpuContext& context, const Window2d& window, const float* x, const float* w,
                         const float* bias, bool relu, float* y) {
+  if (WinogradTakes(context, window)) {
+    return WinogradForward(context, window, x, w, bias, relu, y);
+  }
   const MatrixKernels& matrix = context.matrix();
   const Layout layout(window, matrix.panel);
   float* packed =
@@ -238,6 +243,9 @@ void ConvolutionForward(CpuContext& context, const Window2d& window, const float
 void ConvolutionBackward(CpuContext& context, const Window2d& window, const float* x,
                          const float* w, const float* y, float* d_y, float* d_x, float* d_w,
                          float* d_bias) {
+  if (WinogradTakes(context, window)) {
+    return WinogradBackward(context, window, x, w, y, d_y, d_x, d_w, d_bias);
+  }
   const MatrixKernels& matrix = context.matrix();
   const VectorKernels& vector = context.vector();
   const Layout layout(window, matrix.panel);

@@ -50,8 +50,8 @@ class HeapBuffer : public Buffer {
 class CpuBackend : public Backend {
  public:
   CpuBackend(ThreadPool* pool, std::string isa, const MatrixKernels& matrix,
-             const VectorKernels& vector)
-      : context_(pool, matrix, vector), isa_(std::move(isa)) {}
+             const VectorKernels& vector, const WinogradKernels& winograd)
+      : context_(pool, matrix, vector, winograd), isa_(std::move(isa)) {}
 
   DeviceType device() const override { return DeviceType::kCpu; }
   std::string Description() const override {
@@ -708,7 +708,8 @@ absl::StatusOr<std::unique_ptr<Backend>> NewCpuBackend(ThreadPool* pool,
   const bool wide = isa == "avx512";
   return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(
       pool, isa, wide ? avx512::GetMatrixKernels() : avx2::GetMatrixKernels(),
-      wide ? avx512::GetVectorKernels() : avx2::GetVectorKernels()));
+      wide ? avx512::GetVectorKernels() : avx2::GetVectorKernels(),
+      wide ? avx512::GetWinogradKernels() : avx2::GetWinogradKernels()));
 }
 
 }  // namespace protopage

@@ -18,8 +18,13 @@ void* AlignedMemory::Reserve(int64_t bytes) {
   return data_.get();
 }
 
-CpuContext::CpuContext(ThreadPool* pool, const MatrixKernels& matrix, const VectorKernels& vector)
-    : pool_(pool), matrix_(matrix), vector_(vector), threads_(pool->num_threads()) {}
+CpuContext::CpuContext(ThreadPool* pool, const MatrixKernels& matrix, const VectorKernels& vector,
+                       const WinogradKernels& winograd)
+    : pool_(pool),
+      matrix_(matrix),
+      vector_(vector),
+      winograd_(winograd),
+      threads_(pool->num_threads()) {}
 
 int64_t CpuContext::bytes() const {
   int64_t bytes = 0;

@@ -13,6 +13,7 @@
 #include "base/thread_pool.h"
 #include "model/cpu/matrix_kernels.h"
 #include "model/cpu/vector_kernels.h"
+#include "model/cpu/winograd_kernels.h"
 
 namespace protopage {
 
@@ -33,15 +34,35 @@ class AlignedMemory {
 
 class CpuContext {
  public:
-  CpuContext(ThreadPool* pool, const MatrixKernels& matrix, const VectorKernels& vector);
+  CpuContext(ThreadPool* pool, const MatrixKernels& matrix, const VectorKernels& vector,
+             const WinogradKernels& winograd);
 
   ThreadPool& pool() const { return *pool_; }
   const MatrixKernels& matrix() const { return matrix_; }
   const VectorKernels& vector() const { return vector_; }
+  const WinogradKernels& winograd() const { return winograd_; }
 
   // Scratch arrays of one operation, distinguished by `slot`; their contents are unspecified.
-  enum SharedSlot { kPacked, kPackedBackward, kPartials, kOffsetsA, kOffsetsC, kImages, kSums };
-  enum ThreadSlot { kThreadImages, kThreadGradient, kThreadPanels, kThreadSums };
+  enum SharedSlot {
+    kPacked,
+    kPackedBackward,
+    kPartials,
+    kOffsetsA,
+    kOffsetsC,
+    kImages,
+    kKernel,
+    kSums,
+    kNumSharedSlots
+  };
+  enum ThreadSlot {
+    kThreadImages,
+    kThreadGradient,
+    kThreadPanels,
+    kThreadSums,
+    kThreadTiles,
+    kThreadProducts,
+    kNumThreadSlots
+  };
   template <typename T = float>
   T* Shared(SharedSlot slot, int64_t count) {
     return static_cast<T*>(shared_[slot].Reserve(count * static_cast<int64_t>(sizeof(T))));
@@ -62,13 +83,14 @@ class CpuContext {
 
  private:
   struct PerThread {
-    AlignedMemory memory[kThreadSums + 1];
+    AlignedMemory memory[kNumThreadSlots];
   };
 
   ThreadPool* const pool_;
   const MatrixKernels& matrix_;
   const VectorKernels& vector_;
-  AlignedMemory shared_[kSums + 1];
+  const WinogradKernels& winograd_;
+  AlignedMemory shared_[kNumSharedSlots];
   std::vector<PerThread> threads_;
 };
 

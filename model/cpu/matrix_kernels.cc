@@ -35,10 +35,6 @@ constexpr int kPanel = 2 * kWidth;
 
 #define PROTOPAGE_UNROLL _Pragma("GCC unroll 16")
 
-struct Tile {
-  Vec sum[kTileRows][2];
-};
-
 void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t column_stride,
           float alpha, float* packed) {
   for (int64_t first = 0; first < n; first += kPanel) {
@@ -67,18 +63,31 @@ void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t colu
   }
 }
 
-// One tile: kTileRows rows of c by one panel.
+// One tile: kTileRows rows of c by one panel, of which c has `columns`; all of them where kWhole.
+template <bool kWhole>
 inline void MultiplyTile(const RowProduct& product, const float* const* a_rows, const float* b,
-                         Tile& tile) {
+                         Vec bias0, Vec bias1, int64_t columns, float* const* c) {
+  Vec sum[kTileRows][2];
+  float edge[kPanel] = {};
+  // All of c is read before any of it is written.
+  PROTOPAGE_UNROLL
+  for (int r = 0; r < kTileRows; ++r) {
+    if (!product.accumulate) {
+      sum[r][0] = bias0;
+      sum[r][1] = bias1;
+      continue;
+    }
+    const float* from = c[r];
+    if (!kWhole) {
+      for (int64_t j = 0; j < columns; ++j) edge[j] = c[r][j];
+      from = edge;
+    }
+    sum[r][0] = Load(from);
+    sum[r][1] = Load(from + kWidth);
+  }
   const float* a[kTileRows];
   PROTOPAGE_UNROLL
   for (int r = 0; r < kTileRows; ++r) a[r] = a_rows[r];
-  Vec sum[kTileRows][2];
-  PROTOPAGE_UNROLL
-  for (int r = 0; r < kTileRows; ++r) {
-    sum[r][0] = tile.sum[r][0];
-    sum[r][1] = tile.sum[r][1];
-  }
   for (int64_t run = 0; run < product.runs; ++run) {
     for (int64_t k = 0; k < product.run_length; ++k) {
       const Vec b0 = Load(b);
@@ -96,24 +105,30 @@ inline void MultiplyTile(const RowProduct& product, const float* const* a_rows, 
   }
   PROTOPAGE_UNROLL
   for (int r = 0; r < kTileRows; ++r) {
-    tile.sum[r][0] = sum[r][0];
-    tile.sum[r][1] = sum[r][1];
+    if (product.relu) {
+      sum[r][0] = Max(Zero(), sum[r][0]);
+      sum[r][1] = Max(Zero(), sum[r][1]);
+    }
+    float* const to = kWhole ? c[r] : edge;
+    Store(to, sum[r][0]);
+    Store(to + kWidth, sum[r][1]);
+    if (!kWhole) {
+      for (int64_t j = 0; j < columns; ++j) c[r][j] = edge[j];
+    }
   }
 }
 
 // All rows of one panel: `columns` <= kPanel columns from `column` on.
 void MultiplyPanel(const RowProduct& product, const float* b, int64_t column, int64_t columns) {
-  float edge[kPanel] = {};
-  Tile tile;
   Vec bias0 = Zero(), bias1 = Zero();
   if (product.bias != nullptr) {
+    float edge[kPanel] = {};
     for (int64_t j = 0; j < columns; ++j) edge[j] = product.bias[column + j];
     bias0 = Load(edge);
     bias1 = Load(edge + kWidth);
   }
   for (int64_t row = 0; row < product.rows; row += kTileRows) {
-    // Past the last row the last one is computed again: the same value to the same place, as
-    // all of c is read before any of it is written.
+    // Past the last row the last one is computed again: the same value to the same place.
     const float* a[kTileRows];
     float* c[kTileRows];
     for (int r = 0; r < kTileRows; ++r) {
@@ -121,45 +136,10 @@ void MultiplyPanel(const RowProduct& product, const float* b, int64_t column, in
       a[r] = product.a + product.a_offsets[i];
       c[r] = product.c + product.c_offsets[i] + column;
     }
-    if (!product.accumulate) {
-      PROTOPAGE_UNROLL
-      for (int r = 0; r < kTileRows; ++r) {
-        tile.sum[r][0] = bias0;
-        tile.sum[r][1] = bias1;
-      }
-    } else if (columns == kPanel) {
-      PROTOPAGE_UNROLL
-      for (int r = 0; r < kTileRows; ++r) {
-        tile.sum[r][0] = Load(c[r]);
-        tile.sum[r][1] = Load(c[r] + kWidth);
-      }
-    } else {
-      for (int r = 0; r < kTileRows; ++r) {
-        for (int64_t j = 0; j < columns; ++j) edge[j] = c[r][j];
-        tile.sum[r][0] = Load(edge);
-        tile.sum[r][1] = Load(edge + kWidth);
-      }
-    }
-    MultiplyTile(product, a, b, tile);
-    if (product.relu) {
-      PROTOPAGE_UNROLL
-      for (int r = 0; r < kTileRows; ++r) {
-        tile.sum[r][0] = Max(Zero(), tile.sum[r][0]);
-        tile.sum[r][1] = Max(Zero(), tile.sum[r][1]);
-      }
-    }
     if (columns == kPanel) {
-      PROTOPAGE_UNROLL
-      for (int r = 0; r < kTileRows; ++r) {
-        Store(c[r], tile.sum[r][0]);
-        Store(c[r] + kWidth, tile.sum[r][1]);
-      }
+      MultiplyTile<true>(product, a, b, bias0, bias1, columns, c);
     } else {
-      for (int r = 0; r < kTileRows; ++r) {
-        Store(edge, tile.sum[r][0]);
-        Store(edge + kWidth, tile.sum[r][1]);
-        for (int64_t j = 0; j < columns; ++j) c[r][j] = edge[j];
-      }
+      MultiplyTile<false>(product, a, b, bias0, bias1, columns, c);
     }
   }
 }
@@ -223,15 +203,23 @@ void AddOuterTile(const OuterProduct& product, int64_t i) {
   }
 }
 
-void AddOuter(const OuterProduct& product) {
-  int64_t i = 0;
-  for (; i + kTileRows <= product.m; i += kTileRows) AddOuterTile<kTileRows>(product, i);
-  if (i + 6 <= product.m) {
-    AddOuterTile<6>(product, i);
-    i += 6;
+// Tiles of `rows` rows, which is known when it is compiled.
+template <int kRows>
+void AddOuterTiles(const OuterProduct& product, int rows, int64_t begin, int64_t end) {
+  if constexpr (kRows > 0) {
+    if (rows < kRows) return AddOuterTiles<kRows - 1>(product, rows, begin, end);
+    for (int64_t i = begin; i < end; i += kRows) AddOuterTile<kRows>(product, i);
   }
-  for (; i + 3 <= product.m; i += 3) AddOuterTile<3>(product, i);
-  for (; i < product.m; ++i) AddOuterTile<1>(product, i);
+}
+
+// Tiles of about one size: in a small one each sum waits for the one before.
+void AddOuter(const OuterProduct& product) {
+  const int64_t tiles = (product.m + kTileRows - 1) / kTileRows;
+  if (tiles == 0) return;
+  const int rows = static_cast<int>(product.m / tiles);
+  const int64_t larger = product.m % tiles * (rows + 1);  // Rows in tiles of one row more.
+  if (larger > 0) AddOuterTiles<kTileRows>(product, rows + 1, 0, larger);
+  AddOuterTiles<kTileRows>(product, rows, larger, product.m);
 }
 
 int64_t PeakFlops(int64_t iterations, float* sink) {

@@ -84,16 +84,17 @@ class Bench {
     std::fflush(stdout);
   }
 
-  void Convolution(const SeedCnnConvolution& layer, int64_t batch) {
+  void Convolution(const Convolution3x3& layer, int64_t batch) {
     const std::string name = layer.name;
-    SeedCnnConvolutionRun run(&backend_, random_, layer, batch);
+    Convolution3x3Run run(&backend_, random_, layer, batch);
     Row(name + " forward", run.forward_flops(), 0, [&] { return run.Forward(); });
     Row(name + " backward", run.backward_flops(), 0, [&] { return run.Backward(); });
   }
 
   void Operations(int64_t batch) {
-    absl::PrintF("\nOperations of seed_cnn, batch %d\n", batch);
-    for (const SeedCnnConvolution& layer : kSeedCnnConvolutions) Convolution(layer, batch);
+    // Winograd's convolutions compute 4 of 9 products, so that they may be above 100 %.
+    absl::PrintF("\nOperations of seed_cnn, batch %d; FLOP of the plain sums\n", batch);
+    for (const Convolution3x3& layer : kSeedCnnConvolutions) Convolution(layer, batch);
 
     const Shape shape = {batch * 32 * 32, 32}, columns = {32};
     const double bytes = 4.0 * static_cast<double>(shape.num_elements());
@@ -130,6 +131,10 @@ class Bench {
     const Tensor a = random_({n, n}), b = random_({n, n}), c = random_({n, n});
     Row("matrix product 512 x 512 x 512", 2.0 * n * n * n, 0,
         [&] { return backend_.MatMul(a, false, b, true, 1.0f, 0.0f, c); });
+
+    constexpr int64_t kResNetBatch = 16;
+    absl::PrintF("\nConvolutions of ResNet-18 on 112 x 112 images, batch %d\n", kResNetBatch);
+    for (const Convolution3x3& layer : kResNetConvolutions) Convolution(layer, kResNetBatch);
   }
 
  private:

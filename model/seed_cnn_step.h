@@ -57,8 +57,8 @@ T ValueOf(absl::StatusOr<T> result) {
   return *std::move(result);
 }
 
-// A 3 x 3 convolution of seed_cnn on 32 x 32 images; the first has no gradient of its input.
-struct SeedCnnConvolution {
+// A 3 x 3 convolution on square images; the first of a net has no gradient of its input.
+struct Convolution3x3 {
   const char* name;
   int64_t in, in_c, out_c;
   bool same, first;
@@ -75,12 +75,21 @@ struct SeedCnnConvolution {
     return w;
   }
 };
-inline constexpr SeedCnnConvolution kSeedCnnConvolutions[] = {
+// On 32 x 32 images.
+inline constexpr Convolution3x3 kSeedCnnConvolutions[] = {
     {"conv_1 32x32x3 -> 32", 32, 3, 32, true, true},
     {"conv_2 32x32x32 -> 32", 32, 32, 32, false, false},
     {"conv_3 15x15x32 -> 64", 15, 32, 64, true, false},
     {"conv_4 15x15x64 -> 64", 15, 64, 64, false, false},
     {"conv_5 6x6x64 -> 512", 6, 64, 512, false, false},
+};
+
+// On 112 x 112 images, those with strides of 1.
+inline constexpr Convolution3x3 kResNetConvolutions[] = {
+    {"56x56x64 -> 64", 56, 64, 64, true, false},
+    {"28x28x128 -> 128", 28, 128, 128, true, false},
+    {"14x14x256 -> 256", 14, 256, 256, true, false},
+    {"7x7x512 -> 512", 7, 512, 512, true, false},
 };
 
 // Tensors of uniform numbers in [-1, 1), others at each call.
@@ -102,11 +111,11 @@ class RandomTensors {
   uint64_t stream_ = 0;
 };
 
-// A convolution of seed_cnn with bias and relu, on random tensors.
-class SeedCnnConvolutionRun {
+// A convolution with bias and relu, on random tensors.
+class Convolution3x3Run {
  public:
-  SeedCnnConvolutionRun(Backend* backend, RandomTensors& random, const SeedCnnConvolution& layer,
-                        int64_t batch)
+  Convolution3x3Run(Backend* backend, RandomTensors& random, const Convolution3x3& layer,
+                    int64_t batch)
       : backend_(*backend), window_(layer.Window(batch)) {
     const Window2d& w = window_;
     x_ = random({batch, w.in_h, w.in_w, w.in_c});

@@ -7,8 +7,8 @@ namespace protopage {
 namespace {
 
 constexpr int64_t kElements = 16;  // Of a tile: 4 x 4.
-// Tiles that are transformed and multiplied together: so many that their transforms stay in a core's L2 cache,
-// in whole tiles of rows of the products.
+// Tiles that are transformed and multiplied together: so many that their transforms stay in a core's L2 cache, or
+// more for a kernel that does not and is read for each group; in whole tiles of rows of the products.
 constexpr int64_t kGroupFloats = int64_t{64} << 10;
 constexpr int64_t kLeastTiles = 36, kMostTiles = 96, kTilesMultiple = 12;
 // Columns of the products that are transformed together.
@@ -35,7 +35,8 @@ class Layout {
         size(window.in_c * window.out_c),
         columns(std::min(kColumns, window.out_c)),
         panel(panel) {
-    const int64_t fit = kGroupFloats / (kElements * (window.in_c + columns));
+    const int64_t fit =
+        std::max(kGroupFloats, kElements * size / 4) / (kElements * (window.in_c + columns));
     group = std::clamp(fit / kTilesMultiple * kTilesMultiple, kLeastTiles, kMostTiles);
   }
 

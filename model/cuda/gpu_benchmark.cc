@@ -56,7 +56,7 @@ class GpuBenchmark {
     const double peak_bytes = MemoryCeiling();
     const double peak_flops = ProductCeiling();
     const int64_t batch = absl::GetFlag(FLAGS_batch);
-    for (const SeedCnnConvolution& layer : kSeedCnnConvolutions) {
+    for (const Convolution3x3& layer : kSeedCnnConvolutions) {
       Convolution(layer, batch, peak_flops);
     }
     BatchNorm(batch, peak_bytes);
@@ -125,9 +125,9 @@ class GpuBenchmark {
     return peak;
   }
 
-  void Convolution(const SeedCnnConvolution& layer, int64_t batch, double peak) {
+  void Convolution(const Convolution3x3& layer, int64_t batch, double peak) {
     const std::string name = layer.name;
-    SeedCnnConvolutionRun run(&backend_, random_, layer, batch);
+    Convolution3x3Run run(&backend_, random_, layer, batch);
     Print(name + " forward", 1e-12 * run.forward_flops() / Seconds([&] { return run.Forward(); }),
           "TFLOP/s", peak);
     Print(name + " backward",

@@ -20,8 +20,6 @@ constexpr int64_t kMaxPartials = 16;
 // panels are then computed in parallel, each over the whole batch.
 constexpr int64_t kMaxPartialSize = int64_t{64} << 10;
 
-int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // What a window implies.
 struct Layout {
   explicit Layout(const Window2d& window, int64_t panel)

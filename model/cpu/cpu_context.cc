@@ -38,7 +38,7 @@ int64_t CpuContext::bytes() const {
 void CpuContext::ForChunks(int64_t n, int64_t chunk,
                            absl::FunctionRef<void(int64_t, int64_t)> body) const {
   if (n <= 0) return;
-  pool_->ParallelFor((n + chunk - 1) / chunk, [&](int64_t task) {
+  pool_->ParallelFor(DivideUp(n, chunk), [&](int64_t task) {
     const int64_t first = task * chunk;
     body(first, std::min(chunk, n - first));
   });

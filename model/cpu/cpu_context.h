@@ -17,6 +17,8 @@
 
 namespace protopage {
 
+inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 // Memory at a cache line's boundary.
 class AlignedMemory {
  public:

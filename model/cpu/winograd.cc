@@ -21,65 +21,51 @@ constexpr int64_t kMaxPartialSize = int64_t{64} << 10;
 // the L1 cache.
 int64_t Stride(int64_t floats) { return floats + 16; }
 
-int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-class Layout {
- public:
-  Layout(const Window2d& window, int64_t panel)
-      : window_(window),
-        rows_(DivideUp(window.out_h, 2)),
-        columns_(DivideUp(window.out_w, 2)),
-        image_tiles(rows_ * columns_),
-        image_size(window.in_h * window.in_w * window.in_c),
-        out_size(window.out_h * window.out_w * window.out_c),
-        size(window.in_c * window.out_c),
-        columns(std::min(kColumns, window.out_c)),
+// What a window implies. Tiles are numbered through the batch, row by row of an image.
+struct Layout {
+  Layout(const Window2d& of, int64_t panel)
+      : window(of),
+        tile_columns(DivideUp(of.out_w, 2)),
+        image_tiles(DivideUp(of.out_h, 2) * tile_columns),
+        image_size(of.in_h * of.in_w * of.in_c),
+        out_size(of.out_h * of.out_w * of.out_c),
+        size(of.in_c * of.out_c),
+        columns(std::min(kColumns, of.out_c)),
         panel(panel) {
     const int64_t fit =
-        std::max(kGroupFloats, kElements * size / 4) / (kElements * (window.in_c + columns));
+        std::max(kGroupFloats, kElements * size / 4) / (kElements * (of.in_c + columns));
     group = std::clamp(fit / kTilesMultiple * kTilesMultiple, kLeastTiles, kMostTiles);
   }
 
   // Where the 16 pixels of a tile are; those outside of the image are `outside`.
   template <typename Float>
   void Pixels(int64_t tile, Float* x, Float* outside, Float* (&pixels)[kElements]) const {
-    int64_t top, left;
-    Float* const image = x + Split(tile, &top, &left) * image_size;
-    top -= window_.pad_top;
-    left -= window_.pad_left;
+    const int64_t top = Top(tile) - window.pad_top, left = Left(tile) - window.pad_left;
+    Float* const image = x + tile / image_tiles * image_size;
     for (int64_t i = 0; i < kElements; ++i) {
       const int64_t row = top + i / 4, column = left + i % 4;
-      const bool inside = row >= 0 && row < window_.in_h && column >= 0 && column < window_.in_w;
-      pixels[i] = inside ? image + (row * window_.in_w + column) * window_.in_c : outside;
+      const bool inside = row >= 0 && row < window.in_h && column >= 0 && column < window.in_w;
+      pixels[i] = inside ? image + (row * window.in_w + column) * window.in_c : outside;
     }
   }
   // Where its 4 positions are, from `channel` on; those outside of y are `outside`.
   template <typename Float>
   void Positions(int64_t tile, int64_t channel, Float* y, Float* outside,
                  Float* (&positions)[4]) const {
-    int64_t top, left;
-    Float* const image = y + Split(tile, &top, &left) * out_size + channel;
+    const int64_t top = Top(tile), left = Left(tile);
+    Float* const image = y + tile / image_tiles * out_size + channel;
     for (int64_t i = 0; i < 4; ++i) {
       const int64_t row = top + i / 2, column = left + i % 2;
-      const bool inside = row < window_.out_h && column < window_.out_w;
-      positions[i] = inside ? image + (row * window_.out_w + column) * window_.out_c : outside;
+      const bool inside = row < window.out_h && column < window.out_w;
+      positions[i] = inside ? image + (row * window.out_w + column) * window.out_c : outside;
     }
   }
+  // The first position of a tile.
+  int64_t Top(int64_t tile) const { return tile % image_tiles / tile_columns * 2; }
+  int64_t Left(int64_t tile) const { return tile % image_tiles % tile_columns * 2; }
 
- private:
-  // The image of a tile of the batch, and its first position there.
-  int64_t Split(int64_t tile, int64_t* top, int64_t* left) const {
-    const int64_t in_image = tile % image_tiles;
-    *top = in_image / columns_ * 2;
-    *left = in_image % columns_ * 2;
-    return tile / image_tiles;
-  }
-
-  const Window2d& window_;
-  int64_t rows_, columns_;
-
- public:
-  int64_t image_tiles;
+  const Window2d& window;
+  int64_t tile_columns, image_tiles;
   int64_t image_size, out_size;  // Floats of an image of x and of y.
   int64_t size;                  // Of one of the 16 matrices of the kernel.
   int64_t columns;               // See kColumns.
@@ -90,7 +76,6 @@ class Layout {
 // Everything that the tasks of one call read.
 struct Call {
   CpuContext& context;
-  const Window2d& window;
   const Layout& layout;
   const int64_t* tile_offsets;   // [group]: of rows of in_c floats.
   const int64_t* other_offsets;  // Forward: of rows of `columns` floats; backward: of a panel.
@@ -114,7 +99,7 @@ int64_t* Offsets(CpuContext& context, CpuContext::SharedSlot slot, int64_t count
 // v [16][tiles][in_c] = b(x) of the tiles [first, first + count).
 void TransformTiles(const Call& call, const float* x, const float* zeros, int64_t first,
                     int64_t count, float* v) {
-  const Window2d& window = call.window;
+  const Window2d& window = call.layout.window;
   for (int64_t t = 0; t < count; ++t) {
     const float* pixels[kElements];
     call.layout.Pixels(first + t, x, zeros, pixels);
@@ -140,7 +125,7 @@ void TransformGradient(const Call& call, const float* d_y, const float* zeros, i
 // d_u[i] [in_c, d_u_stride] += v[i]^T d_m[i], for `columns` of its columns.
 void AddKernelGradient(const Call& call, const float* v, const float* d_m, int64_t count,
                        int64_t columns, float* d_u, int64_t d_u_stride) {
-  const int64_t panel = call.layout.panel, in_c = call.window.in_c;
+  const int64_t panel = call.layout.panel, in_c = call.layout.window.in_c;
   for (int64_t i = 0; i < kElements; ++i) {
     for (int64_t c = 0; c < columns; c += panel) {
       OuterProduct product = {};
@@ -160,7 +145,7 @@ void AddKernelGradient(const Call& call, const float* v, const float* d_m, int64
 void MultiplyGradient(const Call& call, const float* kernel, const float* d_m, int64_t count,
                       int64_t channel, int64_t columns, float* d_v) {
   const int64_t panel = call.layout.panel;
-  const Window2d& window = call.window;
+  const Window2d& window = call.layout.window;
   for (int64_t i = 0; i < kElements; ++i) {
     RowProduct product = {};
     product.a = d_m + i * Stride(columns * count);
@@ -210,7 +195,7 @@ void WinogradForward(CpuContext& context, const Window2d& window, const float* x
     matrix.pack(u + i * layout.size + channel, window.in_c, layout.columns, window.out_c, 1, 1.0f,
                 packed + i * layout.size + channel * window.in_c);
   });
-  const Call call = {context, window, layout,
+  const Call call = {context, layout,
                      Offsets(context, CpuContext::kOffsetsA, layout.group, window.in_c),
                      Offsets(context, CpuContext::kOffsetsC, layout.group, layout.columns)};
 
@@ -266,7 +251,7 @@ void WinogradBackward(CpuContext& context, const Window2d& window, const float* 
                   kernel + i * layout.size);
     });
   }
-  const Call call = {context, window, layout,
+  const Call call = {context, layout,
                      Offsets(context, CpuContext::kOffsetsA, layout.group, window.in_c),
                      Offsets(context, CpuContext::kOffsetsC, layout.group, layout.panel)};
 

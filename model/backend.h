@@ -136,13 +136,14 @@ class Backend {
   virtual absl::StatusOr<std::shared_ptr<Buffer>> AllocateHost(int64_t bytes) = 0;
   // Starts a copy of dst.bytes() bytes from `src`, memory of AllocateHost, and does not wait for it nor for the
   // work before it: no operation called earlier may use `dst` unless a call has waited for it since (CopyToHost,
-  // FinishDownloads, Synchronize). Both are the copy's until such a call after FinishUploads.
+  // FinishDownloads, Synchronize). Both are the copy's until such a call has waited for FinishUploads.
   virtual absl::Status Upload(const void* src, const Tensor& dst) = 0;
   // Operations called from now on see what was uploaded before. The host does not wait.
   virtual absl::Status FinishUploads() = 0;
   // Queues a copy of src.bytes() bytes to `dst`, memory of AllocateHost, and does not wait for it.
   virtual absl::Status Download(const Tensor& src, void* dst) = 0;
-  // Waits for all operations called so far, uploads aside: what was downloaded is there.
+  // Waits until what was downloaded is there: for all operations called before the last Download, uploads aside,
+  // and not for those called since.
   virtual absl::Status FinishDownloads() = 0;
   // dst[i] = src[from[i]] for rows of [M, ...] and [N, ...] with the same bytes a row; from int32 [M], in
   // [0, N), or negative: dst[i] stays.

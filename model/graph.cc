@@ -351,6 +351,13 @@ absl::Status Graph::Forward(const Tensor& images, const RunOptions& run, Tensor*
   return absl::OkStatus();
 }
 
+absl::Status Graph::NoteForward(int64_t batch, const RunOptions& run) {
+  ASSIGN_OR_RETURN(Plan * plan, GetPlan(batch, run.training));
+  last_forward_ = run.training ? plan : nullptr;
+  last_run_ = run;
+  return absl::OkStatus();
+}
+
 absl::Status Graph::Backward(const Tensor& d_output) {
   if (!last_forward_) {
     return absl::FailedPreconditionError("Backward needs a Forward with training before it");

@@ -56,6 +56,9 @@ class Graph {
   // as it is, without scale and shift. *output [B, ...] is good until the next
   // Forward. Errors: InvalidArgument (shape), ResourceExhausted.
   absl::Status Forward(const Tensor& images, const RunOptions& run, Tensor* output);
+  // The device did what Forward gave it once more without being asked again (Backend::Run): for the Backward that
+  // follows all is as after a Forward of `batch` images. Errors: as Forward's.
+  absl::Status NoteForward(int64_t batch, const RunOptions& run);
   // d_output: the gradient of the loss, of the output's shape; it is scratch.
   // Overwrites the gradients of all parameters. Errors: FailedPrecondition (no
   // Forward with training before).

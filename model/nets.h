@@ -70,6 +70,9 @@ class Net {
   absl::Status Forward(const Tensor& images, const RunOptions& run, Tensor* features) {
     return graph_->Forward(images, run, features);
   }
+  absl::Status NoteForward(int64_t batch, const RunOptions& run) {
+    return graph_->NoteForward(batch, run);
+  }
   absl::Status Backward(const Tensor& d_features) { return graph_->Backward(d_features); }
 
   absl::Span<Parameter* const> parameters() const { return graph_->parameters(); }

@@ -75,11 +75,12 @@ absl::Status DeviceRows::BringNext(const std::vector<ClassId>& classes) {
   return absl::OkStatus();
 }
 
-absl::Status DeviceRows::Fetch() {
+absl::Status DeviceRows::Fetch(absl::FunctionRef<absl::Status()> beside) {
   // The host memory of these rows: their uploads are done.
   auto* host = static_cast<char*>(buffers_[current_].host->data());
   RETURN_IF_ERROR(backend_->Download(rows(), host));
   RETURN_IF_ERROR(backend_->Download(state(), host + rows().bytes()));
+  RETURN_IF_ERROR(beside());
   RETURN_IF_ERROR(backend_->FinishDownloads());
   std::memcpy(host_.rows.data(), host, static_cast<size_t>(rows().bytes()));
   std::memcpy(host_.state.data(), host + rows().bytes(), static_cast<size_t>(state().bytes()));

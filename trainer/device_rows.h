@@ -19,6 +19,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/types.h"
@@ -40,8 +41,9 @@ class DeviceRows {
   absl::Status Begin(const std::vector<ClassId>& classes);
   // The device must have done all work of the steps before this one. Errors: as Begin's.
   absl::Status BringNext(const std::vector<ClassId>& classes);
-  // Rows and state to the host; waits for them.
-  absl::Status Fetch();
+  // Rows and state to the host; waits for them. `beside` is called once their copies are queued: the host does not wait
+  // for what it queues.
+  absl::Status Fetch(absl::FunctionRef<absl::Status()> beside = [] { return absl::OkStatus(); });
   // What Fetch brought, to the store. Errors: those of ScatterStep.
   absl::Status Scatter(int64_t step);
 

@@ -90,7 +90,7 @@ class DominantTrainer : public StageTrainer {
     RETURN_IF_ERROR(row_optimizer_->Update(RowLearningRate(stage_, factor), rows_->rows(),
                                            rows_->state(), rows_->Away(position.run_step),
                                            result.loss.d_rows));
-    RETURN_IF_ERROR(rows_->Fetch());
+    RETURN_IF_ERROR(rows_->Fetch([this] { return step_->BeginNext(); }));
     RETURN_IF_ERROR(ahead_->Settle());  // Planning reads the rows as they were after the last step.
     RETURN_IF_ERROR(Timed([&] { return rows_->Scatter(position.run_step); }));
     set_->NoteTrained(plan.classes);
@@ -98,7 +98,10 @@ class DominantTrainer : public StageTrainer {
     return StepOutcome{result.loss.loss, result.loss.accuracy};
   }
 
-  absl::Status Settle() override { return ahead_ != nullptr ? ahead_->Settle() : absl::OkStatus(); }
+  absl::Status Settle() override {
+    RETURN_IF_ERROR(step_->TakeBackNext());
+    return ahead_ != nullptr ? ahead_->Settle() : absl::OkStatus();
+  }
 
   StageTotals totals() const override {
     const PrototypeStoreStats stats = set_->store().stats();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "data/open_source.h"
@@ -37,6 +38,13 @@ absl::StatusOr<std::unique_ptr<NetStep>> NetStep::Create(Session* session, const
   ASSIGN_OR_RETURN(step->optimizer_,
                    Optimizer::Create(stage.optimizer, parameters, session->backend()));
 
+  Backend* const backend = session->backend();
+  ASSIGN_OR_RETURN(step->found_, backend->Allocate(DType::kInt32, {1}));
+  ASSIGN_OR_RETURN(
+      step->downloads_,
+      backend->AllocateHost(stage.batch_size * (BytesOf(DType::kFloat32) + BytesOf(DType::kInt32)) +
+                            step->found_.bytes()));
+
   const ImageShape& image = session->net()->image();
   LoaderOptions options;
   options.height = static_cast<int>(image.height);
@@ -54,21 +62,23 @@ absl::StatusOr<NetStep::Result> NetStep::ForwardBackward(const Tensor& rows,
                                                          int64_t run_step,
                                                          absl::FunctionRef<absl::Status()> beside) {
   Backend* backend = session_->backend();
-  ASSIGN_OR_RETURN(const Tensor images, NextImages());
+  if (!is_ahead_) RETURN_IF_ERROR(Forward(run_step));
+  PROTOPAGE_CHECK(step_of_pass_ == run_step);
+  is_ahead_ = false;
   RETURN_IF_ERROR(loss_->SetSlots(slots, rows.shape()[0]));
-  ASSIGN_OR_RETURN(Repeated * repeated, RepeatedFor(images, rows));
-  RETURN_IF_ERROR(backend->Run(repeated->recording.get(), static_cast<uint64_t>(run_step),
-                               [&] { return Queue(images, rows, run_step, &repeated->loss); }));
-  if (const absl::Status refusal = repeated->recording->refusal(); !refusal.ok() && !told_) {
-    LogWarning(absl::StrCat("steps are slower, as they are not CUDA graphs: ", refusal.message()));
-    told_ = true;
+  if (loss_scale_.scale() != backward_scale_) {
+    backwards_.clear();
+    backward_scale_ = loss_scale_.scale();
   }
+  Repeated& backward = RepeatedFor(rows, backwards_);
+  RETURN_IF_ERROR(Run(backward.recording.get(), run_step,
+                      [&] { return QueueBackward(rows, run_step, &backward.loss); }));
   RETURN_IF_ERROR(BringImages());
   RETURN_IF_ERROR(beside());
   RETURN_IF_ERROR(backend->FinishDownloads());
 
   Result result;
-  result.loss = repeated->loss;
+  result.loss = backward.loss;
   const size_t batch = slots.size();
   const auto* losses = static_cast<const float*>(downloads_->data());
   const auto* predicted = reinterpret_cast<const int32_t*>(losses + batch);
@@ -83,54 +93,82 @@ absl::StatusOr<NetStep::Result> NetStep::ForwardBackward(const Tensor& rows,
     loss_scale_.Passed();
     return result;
   }
-  for (const Statistic& statistic : statistics_) {
-    RETURN_IF_ERROR(backend->Copy(statistic.before, statistic.value));
-  }
+  RETURN_IF_ERROR(RestoreStatistics());
   return result;
 }
 
-absl::StatusOr<NetStep::Repeated*> NetStep::RepeatedFor(const Tensor& images, const Tensor& rows) {
-  if (loss_scale_.scale() != repeated_scale_) {
-    repeated_.clear();
-    repeated_scale_ = loss_scale_.scale();
-  }
-  Backend* backend = session_->backend();
-  if (downloads_ == nullptr) {
-    ASSIGN_OR_RETURN(found_, backend->Allocate(DType::kInt32, {1}));
-    const int64_t batch = images.shape()[0];
-    ASSIGN_OR_RETURN(downloads_, backend->AllocateHost(
-                                     batch * (BytesOf(DType::kFloat32) + BytesOf(DType::kInt32)) +
-                                     BytesOf(DType::kInt32)));
-  }
-  Repeated& repeated = repeated_[{images.data<void>(), rows.data<void>()}];
-  if (repeated.recording == nullptr) repeated.recording = backend->NewRecording();
-  return &repeated;
+absl::Status NetStep::BeginNext() {
+  RETURN_IF_ERROR(BringImages());
+  if (!brought_) return absl::OkStatus();
+  RETURN_IF_ERROR(Forward(step_of_pass_ + 1));
+  is_ahead_ = true;
+  return absl::OkStatus();
 }
 
-absl::Status NetStep::Queue(const Tensor& images, const Tensor& rows, int64_t run_step,
-                            LossResult* loss) {
+absl::Status NetStep::TakeBackNext() {
+  if (!is_ahead_) return absl::OkStatus();
+  is_ahead_ = false;
+  brought_ = images_of_pass_;
+  return RestoreStatistics();
+}
+
+absl::Status NetStep::RestoreStatistics() {
+  for (const Statistic& statistic : statistics_) {
+    RETURN_IF_ERROR(session_->backend()->Copy(statistic.before, statistic.value));
+  }
+  return absl::OkStatus();
+}
+
+NetStep::Repeated& NetStep::RepeatedFor(const Tensor& tensor,
+                                        std::map<const void*, Repeated>& repeated) {
+  Repeated& found = repeated[tensor.data<void>()];
+  if (found.recording == nullptr) found.recording = session_->backend()->NewRecording();
+  return found;
+}
+
+absl::Status NetStep::Run(Recording* recording, int64_t run_step,
+                          absl::FunctionRef<absl::Status()> operations) {
+  RETURN_IF_ERROR(session_->backend()->Run(recording, static_cast<uint64_t>(run_step), operations));
+  if (const absl::Status refusal = recording->refusal(); !refusal.ok() && !told_) {
+    LogWarning(absl::StrCat("steps are slower, as they are not CUDA graphs: ", refusal.message()));
+    told_ = true;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status NetStep::Forward(int64_t run_step) {
+  ASSIGN_OR_RETURN(images_of_pass_, NextImages());
+  step_of_pass_ = run_step;
+  return Run(RepeatedFor(images_of_pass_, forwards_).recording.get(), run_step,
+             [&] { return QueueForward(images_of_pass_, run_step); });
+}
+
+absl::Status NetStep::QueueForward(const Tensor& images, int64_t run_step) {
+  for (const Statistic& statistic : statistics_) {
+    RETURN_IF_ERROR(session_->backend()->Copy(statistic.value, statistic.before));
+  }
+  return session_->net()->Forward(images, ForwardOptions(run_step), &features_);
+}
+
+absl::Status NetStep::QueueBackward(const Tensor& rows, int64_t run_step, LossResult* loss) {
   Backend* backend = session_->backend();
   Net* net = session_->net();
-  for (const Statistic& statistic : statistics_) {
-    RETURN_IF_ERROR(backend->Copy(statistic.value, statistic.before));
-  }
-  Tensor features;
-  RETURN_IF_ERROR(net->Forward(
-      images, {.training = stage_.train_net, .step = static_cast<uint64_t>(run_step)}, &features));
-  ASSIGN_OR_RETURN(*loss, loss_->Start({.features = features,
+  // Forward may not have been called for this step.
+  RETURN_IF_ERROR(net->NoteForward(features_.shape()[0], ForwardOptions(run_step)));
+  ASSIGN_OR_RETURN(*loss, loss_->Start({.features = features_,
                                         .rows = rows,
                                         .step = run_step,
-                                        .gradient_scale = repeated_scale_}));
+                                        .gradient_scale = backward_scale_}));
   std::vector<Tensor> gradients;
   if (stage_.train_net) {
     RETURN_IF_ERROR(net->Backward(loss->d_features));
     gradients = net->gradients();
   }
   gradients.push_back(loss->d_rows);
-  if (repeated_scale_ != 1) {
+  if (backward_scale_ != 1) {
     // What is not finite stays so.
     for (const Tensor& gradient : gradients) {
-      RETURN_IF_ERROR(backend->Scale(1 / repeated_scale_, gradient));
+      RETURN_IF_ERROR(backend->Scale(1 / backward_scale_, gradient));
     }
   }
   RETURN_IF_ERROR(backend->FindNonFinite(gradients, found_));
@@ -161,7 +199,7 @@ absl::StatusOr<Tensor> NetStep::NextImages() {
 }
 
 absl::Status NetStep::BringImages() {
-  if (!loader_->ready()) return absl::OkStatus();
+  if (brought_ || !loader_->ready()) return absl::OkStatus();
   ASSIGN_OR_RETURN(ImageBatch batch, loader_->Next());
   current_ = 1 - current_;
   ASSIGN_OR_RETURN(const Tensor images, ImageTensor(batch.size));

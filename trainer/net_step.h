@@ -1,5 +1,9 @@
 // NetStep: the part of a step that all training stages share: images to the device, forward,
 // loss, backward, the check that all is finite, and the update of the net.
+//
+//   ASSIGN_OR_RETURN(const NetStep::Result result, step->ForwardBackward(rows, slots, run_step));
+//   RETURN_IF_ERROR(step->Update(factor));
+//   RETURN_IF_ERROR(step->BeginNext());  // The device goes on while the host sees to the rows.
 #ifndef PROTOPAGE_TRAINER_NET_STEP_H_
 #define PROTOPAGE_TRAINER_NET_STEP_H_
 
@@ -51,6 +55,11 @@ class NetStep {
       absl::FunctionRef<absl::Status()> beside = [] { return absl::OkStatus(); });
   // Updates the net, unless the stage does not train it, and the extra parameters.
   absl::Status Update(double factor);
+  // Queues the forward pass of the next step, run_step + 1, if its images are loaded: it needs no rows. To be called
+  // when the net is as the next step finds it.
+  absl::Status BeginNext();
+  // Undoes BeginNext: the net is as it was, and the next step runs its forward pass again.
+  absl::Status TakeBackNext();
 
   std::vector<CheckpointSection> Sections();
   // What the losses' gradients are multiplied with on their way through the net; 1 unless in fp16.
@@ -60,21 +69,31 @@ class NetStep {
   NetStep(Session* session, const StageConfig& stage)
       : session_(session), stage_(stage), loss_scale_(session->backend()->precision()) {}
 
-  // Queues the work on a batch, from the forward pass to the downloads of what the host needs to know.
-  absl::Status Queue(const Tensor& images, const Tensor& rows, int64_t run_step, LossResult* loss);
+  // Queues the forward pass of the loader's next batch.
+  absl::Status Forward(int64_t run_step);
+  absl::Status QueueForward(const Tensor& images, int64_t run_step);
+  // Queues what follows, to the downloads of what the host needs to know.
+  absl::Status QueueBackward(const Tensor& rows, int64_t run_step, LossResult* loss);
+  absl::Status Run(Recording* recording, int64_t run_step,
+                   absl::FunctionRef<absl::Status()> operations);
   // The loader's next batch on the device.
   absl::StatusOr<Tensor> NextImages();
-  // Starts to bring the batch after it, if it is loaded.
+  // Starts to bring the batch after it, if it is loaded and not brought yet.
   absl::Status BringImages();
   absl::StatusOr<Tensor> ImageTensor(int64_t batch_size);
+
+  RunOptions ForwardOptions(int64_t run_step) const {
+    return {.training = stage_.train_net, .step = static_cast<uint64_t>(run_step)};
+  }
 
   // The same work on the same tensors.
   struct Repeated {
     std::unique_ptr<Recording> recording;
-    LossResult loss;  // Its tensors.
+    LossResult loss;  // Of a backward pass: its tensors.
   };
-  // By the addresses of images and rows.
-  absl::StatusOr<Repeated*> RepeatedFor(const Tensor& images, const Tensor& rows);
+  absl::Status RestoreStatistics();
+  // Of a map by the addresses of tensors.
+  Repeated& RepeatedFor(const Tensor& tensor, std::map<const void*, Repeated>& repeated);
 
   // What a forward pass moves: the running statistics of batch norm, and how they were before it.
   struct Statistic {
@@ -90,8 +109,9 @@ class NetStep {
   std::unique_ptr<MarginLoss> loss_;
   std::unique_ptr<Optimizer> optimizer_;
   LossScale loss_scale_;
-  std::map<std::pair<const void*, const void*>, Repeated> repeated_;
-  float repeated_scale_ = 1;  // The loss scale in repeated_.
+  // By the images and by the rows.
+  std::map<const void*, Repeated> forwards_, backwards_;
+  float backward_scale_ = 1;  // The loss scale in backwards_.
   bool told_ = false;         // That they are not remembered.
   Tensor found_;              // Whether something is not finite.
   // What was downloaded: losses [B], predicted [B], found_.
@@ -103,7 +123,11 @@ class NetStep {
   };
   std::array<Images, 2> images_;
   int current_ = 0;
-  Tensor brought_;  // The next batch, if it is on its way.
+  Tensor brought_;         // The next batch, if it is on its way.
+  Tensor images_of_pass_;  // Those of the last forward pass, its features and its step.
+  Tensor features_;
+  int64_t step_of_pass_ = -1;
+  bool is_ahead_ = false;  // It is the next step's.
 };
 
 }  // namespace protopage

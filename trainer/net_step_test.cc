@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -111,6 +112,36 @@ TEST_F(NetStepTest, AStepThatIsNotFiniteLeavesTheNetAsItWas) {
   ASSERT_OK_AND_ASSIGN(const NetStep::Result result, step->ForwardBackward(rows, slots_, 0));
   EXPECT_FALSE(result.finite);
   EXPECT_EQ(NetValues(*session), before);
+}
+
+TEST_F(NetStepTest, TheForwardPassOfTheNextStepMayBeginEarlyAndBeTakenBack) {
+  // What was begun after the first of three steps: nothing, the next step, the next step and then taken back.
+  enum Begun { kNothing, kNext, kTakenBack };
+  std::vector<NamedValues> ends;
+  for (const Begun begun : {kNothing, kNext, kTakenBack}) {
+    const TrainConfig config = Config();
+    ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
+    ASSERT_OK_AND_ASSIGN(const auto step,
+                         NetStep::Create(session.get(), config.stages[0], &source_, {}));
+    ASSERT_OK_AND_ASSIGN(const Tensor rows, Rows(session->backend()));
+    for (int64_t i = 0; i < 3; ++i) step->loader().Submit(i, {i, 5, 3, 4});
+    for (int64_t i = 0; i < 3; ++i) {
+      ASSERT_OK(step->ForwardBackward(rows, slots_, i).status());
+      ASSERT_OK(step->Update(1));
+      if (i > 0 || begun == kNothing) continue;
+      const NamedValues before = NetValues(*session);
+      while (!step->loader().ready()) std::this_thread::yield();
+      ASSERT_OK(step->BeginNext());
+      EXPECT_NE(NetValues(*session), before);  // Batch norm's running statistics.
+      if (begun == kNext) continue;
+      ASSERT_OK(step->TakeBackNext());
+      EXPECT_EQ(NetValues(*session), before);
+    }
+    ASSERT_OK(step->BeginNext());  // There is none.
+    ends.push_back(NetValues(*session));
+  }
+  EXPECT_EQ(ends[kNext], ends[kNothing]);
+  EXPECT_EQ(ends[kTakenBack], ends[kNothing]);
 }
 
 TEST_F(NetStepTest, WithoutTrainNetOnlyTheRowsHaveGradients) {

@@ -54,9 +54,12 @@ class SourceTrainer : public StageTrainer {
     if (result.finite) {
       RETURN_IF_ERROR(session_->backend()->Copy(result.loss.d_rows, head->gradient));
       RETURN_IF_ERROR(step_->Update(factor));
+      RETURN_IF_ERROR(step_->BeginNext());
     }
     return StepOutcome{result.loss.loss, result.loss.accuracy, !result.finite, result.overflowed};
   }
+
+  absl::Status Settle() override { return step_->TakeBackNext(); }
 
   StageTotals totals() const override {
     StageTotals totals;

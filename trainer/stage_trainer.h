@@ -62,7 +62,8 @@ class StageTrainer {
   virtual std::string Description() const = 0;
   // Trains one step with the configured learning rates times `factor`. Positions come in order.
   virtual absl::StatusOr<StepOutcome> Step(const StepPosition& position, double factor) = 0;
-  // Waits until nothing of the stage runs in the background; before a checkpoint and at its end.
+  // Waits until nothing of the stage runs in the background, and takes back what was begun of the next step; before a
+  // checkpoint and at its end.
   virtual absl::Status Settle() { return absl::OkStatus(); }
   virtual StageTotals totals() const = 0;
 

@@ -51,7 +51,7 @@ void AppendBytes(const std::vector<T>& values, std::vector<char>* bytes) {
 // A graph of what Run was given.
 class CudaRecording : public Recording {
  public:
-  CudaGraphExec graph;  // Null until they are recorded.
+  CudaContext::Recorded recorded;  // Null until they are.
   // CudaContext::given_back() when `operations` were last called; -1: never.
   int64_t given_back = -1;
   absl::Status refused;  // What cannot be recorded is called every time.
@@ -128,10 +128,11 @@ class CudaBackend : public Backend {
   }
   absl::Status Download(const Tensor& src, void* dst) override {
     if (src.bytes() == 0) return absl::OkStatus();
-    return Of("Download", cudaMemcpyAsync(dst, src.data<void>(), static_cast<size_t>(src.bytes()),
-                                          cudaMemcpyDeviceToHost, stream()));
+    return Of("Download", context_->Download(src.data<void>(), dst, src.bytes()));
   }
-  absl::Status FinishDownloads() override { return Of("FinishDownloads", context_->Wait()); }
+  absl::Status FinishDownloads() override {
+    return Of("FinishDownloads", context_->FinishDownloads());
+  }
   absl::Status CopyRows(const Tensor& src, const Tensor& from, const Tensor& dst) override {
     const int64_t rows = dst.shape()[0];
     CheckInt(from, rows);
@@ -155,25 +156,25 @@ class CudaBackend : public Backend {
   std::unique_ptr<Recording> NewRecording() override { return std::make_unique<CudaRecording>(); }
   absl::Status Run(Recording* recording, uint64_t step,
                    absl::FunctionRef<absl::Status()> operations) override {
-    auto& recorded = static_cast<CudaRecording&>(*recording);
+    auto& remembered = static_cast<CudaRecording&>(*recording);
     RETURN_IF_ERROR(Of("Run", context_->SetStep(step)));
     // A graph holds the addresses of what it works on, which may be another's by now.
-    const bool current = recorded.given_back == context_->given_back();
+    const bool current = remembered.given_back == context_->given_back();
     if (!current) {
-      recorded.graph.reset();
-      recorded.refused = absl::OkStatus();
+      remembered.recorded.graph.reset();
+      remembered.refused = absl::OkStatus();
     }
-    if (current && recorded.graph == nullptr && recorded.refused.ok()) {
-      absl::StatusOr<CudaGraphExec> graph = context_->Record(operations);
-      recorded.refused = graph.status();
-      if (graph.ok()) recorded.graph = *std::move(graph);
+    if (current && remembered.recorded.graph == nullptr && remembered.refused.ok()) {
+      absl::StatusOr<CudaContext::Recorded> recorded = context_->Record(operations);
+      remembered.refused = recorded.status();
+      if (recorded.ok()) remembered.recorded = *std::move(recorded);
     }
-    if (recorded.graph != nullptr) {
-      return Of("Run", cudaGraphLaunch(recorded.graph.get(), stream()));
+    if (remembered.recorded.graph != nullptr) {
+      return Of("Run", context_->Launch(remembered.recorded));
     }
     // The first time they allocate and fill tables, which a graph must not do.
     RETURN_IF_ERROR(operations());
-    recorded.given_back = context_->given_back();
+    remembered.given_back = context_->given_back();
     return absl::OkStatus();
   }
 
@@ -476,9 +477,7 @@ class CudaBackend : public Backend {
   // What `later` is given from now on runs after what `earlier` has been given until now.
   absl::Status Follow(cudaStream_t earlier, cudaStream_t later) {
     if (event_ == nullptr) {
-      cudaEvent_t event = nullptr;
-      RETURN_IF_ERROR(CudaStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming)));
-      event_.reset(event);
+      ASSIGN_OR_RETURN(event_, NewEvent());
     }
     RETURN_IF_ERROR(CudaStatus(cudaEventRecord(event_.get(), earlier)));
     return CudaStatus(cudaStreamWaitEvent(later, event_.get(), 0));

@@ -209,7 +209,8 @@ TEST(CudaBackendEmulationTest, WhatCannotBeRecordedSaysWhyUntilItCan) {
   ASSERT_OK(doubling->Run(/*waits=*/true));
   EXPECT_OK(doubling->refusal());  // Not tried yet.
   for (int i = 0; i < 2; ++i) ASSERT_OK(doubling->Run(/*waits=*/true));
-  EXPECT_THAT(doubling->refusal(), StatusIs(absl::StatusCode::kInternal, "FinishDownloads: "));
+  EXPECT_THAT(doubling->refusal(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                            "FinishDownloads: waiting cannot be recorded"));
   ASSERT_OK(backend->Allocate(DType::kFloat32, {64}).status());  // Is given back: all is forgotten.
   for (int i = 0; i < 3; ++i) ASSERT_OK(doubling->Run());
   EXPECT_OK(doubling->refusal());
@@ -408,6 +409,25 @@ TEST(CudaBackendEmulationTest, AnErrorOfTheDeviceIsNamedByWhoWaits) {
     EXPECT_THAT(backend->Synchronize(),
                 StatusIs(absl::StatusCode::kInternal, "Synchronize: cudaError"));
     EXPECT_THAT(backend->Fill(y, 1.0f), StatusIs(absl::StatusCode::kInternal, "Fill: cudaError"));
+  }
+  cudaDeviceReset();
+}
+
+// What fails shows whether it has run.
+TEST(CudaBackendEmulationTest, FinishDownloadsDoesNotWaitForWhatWasCalledAfterTheLastDownload) {
+  {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+    ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> host, backend->AllocateHost(64));
+    ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {4, 4}));
+    ASSERT_OK_AND_ASSIGN(const Tensor norms, backend->Allocate(DType::kFloat32, {4}));
+    ASSERT_OK(backend->Fill(y, 3.0f));
+    ASSERT_OK(backend->Download(y, host->data()));
+    std::vector<float> not_of_the_device(16);
+    const Tensor x(std::make_shared<Buffer>(not_of_the_device.data(), 64), DType::kFloat32, {4, 4});
+    ASSERT_OK(backend->L2NormalizeRows(x, y, norms));
+    EXPECT_OK(backend->FinishDownloads());
+    EXPECT_EQ(static_cast<const float*>(host->data())[15], 3.0f);
+    EXPECT_THAT(backend->Synchronize(), StatusIs(absl::StatusCode::kInternal, ""));
   }
   cudaDeviceReset();
 }

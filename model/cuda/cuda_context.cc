@@ -92,6 +92,12 @@ absl::StatusOr<std::shared_ptr<Buffer>> AllocatePinned(int64_t bytes) {
   return std::make_shared<PinnedBuffer>(data, bytes);
 }
 
+absl::StatusOr<CudaEvent> NewEvent() {
+  cudaEvent_t event = nullptr;
+  RETURN_IF_ERROR(CudaStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming)));
+  return CudaEvent(event);
+}
+
 absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(
     const CudaBackendOptions& options) {
   std::unique_ptr<CudaContext> context(new CudaContext(options));
@@ -127,6 +133,7 @@ absl::Status CudaContext::Init() {
   };
   RETURN_IF_ERROR(make_stream(&stream_));
   RETURN_IF_ERROR(make_stream(&copy_stream_));
+  ASSIGN_OR_RETURN(downloaded_, NewEvent());
 
   ASSIGN_OR_RETURN(cublas_, LoadCublas());
   RETURN_IF_ERROR(CublasStatus(cublas_->create(&cublas_handle_)));
@@ -178,9 +185,7 @@ absl::Status CudaContext::CopyFromHost(const void* src, void* dst, int64_t bytes
     Stage& stage = stages_[stage_];
     if (stage.memory == nullptr) {
       ASSIGN_OR_RETURN(stage.memory, AllocatePinned(kStageBytes));
-      cudaEvent_t event = nullptr;
-      RETURN_IF_ERROR(CudaStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming)));
-      stage.copied.reset(event);
+      ASSIGN_OR_RETURN(stage.copied, NewEvent());
     }
     if (stage.in_flight) {
       RETURN_IF_ERROR(CudaStatus(cudaEventSynchronize(stage.copied.get())));
@@ -195,6 +200,7 @@ absl::Status CudaContext::CopyFromHost(const void* src, void* dst, int64_t bytes
                                    cudaMemcpyHostToDevice, stream())));
     stage.used += n;
     done += n;
+    staged_since_ = true;
     if (stage.used == kStageBytes) {
       RETURN_IF_ERROR(CudaStatus(cudaEventRecord(stage.copied.get(), stream())));
       stage.in_flight = true;
@@ -236,9 +242,11 @@ absl::Status CudaContext::SetStep(uint64_t step) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<CudaGraphExec> CudaContext::Record(absl::FunctionRef<absl::Status()> operations) {
+absl::StatusOr<CudaContext::Recorded> CudaContext::Record(
+    absl::FunctionRef<absl::Status()> operations) {
   RETURN_IF_ERROR(CudaStatus(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal)));
   recording_ = true;
+  recorded_downloads_ = false;
   absl::Status status = operations();
   recording_ = false;
   // Also after an error, or the stream would go on recording.
@@ -252,16 +260,46 @@ absl::StatusOr<CudaGraphExec> CudaContext::Record(absl::FunctionRef<absl::Status
   }
   cudaGraphExec_t made = nullptr;
   RETURN_IF_ERROR(CudaStatus(cudaGraphInstantiate(&made, graph.get(), 0)));
-  return CudaGraphExec(made);
+  return Recorded{CudaGraphExec(made), recorded_downloads_};
+}
+
+absl::Status CudaContext::Launch(const Recorded& recorded) {
+  RETURN_IF_ERROR(CudaStatus(cudaGraphLaunch(recorded.graph.get(), stream())));
+  return recorded.downloads ? NoteDownloads() : absl::OkStatus();
+}
+
+absl::Status CudaContext::Download(const void* src, void* dst, int64_t bytes) {
+  RETURN_IF_ERROR(CudaStatus(
+      cudaMemcpyAsync(dst, src, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream())));
+  recorded_downloads_ |= recording_;
+  return recording_ ? absl::OkStatus() : NoteDownloads();
+}
+
+absl::Status CudaContext::NoteDownloads() {
+  RETURN_IF_ERROR(CudaStatus(cudaEventRecord(downloaded_.get(), stream())));
+  staged_since_ = false;
+  return absl::OkStatus();
+}
+
+absl::Status CudaContext::FinishDownloads() {
+  if (recording_) return absl::FailedPreconditionError("waiting cannot be recorded");
+  RETURN_IF_ERROR(CudaStatus(cudaEventSynchronize(downloaded_.get())));
+  if (!staged_since_) EmptyStages();
+  return absl::OkStatus();
 }
 
 absl::Status CudaContext::Wait() {
+  if (recording_) return absl::FailedPreconditionError("waiting cannot be recorded");
   RETURN_IF_ERROR(CudaStatus(cudaStreamSynchronize(stream())));
+  EmptyStages();
+  return absl::OkStatus();
+}
+
+void CudaContext::EmptyStages() {
   for (Stage& stage : stages_) {
     stage.in_flight = false;
     stage.used = 0;
   }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<const void*> CudaContext::Rounded(Slot slot, const float* x, int64_t n) {

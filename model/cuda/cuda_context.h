@@ -40,6 +40,9 @@ using CudaEvent = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, DestroyCud
 using CudaGraph = std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, DestroyCuda>;
 using CudaGraphExec = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, DestroyCuda>;
 
+// To wait for, without a time.
+absl::StatusOr<CudaEvent> NewEvent();
+
 class CudaContext {
  public:
   // Errors: FailedPrecondition (no driver, no GPU, no cuBLAS: the reason), InvalidArgument (no GPU of
@@ -69,6 +72,10 @@ class CudaContext {
   // `bytes` bytes of the host to the device. `src` is free when it returns. Errors: FailedPrecondition in
   // Record.
   absl::Status CopyFromHost(const void* src, void* dst, int64_t bytes);
+  // Queues a copy to pinned memory.
+  absl::Status Download(const void* src, void* dst, int64_t bytes);
+  // Waits for the work up to the last Download, also of a graph. Errors: FailedPrecondition in Record.
+  absl::Status FinishDownloads();
   // The same bytes on the device, at a multiple of 256, until the next call. What was asked for lately
   // is still there and is not copied again.
   absl::StatusOr<const char*> Table(const std::vector<char>& bytes);
@@ -77,13 +84,18 @@ class CudaContext {
   absl::Status SetStep(uint64_t step);
   const uint64_t* step() const { return static_cast<const uint64_t*>(step_memory_->data()); }
 
+  struct Recorded {
+    CudaGraphExec graph;
+    bool downloads = false;  // Whether some are in it.
+  };
   // What `operations` give to stream(), as a graph; none of it is done. Errors: those of `operations`, which
   // must neither allocate nor wait nor copy from the host.
-  absl::StatusOr<CudaGraphExec> Record(absl::FunctionRef<absl::Status()> operations);
+  absl::StatusOr<Recorded> Record(absl::FunctionRef<absl::Status()> operations);
+  absl::Status Launch(const Recorded& recorded);
   // Grows whenever memory that an operation was given is free for others, or a table is replaced.
   int64_t given_back() const { return memory_->given_back() + tables_replaced_; }
 
-  // Waits for all work of stream().
+  // Waits for all work of stream(). Errors: FailedPrecondition in Record.
   absl::Status Wait();
 
   // c [rows, cols] = alpha op(a) op(b) + beta c, all row-major without gaps; op transposes. a and b
@@ -119,6 +131,10 @@ class CudaContext {
 
   explicit CudaContext(const CudaBackendOptions& options) : options_(options) {}
   absl::Status Init();
+  // The work so far is what FinishDownloads waits for.
+  absl::Status NoteDownloads();
+  // The copies from stages_ have been made.
+  void EmptyStages();
   absl::StatusOr<void*> Reserve(Slot slot, int64_t bytes);
 
   const CudaBackendOptions options_;
@@ -131,9 +147,11 @@ class CudaContext {
   std::shared_ptr<Buffer> scratch_[kNumSlots];
   std::shared_ptr<Buffer> step_memory_;
   uint64_t step_ = 0;  // In step_memory_.
-  bool recording_ = false;
+  bool recording_ = false, recorded_downloads_ = false;
   Stage stages_[2];
   int stage_ = 0;  // The one that is being filled.
+  CudaEvent downloaded_;
+  bool staged_since_ = false;  // CopyFromHost was called since downloaded_ was recorded.
   std::vector<CachedTable> tables_;
   int64_t table_uses_ = 0, tables_replaced_ = 0;
 };

@@ -3,7 +3,8 @@
 //
 // The three products of a convolution are matrix products whose rows are read from, or
 // added to, the images in place: a window is kernel_h runs of kernel_w * in_c floats. The batch
-// is cut into blocks of a fixed number of images, whose activations fit in a core's L2 cache.
+// is cut into blocks of a fixed number of images, whose activations fit in a core's L2 cache. What
+// model/cpu/winograd.h takes is computed there.
 #ifndef PROTOPAGE_MODEL_CPU_CONVOLUTION_H_
 #define PROTOPAGE_MODEL_CPU_CONVOLUTION_H_
 

@@ -14,7 +14,7 @@ constexpr int64_t kLeastTiles = 36, kMostTiles = 96, kTilesMultiple = 12;
 // Columns of the products that are transformed together.
 constexpr int64_t kColumns = 64;
 // Partial gradients of the kernel, one for each of so many blocks of the batch, for kernels of so many floats.
-constexpr int64_t kMaxPartials = 16;
+constexpr int64_t kLeastPartials = 8, kMaxPartials = 16;
 constexpr int64_t kMaxPartialSize = int64_t{64} << 10;
 
 // Floats from one of the 16 elements to the next, for so many: a line more, or all of them would lie in one set of
@@ -35,6 +35,12 @@ struct Layout {
     const int64_t fit =
         std::max(kGroupFloats, kElements * size / 4) / (kElements * (of.in_c + columns));
     group = std::clamp(fit / kTilesMultiple * kTilesMultiple, kLeastTiles, kMostTiles);
+  }
+
+  // Tiles of the groups that so many are cut into: `least` groups or more of about one size.
+  int64_t GroupOf(int64_t tiles, int64_t least = 1) const {
+    const int64_t size_of_one = DivideUp(tiles, std::max(least, DivideUp(tiles, group)));
+    return DivideUp(size_of_one, kTilesMultiple) * kTilesMultiple;
   }
 
   // Where the 16 pixels of a tile are; those outside of the image are `outside`.
@@ -70,7 +76,7 @@ struct Layout {
   int64_t size;                  // Of one of the 16 matrices of the kernel.
   int64_t columns;               // See kColumns.
   int64_t panel;
-  int64_t group = 0;  // Tiles.
+  int64_t group = 0;  // Tiles, at most.
 };
 
 // Everything that the tasks of one call read.
@@ -164,10 +170,10 @@ void MultiplyGradient(const Call& call, const float* kernel, const float* d_m, i
   }
 }
 
-// Calls body(first, count) for groups of the tiles [begin, end), of about one size.
+// Calls body(first, count) for groups of the tiles [begin, end).
 template <typename Body>
 void ForGroups(const Layout& layout, int64_t begin, int64_t end, const Body& body) {
-  const int64_t step = DivideUp(end - begin, DivideUp(end - begin, layout.group));
+  const int64_t step = layout.GroupOf(end - begin);
   for (int64_t first = begin; first < end; first += step) body(first, std::min(step, end - first));
 }
 
@@ -200,9 +206,11 @@ void WinogradForward(CpuContext& context, const Window2d& window, const float* x
                      Offsets(context, CpuContext::kOffsetsC, layout.group, layout.columns)};
 
   const int64_t tiles = window.batch * layout.image_tiles;
-  context.pool().ParallelForThread(DivideUp(tiles, layout.group), [&](int64_t task, int thread) {
-    const int64_t first = task * layout.group;
-    const int64_t count = std::min(layout.group, tiles - first);
+  // A tile's bits do not depend on its group, so that there may be enough of them for the threads.
+  const int64_t group = layout.GroupOf(tiles, 2 * context.pool().num_threads());
+  context.pool().ParallelForThread(DivideUp(tiles, group), [&](int64_t task, int thread) {
+    const int64_t first = task * group;
+    const int64_t count = std::min(group, tiles - first);
     float* const zeros = context.ForThread(thread, CpuContext::kThreadSums, window.in_c);
     std::memset(zeros, 0, sizeof(float) * window.in_c);
     float* const v = context.ForThread(thread, CpuContext::kThreadTiles,
@@ -259,11 +267,10 @@ void WinogradBackward(CpuContext& context, const Window2d& window, const float* 
   const bool partials_fit = kElements * layout.size <= kMaxPartialSize;
   const int64_t d_u_size = partials_fit ? kElements * layout.size : 0;
   const int64_t partial_size = d_u_size + window.out_c;
-  const int64_t images_per_group = std::max<int64_t>(1, layout.group / layout.image_tiles);
+  const int64_t images_per_group = std::clamp<int64_t>(layout.group / layout.image_tiles, 1,
+                                                       DivideUp(window.batch, kLeastPartials));
   const int64_t images_per_block =
-      DivideUp(DivideUp(window.batch, images_per_group),
-               std::min(DivideUp(window.batch, images_per_group), kMaxPartials)) *
-      images_per_group;
+      DivideUp(DivideUp(window.batch, kMaxPartials), images_per_group) * images_per_group;
   const int64_t blocks = DivideUp(window.batch, images_per_block);
   float* const partials = context.Shared(CpuContext::kPartials, blocks * partial_size);
   const int64_t outside_size = std::max(window.in_c, window.out_c);

@@ -51,12 +51,12 @@ void AppendBytes(const std::vector<T>& values, std::vector<char>* bytes) {
 // A graph of what Run was given.
 class CudaRecording : public Recording {
  public:
-  CudaContext::Recorded recorded;  // Null until they are.
+  // Without a graph until there is one; an error: what cannot be recorded is called every time.
+  absl::StatusOr<CudaContext::Recorded> recorded = CudaContext::Recorded();
   // CudaContext::given_back() when `operations` were last called; -1: never.
   int64_t given_back = -1;
-  absl::Status refused;  // What cannot be recorded is called every time.
 
-  absl::Status refusal() const override { return refused; }
+  absl::Status refusal() const override { return recorded.status(); }
 };
 
 class CudaBackend : public Backend {
@@ -159,18 +159,16 @@ class CudaBackend : public Backend {
     auto& remembered = static_cast<CudaRecording&>(*recording);
     RETURN_IF_ERROR(Of("Run", context_->SetStep(step)));
     // A graph holds the addresses of what it works on, which may be another's by now.
-    const bool current = remembered.given_back == context_->given_back();
-    if (!current) {
-      remembered.recorded.graph.reset();
-      remembered.refused = absl::OkStatus();
+    absl::StatusOr<CudaContext::Recorded>& recorded = remembered.recorded;
+    if (remembered.given_back != context_->given_back()) {
+      recorded = CudaContext::Recorded();
+    } else if (recorded.ok() && recorded->graph == nullptr) {
+      // Not by =, which nvcc takes for a result that is ignored.
+      absl::StatusOr<CudaContext::Recorded> made = context_->Record(operations);
+      std::swap(recorded, made);
     }
-    if (current && remembered.recorded.graph == nullptr && remembered.refused.ok()) {
-      absl::StatusOr<CudaContext::Recorded> recorded = context_->Record(operations);
-      remembered.refused = recorded.status();
-      if (recorded.ok()) remembered.recorded = *std::move(recorded);
-    }
-    if (remembered.recorded.graph != nullptr) {
-      return Of("Run", context_->Launch(remembered.recorded));
+    if (recorded.ok() && recorded->graph != nullptr) {
+      return Of("Run", context_->Launch(*recorded));
     }
     // The first time they allocate and fill tables, which a graph must not do.
     RETURN_IF_ERROR(operations());

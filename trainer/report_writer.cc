@@ -315,17 +315,22 @@ std::string StageSection(const Stage& stage) {
 std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
   // A phone shows few columns; the first and the last ones tell the story.
   constexpr size_t kColumns = 4;
-  const auto classes = [](const Json* line) {
+  const auto result = [](const Json* line, const char* key) {
     const auto results = line->find("results");
-    return results != line->end() && results->is_object() ? Text(*results, "classes")
-                                                          : std::string();
+    return results != line->end() && results->is_object() ? Text(*results, key) : std::string();
+  };
+  // What was evaluated: "imprinted"; every stage that does is named "evaluate".
+  const auto name_of = [&](const Json* line) {
+    const std::string name = result(line, "name");
+    return Escape(name.empty() ? Text(*line, "stage") : name);
   };
   std::vector<const Json*> shown = evaluations;
   // The last one's change is against this one.
-  int64_t base =
-      std::find_if(shown.begin(), shown.end(),
-                   [&](const Json* line) { return classes(line) == classes(shown.back()); }) -
-      shown.begin();
+  int64_t base = std::find_if(shown.begin(), shown.end(),
+                              [&](const Json* line) {
+                                return result(line, "classes") == result(shown.back(), "classes");
+                              }) -
+                 shown.begin();
   if (shown.size() > kColumns) {
     const int64_t left_out = std::min<int64_t>(base, shown.size() - kColumns);
     shown.erase(shown.begin(), shown.begin() + left_out);
@@ -348,14 +353,13 @@ std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
     absl::StrAppend(&out, shown.size(), " of ", evaluations.size(), ". ");
   }
   if (with_change) {
-    absl::StrAppend(&out, "Change: ", Escape(Text(*shown.back(), "stage")), " against ",
-                    Escape(Text(*shown[base], "stage")),
+    absl::StrAppend(&out, "Change: ", name_of(shown.back()), " against ", name_of(shown[base]),
                     base > 0 ? ", the first of the same classes." : ".");
   }
   out += "</p>\n<div class=\"wide\"><table><thead><tr><th></th>";
   for (const Json* line : shown) {
-    absl::StrAppend(&out, "<th>", Escape(Text(*line, "stage")), "<br>step ",
-                    FormatCount(Integer(*line, "step")), "</th>");
+    absl::StrAppend(&out, "<th>", name_of(line), "<br>step ", FormatCount(Integer(*line, "step")),
+                    "</th>");
   }
   if (with_change) out += "<th>change</th>";
   out += "</tr></thead>\n<tbody>\n";
@@ -391,9 +395,9 @@ std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
   for (const Json* line : shown) {
     const auto results = line->find("results");
     if (results == line->end() || results->empty()) continue;
-    absl::StrAppend(&out, "<details><summary>All that was measured: ", Escape(Text(*line, "stage")),
-                    ", step ", FormatCount(Integer(*line, "step")), "</summary><pre>",
-                    EscapedJson(*results), "</pre></details>\n");
+    absl::StrAppend(&out, "<details><summary>All that was measured: ", name_of(line), ", step ",
+                    FormatCount(Integer(*line, "step")), "</summary><pre>", EscapedJson(*results),
+                    "</pre></details>\n");
   }
   return out + "</section>\n";
 }

@@ -147,7 +147,11 @@ TEST(RenderReportTest, OfManyEvaluationsTheFirstAndTheLastAreShown) {
 TEST(RenderReportTest, TheChangeIsAgainstTheFirstOfTheSameClasses) {
   std::vector<Json> lines = {Evaluation("source", 10, 0.95), Evaluation("imprinted", 10, 0.8),
                              Evaluation("dominant", 20, 0.9)};
-  for (Json& line : lines) line["results"]["classes"] = "target";
+  for (Json& line : lines) {
+    line["results"]["classes"] = "target";
+    line["results"]["name"] = line["stage"];
+    line["stage"] = "evaluate";
+  }
   lines[0]["results"]["classes"] = "source";
   std::string html = RenderReport("run", Json::object(), lines);
   EXPECT_THAT(html,

@@ -1,6 +1,10 @@
 #include "trainer/config.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "base/status_macros.h"
 #include "data/open_source.h"
 
@@ -127,6 +131,41 @@ void TrainConfig::Fields(ConfigVisitor& v) {
   v.ObjectList("stages", &stages, "what the run does, in order");
 }
 
+namespace {
+
+// The keys that a stage has a use for.
+std::vector<std::string> KeysOf(const std::string& stage) {
+  if (stage == "evaluate") return {"name", "split"};
+  if (stage == "imprint") return {"name", "split", "domain"};
+  std::vector<std::string> keys = {"name",       "split",     "epochs",    "steps",
+                                   "batch_size", "augment",   "train_net", "dropout",
+                                   "margin",     "optimizer", "schedule"};
+  if (stage == "dominant") keys.push_back("rows");
+  return keys;
+}
+
+// A key that was set and that nothing reads was meant for another stage.
+absl::Status CheckKeys(StageConfig& stage, const std::string& path) {
+  StageConfig defaults;
+  const nlohmann::ordered_json unset = WriteConfig(defaults).flatten();
+  const nlohmann::ordered_json found = WriteConfig(stage).flatten();
+  const std::vector<std::string> known = KeysOf(stage.name);
+  for (const auto& [pointer, value] : found.items()) {
+    const std::string key = pointer.substr(1, pointer.find('/', 1) - 1);
+    // Of a list that is empty by default there are no elements.
+    const auto by_default = unset.find(pointer);
+    const bool is_set = by_default == unset.end() || *by_default != value;
+    if (!is_set || std::count(known.begin(), known.end(), key) > 0) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, absl::StrReplaceAll(pointer, {{"/", "."}}), ": found ", value.dump(),
+                     ", which a stage of the name ", stage.name, " has no use for; it takes ",
+                     absl::StrJoin(known, ", ")));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status ValidateConfig(TrainConfig* config) {
   RETURN_IF_ERROR(WithContext(ResolveLossConfig(&config->loss), "loss"));
   if (config->stages.empty()) {
@@ -145,6 +184,7 @@ absl::Status ValidateConfig(TrainConfig* config) {
                                                      stage.epochs, " and steps ", stage.steps,
                                                      ", expected one of them above 0"));
     }
+    RETURN_IF_ERROR(CheckKeys(stage, path));
     if (!stage.split.empty()) {
       RETURN_IF_ERROR(WithContext(ParseSplit(stage.split).status(), absl::StrCat(path, ".split")));
     }

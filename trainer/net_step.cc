@@ -70,15 +70,13 @@ absl::StatusOr<NetStep::Result> NetStep::ForwardBackward(const Tensor& rows,
     backwards_.clear();
     backward_scale_ = loss_scale_.scale();
   }
-  Repeated& backward = RepeatedFor(rows, backwards_);
-  RETURN_IF_ERROR(Run(backward.recording.get(), run_step,
-                      [&] { return QueueBackward(rows, run_step, &backward.loss); }));
+  RETURN_IF_ERROR(Run(backwards_, rows, run_step, [&] { return QueueBackward(rows, run_step); }));
   RETURN_IF_ERROR(BringImages());
   RETURN_IF_ERROR(beside());
   RETURN_IF_ERROR(backend->FinishDownloads());
 
   Result result;
-  result.loss = backward.loss;
+  result.loss = loss_of_pass_;
   const size_t batch = slots.size();
   const auto* losses = static_cast<const float*>(downloads_->data());
   const auto* predicted = reinterpret_cast<const int32_t*>(losses + batch);
@@ -119,16 +117,12 @@ absl::Status NetStep::RestoreStatistics() {
   return absl::OkStatus();
 }
 
-NetStep::Repeated& NetStep::RepeatedFor(const Tensor& tensor,
-                                        std::map<const void*, Repeated>& repeated) {
-  Repeated& found = repeated[tensor.data<void>()];
-  if (found.recording == nullptr) found.recording = session_->backend()->NewRecording();
-  return found;
-}
-
-absl::Status NetStep::Run(Recording* recording, int64_t run_step,
+absl::Status NetStep::Run(Recordings& recordings, const Tensor& tensor, int64_t run_step,
                           absl::FunctionRef<absl::Status()> operations) {
-  RETURN_IF_ERROR(session_->backend()->Run(recording, static_cast<uint64_t>(run_step), operations));
+  std::unique_ptr<Recording>& recording = recordings[tensor.data<void>()];
+  if (recording == nullptr) recording = session_->backend()->NewRecording();
+  RETURN_IF_ERROR(
+      session_->backend()->Run(recording.get(), static_cast<uint64_t>(run_step), operations));
   if (const absl::Status refusal = recording->refusal(); !refusal.ok() && !told_) {
     LogWarning(absl::StrCat("steps are slower, as they are not CUDA graphs: ", refusal.message()));
     told_ = true;
@@ -139,7 +133,7 @@ absl::Status NetStep::Run(Recording* recording, int64_t run_step,
 absl::Status NetStep::Forward(int64_t run_step) {
   ASSIGN_OR_RETURN(images_of_pass_, NextImages());
   step_of_pass_ = run_step;
-  return Run(RepeatedFor(images_of_pass_, forwards_).recording.get(), run_step,
+  return Run(forwards_, images_of_pass_, run_step,
              [&] { return QueueForward(images_of_pass_, run_step); });
 }
 
@@ -150,21 +144,21 @@ absl::Status NetStep::QueueForward(const Tensor& images, int64_t run_step) {
   return session_->net()->Forward(images, ForwardOptions(run_step), &features_);
 }
 
-absl::Status NetStep::QueueBackward(const Tensor& rows, int64_t run_step, LossResult* loss) {
+absl::Status NetStep::QueueBackward(const Tensor& rows, int64_t run_step) {
   Backend* backend = session_->backend();
   Net* net = session_->net();
   // Forward may not have been called for this step.
   RETURN_IF_ERROR(net->NoteForward(features_.shape()[0], ForwardOptions(run_step)));
-  ASSIGN_OR_RETURN(*loss, loss_->Start({.features = features_,
-                                        .rows = rows,
-                                        .step = run_step,
-                                        .gradient_scale = backward_scale_}));
+  ASSIGN_OR_RETURN(loss_of_pass_, loss_->Start({.features = features_,
+                                                .rows = rows,
+                                                .step = run_step,
+                                                .gradient_scale = backward_scale_}));
   std::vector<Tensor> gradients;
   if (stage_.train_net) {
-    RETURN_IF_ERROR(net->Backward(loss->d_features));
+    RETURN_IF_ERROR(net->Backward(loss_of_pass_.d_features));
     gradients = net->gradients();
   }
-  gradients.push_back(loss->d_rows);
+  gradients.push_back(loss_of_pass_.d_rows);
   if (backward_scale_ != 1) {
     // What is not finite stays so.
     for (const Tensor& gradient : gradients) {
@@ -173,7 +167,7 @@ absl::Status NetStep::QueueBackward(const Tensor& rows, int64_t run_step, LossRe
   }
   RETURN_IF_ERROR(backend->FindNonFinite(gradients, found_));
   auto* downloads = static_cast<char*>(downloads_->data());
-  for (const Tensor& tensor : {loss->losses, loss->predicted, found_}) {
+  for (const Tensor& tensor : {loss_of_pass_.losses, loss_of_pass_.predicted, found_}) {
     RETURN_IF_ERROR(backend->Download(tensor, downloads));
     downloads += tensor.bytes();
   }

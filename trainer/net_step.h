@@ -73,8 +73,10 @@ class NetStep {
   absl::Status Forward(int64_t run_step);
   absl::Status QueueForward(const Tensor& images, int64_t run_step);
   // Queues what follows, to the downloads of what the host needs to know.
-  absl::Status QueueBackward(const Tensor& rows, int64_t run_step, LossResult* loss);
-  absl::Status Run(Recording* recording, int64_t run_step,
+  absl::Status QueueBackward(const Tensor& rows, int64_t run_step);
+  // Recordings of the same work on the same tensors, by the address of the one that varies.
+  using Recordings = std::map<const void*, std::unique_ptr<Recording>>;
+  absl::Status Run(Recordings& recordings, const Tensor& tensor, int64_t run_step,
                    absl::FunctionRef<absl::Status()> operations);
   // The loader's next batch on the device.
   absl::StatusOr<Tensor> NextImages();
@@ -86,20 +88,12 @@ class NetStep {
     return {.training = stage_.train_net, .step = static_cast<uint64_t>(run_step)};
   }
 
-  // The same work on the same tensors.
-  struct Repeated {
-    std::unique_ptr<Recording> recording;
-    LossResult loss;  // Of a backward pass: its tensors.
-  };
-  absl::Status RestoreStatistics();
-  // Of a map by the addresses of tensors.
-  Repeated& RepeatedFor(const Tensor& tensor, std::map<const void*, Repeated>& repeated);
-
   // What a forward pass moves: the running statistics of batch norm, and how they were before it.
   struct Statistic {
     Tensor value;
     Tensor before;
   };
+  absl::Status RestoreStatistics();
 
   Session* const session_;
   const StageConfig stage_;
@@ -110,7 +104,7 @@ class NetStep {
   std::unique_ptr<Optimizer> optimizer_;
   LossScale loss_scale_;
   // By the images and by the rows.
-  std::map<const void*, Repeated> forwards_, backwards_;
+  Recordings forwards_, backwards_;
   float backward_scale_ = 1;  // The loss scale in backwards_.
   bool told_ = false;         // That they are not remembered.
   Tensor found_;              // Whether something is not finite.
@@ -127,7 +121,8 @@ class NetStep {
   Tensor images_of_pass_;  // Those of the last forward pass, its features and its step.
   Tensor features_;
   int64_t step_of_pass_ = -1;
-  bool is_ahead_ = false;  // It is the next step's.
+  bool is_ahead_ = false;    // It is the next step's.
+  LossResult loss_of_pass_;  // Of the last backward pass: its tensors.
 };
 
 }  // namespace protopage

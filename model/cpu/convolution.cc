@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "model/cpu/convolution_parts.h"
 #include "model/cpu/winograd.h"
 
 namespace protopage {
@@ -14,11 +15,6 @@ constexpr int64_t kRowsPerBlock = 128;
 // Positions whose gradients are summed in registers before the kernel's gradient is read and
 // written again; their d_y and their windows' rows fit in L1.
 constexpr int64_t kPositionsPerSum = 160;
-// Partial gradients of the kernel, one for each of so many blocks of the batch.
-constexpr int64_t kMaxPartials = 16;
-// Above this size (floats) of a kernel partial gradients would cost more than they save: its
-// panels are then computed in parallel, each over the whole batch.
-constexpr int64_t kMaxPartialSize = int64_t{64} << 10;
 
 // What a window implies.
 struct Layout {
@@ -297,13 +293,9 @@ void ConvolutionBackward(CpuContext& context, const Window2d& window, const floa
          first += layout.images_per_block) {
       const int64_t count = std::min(layout.images_per_block, end - first);
       float* block_d_y = d_y + first * out_size;
-      if (y != nullptr) {
-        vector.relu_backward(y + first * out_size, block_d_y, count * out_size, block_d_y);
-      }
-      if (d_bias != nullptr) {
-        vector.column_sums(block_d_y, count * layout.positions, window.out_c, sums);
-        vector.add(bias_sums, sums, window.out_c, bias_sums);
-      }
+      PrepareOutputGradient(vector, y != nullptr ? y + first * out_size : nullptr,
+                            count * layout.positions, window.out_c, d_bias != nullptr, block_d_y,
+                            sums, bias_sums);
       if (partials_fit) {
         const float* source = SourceImages(window, layout, x, first, count, copies);
         AddKernelGradient(backward, thread, source, count, block_d_y, 0, layout.out_panels, partial,

@@ -61,6 +61,7 @@ class CpuContext {
     kThreadGradient,
     kThreadPanels,
     kThreadSums,
+    kThreadZeros,
     kThreadTiles,
     kThreadProducts,
     kNumThreadSlots

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "model/cpu/convolution_parts.h"
+
 namespace protopage {
 namespace {
 
@@ -13,9 +15,8 @@ constexpr int64_t kGroupFloats = int64_t{64} << 10;
 constexpr int64_t kLeastTiles = 36, kMostTiles = 96, kTilesMultiple = 12;
 // Columns of the products that are transformed together.
 constexpr int64_t kColumns = 64;
-// Partial gradients of the kernel, one for each of so many blocks of the batch, for kernels of so many floats.
-constexpr int64_t kLeastPartials = 8, kMaxPartials = 16;
-constexpr int64_t kMaxPartialSize = int64_t{64} << 10;
+// Blocks of the batch, at least, if it has as many images.
+constexpr int64_t kLeastPartials = 8;
 
 // Floats from one of the 16 elements to the next, for so many: a line more, or all of them would lie in one set of
 // the L1 cache.
@@ -111,6 +112,18 @@ void TransformTiles(const Call& call, const float* x, const float* zeros, int64_
     call.layout.Pixels(first + t, x, zeros, pixels);
     call.context.winograd().transform_input(pixels, window.in_c, v + t * window.in_c,
                                             Stride(count * window.in_c));
+  }
+}
+
+// d_x += b'(d_v) of the tiles; what they have outside of the images goes to `nowhere`.
+void AddInputGradient(const Call& call, const float* d_v, float* nowhere, int64_t first,
+                      int64_t count, float* d_x) {
+  const Window2d& window = call.layout.window;
+  for (int64_t t = 0; t < count; ++t) {
+    float* pixels[kElements];
+    call.layout.Pixels(first + t, d_x, nowhere, pixels);
+    call.context.winograd().add_input_gradient(d_v + t * window.in_c, Stride(count * window.in_c),
+                                               window.in_c, pixels);
   }
 }
 
@@ -211,7 +224,7 @@ void WinogradForward(CpuContext& context, const Window2d& window, const float* x
   context.pool().ParallelForThread(DivideUp(tiles, group), [&](int64_t task, int thread) {
     const int64_t first = task * group;
     const int64_t count = std::min(group, tiles - first);
-    float* const zeros = context.ForThread(thread, CpuContext::kThreadSums, window.in_c);
+    float* const zeros = context.ForThread(thread, CpuContext::kThreadZeros, window.in_c);
     std::memset(zeros, 0, sizeof(float) * window.in_c);
     float* const v = context.ForThread(thread, CpuContext::kThreadTiles,
                                        kElements * Stride(layout.group * window.in_c));
@@ -280,10 +293,10 @@ void WinogradBackward(CpuContext& context, const Window2d& window, const float* 
     float* const bias_sums = d_u + d_u_size;
     std::memset(d_u, 0, sizeof(float) * partial_size);
     // Zeros to read, and where to write what nobody reads.
-    float* const zeros = context.ForThread(thread, CpuContext::kThreadSums, 2 * outside_size);
+    float* const zeros = context.ForThread(thread, CpuContext::kThreadZeros, 2 * outside_size);
     std::memset(zeros, 0, sizeof(float) * 2 * outside_size);
     float* const nowhere = zeros + outside_size;
-    float* const sums = context.ForThread(thread, CpuContext::kThreadPanels, window.out_c);
+    float* const sums = context.ForThread(thread, CpuContext::kThreadSums, window.out_c);
     const int64_t tile_floats = kElements * Stride(layout.group * window.in_c);
     float* const v = context.ForThread(thread, CpuContext::kThreadTiles, tile_floats);
     float* const d_v = context.ForThread(thread, CpuContext::kThreadGradient, tile_floats);
@@ -292,15 +305,9 @@ void WinogradBackward(CpuContext& context, const Window2d& window, const float* 
     const int64_t end = std::min(window.batch, (block + 1) * images_per_block);
     for (int64_t image = block * images_per_block; image < end; image += images_per_group) {
       const int64_t images = std::min(images_per_group, end - image);
-      float* const image_d_y = d_y + image * layout.out_size;
-      if (y != nullptr) {
-        vector.relu_backward(y + image * layout.out_size, image_d_y, images * layout.out_size,
-                             image_d_y);
-      }
-      if (d_bias != nullptr) {
-        vector.column_sums(image_d_y, images * window.out_h * window.out_w, window.out_c, sums);
-        vector.add(bias_sums, sums, window.out_c, bias_sums);
-      }
+      PrepareOutputGradient(vector, y != nullptr ? y + image * layout.out_size : nullptr,
+                            images * window.out_h * window.out_w, window.out_c, d_bias != nullptr,
+                            d_y + image * layout.out_size, sums, bias_sums);
       if (d_x != nullptr) {
         std::memset(d_x + image * layout.image_size, 0, sizeof(float) * images * layout.image_size);
       }
@@ -318,13 +325,7 @@ void WinogradBackward(CpuContext& context, const Window2d& window, const float* 
                       MultiplyGradient(call, kernel, d_m, count, channel, layout.columns, d_v);
                     }
                   }
-                  if (d_x == nullptr) return;
-                  for (int64_t t = 0; t < count; ++t) {
-                    float* pixels[kElements];
-                    layout.Pixels(first + t, d_x, nowhere, pixels);
-                    winograd.add_input_gradient(d_v + t * window.in_c, Stride(count * window.in_c),
-                                                window.in_c, pixels);
-                  }
+                  if (d_x != nullptr) AddInputGradient(call, d_v, nowhere, first, count, d_x);
                 });
     }
   });
@@ -347,7 +348,7 @@ void WinogradBackward(CpuContext& context, const Window2d& window, const float* 
   const int64_t columns = std::min<int64_t>(32, layout.columns);
   context.pool().ParallelForThread(window.out_c / columns, [&](int64_t task, int thread) {
     const int64_t channel = task * columns, d_u_columns = window.in_c * columns;
-    float* const zeros = context.ForThread(thread, CpuContext::kThreadSums, outside_size);
+    float* const zeros = context.ForThread(thread, CpuContext::kThreadZeros, outside_size);
     std::memset(zeros, 0, sizeof(float) * outside_size);
     float* const v = context.ForThread(thread, CpuContext::kThreadTiles,
                                        kElements * Stride(layout.group * window.in_c));

@@ -221,13 +221,6 @@ cudaError_t LaunchOfWidth(cudaStream_t stream, const Geometry& g, const float* x
                 g, x, w, bias, relu, y);
 }
 
-template <typename Core>
-cudaError_t LaunchOfCore(cudaStream_t stream, const Geometry& g, const float* x, const float* w,
-                         const float* bias, bool relu, float* y) {
-  if (g.out_c <= 32) return LaunchOfWidth<Core, 4>(stream, g, x, w, bias, relu, y);
-  return LaunchOfWidth<Core, 8>(stream, g, x, w, bias, relu, y);
-}
-
 __global__ void FlipKernelKernel(const float* w, int64_t taps, int64_t in_c, int64_t out_c,
                                  float* flipped) {
   const int64_t n = taps * in_c * out_c;
@@ -254,17 +247,11 @@ cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, Prec
                                float* y) {
   PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, w}) && Aligned({y}, 8));
   const Geometry g(window);
-  switch (precision) {
-    case Precision::kTf32:
-      return LaunchOfCore<Tf32Core>(stream, g, x, w, bias, relu, y);
-    case Precision::kBf16:
-      return LaunchOfCore<HalfCore<Bf16Format>>(stream, g, x, w, bias, relu, y);
-    case Precision::kFp16:
-      return LaunchOfCore<HalfCore<Fp16Format>>(stream, g, x, w, bias, relu, y);
-    case Precision::kFloat32:
-      break;
-  }
-  return cudaErrorInvalidValue;
+  return WithCore(precision, [&](auto core) {
+    using Core = decltype(core);
+    if (g.out_c <= 32) return LaunchOfWidth<Core, 4>(stream, g, x, w, bias, relu, y);
+    return LaunchOfWidth<Core, 8>(stream, g, x, w, bias, relu, y);
+  });
 }
 
 bool HasGradientWindow(const Window2d& window) {

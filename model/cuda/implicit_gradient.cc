@@ -224,24 +224,13 @@ cudaError_t LaunchImplicitGradient(cudaStream_t stream, const Window2d& window, 
                                    const float* x, const float* d_y, int64_t parts, float* sums) {
   PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, d_y}) && Aligned({sums}, 8));
   const Geometry g(window, parts);
-  const auto launch = [&](auto core) {
+  return WithCore(precision, [&](auto core) {
     using Core = decltype(core);
     if (BlockColumns(window) == 32) {
       return LaunchOfWidth<Core, 4>(stream, g, parts, x, d_y, sums);
     }
     return LaunchOfWidth<Core, 8>(stream, g, parts, x, d_y, sums);
-  };
-  switch (precision) {
-    case Precision::kTf32:
-      return launch(Tf32Core());
-    case Precision::kBf16:
-      return launch(HalfCore<Bf16Format>());
-    case Precision::kFp16:
-      return launch(HalfCore<Fp16Format>());
-    case Precision::kFloat32:
-      break;
-  }
-  return cudaErrorInvalidValue;
+  });
 }
 
 }  // namespace protopage

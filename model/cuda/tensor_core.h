@@ -13,6 +13,7 @@
 #include "model/cuda/kernel_support.h"
 #include "model/cuda/number_format.h"
 #include "model/cuda/platform.h"
+#include "model/precision.h"
 
 namespace protopage {
 
@@ -103,6 +104,22 @@ struct HalfCore {
            static_cast<uint32_t>(Format::Round(second)) << 16;
   }
 };
+
+// Returns body(Core()) of the one for a precision other than float32, for which there is none.
+template <typename Body>
+cudaError_t WithCore(Precision precision, const Body& body) {
+  switch (precision) {
+    case Precision::kTf32:
+      return body(Tf32Core());
+    case Precision::kBf16:
+      return body(HalfCore<Bf16Format>());
+    case Precision::kFp16:
+      return body(HalfCore<Fp16Format>());
+    case Precision::kFloat32:
+      break;
+  }
+  return cudaErrorInvalidValue;
+}
 
 }  // namespace protopage
 

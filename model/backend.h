@@ -1,10 +1,13 @@
 // Backend: the operations a network is made of, on one device.
 //
 // Above this interface nothing follows a device pointer; below it nothing knows
-// of networks. All floats are float32. Letters: B images, H W C of NHWC
-// activations, D embedding size, K active classes (slots), M rows of a matrix.
-// d_x is the gradient of the loss with respect to x. Gradient outputs are
-// overwritten, not added to, unless said.
+// of networks. Letters: B images, H W C of NHWC activations, D embedding size, K
+// active classes (slots), M rows of a matrix. d_x is the gradient of the loss
+// with respect to x. Gradient outputs are overwritten, not added to, unless said.
+//
+// All floats are float32, but for feature maps: tensors that an operation says
+// are maps may be of activation_dtype() as well, all of a call of one dtype. What
+// is computed is computed in float32, and rounded where it is stored.
 //
 // Results do not depend on the number of threads: reductions over the batch run
 // over fixed blocks whose partial sums are added in block order. Outputs must
@@ -119,6 +122,8 @@ class Backend {
   // For people: "cpu (2 threads, avx2)".
   virtual std::string Description() const = 0;
   virtual Precision precision() const = 0;
+  // How a network's feature maps and their gradients are kept: of 16 bits where precision() is.
+  virtual DType activation_dtype() const { return DType::kFloat32; }
 
   // --- Memory
   // ---------------------------------------------------------------------------------
@@ -130,6 +135,7 @@ class Backend {
   // work before it.
   virtual absl::Status CopyToDevice(const void* src, const Tensor& dst) = 0;
   virtual absl::Status CopyToHost(const Tensor& src, void* dst) = 0;
+  // As many elements; of one dtype, or both maps.
   virtual absl::Status Copy(const Tensor& src, const Tensor& dst) = 0;
   virtual absl::Status Fill(const Tensor& x, float value) = 0;
   // Host memory, zero-filled, for Upload and Download. Errors: ResourceExhausted.
@@ -163,7 +169,8 @@ class Backend {
 
   // --- Elementwise
   // ----------------------------------------------------------------------------
-  // y = scale * x + shift, uint8 -> float32.
+  // Maps, but for uint8 images and the argument of Scale.
+  // y = scale * x + shift, of uint8 x.
   virtual absl::Status ImagesToFloat(const Tensor& x, float scale, float shift,
                                      const Tensor& y) = 0;
   virtual absl::Status ReluForward(const Tensor& x,
@@ -184,7 +191,7 @@ class Backend {
   // --------------------------------------------------------------------------------
   // x [B, in_h, in_w, in_c], w [kernel_h, kernel_w, in_c, out_c], bias [out_c]
   // or absent, y [B, out_h, out_w, out_c]. With `relu`, y = max(0, conv +
-  // bias).
+  // bias). x and y are maps, of activation_dtype(), as are d_x and d_y.
   virtual absl::Status Conv2dForward(const Window2d& window, const Tensor& x, const Tensor& w,
                                      const Tensor& bias, bool relu, const Tensor& y) = 0;
   // `y` is the forward output (read only with `relu`). d_y is scratch: with
@@ -194,19 +201,19 @@ class Backend {
                                       const Tensor& y, bool relu, const Tensor& d_y,
                                       const Tensor& d_x, const Tensor& d_w,
                                       const Tensor& d_bias) = 0;
-  // argmax: int32, same shape as y: the position in the window (kh * kernel_w +
-  // kw), first on ties.
+  // Maps, but for argmax: int32, same shape as y: the position in the window (kh *
+  // kernel_w + kw), first on ties.
   virtual absl::Status MaxPool2dForward(const Window2d& window, const Tensor& x, const Tensor& y,
                                         const Tensor& argmax) = 0;
   virtual absl::Status MaxPool2dBackward(const Window2d& window, const Tensor& d_y,
                                          const Tensor& argmax, const Tensor& d_x) = 0;
-  // x [B, H, W, C] -> y [B, C].
+  // x [B, H, W, C], a map as d_x is, -> y [B, C], which is none.
   virtual absl::Status GlobalAveragePoolForward(const Tensor& x, const Tensor& y) = 0;
   virtual absl::Status GlobalAveragePoolBackward(const Tensor& d_y, const Tensor& d_x) = 0;
 
   // --- Normalisation
   // --------------------------------------------------------------------------
-  // x, y [M, C] (any leading dimensions); the other tensors [C]. Training:
+  // x, y [M, C] (any leading dimensions), maps as d_x and d_y are; the other tensors [C]. Training:
   // batch mean and biased variance go to saved_mean and saved_inv_std =
   // 1/sqrt(var + epsilon), and running <- momentum * running + (1 - momentum) *
   // batch (Keras; biased variance).

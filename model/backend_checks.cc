@@ -18,6 +18,18 @@ void CheckInt(const Tensor& x, int64_t n) {
   PROTOPAGE_CHECK(x.num_elements() == n);
 }
 
+void CheckMap(const Tensor& x) {
+  PROTOPAGE_CHECK(x);
+  PROTOPAGE_CHECK(x.dtype() == DType::kFloat32 || x.dtype() == DType::kBfloat16 ||
+                  x.dtype() == DType::kFloat16);
+}
+
+void CheckMapLike(const Tensor& x, const Tensor& map) {
+  CheckMap(x);
+  PROTOPAGE_CHECK(x.dtype() == map.dtype());
+  PROTOPAGE_CHECK(x.num_elements() == map.num_elements());
+}
+
 void CheckWindow(const Window2d& w) {
   PROTOPAGE_CHECK(w.batch >= 0 && w.in_h > 0 && w.in_w > 0 && w.in_c > 0);
   PROTOPAGE_CHECK(w.out_h > 0 && w.out_w > 0 && w.out_c > 0);
@@ -29,18 +41,24 @@ void CheckWindow(const Window2d& w) {
   PROTOPAGE_CHECK((w.out_w - 1) * w.stride_w - w.pad_left < w.in_w);
 }
 
+static void CheckMaps(const Window2d& window, const Tensor& x, const Tensor& y) {
+  CheckMap(x);
+  CheckMap(y);
+  PROTOPAGE_CHECK(x.dtype() == y.dtype());
+  PROTOPAGE_CHECK(x.num_elements() == window.batch * window.in_h * window.in_w * window.in_c);
+  PROTOPAGE_CHECK(y.num_elements() == window.batch * window.out_h * window.out_w * window.out_c);
+}
+
 void CheckConvolution(const Window2d& window, const Tensor& x, const Tensor& w, const Tensor& y) {
   CheckWindow(window);
-  CheckFloat(x, window.batch * window.in_h * window.in_w * window.in_c);
   CheckFloat(w, window.kernel_h * window.kernel_w * window.in_c * window.out_c);
-  CheckFloat(y, window.batch * window.out_h * window.out_w * window.out_c);
+  CheckMaps(window, x, y);
 }
 
 void CheckPool(const Window2d& window, const Tensor& x, const Tensor& y, const Tensor& argmax) {
   CheckWindow(window);
   PROTOPAGE_CHECK(window.in_c == window.out_c);
-  CheckFloat(x, window.batch * window.in_h * window.in_w * window.in_c);
-  CheckFloat(y, window.batch * window.out_h * window.out_w * window.out_c);
+  CheckMaps(window, x, y);
   CheckInt(argmax, y.num_elements());
 }
 

@@ -85,6 +85,9 @@ hid_t MemoryType(DType dtype) {
       return H5T_NATIVE_INT32;
     case DType::kUint8:
       return H5T_NATIVE_UINT8;
+    case DType::kBfloat16:
+    case DType::kFloat16:
+      break;  // No state is: feature maps alone are.
   }
   return -1;
 }
@@ -97,6 +100,9 @@ hid_t FileType(DType dtype) {
       return H5T_STD_I32LE;
     case DType::kUint8:
       return H5T_STD_U8LE;
+    case DType::kBfloat16:
+    case DType::kFloat16:
+      break;  // No state is: feature maps alone are.
   }
   return -1;
 }
@@ -109,6 +115,10 @@ const char* NameOf(DType dtype) {
       return "int32";
     case DType::kUint8:
       return "uint8";
+    case DType::kBfloat16:
+      return "bfloat16";
+    case DType::kFloat16:
+      return "float16";
   }
   return "?";
 }

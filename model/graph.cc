@@ -13,9 +13,9 @@
 namespace protopage {
 namespace {
 
-// Pieces of memory start at multiples of this many elements of an image, which keeps every tensor
-// of any batch size on a 64-byte line.
-constexpr int64_t kAlignment = 16;
+// Pieces of memory start at multiples of this many bytes of an image, which keeps every tensor of any
+// batch size on a line.
+constexpr int64_t kAlignment = 64;
 
 Shape WithBatch(int64_t batch, const Shape& image_shape) {
   Shape shape = {batch};
@@ -235,13 +235,15 @@ absl::StatusOr<Graph::Plan*> Graph::GetPlan(int64_t batch, bool training) {
     DType dtype;
     Shape image_shape;
   };
-  SpacePlanner floats;
-  SpacePlanner ints;
+  SpacePlanner space;  // Bytes of an image.
   std::vector<Piece> pieces;
   const auto add = [&](Tensor* tensor, DType dtype, const Shape& image_shape, int begin, int end) {
-    SpacePlanner& planner = dtype == DType::kFloat32 ? floats : ints;
-    pieces.push_back(
-        {tensor, planner.Add(begin, end, image_shape.num_elements()), dtype, image_shape});
+    const int64_t bytes = image_shape.num_elements() * BytesOf(dtype);
+    pieces.push_back({tensor, space.Add(begin, end, bytes), dtype, image_shape});
+  };
+  // Of a node's output and its gradient.
+  const auto dtype_of = [&](int i) {
+    return nodes_[i].image_shape.rank() == 3 ? backend_->activation_dtype() : DType::kFloat32;
   };
 
   auto plan = std::make_unique<Plan>();
@@ -259,16 +261,15 @@ absl::StatusOr<Graph::Plan*> Graph::GetPlan(int64_t batch, bool training) {
     OpTensors& t = plan->tensors[i];
     const Node& node = nodes_[i];
     const bool backward = training && node.needs_gradient;
-    add(&t.output, DType::kFloat32, node.image_shape, i, activation_end[i]);
+    add(&t.output, dtype_of(i), node.image_shape, i, activation_end[i]);
     if (node.op) {
       const std::vector<SavedSpec> saved = node.op->Saved();
       for (size_t j = 0; j < saved.size(); ++j) {
-        PROTOPAGE_CHECK(saved[j].dtype != DType::kUint8);
         add(&t.saved[j], saved[j].dtype, saved[j].image_shape, i, backward ? backward_time(i) : i);
       }
     }
     if (backward && i != output_) {
-      add(&t.d_output, DType::kFloat32, node.image_shape, backward_time(last_consumer[i]),
+      add(&t.d_output, dtype_of(i), node.image_shape, backward_time(last_consumer[i]),
           backward_time(i));
     }
     if (!backward) continue;
@@ -278,31 +279,20 @@ absl::StatusOr<Graph::Plan*> Graph::GetPlan(int64_t batch, bool training) {
       const bool seen_here =
           std::find(node.inputs.begin(), node.inputs.begin() + j, input) != node.inputs.begin() + j;
       if (i == last_consumer[input] && !seen_here) continue;  // Written straight to d_output.
-      add(&t.d_inputs[j], DType::kFloat32, nodes_[input].image_shape, backward_time(i),
+      add(&t.d_inputs[j], dtype_of(input), nodes_[input].image_shape, backward_time(i),
           backward_time(i));
     }
   }
-  floats.Place();
-  ints.Place();
+  space.Place();
 
-  const int64_t floats_needed = floats.total() * batch;
-  const int64_t ints_needed = ints.total() * batch;
-  if (floats_needed * BytesOf(DType::kFloat32) > floats_.bytes() ||
-      ints_needed * BytesOf(DType::kInt32) > ints_.bytes()) {
+  const int64_t bytes = space.total() * batch;
+  if (bytes > memory_.bytes()) {
     plans_.clear();  // They hold on to the memory that is about to be replaced.
   }
-  ASSIGN_OR_RETURN(const Tensor float_memory,
-                   floats_.Get(backend_, DType::kFloat32, {floats_needed}));
-  Tensor int_memory;
-  if (ints_needed > 0) {
-    ASSIGN_OR_RETURN(int_memory, ints_.Get(backend_, DType::kInt32, {ints_needed}));
-  }
+  ASSIGN_OR_RETURN(const Tensor memory, memory_.Get(backend_, DType::kUint8, {bytes}));
   for (const Piece& piece : pieces) {
-    const bool is_float = piece.dtype == DType::kFloat32;
-    const int64_t offset = (is_float ? floats : ints).offset(piece.number) * batch;
-    *piece.tensor = (is_float ? float_memory : int_memory)
-                        .Slice(offset, piece.image_shape.num_elements() * batch)
-                        .Reshaped(WithBatch(batch, piece.image_shape));
+    *piece.tensor = memory.ViewedAs(piece.dtype, WithBatch(batch, piece.image_shape),
+                                    space.offset(piece.number) * batch);
   }
   for (int i = 0; i < n; ++i) {
     OpTensors& t = plan->tensors[i];
@@ -364,7 +354,8 @@ absl::Status Graph::Backward(const Tensor& d_output) {
   }
   Plan* plan = std::exchange(last_forward_, nullptr);
   OpTensors& last = plan->tensors[output_];
-  if (!d_output || d_output.shape() != last.output.shape()) {
+  if (!d_output || d_output.shape() != last.output.shape() ||
+      d_output.dtype() != last.output.dtype()) {
     return absl::InvalidArgumentError(
         absl::StrCat("d_output is ", d_output ? d_output.shape().ToString() : "absent",
                      ", must be ", last.output.shape().ToString()));
@@ -394,6 +385,6 @@ void Graph::State(StateVisitor& v) const {
   for (const Parameter* parameter : parameters_) v.Array(parameter->name, parameter->value);
 }
 
-int64_t Graph::workspace_bytes() const { return floats_.bytes() + ints_.bytes(); }
+int64_t Graph::workspace_bytes() const { return memory_.bytes(); }
 
 }  // namespace protopage

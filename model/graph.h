@@ -107,8 +107,7 @@ class Graph {
   std::vector<NodeInfo> infos_;
   std::vector<std::unique_ptr<Parameter>> owned_parameters_;
   std::vector<Parameter*> parameters_;
-  ScratchBuffer floats_;
-  ScratchBuffer ints_;
+  ScratchBuffer memory_;
   std::map<std::pair<int64_t, bool>, std::unique_ptr<Plan>> plans_;
   Plan* last_forward_ = nullptr;  // With training, and not overwritten since.
   RunOptions last_run_;

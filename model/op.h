@@ -1,7 +1,8 @@
 // Op: a node of a network's graph. It owns its shape inference, its parameters,
 // its forward and its backward. Shapes here are those of one image, without the
 // batch: an activation of shape [H, W, C] is a tensor [B, H, W, C] when it
-// runs.
+// runs, a map of the backend's activation_dtype(). Activations of other ranks, and
+// what ops save, are of the dtype that is written there, float32 where none is.
 //
 // model/ops.h has the ops; model/graph.h runs them.
 #ifndef PROTOPAGE_MODEL_OP_H_

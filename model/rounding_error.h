@@ -36,8 +36,9 @@ void PerturbRelatively(double relative, uint64_t seed, uint64_t stream, std::vec
 // perturbed: kRoundingHeadroom times the largest difference up to that step, and what the loss itself is
 // rounded by.
 //
-// The headroom: a product has two inputs that may be rounded, both backends round, and of the
-// errors a few runs show no more than a typical one, of which three are a rare one: sqrt(2) sqrt(2) 3.
+// The headroom: of the errors a few runs show no more than a typical one, of which three are a rare one. In float32
+// a product has two inputs, and both backends round: sqrt(2) sqrt(2) 3. In 16 bits one does, the weight once and
+// the feature wherever it is stored since the last product, by a convolution, batch norm and dropout: sqrt(1 + 3) 3.
 // Up to that step: a difference changes its sign now and then, and passes through 0.
 // The loss of an image is a logarithm of exponentials of logits of up to `scale`: about 8 operations round
 // numbers of the size of these or of the loss.

@@ -105,6 +105,12 @@ class RandomTensors {
     CheckOk(backend_.CopyToDevice(values.data(), x));
     return x;
   }
+  // Of the backend's activation_dtype().
+  Tensor Map(const Shape& shape) {
+    const Tensor map = ValueOf(backend_.Allocate(backend_.activation_dtype(), shape));
+    CheckOk(backend_.Copy((*this)(shape), map));
+    return map;
+  }
 
  private:
   Backend& backend_;
@@ -118,14 +124,14 @@ class Convolution3x3Run {
                     int64_t batch)
       : backend_(*backend), window_(layer.Window(batch)) {
     const Window2d& w = window_;
-    x_ = random({batch, w.in_h, w.in_w, w.in_c});
+    x_ = random.Map({batch, w.in_h, w.in_w, w.in_c});
     kernel_ = random({w.kernel_h, w.kernel_w, w.in_c, w.out_c});
     bias_ = random({w.out_c});
-    y_ = random({batch, w.out_h, w.out_w, w.out_c});
-    d_y_ = random(y_.shape());
+    y_ = random.Map({batch, w.out_h, w.out_w, w.out_c});
+    d_y_ = random.Map(y_.shape());
     d_kernel_ = random(kernel_.shape());
     d_bias_ = random({w.out_c});
-    if (!layer.first) d_x_ = random(x_.shape());
+    if (!layer.first) d_x_ = random.Map(x_.shape());
   }
 
   absl::Status Forward() {

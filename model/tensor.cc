@@ -13,6 +13,9 @@ int64_t BytesOf(DType dtype) {
     case DType::kFloat32:
     case DType::kInt32:
       return 4;
+    case DType::kBfloat16:
+    case DType::kFloat16:
+      return 2;
     case DType::kUint8:
       return 1;
   }
@@ -51,6 +54,11 @@ Tensor::Tensor(std::shared_ptr<Buffer> buffer, DType dtype, Shape shape, int64_t
 Tensor Tensor::Reshaped(Shape shape) const {
   PROTOPAGE_CHECK(shape.num_elements() == num_elements());
   return Tensor(buffer_, dtype_, std::move(shape), byte_offset_);
+}
+
+Tensor Tensor::ViewedAs(DType dtype, Shape shape, int64_t first) const {
+  PROTOPAGE_CHECK(first >= 0 && first + shape.num_elements() * BytesOf(dtype) <= bytes());
+  return Tensor(buffer_, dtype, std::move(shape), byte_offset_ + first);
 }
 
 Tensor Tensor::Slice(int64_t first, int64_t count) const {

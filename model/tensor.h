@@ -17,9 +17,11 @@
 #include <memory>
 #include <string>
 
+#include "base/check.h"
+
 namespace protopage {
 
-enum class DType : uint8_t { kFloat32, kInt32, kUint8 };
+enum class DType : uint8_t { kFloat32, kInt32, kUint8, kBfloat16, kFloat16 };
 
 int64_t BytesOf(DType dtype);
 
@@ -77,16 +79,25 @@ class Tensor {
   Tensor Reshaped(Shape shape) const;
   // Rows [first, first + count) of the outermost dimension.
   Tensor Slice(int64_t first, int64_t count) const;
+  // What lies from byte `first` on, taken as elements of `dtype`; it must fit.
+  Tensor ViewedAs(DType dtype, Shape shape, int64_t first) const;
 
   template <typename T>
   T* data() const {
     return reinterpret_cast<T*>(static_cast<char*>(buffer_->data()) + byte_offset_);
   }
-  float* f32() const { return data<float>(); }
-  int32_t* i32() const { return data<int32_t>(); }
-  uint8_t* u8() const { return data<uint8_t>(); }
+  // A CHECK holds the dtype.
+  float* f32() const { return Checked<float>(DType::kFloat32); }
+  int32_t* i32() const { return Checked<int32_t>(DType::kInt32); }
+  uint8_t* u8() const { return Checked<uint8_t>(DType::kUint8); }
 
  private:
+  template <typename T>
+  T* Checked(DType dtype) const {
+    PROTOPAGE_CHECK(dtype_ == dtype);
+    return data<T>();
+  }
+
   std::shared_ptr<Buffer> buffer_;
   DType dtype_ = DType::kFloat32;
   Shape shape_;

@@ -59,12 +59,25 @@ TEST(TensorTest, ASliceOfNoRowsIsEmpty) {
   EXPECT_EQ(x.Slice(3, 0).num_elements(), 0);
 }
 
+TEST(TensorTest, BytesCanBeViewedAsAnotherDtype) {
+  std::vector<float> values = {0, 1, 2, 3};
+  bool freed = false;
+  const Tensor bytes(std::make_shared<VectorBuffer>(&values, &freed), DType::kUint8, {16});
+  const Tensor x = bytes.Slice(4, 12).ViewedAs(DType::kFloat32, {2, 1}, 4);
+  EXPECT_EQ(x.shape(), (Shape{2, 1}));
+  EXPECT_EQ(x.f32()[0], 2.0f);
+  EXPECT_EQ(bytes.ViewedAs(DType::kBfloat16, {2, 4}, 0).bytes(), 16);
+}
+
 TEST(TensorDeathTest, RefusesAViewOutsideTheBuffer) {
   std::vector<float> values(6);
   bool freed = false;
   const Tensor x(std::make_shared<VectorBuffer>(&values, &freed), DType::kFloat32, {3, 2});
   EXPECT_DEATH(x.Slice(2, 2), "check failed");
   EXPECT_DEATH(x.Reshaped({7}), "check failed");
+  EXPECT_DEATH(x.ViewedAs(DType::kFloat16, {11}, 4), "check failed");
+  EXPECT_DEATH(x.ViewedAs(DType::kFloat16, {1}, -2), "check failed");
+  EXPECT_DEATH(x.i32(), "check failed");  // It is of floats.
   EXPECT_DEATH(Tensor(std::make_shared<VectorBuffer>(&values, &freed), DType::kFloat32, {7}),
                "check failed");
 }

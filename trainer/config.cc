@@ -86,13 +86,13 @@ void TrainConfig::Fields(ConfigVisitor& v) {
          {.help = "Where the net runs: auto takes a GPU when the machine has one and the program "
                   "was built with --config=cuda, else the CPU.",
           .choices = {"auto", "cpu", "cuda"}});
-  v.Text("precision", &precision,
-         {.help = "How products of matrices and convolutions take their inputs, on a GPU; sums, "
-                  "weights and "
-                  "activations are float32. tf32 has 10 bits of fraction, bf16 7, and fp16 10 with "
-                  "a small "
-                  "range, for which the loss is scaled.",
-          .choices = {"float32", "tf32", "bf16", "fp16"}});
+  v.Text(
+      "precision", &precision,
+      {.help = "On a GPU: how products of matrices and convolutions take their inputs, and for "
+               "bf16 and fp16 also how feature maps are kept; sums, weights, embeddings and rows "
+               "are float32. tf32 has 10 bits of fraction, bf16 7, and fp16 10 with a small "
+               "range, for which the loss is scaled.",
+       .choices = {"float32", "tf32", "bf16", "fp16"}});
   v.Text("init_from", &init_from,
          {.help = "The net starts from these weights: a run's directory (its newest checkpoint), a "
                   "checkpoint of it (RUN/checkpoints/NUMBER), or a model.h5; \"\" starts at "

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "model/cuda/kernel_support.h"
+#include "model/cuda/number_format.h"
 
 namespace protopage {
 namespace {
@@ -39,13 +40,13 @@ cudaError_t LaunchColumnMap(cudaStream_t stream, const Map& map, int64_t rows, i
                 ColumnMapKernel<Map>, map, rows, cols);
 }
 
-template <int V>
+template <typename Format, int V>
 struct BiasReluMap {
   static constexpr int kWidth = V;
   const float* x;
   const float* bias;
   bool relu;
-  float* y;
+  typename Format::Stored* y;
   Pack<float, V> b;
 
   __device__ void LoadColumn(int64_t j) { b = bias ? LoadPack<V>(bias + j) : Pack<float, V>{}; }
@@ -55,19 +56,19 @@ struct BiasReluMap {
       v.v[l] += b.v[l];
       if (relu && v.v[l] < 0.0f) v.v[l] = 0.0f;
     }
-    StorePack(y + i, v);
+    StoreFloats<Format>(y + i, v);
   }
 };
 
-template <int V>
+template <typename Format, int V>
 struct NormalizeMap {
   static constexpr int kWidth = V;
-  const float* x;
+  const typename Format::Stored* x;
   const float* mean;
   const float* scale;
   const float* beta;
   bool relu;
-  float* y;
+  typename Format::Stored* y;
   Pack<float, V> m, s, b;
 
   __device__ void LoadColumn(int64_t j) {
@@ -76,26 +77,26 @@ struct NormalizeMap {
     b = LoadPack<V>(beta + j);
   }
   __device__ void Apply(int64_t i) const {
-    Pack<float, V> v = LoadPack<V>(x + i);
+    Pack<float, V> v = LoadFloats<Format, V>(x + i);
     for (int l = 0; l < V; ++l) {
       v.v[l] = (v.v[l] - m.v[l]) * s.v[l] + b.v[l];
       if (relu && v.v[l] < 0.0f) v.v[l] = 0.0f;
     }
-    StorePack(y + i, v);
+    StoreFloats<Format>(y + i, v);
   }
 };
 
 // d_x = a (d_y - b - x_hat e), with x_hat = (x - mean) inv_std.
-template <int V>
+template <typename Format, int V>
 struct NormBackwardMap {
   static constexpr int kWidth = V;
-  const float* x;
-  const float* d_y;
+  const typename Format::Stored* x;
+  const typename Format::Stored* d_y;
   const float* mean;
   const float* inv_std;
   const float* factors;  // [3, cols]: a, b, e
   int64_t cols;
-  float* d_x;
+  typename Format::Stored* d_x;
   Pack<float, V> m, s, a, b, e;
 
   __device__ void LoadColumn(int64_t j) {
@@ -106,13 +107,14 @@ struct NormBackwardMap {
     e = LoadPack<V>(factors + 2 * cols + j);
   }
   __device__ void Apply(int64_t i) const {
-    const Pack<float, V> in = LoadPack<V>(x + i), gradient = LoadPack<V>(d_y + i);
+    const Pack<float, V> in = LoadFloats<Format, V>(x + i),
+                         gradient = LoadFloats<Format, V>(d_y + i);
     Pack<float, V> out;
     for (int l = 0; l < V; ++l) {
       const float x_hat = (in.v[l] - m.v[l]) * s.v[l];
       out.v[l] = a.v[l] * (gradient.v[l] - b.v[l] - x_hat * e.v[l]);
     }
-    StorePack(d_x + i, out);
+    StoreFloats<Format>(d_x + i, out);
   }
 };
 
@@ -189,50 +191,54 @@ struct GradientTerms {
   __device__ void Add(int64_t i, float* sums) const { sums[0] += d_y[i]; }
 };
 
+// Element i of d_y, which becomes 0 where y (null: nowhere) is.
+template <typename Format>
+__device__ float MaskedGradient(const typename Format::Stored* y, typename Format::Stored* d_y,
+                                int64_t i) {
+  typename Format::Stored gradient = d_y[i];
+  if (y != nullptr && Format::Widen(y[i]) <= 0.0f) {
+    gradient = 0;
+    d_y[i] = gradient;
+  }
+  return Format::Widen(gradient);
+}
+
 template <typename Format>
 struct OutputGradientTerms {
   static constexpr int kSums = 1;
-  const float* y;
-  float* d_y;
-  typename Format::Stored* rounded;
+  const typename Format::Stored* y;
+  typename Format::Stored* d_y;
   __device__ void LoadColumn(int64_t) {}
   __device__ void Add(int64_t i, float* sums) const {
-    float gradient = d_y[i];
-    if (y != nullptr) {
-      if (y[i] <= 0.0f) gradient = 0.0f;
-      d_y[i] = gradient;
-    }
-    if (rounded != nullptr) rounded[i] = Format::Round(gradient);
-    sums[0] += gradient;
+    sums[0] += MaskedGradient<Format>(y, d_y, i);
   }
 };
 
+template <typename Format>
 struct NormBackwardTerms {
   static constexpr int kSums = 2;
-  const float* x;
+  const typename Format::Stored* x;
   const float* mean;
   const float* inv_std;
-  const float* y;
-  float* d_y;
+  const typename Format::Stored* y;
+  typename Format::Stored* d_y;
   float m, s;
   __device__ void LoadColumn(int64_t j) {
     m = mean[j];
     s = inv_std[j];
   }
   __device__ void Add(int64_t i, float* sums) const {
-    float gradient = d_y[i];
-    if (y != nullptr) {
-      if (y[i] <= 0.0f) gradient = 0.0f;
-      d_y[i] = gradient;
-    }
+    const float gradient = MaskedGradient<Format>(y, d_y, i);
     sums[0] += gradient;
-    sums[1] += gradient * ((x[i] - m) * s);
+    sums[1] += gradient * ((Format::Widen(x[i]) - m) * s);
   }
 };
 
 // partials [blocks, 2, cols]: the mean of each block of rows, and the sum of the squared distances
 // from it.
-__global__ void PartialMomentsKernel(const float* x, int64_t rows, int64_t cols, float* partials) {
+template <typename Format>
+__global__ void PartialMomentsKernel(const typename Format::Stored* x, int64_t rows, int64_t cols,
+                                     float* partials) {
   float* shared = DynamicShared<float>();
   const int64_t j = static_cast<int64_t>(blockIdx.y) * kLanes + threadIdx.x;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kColumnBlockRows;
@@ -242,7 +248,7 @@ __global__ void PartialMomentsKernel(const float* x, int64_t rows, int64_t cols,
   for (int r = 0; r < kRowsOfThread; ++r) {
     const int64_t row = r * kRows + threadIdx.y;
     const bool inside = row < count && j < cols;
-    values[r] = inside ? x[(first + row) * cols + j] : 0.0f;
+    values[r] = inside ? Format::Widen(x[(first + row) * cols + j]) : 0.0f;
     sum += values[r];
   }
   const float mean = SumOverY(sum, shared) * (1.0f / static_cast<float>(count));
@@ -344,23 +350,36 @@ __global__ void FinishMomentsKernel(const float* partials, int64_t blocks, int64
 
 }  // namespace
 
-cudaError_t LaunchBiasRelu(cudaStream_t stream, const float* x, const float* bias, bool relu,
-                           int64_t rows, int64_t cols, float* y) {
-  if (cols % 4 == 0 && Aligned({x, bias, y})) {
-    return LaunchColumnMap(stream, BiasReluMap<4>{x, bias, relu, y, {}}, rows, cols);
-  }
-  return LaunchColumnMap(stream, BiasReluMap<1>{x, bias, relu, y, {}}, rows, cols);
+// Whether rows of so many columns can be taken in packs: arrays of float32, and those of a format.
+static bool InPacks(int64_t cols, std::initializer_list<const void*> floats, NumberFormat format,
+                    std::initializer_list<const void*> maps) {
+  return cols % 4 == 0 && Aligned(floats) && Aligned(maps, 4 * BytesOf(format));
 }
 
-cudaError_t LaunchNormalize(cudaStream_t stream, const float* x, const float* mean,
-                            const float* scale, const float* beta, bool relu, int64_t rows,
-                            int64_t cols, float* y) {
-  if (cols % 4 == 0 && Aligned({x, mean, scale, beta, y})) {
-    return LaunchColumnMap(stream, NormalizeMap<4>{x, mean, scale, beta, relu, y, {}, {}, {}}, rows,
-                           cols);
-  }
-  return LaunchColumnMap(stream, NormalizeMap<1>{x, mean, scale, beta, relu, y, {}, {}, {}}, rows,
-                         cols);
+cudaError_t LaunchBiasRelu(cudaStream_t stream, const float* x, const float* bias, bool relu,
+                           int64_t rows, int64_t cols, NumberFormat format, void* y) {
+  return WithFormatAndWidth(
+      format, InPacks(cols, {x, bias}, format, {y}), [&](auto stored, auto width) {
+        using Format = decltype(stored);
+        return LaunchColumnMap(
+            stream,
+            BiasReluMap<Format, decltype(width)::value>{x, bias, relu, StoredAs<Format>(y), {}},
+            rows, cols);
+      });
+}
+
+cudaError_t LaunchNormalize(cudaStream_t stream, NumberFormat format, const void* x,
+                            const float* mean, const float* scale, const float* beta, bool relu,
+                            int64_t rows, int64_t cols, void* y) {
+  return WithFormatAndWidth(
+      format, InPacks(cols, {mean, scale, beta}, format, {x, y}), [&](auto stored, auto width) {
+        using Format = decltype(stored);
+        return LaunchColumnMap(
+            stream,
+            NormalizeMap<Format, decltype(width)::value>{
+                StoredAs<Format>(x), mean, scale, beta, relu, StoredAs<Format>(y), {}, {}, {}},
+            rows, cols);
+      });
 }
 
 cudaError_t LaunchInferenceScale(cudaStream_t stream, const float* gamma, const float* var,
@@ -387,16 +406,15 @@ cudaError_t LaunchColumnSums(cudaStream_t stream, const float* d_y, int64_t rows
   return LaunchFinishSums(stream, partials, rows, cols, d_bias);
 }
 
-cudaError_t LaunchOutputGradient(cudaStream_t stream, const float* y, int64_t rows, int64_t cols,
-                                 float* d_y, NumberFormat format, void* rounded, float* partials,
+cudaError_t LaunchOutputGradient(cudaStream_t stream, NumberFormat format, const void* y,
+                                 int64_t rows, int64_t cols, void* d_y, float* partials,
                                  float* d_bias) {
   if (cols == 0) return cudaSuccess;
   if (rows > 0) {
-    const cudaError_t error = WithFormat(format, [&](auto rounding) {
-      using Format = decltype(rounding);
+    const cudaError_t error = WithFormat(format, [&](auto stored) {
+      using Format = decltype(stored);
       return LaunchPartialSums(
-          stream,
-          OutputGradientTerms<Format>{y, d_y, static_cast<typename Format::Stored*>(rounded)}, rows,
+          stream, OutputGradientTerms<Format>{StoredAs<Format>(y), StoredAs<Format>(d_y)}, rows,
           cols, partials);
     });
     if (error != cudaSuccess) return error;
@@ -405,13 +423,15 @@ cudaError_t LaunchOutputGradient(cudaStream_t stream, const float* y, int64_t ro
   return LaunchFinishSums(stream, partials, rows, cols, d_bias);
 }
 
-cudaError_t LaunchMoments(cudaStream_t stream, const float* x, int64_t rows, int64_t cols,
-                          float* partials, const BatchNormMoments& moments) {
+cudaError_t LaunchMoments(cudaStream_t stream, NumberFormat format, const void* x, int64_t rows,
+                          int64_t cols, float* partials, const BatchNormMoments& moments) {
   if (cols == 0) return cudaSuccess;
   const RowBlocks launch(rows, cols);
-  const cudaError_t error =
-      Launch(stream, launch.grid, launch.block, sizeof(float) * kLanes * kRows,
-             PartialMomentsKernel, x, rows, cols, partials);
+  const cudaError_t error = WithFormat(format, [&](auto stored) {
+    using Format = decltype(stored);
+    return Launch(stream, launch.grid, launch.block, sizeof(float) * kLanes * kRows,
+                  PartialMomentsKernel<Format>, StoredAs<Format>(x), rows, cols, partials);
+  });
   if (error != cudaSuccess) return error;
   return Launch(stream, FinishGrid(cols), FinishBlock(), sizeof(Moments) * kLanes * kFinishRows,
                 FinishMomentsKernel, partials, DivideUp(rows, kColumnBlockRows), rows, cols,
@@ -422,9 +442,14 @@ cudaError_t LaunchBatchNormBackward(cudaStream_t stream, const BatchNormGradient
                                     int64_t cols, float* partials, float* factors) {
   if (cols == 0) return cudaSuccess;
   if (rows > 0) {
-    const cudaError_t error =
-        LaunchPartialSums(stream, NormBackwardTerms{g.x, g.mean, g.inv_std, g.y, g.d_y, 0.0f, 0.0f},
-                          rows, cols, partials);
+    const cudaError_t error = WithFormat(g.format, [&](auto stored) {
+      using Format = decltype(stored);
+      return LaunchPartialSums(
+          stream,
+          NormBackwardTerms<Format>{StoredAs<Format>(g.x), g.mean, g.inv_std, StoredAs<Format>(g.y),
+                                    StoredAs<Format>(g.d_y), 0.0f, 0.0f},
+          rows, cols, partials);
+    });
     if (error != cudaSuccess) return error;
   }
   const cudaError_t error =
@@ -432,16 +457,26 @@ cudaError_t LaunchBatchNormBackward(cudaStream_t stream, const BatchNormGradient
              partials, DivideUp(rows, kColumnBlockRows), rows, cols, g.gamma, g.inv_std, g.d_gamma,
              g.d_beta, factors);
   if (error != cudaSuccess) return error;
-  if (cols % 4 == 0 && Aligned({g.x, g.d_y, g.mean, g.inv_std, factors, g.d_x})) {
-    return LaunchColumnMap(
-        stream,
-        NormBackwardMap<4>{g.x, g.d_y, g.mean, g.inv_std, factors, cols, g.d_x, {}, {}, {}, {}, {}},
-        rows, cols);
-  }
-  return LaunchColumnMap(
-      stream,
-      NormBackwardMap<1>{g.x, g.d_y, g.mean, g.inv_std, factors, cols, g.d_x, {}, {}, {}, {}, {}},
-      rows, cols);
+  return WithFormatAndWidth(
+      g.format, InPacks(cols, {g.mean, g.inv_std, factors}, g.format, {g.x, g.d_y, g.d_x}),
+      [&](auto stored, auto width) {
+        using Format = decltype(stored);
+        return LaunchColumnMap(
+            stream,
+            NormBackwardMap<Format, decltype(width)::value>{StoredAs<Format>(g.x),
+                                                            StoredAs<Format>(g.d_y),
+                                                            g.mean,
+                                                            g.inv_std,
+                                                            factors,
+                                                            cols,
+                                                            StoredAs<Format>(g.d_x),
+                                                            {},
+                                                            {},
+                                                            {},
+                                                            {},
+                                                            {}},
+            rows, cols);
+      });
 }
 
 }  // namespace protopage

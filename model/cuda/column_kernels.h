@@ -1,5 +1,5 @@
 // Kernels over the columns of a matrix [rows, cols], row-major: biases and batch norm. Formulas are
-// those of model/backend.h; pointers are the device's.
+// those of model/backend.h; pointers are the device's. Arrays of a call that are void* are feature maps in `format`.
 //
 //   float* partials = ...;  // Of ColumnPartials(rows, cols, 1) floats.
 //   LaunchColumnSums(stream, d_y, rows, cols, partials, d_bias);
@@ -22,16 +22,16 @@ inline int64_t ColumnPartials(int64_t rows, int64_t cols, int sums) {
   return (rows + kColumnBlockRows - 1) / kColumnBlockRows * cols * sums;
 }
 
-// y = x + bias, and max(0, that) with `relu`; `bias` may be null. y may be x.
+// y = x + bias, and max(0, that) with `relu`; `bias` may be null. y may be x if it is float32.
 cudaError_t LaunchBiasRelu(cudaStream_t stream, const float* x, const float* bias, bool relu,
-                           int64_t rows, int64_t cols, float* y);
+                           int64_t rows, int64_t cols, NumberFormat format, void* y);
 // d_bias [cols] = column sums of d_y. `partials` is scratch of one sum a column.
 cudaError_t LaunchColumnSums(cudaStream_t stream, const float* d_y, int64_t rows, int64_t cols,
                              float* partials, float* d_bias);
 // One pass over the gradient of a convolution: d_y is 0 where y <= 0 (y: null without relu), d_bias as
-// above (null when not wanted), and `rounded` [rows, cols] = d_y in `format` (null when not wanted).
-cudaError_t LaunchOutputGradient(cudaStream_t stream, const float* y, int64_t rows, int64_t cols,
-                                 float* d_y, NumberFormat format, void* rounded, float* partials,
+// above (null when not wanted).
+cudaError_t LaunchOutputGradient(cudaStream_t stream, NumberFormat format, const void* y,
+                                 int64_t rows, int64_t cols, void* d_y, float* partials,
                                  float* d_bias);
 
 struct BatchNormMoments {
@@ -44,24 +44,25 @@ struct BatchNormMoments {
   float* scale;  // gamma * saved_inv_std, for LaunchNormalize.
 };
 // `partials` of 2 sums a column; rows > 0.
-cudaError_t LaunchMoments(cudaStream_t stream, const float* x, int64_t rows, int64_t cols,
-                          float* partials, const BatchNormMoments& moments);
+cudaError_t LaunchMoments(cudaStream_t stream, NumberFormat format, const void* x, int64_t rows,
+                          int64_t cols, float* partials, const BatchNormMoments& moments);
 // scale = gamma / sqrt(var + epsilon)
 cudaError_t LaunchInferenceScale(cudaStream_t stream, const float* gamma, const float* var,
                                  float epsilon, int64_t cols, float* scale);
 // y = (x - mean) * scale + beta, and max(0, that) with `relu`.
-cudaError_t LaunchNormalize(cudaStream_t stream, const float* x, const float* mean,
-                            const float* scale, const float* beta, bool relu, int64_t rows,
-                            int64_t cols, float* y);
+cudaError_t LaunchNormalize(cudaStream_t stream, NumberFormat format, const void* x,
+                            const float* mean, const float* scale, const float* beta, bool relu,
+                            int64_t rows, int64_t cols, void* y);
 
 struct BatchNormGradient {
-  const float* x;
+  NumberFormat format;
+  const void* x;
   const float* gamma;
   const float* mean;
   const float* inv_std;
-  const float* y;  // Null without relu; with it, d_y is masked in place.
-  float* d_y;
-  float* d_x;
+  const void* y;  // Null without relu; with it, d_y is masked in place.
+  void* d_y;
+  void* d_x;
   float* d_gamma;
   float* d_beta;
 };

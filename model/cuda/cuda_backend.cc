@@ -41,6 +41,19 @@ absl::StatusOr<T> Of(const char* operation, absl::StatusOr<T> result) {
 
 // The floats of a tensor that may be absent.
 float* FloatsOrNull(const Tensor& x) { return x ? x.f32() : nullptr; }
+// A feature map that may be absent.
+void* MapOrNull(const Tensor& x) { return x ? x.data<void>() : nullptr; }
+
+NumberFormat FormatOf(const Tensor& map) {
+  switch (map.dtype()) {
+    case DType::kBfloat16:
+      return NumberFormat::kBf16;
+    case DType::kFloat16:
+      return NumberFormat::kFp16;
+    default:
+      return NumberFormat::kFloat32;
+  }
+}
 
 template <typename T>
 void AppendBytes(const std::vector<T>& values, std::vector<char>* bytes) {
@@ -65,6 +78,16 @@ class CudaBackend : public Backend {
 
   DeviceType device() const override { return DeviceType::kCuda; }
   Precision precision() const override { return context_->options().precision; }
+  DType activation_dtype() const override {
+    switch (precision()) {
+      case Precision::kBf16:
+        return DType::kBfloat16;
+      case Precision::kFp16:
+        return DType::kFloat16;
+      default:
+        return DType::kFloat32;
+    }
+  }
   std::string Description() const override {
     return absl::StrCat("cuda (", context_->gpu_name(), ", ", PrecisionName(precision()), ")");
   }
@@ -102,8 +125,14 @@ class CudaBackend : public Backend {
     return Of("CopyToHost", context_->Wait());
   }
   absl::Status Copy(const Tensor& src, const Tensor& dst) override {
-    PROTOPAGE_CHECK(src.bytes() == dst.bytes());
+    PROTOPAGE_CHECK(src.num_elements() == dst.num_elements());
     if (src.bytes() == 0) return absl::OkStatus();
+    if (src.dtype() != dst.dtype()) {
+      CheckMap(src);
+      CheckMap(dst);
+      return Of("Copy", LaunchConvert(stream(), FormatOf(src), src.data<void>(), src.num_elements(),
+                                      FormatOf(dst), dst.data<void>()));
+    }
     return Of("Copy",
               cudaMemcpyAsync(dst.data<void>(), src.data<void>(), static_cast<size_t>(src.bytes()),
                               cudaMemcpyDeviceToDevice, stream()));
@@ -180,28 +209,33 @@ class CudaBackend : public Backend {
 
   absl::Status ImagesToFloat(const Tensor& x, float scale, float shift, const Tensor& y) override {
     PROTOPAGE_CHECK(x.dtype() == DType::kUint8);
-    CheckFloat(y, x.num_elements());
-    return Of("ImagesToFloat",
-              LaunchImagesToFloat(stream(), x.u8(), y.num_elements(), scale, shift, y.f32()));
+    CheckMap(y);
+    PROTOPAGE_CHECK(y.num_elements() == x.num_elements());
+    return Of("ImagesToFloat", LaunchImagesToFloat(stream(), x.u8(), y.num_elements(), scale, shift,
+                                                   FormatOf(y), y.data<void>()));
   }
   absl::Status ReluForward(const Tensor& x, const Tensor& y) override {
-    CheckFloat(x, y.num_elements());
-    return Of("ReluForward", LaunchReluForward(stream(), x.f32(), y.num_elements(), y.f32()));
+    CheckMapLike(x, y);
+    return Of("ReluForward", LaunchReluForward(stream(), FormatOf(y), x.data<void>(),
+                                               y.num_elements(), y.data<void>()));
   }
   absl::Status ReluBackward(const Tensor& y, const Tensor& d_y, const Tensor& d_x) override {
-    CheckFloat(y, d_x.num_elements());
-    CheckFloat(d_y, d_x.num_elements());
+    CheckMapLike(y, d_x);
+    CheckMapLike(d_y, d_x);
     return Of("ReluBackward",
-              LaunchReluBackward(stream(), y.f32(), d_y.f32(), d_x.num_elements(), d_x.f32()));
+              LaunchReluBackward(stream(), FormatOf(d_x), y.data<void>(), d_y.data<void>(),
+                                 d_x.num_elements(), d_x.data<void>()));
   }
   absl::Status Add(const Tensor& a, const Tensor& b, const Tensor& y) override {
-    CheckFloat(a, y.num_elements());
-    CheckFloat(b, y.num_elements());
-    return Of("Add", LaunchAdd(stream(), a.f32(), b.f32(), y.num_elements(), y.f32()));
+    CheckMapLike(a, y);
+    CheckMapLike(b, y);
+    return Of("Add", LaunchAdd(stream(), FormatOf(y), a.data<void>(), b.data<void>(),
+                               y.num_elements(), y.data<void>()));
   }
   absl::Status Axpy(float alpha, const Tensor& x, const Tensor& y) override {
-    CheckFloat(x, y.num_elements());
-    return Of("Axpy", LaunchAxpy(stream(), alpha, x.f32(), y.num_elements(), y.f32()));
+    CheckMapLike(x, y);
+    return Of("Axpy", LaunchAxpy(stream(), FormatOf(y), alpha, x.data<void>(), y.num_elements(),
+                                 y.data<void>()));
   }
   absl::Status Scale(float alpha, const Tensor& x) override {
     CheckFloat(x, x.num_elements());
@@ -210,10 +244,10 @@ class CudaBackend : public Backend {
   absl::Status Dropout(float rate, const DropoutKey& key, const Tensor& x,
                        const Tensor& y) override {
     PROTOPAGE_CHECK(rate >= 0.0f && rate < 1.0f);
-    CheckFloat(x, y.num_elements());
+    CheckMapLike(x, y);
     RETURN_IF_ERROR(Of("Dropout", context_->SetStep(key.step)));
-    return Of("Dropout", LaunchDropout(stream(), rate, key.key, context_->step(), x.f32(),
-                                       y.num_elements(), y.f32()));
+    return Of("Dropout", LaunchDropout(stream(), FormatOf(y), rate, key.key, context_->step(),
+                                       x.data<void>(), y.num_elements(), y.data<void>()));
   }
 
   // --- Windows --------------------------------------------------------------------------------
@@ -223,51 +257,58 @@ class CudaBackend : public Backend {
     CheckConvolution(window, x, w, y);
     if (bias) CheckFloat(bias, window.out_c);
     if (window.batch == 0) return absl::OkStatus();
-    return Of("Conv2dForward", ConvolutionForward(*context_, window, x.f32(), w.f32(),
-                                                  FloatsOrNull(bias), relu, y.f32()));
+    PROTOPAGE_CHECK(x.dtype() == activation_dtype());
+    return Of("Conv2dForward", ConvolutionForward(*context_, window, x.data<void>(), w.f32(),
+                                                  FloatsOrNull(bias), relu, y.data<void>()));
   }
   absl::Status Conv2dBackward(const Window2d& window, const Tensor& x, const Tensor& w,
                               const Tensor& y, bool relu, const Tensor& d_y, const Tensor& d_x,
                               const Tensor& d_w, const Tensor& d_bias) override {
     CheckConvolution(window, x, d_w, d_y);
     CheckFloat(w, d_w.num_elements());
-    if (relu) CheckFloat(y, d_y.num_elements());
-    if (d_x) CheckFloat(d_x, x.num_elements());
+    if (relu) CheckMapLike(y, d_y);
+    if (d_x) CheckMapLike(d_x, x);
     if (d_bias) CheckFloat(d_bias, window.out_c);
+    PROTOPAGE_CHECK(x.dtype() == activation_dtype());
     if (window.batch == 0) {
       RETURN_IF_ERROR(Fill(d_w, 0.0f));
       return d_bias ? Fill(d_bias, 0.0f) : absl::OkStatus();
     }
     return Of("Conv2dBackward",
-              ConvolutionBackward(*context_, window, x.f32(), w.f32(), relu ? y.f32() : nullptr,
-                                  d_y.f32(), FloatsOrNull(d_x), d_w.f32(), FloatsOrNull(d_bias)));
+              ConvolutionBackward(*context_, window, x.data<void>(), w.f32(),
+                                  relu ? y.data<void>() : nullptr, d_y.data<void>(), MapOrNull(d_x),
+                                  d_w.f32(), FloatsOrNull(d_bias)));
   }
 
   absl::Status MaxPool2dForward(const Window2d& window, const Tensor& x, const Tensor& y,
                                 const Tensor& argmax) override {
     CheckPool(window, x, y, argmax);
     return Of("MaxPool2dForward",
-              LaunchMaxPoolForward(stream(), window, x.f32(), y.f32(), argmax.i32()));
+              LaunchMaxPoolForward(stream(), window, FormatOf(x), x.data<void>(), y.data<void>(),
+                                   argmax.i32()));
   }
   absl::Status MaxPool2dBackward(const Window2d& window, const Tensor& d_y, const Tensor& argmax,
                                  const Tensor& d_x) override {
     CheckPool(window, d_x, d_y, argmax);
     return Of("MaxPool2dBackward",
-              LaunchMaxPoolBackward(stream(), window, d_y.f32(), argmax.i32(), d_x.f32()));
+              LaunchMaxPoolBackward(stream(), window, FormatOf(d_x), d_y.data<void>(), argmax.i32(),
+                                    d_x.data<void>()));
   }
   absl::Status GlobalAveragePoolForward(const Tensor& x, const Tensor& y) override {
     const MatrixView out(y);
     CheckPixels(x, y);
     const int64_t pixels = x.num_elements() / std::max<int64_t>(1, y.num_elements());
     return Of("GlobalAveragePoolForward",
-              LaunchAveragePoolForward(stream(), x.f32(), out.rows, pixels, out.cols, y.f32()));
+              LaunchAveragePoolForward(stream(), FormatOf(x), x.data<void>(), out.rows, pixels,
+                                       out.cols, y.f32()));
   }
   absl::Status GlobalAveragePoolBackward(const Tensor& d_y, const Tensor& d_x) override {
     const MatrixView out(d_y);
     CheckPixels(d_x, d_y);
     const int64_t pixels = d_x.num_elements() / std::max<int64_t>(1, d_y.num_elements());
-    return Of("GlobalAveragePoolBackward", LaunchAveragePoolBackward(stream(), d_y.f32(), out.rows,
-                                                                     pixels, out.cols, d_x.f32()));
+    return Of("GlobalAveragePoolBackward",
+              LaunchAveragePoolBackward(stream(), d_y.f32(), out.rows, pixels, out.cols,
+                                        FormatOf(d_x), d_x.data<void>()));
   }
 
   // --- Normalisation --------------------------------------------------------------------------
@@ -280,7 +321,7 @@ class CudaBackend : public Backend {
     for (const Tensor& t : {gamma, beta, running_mean, running_var, saved_mean, saved_inv_std}) {
       CheckFloat(t, m.cols);
     }
-    CheckFloat(y, x.num_elements());
+    CheckMapLike(y, x);
     if (m.rows == 0) return absl::OkStatus();
     ASSIGN_OR_RETURN(float* partials, Sums("BatchNormTrain", m, 2));
     ASSIGN_OR_RETURN(float* scale,
@@ -293,24 +334,26 @@ class CudaBackend : public Backend {
                                       saved_mean.f32(),
                                       saved_inv_std.f32(),
                                       scale};
-    RETURN_IF_ERROR(
-        Of("BatchNormTrain", LaunchMoments(stream(), x.f32(), m.rows, m.cols, partials, moments)));
-    return Of("BatchNormTrain", LaunchNormalize(stream(), x.f32(), saved_mean.f32(), scale,
-                                                beta.f32(), relu, m.rows, m.cols, y.f32()));
+    RETURN_IF_ERROR(Of("BatchNormTrain", LaunchMoments(stream(), FormatOf(x), x.data<void>(),
+                                                       m.rows, m.cols, partials, moments)));
+    return Of("BatchNormTrain",
+              LaunchNormalize(stream(), FormatOf(x), x.data<void>(), saved_mean.f32(), scale,
+                              beta.f32(), relu, m.rows, m.cols, y.data<void>()));
   }
   absl::Status BatchNormInfer(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                               float epsilon, bool relu, const Tensor& running_mean,
                               const Tensor& running_var, const Tensor& y) override {
     const MatrixView m(x);
     for (const Tensor& t : {gamma, beta, running_mean, running_var}) CheckFloat(t, m.cols);
-    CheckFloat(y, x.num_elements());
+    CheckMapLike(y, x);
     ASSIGN_OR_RETURN(float* scale,
                      Of("BatchNormInfer", context_->Scratch(CudaContext::kFactors, m.cols)));
     RETURN_IF_ERROR(
         Of("BatchNormInfer",
            LaunchInferenceScale(stream(), gamma.f32(), running_var.f32(), epsilon, m.cols, scale)));
-    return Of("BatchNormInfer", LaunchNormalize(stream(), x.f32(), running_mean.f32(), scale,
-                                                beta.f32(), relu, m.rows, m.cols, y.f32()));
+    return Of("BatchNormInfer",
+              LaunchNormalize(stream(), FormatOf(x), x.data<void>(), running_mean.f32(), scale,
+                              beta.f32(), relu, m.rows, m.cols, y.data<void>()));
   }
   absl::Status BatchNormBackward(const Tensor& x, const Tensor& gamma, const Tensor& saved_mean,
                                  const Tensor& saved_inv_std, const Tensor& y, bool relu,
@@ -320,15 +363,17 @@ class CudaBackend : public Backend {
     for (const Tensor& t : {gamma, saved_mean, saved_inv_std, d_gamma, d_beta}) {
       CheckFloat(t, m.cols);
     }
-    CheckFloat(d_y, x.num_elements());
-    CheckFloat(d_x, x.num_elements());
-    if (relu) CheckFloat(y, x.num_elements());
+    CheckMapLike(d_y, x);
+    CheckMapLike(d_x, x);
+    if (relu) CheckMapLike(y, x);
     ASSIGN_OR_RETURN(float* partials, Sums("BatchNormBackward", m, 2));
     ASSIGN_OR_RETURN(float* factors,
                      Of("BatchNormBackward", context_->Scratch(CudaContext::kFactors, 3 * m.cols)));
-    const BatchNormGradient gradient = {
-        x.f32(),   gamma.f32(), saved_mean.f32(), saved_inv_std.f32(), relu ? y.f32() : nullptr,
-        d_y.f32(), d_x.f32(),   d_gamma.f32(),    d_beta.f32()};
+    const BatchNormGradient gradient = {FormatOf(x),         x.data<void>(),
+                                        gamma.f32(),         saved_mean.f32(),
+                                        saved_inv_std.f32(), relu ? y.data<void>() : nullptr,
+                                        d_y.data<void>(),    d_x.data<void>(),
+                                        d_gamma.f32(),       d_beta.f32()};
     return Of("BatchNormBackward",
               LaunchBatchNormBackward(stream(), gradient, m.rows, m.cols, partials, factors));
   }
@@ -373,7 +418,7 @@ class CudaBackend : public Backend {
     CheckFloat(bias, m.cols);
     CheckFloat(y, x.num_elements());
     return Of("BiasAdd", LaunchBiasRelu(stream(), x.f32(), bias.f32(), /*relu=*/false, m.rows,
-                                        m.cols, y.f32()));
+                                        m.cols, NumberFormat::kFloat32, y.f32()));
   }
   absl::Status BiasBackward(const Tensor& d_y, const Tensor& d_bias) override {
     const MatrixView m(d_y);

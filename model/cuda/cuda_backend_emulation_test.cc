@@ -61,14 +61,15 @@ class SmallStep {
     w.batch = 4, w.in_h = w.in_w = 8, w.in_c = 3;
     w.out_h = w.out_w = 6, w.out_c = 8, w.kernel_h = w.kernel_w = 3;
     const Shape out = {w.batch, w.out_h, w.out_w, w.out_c};
-    const std::pair<Tensor*, Shape> tensors[] = {{&step->x_, {4, 8, 8, 3}},
-                                                 {&step->kernel_, {3, 3, 3, 8}},
+    for (Tensor* const map : {&step->y_, &step->z_, &step->d_y_}) {
+      ASSIGN_OR_RETURN(*map, backend->Allocate(backend->activation_dtype(), out));
+    }
+    ASSIGN_OR_RETURN(step->x_, backend->Allocate(backend->activation_dtype(), {4, 8, 8, 3}));
+    ASSIGN_OR_RETURN(step->images_, backend->Allocate(DType::kUint8, {4, 8, 8, 3}));
+    const std::pair<Tensor*, Shape> tensors[] = {{&step->kernel_, {3, 3, 3, 8}},
                                                  {&step->d_kernel_, {3, 3, 3, 8}},
                                                  {&step->m_, {3, 3, 3, 8}},
                                                  {&step->v_, {3, 3, 3, 8}},
-                                                 {&step->y_, out},
-                                                 {&step->z_, out},
-                                                 {&step->d_y_, out},
                                                  {&step->gamma_, {8}},
                                                  {&step->mean_, {8}},
                                                  {&step->var_, {8}},
@@ -88,8 +89,9 @@ class SmallStep {
 
   absl::Status Run() {
     RETURN_IF_ERROR(backend_->Upload(host_->data(), uploaded_));
-    const std::vector<float> images(x_.num_elements(), 0.25f);
-    RETURN_IF_ERROR(backend_->CopyToDevice(images.data(), x_));
+    const std::vector<uint8_t> images(images_.num_elements(), 64);
+    RETURN_IF_ERROR(backend_->CopyToDevice(images.data(), images_));
+    RETURN_IF_ERROR(backend_->ImagesToFloat(images_, 1.0f / 255, 0.0f, x_));
     RETURN_IF_ERROR(backend_->Conv2dForward(window_, x_, kernel_, Tensor(), false, y_));
     RETURN_IF_ERROR(backend_->BatchNormTrain(y_, gamma_, gamma_, 1e-3f, 0.9f, true, mean_, var_,
                                              saved_mean_, saved_, z_));
@@ -111,7 +113,8 @@ class SmallStep {
  private:
   Backend* backend_ = nullptr;
   Window2d window_;
-  Tensor x_, kernel_, d_kernel_, m_, v_, y_, z_, d_y_, gamma_, mean_, var_, saved_mean_, saved_;
+  Tensor images_, x_, kernel_, d_kernel_, m_, v_, y_, z_, d_y_, gamma_, mean_, var_, saved_mean_,
+      saved_;
   Tensor d_gamma_, d_beta_, uploaded_, found_;
   std::shared_ptr<Buffer> host_;
   int64_t t_ = 0;

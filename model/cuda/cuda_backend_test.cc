@@ -16,7 +16,7 @@
 #include "model/backend.h"
 #include "model/backend_conformance.h"
 #include "model/backend_factory.h"
-#include "model/cuda/platform.h"
+#include "model/float_dtype.h"
 #include "model/reference_ops.h"
 #include "model/tensor.h"
 
@@ -25,21 +25,27 @@ namespace {
 
 using reference::Array;
 
-BackendFactory Factory(const std::string& name, int64_t workspace_bytes) {
-  return {name, [workspace_bytes] {
+BackendFactory Factory(const std::string& name, int64_t workspace_bytes,
+                       Precision precision = Precision::kFloat32) {
+  return {name, [=] {
             CudaBackendOptions options;
             options.workspace_bytes = workspace_bytes;
+            options.precision = precision;
             return NewCudaBackend(options);
           }};
 }
 
 // Convolutions in one tile; in tiles of some images; of a few positions, less than a row of an image; and
-// of one position.
-INSTANTIATE_TEST_SUITE_P(Cuda, BackendConformanceTest,
-                         testing::Values(Factory("float32", CudaBackendOptions().workspace_bytes),
-                                         Factory("some_tiles", 51200), Factory("small_tiles", 2048),
-                                         Factory("tiniest_tiles", 1)),
-                         BackendFactoryName);
+// of one position. With feature maps of 16 bits, in one tile and in tiles of a few images, which none is a part of.
+INSTANTIATE_TEST_SUITE_P(
+    Cuda, BackendConformanceTest,
+    testing::Values(Factory("float32", CudaBackendOptions().workspace_bytes),
+                    Factory("some_tiles", 51200), Factory("small_tiles", 2048),
+                    Factory("tiniest_tiles", 1),
+                    Factory("bf16", CudaBackendOptions().workspace_bytes, Precision::kBf16),
+                    Factory("fp16", CudaBackendOptions().workspace_bytes, Precision::kFp16),
+                    Factory("bf16_some_tiles", 1 << 19, Precision::kBf16)),
+    BackendFactoryName);
 
 std::vector<float> RandomFloats(int64_t n, uint64_t stream) {
   RandomStream random(/*seed=*/3, RandomPurpose::kTest, stream);
@@ -66,14 +72,10 @@ const std::vector<Rounding> kRoundings = {{Precision::kBf16, 1.0 / (1 << 8)},
                                           {Precision::kFp16, 1.0 / (1 << 11)},
                                           {Precision::kTf32, 1.0 / (1 << 10)}};
 
-// What the backend makes of an input. TF32 leaves it as it is.
-Array Rounded(const std::vector<float>& x, Precision precision) {
-  Array result(x.begin(), x.end());
-  for (double& value : result) {
-    const float number = static_cast<float>(value);
-    if (precision == Precision::kBf16) value = FromBf16Bits(ToBf16Bits(number));
-    if (precision == Precision::kFp16) value = FromHalfBits(ToHalfBits(number));
-  }
+// What a backend whose maps are of `dtype` makes of an input. TF32 leaves it as it is.
+Array Rounded(const std::vector<float>& x, DType dtype) {
+  Array result;
+  for (const float value : x) result.push_back(RoundedTo(dtype, value));
   return result;
 }
 
@@ -95,24 +97,38 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
   Tensor Empty(const Shape& shape) {
     return Upload(shape, std::vector<float>(shape.num_elements(), NAN));
   }
+  DType dtype() const { return backend_->activation_dtype(); }
+  Tensor UploadMap(const Shape& shape, const std::vector<float>& values) {
+    Tensor x = backend_->Allocate(dtype(), shape).value();
+    EXPECT_OK(SetFloats(*backend_, values, x));
+    return x;
+  }
+  Tensor EmptyMap(const Shape& shape) {
+    return UploadMap(shape, std::vector<float>(shape.num_elements(), NAN));
+  }
 
   // Sums of `terms` products of inputs: `rounded` is exact for inputs that were rounded first, `exact` for
   // those as they are, `magnitude` that of their magnitudes.
   void ExpectProducts(const Tensor& actual, const Array& rounded, const Array& exact,
                       const Array& magnitude, double terms, const std::string& what) {
-    std::vector<float> values(actual.num_elements());
-    ASSERT_OK(backend_->CopyToHost(actual, values.data()));
+    ASSERT_OK_AND_ASSIGN(const std::vector<float> values, GetFloats(*backend_, actual));
     ASSERT_EQ(values.size(), exact.size());
     const double unit = GetParam().unit;
     const double sums = (terms + 4) / (1 << 24);  // Any order of summation in float32.
     double largest = 0.0;
     for (size_t i = 0; i < values.size(); ++i) {
       const double error = std::abs(values[i] - exact[i]);
-      EXPECT_LE(error, (2 * unit + unit * unit + sums) * magnitude[i]) << what << " " << i;
+      // A map is rounded when it is stored.
+      const auto stored = [&](double of, double off) {
+        return off + RoundingTo(actual.dtype(), std::abs(of) + off);
+      };
+      EXPECT_LE(error, stored(exact[i], (2 * unit + unit * unit + sums) * magnitude[i]))
+          << what << " " << i;
       largest = std::max(largest, error / magnitude[i]);
       if (GetParam().precision == Precision::kTf32) continue;
       // The inputs' rounding is known, and all else is float32.
-      EXPECT_LE(std::abs(values[i] - rounded[i]), sums * magnitude[i]) << what << " " << i;
+      EXPECT_LE(std::abs(values[i] - rounded[i]), stored(rounded[i], sums * magnitude[i]))
+          << what << " " << i;
     }
     // The precision is used, and not float32, whose roundings mostly cancel.
     EXPECT_GT(largest, 4 * std::sqrt(terms + 4) / (1 << 24)) << what;
@@ -136,9 +152,9 @@ TEST_P(CudaPrecisionTest, MatMulRoundsItsInputs) {
                                  Upload(tb ? Shape{cols, depth} : Shape{depth, cols}, b), tb, 1.0f,
                                  0.0f, c));
       const Array x(a.begin(), a.end()), y(b.begin(), b.end());
-      ExpectProducts(
-          c, product(Rounded(a, GetParam().precision), ta, Rounded(b, GetParam().precision), tb),
-          product(x, ta, y, tb), product(Magnitudes(x), ta, Magnitudes(y), tb), depth, "MatMul");
+      ExpectProducts(c, product(Rounded(a, dtype()), ta, Rounded(b, dtype()), tb),
+                     product(x, ta, y, tb), product(Magnitudes(x), ta, Magnitudes(y), tb), depth,
+                     "MatMul");
     }
   }
 }
@@ -154,15 +170,14 @@ void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w) {
   for (size_t i = 0; i < y.size(); ++i) {
     if (y[i] <= 0.0f) masked[i] = 0.0f;
   }
-  const Precision precision = GetParam().precision;
   const Array x1(x.begin(), x.end()), k1(k.begin(), k.end());
   const Array g1(masked.begin(), masked.end());
-  const Array x2 = Rounded(x, precision), k2 = Rounded(k, precision);
-  const Array g2 = Rounded(masked, precision);
+  const Array x2 = Rounded(x, dtype()), k2 = Rounded(k, dtype());
+  const Array g2 = Rounded(masked, dtype());
   const int64_t taps = w.kernel_h * w.kernel_w, positions = w.batch * w.out_h * w.out_w;
 
-  const Tensor ty = Empty(out);
-  ASSERT_OK(backend_->Conv2dForward(w, Upload(in, x), Upload(kernel_shape, k), Tensor(),
+  const Tensor ty = EmptyMap(out);
+  ASSERT_OK(backend_->Conv2dForward(w, UploadMap(in, x), Upload(kernel_shape, k), Tensor(),
                                     /*relu=*/false, ty));
   ExpectProducts(
       ty, reference::Conv2dForward(w, x2, k2, {}), reference::Conv2dForward(w, x1, k1, {}),
@@ -170,29 +185,32 @@ void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w) {
 
   // The same sums, with what is done to them.
   const std::vector<float> added = RandomFloats(w.out_c, 8);
-  const Tensor rectified = Empty(out);
-  ASSERT_OK(backend_->Conv2dForward(w, Upload(in, x), Upload(kernel_shape, k),
+  const Tensor rectified = EmptyMap(out);
+  ASSERT_OK(backend_->Conv2dForward(w, UploadMap(in, x), Upload(kernel_shape, k),
                                     Upload({w.out_c}, added), /*relu=*/true, rectified));
-  std::vector<float> sums(out.num_elements()), results(out.num_elements());
-  ASSERT_OK(backend_->CopyToHost(ty, sums.data()));
-  ASSERT_OK(backend_->CopyToHost(rectified, results.data()));
+  ASSERT_OK_AND_ASSIGN(const std::vector<float> sums, GetFloats(*backend_, ty));
+  ASSERT_OK_AND_ASSIGN(const std::vector<float> results, GetFloats(*backend_, rectified));
   for (size_t i = 0; i < sums.size(); ++i) {
-    EXPECT_EQ(results[i], std::max(0.0f, sums[i] + added[i % w.out_c])) << i;
+    const float expected = std::max(0.0f, sums[i] + added[i % w.out_c]);
+    // Both are rounded, and of a sum with the bias one is all that is stored.
+    EXPECT_NEAR(results[i], expected, RoundingTo(dtype(), sums[i]) + RoundingTo(dtype(), expected))
+        << i;
   }
 
-  const Tensor d_x = Empty(in), d_w = Empty(kernel_shape), d_bias = Empty({w.out_c});
-  ASSERT_OK(backend_->Conv2dBackward(w, Upload(in, x), Upload(kernel_shape, k), Upload(out, y),
-                                     /*relu=*/true, Upload(out, d_y), d_x, d_w, d_bias));
+  const Tensor d_x = EmptyMap(in), d_w = Empty(kernel_shape), d_bias = Empty({w.out_c});
+  ASSERT_OK(backend_->Conv2dBackward(w, UploadMap(in, x), Upload(kernel_shape, k),
+                                     UploadMap(out, y), /*relu=*/true, UploadMap(out, d_y), d_x,
+                                     d_w, d_bias));
   const auto rounded = reference::Conv2dBackward(w, x2, k2, g2);
   const auto exact = reference::Conv2dBackward(w, x1, k1, g1);
   const auto size = reference::Conv2dBackward(w, Magnitudes(x1), Magnitudes(k1), Magnitudes(g1));
   ExpectProducts(d_x, rounded.d_x, exact.d_x, size.d_x, taps * w.out_c, "d_x");
   ExpectProducts(d_w, rounded.d_w, exact.d_w, size.d_w, positions, "d_w");
-  // A sum of what was not rounded.
+  // A sum of what is in the map.
   std::vector<float> bias(w.out_c);
   ASSERT_OK(backend_->CopyToHost(d_bias, bias.data()));
   for (int64_t c = 0; c < w.out_c; ++c) {
-    EXPECT_NEAR(bias[c], exact.d_bias[c], positions * size.d_bias[c] / (1 << 24));
+    EXPECT_NEAR(bias[c], rounded.d_bias[c], positions * size.d_bias[c] / (1 << 24));
   }
 }
 

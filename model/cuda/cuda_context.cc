@@ -305,7 +305,8 @@ void CudaContext::EmptyStages() {
 absl::StatusOr<const void*> CudaContext::Rounded(Slot slot, const float* x, int64_t n) {
   if (format() == NumberFormat::kFloat32) return x;
   ASSIGN_OR_RETURN(char* rounded, Scratch<char>(slot, n * BytesOf(format())));
-  RETURN_IF_ERROR(CudaStatus(LaunchRound(stream(), format(), x, n, rounded)));
+  RETURN_IF_ERROR(
+      CudaStatus(LaunchConvert(stream(), NumberFormat::kFloat32, x, n, format(), rounded)));
   return rounded;
 }
 

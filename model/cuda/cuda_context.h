@@ -57,12 +57,22 @@ class CudaContext {
   cudaStream_t copy_stream() const { return copy_stream_.get(); }
   DeviceMemory& memory() const { return *memory_; }
 
-  // How products take their inputs.
+  // How products take their inputs, and feature maps are stored.
   NumberFormat format() const;
 
   // Scratch arrays of one operation, distinguished by `slot`; their contents are unspecified. They
   // grow to the largest need and are then reused. Errors: ResourceExhausted.
-  enum Slot { kColumns, kRoundedA, kRoundedB, kPartials, kSums, kFactors, kFlipped, kNumSlots };
+  enum Slot {
+    kColumns,
+    kRoundedA,
+    kRoundedB,
+    kProduct,
+    kPartials,
+    kSums,
+    kFactors,
+    kFlipped,
+    kNumSlots
+  };
   template <typename T = float>
   absl::StatusOr<T*> Scratch(Slot slot, int64_t count) {
     ASSIGN_OR_RETURN(void* data, Reserve(slot, count * static_cast<int64_t>(sizeof(T))));

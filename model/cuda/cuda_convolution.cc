@@ -46,6 +46,13 @@ int64_t TileRows(const CudaContext& context, const Window2d& window, const Layou
   return DivideUp(window.batch, DivideUp(window.batch, images)) * layout.image_positions;
 }
 
+const void* At(const void* matrix, NumberFormat format, int64_t element) {
+  return static_cast<const char*>(matrix) + element * BytesOf(format);
+}
+void* At(void* matrix, NumberFormat format, int64_t element) {
+  return static_cast<char*>(matrix) + element * BytesOf(format);
+}
+
 // Calls body(first, rows) for tiles of the positions in order.
 template <typename Body>
 absl::Status ForTiles(const Layout& layout, int64_t tile, const Body& body) {
@@ -55,31 +62,42 @@ absl::Status ForTiles(const Layout& layout, int64_t tile, const Body& body) {
   return absl::OkStatus();
 }
 
-// Whether x itself is the matrix of the columns.
-bool ColumnsAreX(const CudaContext& context, const Layout& layout) {
-  return layout.covers && context.format() == NumberFormat::kFloat32;
+// Positions in a tile of products of `cols` columns that become a feature map: all, if they are made in it.
+int64_t ProductTile(const CudaContext& context, const Layout& layout, int64_t cols) {
+  if (context.format() == NumberFormat::kFloat32) return layout.positions;
+  const int64_t rows = context.options().workspace_bytes / (cols * BytesOf(NumberFormat::kFloat32));
+  return std::clamp<int64_t>(rows, 1, layout.positions);
 }
 
-// Positions in a tile of ForColumns.
+// Positions in a tile of columns.
 int64_t ColumnTile(const CudaContext& context, const Window2d& window, const Layout& layout) {
-  if (ColumnsAreX(context, layout)) return layout.positions;
+  if (layout.covers) return layout.positions;
   return TileRows(context, window, layout, BytesOf(context.format()));
 }
 
-// Calls body(first, rows, columns) for tiles of the positions, with the columns of each.
+// Calls body(first, rows, columns) for tiles of `tile` positions, with the columns of each.
 template <typename Body>
 absl::Status ForColumns(CudaContext& context, const Window2d& window, const Layout& layout,
-                        const float* x, const Body& body) {
-  if (ColumnsAreX(context, layout)) return body(0, layout.positions, x);
+                        int64_t tile, const void* x, const Body& body) {
   const NumberFormat format = context.format();
-  const int64_t tile = ColumnTile(context, window, layout);
+  if (layout.covers) {
+    return ForTiles(layout, tile, [&](int64_t first, int64_t rows) {
+      return body(first, rows, At(x, format, first * layout.depth));
+    });
+  }
   ASSIGN_OR_RETURN(char* columns, context.Scratch<char>(CudaContext::kColumns,
                                                         tile * layout.depth * BytesOf(format)));
   return ForTiles(layout, tile, [&](int64_t first, int64_t rows) -> absl::Status {
     RETURN_IF_ERROR(
-        CudaStatus(LaunchIm2Col(context.stream(), window, x, first, rows, format, columns)));
+        CudaStatus(LaunchIm2Col(context.stream(), window, format, x, first, rows, columns)));
     return body(first, rows, columns);
   });
+}
+
+// Where a product of `n` floats is to be that becomes `map`: itself, or scratch that it is rounded from.
+absl::StatusOr<float*> ProductOf(CudaContext& context, void* map, int64_t n) {
+  if (context.format() == NumberFormat::kFloat32) return static_cast<float*>(map);
+  return context.Scratch(CudaContext::kProduct, n);
 }
 
 // Whether a convolution is to be and can be one of LaunchImplicitGemm.
@@ -88,14 +106,10 @@ bool IsImplicit(const CudaContext& context, const Window2d& window) {
          ImplicitGemmTakes(window);
 }
 
-absl::Status ImplicitConvolution(const CudaContext& context, const Window2d& window, const float* x,
-                                 const float* w, const float* bias, bool relu, float* y) {
+absl::Status ImplicitConvolution(const CudaContext& context, const Window2d& window, const void* x,
+                                 const float* w, const float* bias, bool relu, void* y) {
   return CudaStatus(LaunchImplicitGemm(context.stream(), window, context.options().precision, x, w,
                                        bias, relu, y));
-}
-
-const char* At(const void* matrix, NumberFormat format, int64_t element) {
-  return static_cast<const char*>(matrix) + element * BytesOf(format);
 }
 
 // Where `parts` of d_w [size] are to be: one is d_w itself.
@@ -110,10 +124,9 @@ absl::Status SumParts(const CudaContext& context, const float* sums, int64_t par
 }
 
 // d_w [depth, out_c] = columns^T d_y is small and sums over all positions: products of parts of a tile, side by
-// side, keep the whole device at work. What they add up to is then summed in order. `gradient` is d_y in the
-// context's format.
+// side, keep the whole device at work. What they add up to is then summed in order.
 absl::Status KernelGradient(CudaContext& context, const Window2d& window, const Layout& layout,
-                            const float* x, const void* gradient, float* d_w) {
+                            const void* x, const void* d_y, float* d_w) {
   // Blocks of threads that a device has at work, and what a block of cuBLAS takes of d_w, about.
   constexpr int64_t kBlocks = 256, kBlockRows = 128, kBlockCols = 64;
   constexpr int64_t kLeastPositions = 512;
@@ -125,7 +138,7 @@ absl::Status KernelGradient(CudaContext& context, const Window2d& window, const 
   ASSIGN_OR_RETURN(float* const sums, PartSums(context, parts, size, d_w));
   const NumberFormat format = context.format();
   RETURN_IF_ERROR(ForColumns(
-      context, window, layout, x,
+      context, window, layout, tile, x,
       [&](int64_t first, int64_t rows, const void* columns) -> absl::Status {
         // `count` products of `positions` each, the first of them of part `number` of the tile.
         const auto multiply = [&](int64_t number, int64_t positions, int64_t count) {
@@ -134,7 +147,7 @@ absl::Status KernelGradient(CudaContext& context, const Window2d& window, const 
           product.rows = layout.depth, product.cols = window.out_c, product.depth = positions;
           product.a = At(columns, format, begin * layout.depth);
           product.transpose_a = true;
-          product.b = At(gradient, format, (first + begin) * window.out_c);
+          product.b = At(d_y, format, (first + begin) * window.out_c);
           product.alpha = 1.0f;
           product.beta = first == 0 ? 0.0f : 1.0f;
           product.c = sums + number * size;
@@ -152,7 +165,7 @@ absl::Status KernelGradient(CudaContext& context, const Window2d& window, const 
 }
 
 absl::Status ImplicitKernelGradient(CudaContext& context, const Window2d& window,
-                                    const Layout& layout, const float* x, const float* d_y,
+                                    const Layout& layout, const void* x, const void* d_y,
                                     float* d_w) {
   const int64_t parts = ImplicitGradientParts(window);
   const int64_t size = layout.depth * window.out_c;
@@ -164,64 +177,55 @@ absl::Status ImplicitKernelGradient(CudaContext& context, const Window2d& window
 
 }  // namespace
 
-absl::Status ConvolutionForward(CudaContext& context, const Window2d& window, const float* x,
-                                const float* w, const float* bias, bool relu, float* y) {
+absl::Status ConvolutionForward(CudaContext& context, const Window2d& window, const void* x,
+                                const float* w, const float* bias, bool relu, void* y) {
   const Layout layout(window);
   if (IsImplicit(context, window)) {
     return ImplicitConvolution(context, window, x, w, bias, relu, y);
   }
+  const NumberFormat format = context.format();
   ASSIGN_OR_RETURN(const void* kernel,
                    context.Rounded(CudaContext::kRoundedB, w, layout.depth * window.out_c));
-  return ForColumns(context, window, layout, x,
+  const int64_t tile =
+      std::min(ColumnTile(context, window, layout), ProductTile(context, layout, window.out_c));
+  return ForColumns(context, window, layout, tile, x,
                     [&](int64_t first, int64_t rows, const void* columns) -> absl::Status {
+                      void* const y_tile = At(y, format, first * window.out_c);
                       CudaContext::Product product = {};
                       product.rows = rows, product.cols = window.out_c,
                       product.depth = layout.depth;
                       product.a = columns;
                       product.b = kernel;
                       product.alpha = 1.0f;
-                      product.c = y + first * window.out_c;
+                      ASSIGN_OR_RETURN(product.c, ProductOf(context, y_tile, rows * window.out_c));
                       RETURN_IF_ERROR(context.Multiply(product));
-                      if (bias == nullptr && !relu) return absl::OkStatus();
+                      if (product.c == y_tile && bias == nullptr && !relu) return absl::OkStatus();
                       // Of the tile, which is still in the cache.
                       return CudaStatus(LaunchBiasRelu(context.stream(), product.c, bias, relu,
-                                                       rows, window.out_c, product.c));
+                                                       rows, window.out_c, format, y_tile));
                     });
 }
 
-absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, const float* x,
-                                 const float* w, const float* y, float* d_y, float* d_x, float* d_w,
+absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, const void* x,
+                                 const float* w, const void* y, void* d_y, void* d_x, float* d_w,
                                  float* d_bias) {
   const Layout layout(window);
   const NumberFormat format = context.format();
   const cudaStream_t stream = context.stream();
 
-  const bool implicit_w = IsImplicit(context, window);
-  const bool implicit_x =
-      d_x != nullptr && HasGradientWindow(window) && IsImplicit(context, GradientWindow(window));
-  const bool columns = !implicit_w || (d_x != nullptr && !implicit_x);
-
-  // d_y is read once: masked, summed to d_bias and, for products of columns, rounded.
-  const void* gradient = d_y;
-  void* rounded = nullptr;
-  if (columns && format != NumberFormat::kFloat32) {
-    ASSIGN_OR_RETURN(rounded,
-                     context.Scratch<char>(CudaContext::kRoundedA,
-                                           layout.positions * window.out_c * BytesOf(format)));
-    gradient = rounded;
-  }
-  if (y != nullptr || d_bias != nullptr || rounded != nullptr) {
+  if (y != nullptr || d_bias != nullptr) {
     ASSIGN_OR_RETURN(
         float* partials,
         context.Scratch(CudaContext::kSums, ColumnPartials(layout.positions, window.out_c, 1)));
-    RETURN_IF_ERROR(CudaStatus(LaunchOutputGradient(stream, y, layout.positions, window.out_c, d_y,
-                                                    format, rounded, partials, d_bias)));
+    RETURN_IF_ERROR(CudaStatus(LaunchOutputGradient(stream, format, y, layout.positions,
+                                                    window.out_c, d_y, partials, d_bias)));
   }
 
-  RETURN_IF_ERROR(implicit_w ? ImplicitKernelGradient(context, window, layout, x, d_y, d_w)
-                             : KernelGradient(context, window, layout, x, gradient, d_w));
+  RETURN_IF_ERROR(IsImplicit(context, window)
+                      ? ImplicitKernelGradient(context, window, layout, x, d_y, d_w)
+                      : KernelGradient(context, window, layout, x, d_y, d_w));
   if (d_x == nullptr) return absl::OkStatus();
-  if (implicit_x) {
+  if (HasGradientWindow(window) && IsImplicit(context, GradientWindow(window))) {
     ASSIGN_OR_RETURN(float* flipped,
                      context.Scratch(CudaContext::kFlipped, layout.depth * window.out_c));
     RETURN_IF_ERROR(CudaStatus(LaunchFlipKernel(stream, window, w, flipped)));
@@ -235,25 +239,38 @@ absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, c
   const auto columns_gradient = [&](int64_t first, int64_t rows, float* d_columns) {
     CudaContext::Product product = {};
     product.rows = rows, product.cols = layout.depth, product.depth = window.out_c;
-    product.a = At(gradient, format, first * window.out_c);
+    product.a = At(d_y, format, first * window.out_c);
     product.b = kernel;
     product.transpose_b = true;
     product.alpha = 1.0f;
     product.c = d_columns;
     return context.Multiply(product);
   };
-  if (layout.covers) return columns_gradient(0, layout.positions, d_x);
+  if (layout.covers) {
+    const auto multiply = [&](int64_t first, int64_t rows) -> absl::Status {
+      void* const d_x_tile = At(d_x, format, first * layout.depth);
+      const int64_t size = rows * layout.depth;
+      ASSIGN_OR_RETURN(float* const product, ProductOf(context, d_x_tile, size));
+      RETURN_IF_ERROR(columns_gradient(first, rows, product));
+      if (product == d_x_tile) return absl::OkStatus();
+      return CudaStatus(
+          LaunchConvert(stream, NumberFormat::kFloat32, product, size, format, d_x_tile));
+    };
+    return ForTiles(layout, ProductTile(context, layout, layout.depth), multiply);
+  }
 
   const int64_t tile = TileRows(context, window, layout, sizeof(float));
   const bool whole_images = tile % layout.image_positions == 0;
   if (!whole_images) {
-    RETURN_IF_ERROR(CudaStatus(
-        LaunchFill(stream, 0.0f, window.batch * window.in_h * window.in_w * window.in_c, d_x)));
+    const int64_t size = window.batch * window.in_h * window.in_w * window.in_c;
+    RETURN_IF_ERROR(
+        CudaStatus(cudaMemsetAsync(d_x, 0, static_cast<size_t>(size * BytesOf(format)), stream)));
   }
   ASSIGN_OR_RETURN(float* d_columns, context.Scratch(CudaContext::kColumns, tile * layout.depth));
   return ForTiles(layout, tile, [&](int64_t first, int64_t rows) -> absl::Status {
     RETURN_IF_ERROR(columns_gradient(first, rows, d_columns));
-    return CudaStatus(LaunchCol2Im(stream, window, d_columns, first, rows, !whole_images, d_x));
+    return CudaStatus(
+        LaunchCol2Im(stream, window, d_columns, first, rows, !whole_images, format, d_x));
   });
 }
 

@@ -18,8 +18,8 @@ struct CudaBackendOptions {
   // The columns of a convolution are made in tiles of at most this, or of one row. A tile should still be in the
   // L2 cache (40 MB on an A100, 50 on an H100) when its product reads it.
   int64_t workspace_bytes = int64_t{32} << 20;
-  // In other precisions than float32: convolutions without columns, but for the gradient of the kernel, where
-  // the channels allow (model/cuda/implicit_gemm.h). Not the default, as it was never timed.
+  // In other precisions than float32: convolutions without columns, where the channels allow
+  // (model/cuda/implicit_gemm.h). Not the default, as it was never timed.
   bool implicit_gemm = false;
 };
 

@@ -4,13 +4,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "base/status_macros.h"
 #include "base/status_matchers.h"
+#include "model/backend.h"
 #include "model/cuda/cuda_backend.h"
+#include "model/nets.h"
 #include "model/precision.h"
 #include "model/rounding_error.h"
+#include "model/tensor.h"
 #include "model/testing.h"
 #include "model/training_steps.h"
 
@@ -90,6 +96,25 @@ TEST(CudaParityTest, LossesOfImplicitConvolutionsAreAsFarAsTheirRounding) {
   options.implicit_gemm = true;
   options.precision = Precision::kBf16;  // Half as many products to emulate as of tf32.
   ExpectLossesAsFarAsTheirRounding(options);
+}
+
+TEST(CudaParityTest, FeatureMapsOf16BitsTakeHalfTheMemory) {
+  const auto bytes_of = [](Precision precision) -> absl::StatusOr<int64_t> {
+    CudaBackendOptions options;
+    options.precision = precision;
+    ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
+    ASSIGN_OR_RETURN(const std::unique_ptr<Net> net,
+                     Net::Create(NetOptions(), {24, 24, 3}, 1, backend.get()));
+    ASSIGN_OR_RETURN(const Tensor images, backend->Allocate(DType::kUint8, {4, 24, 24, 3}));
+    Tensor features;
+    RETURN_IF_ERROR(net->Forward(images, {.training = true, .step = 0}, &features));
+    EXPECT_EQ(features.dtype(), DType::kFloat32);
+    return net->graph().workspace_bytes();
+  };
+  ASSERT_OK_AND_ASSIGN(const int64_t bytes32, bytes_of(Precision::kTf32));
+  ASSERT_OK_AND_ASSIGN(const int64_t bytes16, bytes_of(Precision::kBf16));
+  // All but the pools' positions.
+  EXPECT_LT(bytes16, 0.6 * static_cast<double>(bytes32));
 }
 
 TEST(CudaParityTest, TwoRunsGiveTheSameBits) {

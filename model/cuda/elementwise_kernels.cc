@@ -5,6 +5,7 @@
 #include "base/philox.h"
 #include "model/cuda/elementwise_kernels.h"
 #include "model/cuda/kernel_support.h"
+#include "model/cuda/number_format.h"
 
 namespace protopage {
 namespace {
@@ -37,71 +38,80 @@ struct FillMap {
   }
 };
 
+template <typename Format>
 struct ImagesToFloatMap {
   const uint8_t* x;
   float scale, shift;
-  float* y;
+  typename Format::Stored* y;
   template <int V>
   __device__ void Apply(int64_t i) const {
     const Pack<uint8_t, V> in = LoadPack<V>(x + i);
     Pack<float, V> out;
     for (int l = 0; l < V; ++l) out.v[l] = scale * static_cast<float>(in.v[l]) + shift;
-    StorePack(y + i, out);
+    StoreFloats<Format>(y + i, out);
   }
 };
 
-template <typename Format>
-struct RoundMap {
-  const float* x;
-  typename Format::Stored* y;
+template <typename From, typename To>
+struct ConvertMap {
+  const typename From::Stored* x;
+  typename To::Stored* y;
   template <int V>
   __device__ void Apply(int64_t i) const {
-    const Pack<float, V> in = LoadPack<V>(x + i);
-    Pack<typename Format::Stored, V> out;
-    for (int l = 0; l < V; ++l) out.v[l] = Format::Round(in.v[l]);
-    StorePack(y + i, out);
+    StoreFloats<To>(y + i, LoadFloats<From, V>(x + i));
   }
 };
 
 // y[i] = f(a[i], b[i])
-template <typename Function>
+template <typename Format, typename Function>
 struct BinaryMap {
   Function f;
-  const float* a;
-  const float* b;
-  float* y;
+  const typename Format::Stored* a;
+  const typename Format::Stored* b;
+  typename Format::Stored* y;
   template <int V>
   __device__ void Apply(int64_t i) const {
-    const Pack<float, V> x1 = LoadPack<V>(a + i), x2 = LoadPack<V>(b + i);
+    const Pack<float, V> x1 = LoadFloats<Format, V>(a + i), x2 = LoadFloats<Format, V>(b + i);
     Pack<float, V> out;
     for (int l = 0; l < V; ++l) out.v[l] = f(x1.v[l], x2.v[l]);
-    StorePack(y + i, out);
+    StoreFloats<Format>(y + i, out);
   }
 };
 template <typename Function>
-cudaError_t LaunchBinary(cudaStream_t stream, const Function& f, const float* a, const float* b,
-                         int64_t n, float* y) {
-  return LaunchMap(stream, BinaryMap<Function>{f, a, b, y}, n, Aligned({a, b, y}));
+cudaError_t LaunchBinary(cudaStream_t stream, NumberFormat format, const Function& f, const void* a,
+                         const void* b, int64_t n, void* y) {
+  return WithFormat(format, [&](auto stored) {
+    using Format = decltype(stored);
+    return LaunchMap(stream,
+                     BinaryMap<Format, Function>{f, StoredAs<Format>(a), StoredAs<Format>(b),
+                                                 StoredAs<Format>(y)},
+                     n, Aligned({a, b, y}, 4 * BytesOf(format)));
+  });
 }
 
 // y[i] = f(x[i])
-template <typename Function>
+template <typename Format, typename Function>
 struct UnaryMap {
   Function f;
-  const float* x;
-  float* y;
+  const typename Format::Stored* x;
+  typename Format::Stored* y;
   template <int V>
   __device__ void Apply(int64_t i) const {
-    const Pack<float, V> in = LoadPack<V>(x + i);
+    const Pack<float, V> in = LoadFloats<Format, V>(x + i);
     Pack<float, V> out;
     for (int l = 0; l < V; ++l) out.v[l] = f(in.v[l]);
-    StorePack(y + i, out);
+    StoreFloats<Format>(y + i, out);
   }
 };
 template <typename Function>
-cudaError_t LaunchUnary(cudaStream_t stream, const Function& f, const float* x, int64_t n,
-                        float* y) {
-  return LaunchMap(stream, UnaryMap<Function>{f, x, y}, n, Aligned({x, y}));
+cudaError_t LaunchUnary(cudaStream_t stream, NumberFormat format, const Function& f, const void* x,
+                        int64_t n, void* y) {
+  return WithFormat(format, [&](auto stored) {
+    using Format = decltype(stored);
+    return LaunchMap(stream,
+                     UnaryMap<Format, Function>{f, StoredAs<Format>(x), StoredAs<Format>(y)}, n,
+                     Aligned({x, y}, 4 * BytesOf(format)));
+  });
 }
 
 struct SumPartsMap {
@@ -142,24 +152,26 @@ struct Product {
 
 // A thread draws the 4 words of one counter for 4 elements. V: 4, or 1 where the arrays are not
 // aligned.
-template <int V>
+template <typename Format, int V>
 __global__ void DropoutKernel(float rate, float scale, uint64_t key, const uint64_t* step_at,
-                              const float* x, int64_t n, float* y) {
+                              const typename Format::Stored* x, int64_t n,
+                              typename Format::Stored* y) {
   const uint64_t step = *step_at;
   const int64_t counters = (n + 3) / 4;
   for (int64_t counter = FirstIndex(); counter < counters; counter += IndexStride()) {
     const PhiloxBlock block = Philox4x32(key, step, static_cast<uint64_t>(counter));
     const int64_t first = 4 * counter;
     if (V == 4 && first + 4 <= n) {
-      Pack<float, V> values = LoadPack<V>(x + first);
+      Pack<float, V> values = LoadFloats<Format, V>(x + first);
       for (int l = 0; l < V; ++l) {
         values.v[l] *= UnitFloat(block.word[l]) >= rate ? scale : 0.0f;
       }
-      StorePack(y + first, values);
+      StoreFloats<Format>(y + first, values);
       continue;
     }
     for (int l = 0; l < 4 && first + l < n; ++l) {
-      y[first + l] = x[first + l] * (UnitFloat(block.word[l]) >= rate ? scale : 0.0f);
+      const float factor = UnitFloat(block.word[l]) >= rate ? scale : 0.0f;
+      y[first + l] = Format::Round(Format::Widen(x[first + l]) * factor);
     }
   }
 }
@@ -170,34 +182,44 @@ cudaError_t LaunchFill(cudaStream_t stream, float value, int64_t n, float* x) {
   return LaunchMap(stream, FillMap{value, x}, n, Aligned({x}));
 }
 cudaError_t LaunchImagesToFloat(cudaStream_t stream, const uint8_t* x, int64_t n, float scale,
-                                float shift, float* y) {
-  return LaunchMap(stream, ImagesToFloatMap{x, scale, shift, y}, n,
-                   Aligned({x}, 4) && Aligned({y}));
+                                float shift, NumberFormat format, void* y) {
+  return WithFormat(format, [&](auto stored) {
+    using Format = decltype(stored);
+    return LaunchMap(stream, ImagesToFloatMap<Format>{x, scale, shift, StoredAs<Format>(y)}, n,
+                     Aligned({x}, 4) && Aligned({y}, 4 * BytesOf(format)));
+  });
 }
-cudaError_t LaunchReluForward(cudaStream_t stream, const float* x, int64_t n, float* y) {
-  return LaunchUnary(stream, Relu(), x, n, y);
+cudaError_t LaunchReluForward(cudaStream_t stream, NumberFormat format, const void* x, int64_t n,
+                              void* y) {
+  return LaunchUnary(stream, format, Relu(), x, n, y);
 }
-cudaError_t LaunchReluBackward(cudaStream_t stream, const float* y, const float* d_y, int64_t n,
-                               float* d_x) {
-  return LaunchBinary(stream, ReluGradient(), y, d_y, n, d_x);
+cudaError_t LaunchReluBackward(cudaStream_t stream, NumberFormat format, const void* y,
+                               const void* d_y, int64_t n, void* d_x) {
+  return LaunchBinary(stream, format, ReluGradient(), y, d_y, n, d_x);
 }
-cudaError_t LaunchAdd(cudaStream_t stream, const float* a, const float* b, int64_t n, float* y) {
-  return LaunchBinary(stream, Sum(), a, b, n, y);
+cudaError_t LaunchAdd(cudaStream_t stream, NumberFormat format, const void* a, const void* b,
+                      int64_t n, void* y) {
+  return LaunchBinary(stream, format, Sum(), a, b, n, y);
 }
-cudaError_t LaunchAxpy(cudaStream_t stream, float alpha, const float* x, int64_t n, float* y) {
-  return LaunchBinary(stream, ScaledSum{alpha}, x, y, n, y);
+cudaError_t LaunchAxpy(cudaStream_t stream, NumberFormat format, float alpha, const void* x,
+                       int64_t n, void* y) {
+  return LaunchBinary(stream, format, ScaledSum{alpha}, x, y, n, y);
 }
 cudaError_t LaunchScale(cudaStream_t stream, float alpha, int64_t n, float* x) {
-  return LaunchUnary(stream, Product{alpha}, x, n, x);
+  return LaunchUnary(stream, NumberFormat::kFloat32, Product{alpha}, x, n, x);
 }
 
-cudaError_t LaunchDropout(cudaStream_t stream, float rate, uint64_t key, const uint64_t* step,
-                          const float* x, int64_t n, float* y) {
+cudaError_t LaunchDropout(cudaStream_t stream, NumberFormat format, float rate, uint64_t key,
+                          const uint64_t* step, const void* x, int64_t n, void* y) {
   if (n == 0) return cudaSuccess;
   const float scale = 1.0f / (1.0f - rate);
-  return Launch(stream, GridFor(DivideUp(n, 4)), kBlockThreads, 0,
-                Aligned({x, y}) ? DropoutKernel<4> : DropoutKernel<1>, rate, scale, key, step, x, n,
-                y);
+  const bool aligned = Aligned({x, y}, 4 * BytesOf(format));
+  return WithFormat(format, [&](auto stored) {
+    using Format = decltype(stored);
+    return Launch(stream, GridFor(DivideUp(n, 4)), kBlockThreads, 0,
+                  aligned ? DropoutKernel<Format, 4> : DropoutKernel<Format, 1>, rate, scale, key,
+                  step, StoredAs<Format>(x), n, StoredAs<Format>(y));
+  });
 }
 
 // One element a thread: there are few of them, of many parts.
@@ -206,13 +228,16 @@ cudaError_t LaunchSumParts(cudaStream_t stream, const float* parts, int64_t num_
   return LaunchMap(stream, SumPartsMap{parts, num_parts, n, y}, n, /*aligned=*/false);
 }
 
-cudaError_t LaunchRound(cudaStream_t stream, NumberFormat format, const float* x, int64_t n,
-                        void* y) {
-  return WithFormat(format, [&](auto rounding) {
-    using Format = decltype(rounding);
-    using Stored = typename Format::Stored;
-    return LaunchMap(stream, RoundMap<Format>{x, static_cast<Stored*>(y)}, n,
-                     Aligned({x}) && Aligned({y}, 4 * sizeof(Stored)));
+cudaError_t LaunchConvert(cudaStream_t stream, NumberFormat from, const void* x, int64_t n,
+                          NumberFormat to, void* y) {
+  const bool aligned = Aligned({x}, 4 * BytesOf(from)) && Aligned({y}, 4 * BytesOf(to));
+  return WithFormat(from, [&](auto stored) {
+    return WithFormat(to, [&](auto other) {
+      using From = decltype(stored);
+      using To = decltype(other);
+      return LaunchMap(stream, ConvertMap<From, To>{StoredAs<From>(x), StoredAs<To>(y)}, n,
+                       aligned);
+    });
   });
 }
 

@@ -1,7 +1,8 @@
 // Elementwise kernels. Formulas are those of model/backend.h; pointers are the device's, `n` counts
-// elements, and y may be x (or a, or d_y) where Backend allows it in place.
+// elements, and y may be x (or a, or d_y) where Backend allows it in place. Arrays of a call that are void* are
+// feature maps in `format`.
 //
-//   cudaError_t error = LaunchAdd(stream, a, b, n, y);
+//   cudaError_t error = LaunchAdd(stream, NumberFormat::kBf16, a, b, n, y);
 //
 // Each Launch function queues its work on `stream` and returns; with n = 0 it does nothing.
 #ifndef PROTOPAGE_MODEL_CUDA_ELEMENTWISE_KERNELS_H_
@@ -16,25 +17,28 @@ namespace protopage {
 
 cudaError_t LaunchFill(cudaStream_t stream, float value, int64_t n, float* x);
 cudaError_t LaunchImagesToFloat(cudaStream_t stream, const uint8_t* x, int64_t n, float scale,
-                                float shift, float* y);
-cudaError_t LaunchReluForward(cudaStream_t stream, const float* x, int64_t n, float* y);
-cudaError_t LaunchReluBackward(cudaStream_t stream, const float* y, const float* d_y, int64_t n,
-                               float* d_x);
-cudaError_t LaunchAdd(cudaStream_t stream, const float* a, const float* b, int64_t n, float* y);
+                                float shift, NumberFormat format, void* y);
+cudaError_t LaunchReluForward(cudaStream_t stream, NumberFormat format, const void* x, int64_t n,
+                              void* y);
+cudaError_t LaunchReluBackward(cudaStream_t stream, NumberFormat format, const void* y,
+                               const void* d_y, int64_t n, void* d_x);
+cudaError_t LaunchAdd(cudaStream_t stream, NumberFormat format, const void* a, const void* b,
+                      int64_t n, void* y);
 // y += alpha x
-cudaError_t LaunchAxpy(cudaStream_t stream, float alpha, const float* x, int64_t n, float* y);
+cudaError_t LaunchAxpy(cudaStream_t stream, NumberFormat format, float alpha, const void* x,
+                       int64_t n, void* y);
 cudaError_t LaunchScale(cudaStream_t stream, float alpha, int64_t n, float* x);
 // `step` is the device's, so that a recorded launch takes the step of each run.
-cudaError_t LaunchDropout(cudaStream_t stream, float rate, uint64_t key, const uint64_t* step,
-                          const float* x, int64_t n, float* y);
+cudaError_t LaunchDropout(cudaStream_t stream, NumberFormat format, float rate, uint64_t key,
+                          const uint64_t* step, const void* x, int64_t n, void* y);
 
 // y[i] = the sum over p of parts[p * n + i], in double and in order.
 cudaError_t LaunchSumParts(cudaStream_t stream, const float* parts, int64_t num_parts, int64_t n,
                            float* y);
 
-// y[i] = x[i] rounded to `format`.
-cudaError_t LaunchRound(cudaStream_t stream, NumberFormat format, const float* x, int64_t n,
-                        void* y);
+// y[i] = x[i]
+cudaError_t LaunchConvert(cudaStream_t stream, NumberFormat from, const void* x, int64_t n,
+                          NumberFormat to, void* y);
 
 }  // namespace protopage
 

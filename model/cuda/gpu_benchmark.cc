@@ -136,7 +136,7 @@ class GpuBenchmark {
 
   void BatchNorm(int64_t batch, double peak) {
     const Shape shape = {batch * 32 * 32, 32}, columns = {32};
-    const Tensor x = random_(shape), y = random_(shape);
+    const Tensor x = random_.Map(shape), y = random_.Map(shape);
     const Tensor gamma = random_(columns), beta = random_(columns), mean = random_(columns);
     const Tensor var = random_(columns), saved_mean = random_(columns), inv_std = random_(columns);
     // Read for the moments, read again and written.

@@ -48,11 +48,13 @@ struct Chunk {
 };
 
 // What a thread brings of each chunk of x: 4 channels of kRowsOfThread positions.
+template <typename Core>
 class WindowLoader {
  public:
+  using Stored = typename Core::Format::Stored;
   static constexpr int kRowStep = kRows / kRowsOfThread;
 
-  __device__ WindowLoader(const Geometry& g, const float* x)
+  __device__ WindowLoader(const Geometry& g, const Stored* x)
       : x_(x),
         row_(static_cast<int>(threadIdx.x) / (kChunk / 4)),
         channel_(static_cast<int>(threadIdx.x) % (kChunk / 4) * 4) {
@@ -75,15 +77,14 @@ class WindowLoader {
       const int ih = corner_[i].top + chunk.kh, iw = corner_[i].left + chunk.kw;
       const bool inside = ih >= 0 && ih < g.in_h && iw >= 0 && iw < g.in_w;
       const int64_t from = static_cast<int64_t>(pixel_[i] + tap) * g.in_c + chunk.c + channel_;
-      values_[i] = inside ? LoadPack<4>(x_ + from) : Pack<float, 4>{};
+      values_[i] = inside ? LoadPack<4>(x_ + from) : Pack<Stored, 4>{};
     }
   }
 
   // a [kRows, Core::kRowWords]
-  template <typename Core>
   __device__ void Store(uint32_t* a) const {
     for (int i = 0; i < kRowsOfThread; ++i) {
-      Core::StoreFour(values_[i].v,
+      Core::StoreFour(values_[i],
                       a + (row_ + i * kRowStep) * Core::kRowWords + channel_ / Core::kPerWord);
     }
   }
@@ -93,11 +94,11 @@ class WindowLoader {
   struct Corner {
     int16_t top, left;
   };
-  const float* const x_;
+  const Stored* const x_;
   const int row_, channel_;
   Corner corner_[kRowsOfThread];
   int pixel_[kRowsOfThread];
-  Pack<float, 4> values_[kRowsOfThread];
+  Pack<Stored, 4> values_[kRowsOfThread];
 };
 
 // What a thread brings of each chunk of w: 4 columns of some of its kChunk rows.
@@ -141,8 +142,8 @@ class KernelLoader {
 
 template <typename Core, int N>
 __global__ void __launch_bounds__(kThreads)
-    ImplicitGemmKernel(Geometry g, const float* x, const float* w, const float* bias, bool relu,
-                       float* y) {
+    ImplicitGemmKernel(Geometry g, const typename Core::Format::Stored* x, const float* w,
+                       const float* bias, bool relu, typename Core::Format::Stored* y) {
   uint32_t* const a = DynamicShared<uint32_t>();
   uint32_t* const b = a + kRows * Core::kRowWords;
   const int lane = static_cast<int>(threadIdx.x) % kWarp,
@@ -151,7 +152,7 @@ __global__ void __launch_bounds__(kThreads)
   const uint32_t* const own_a = a + (warp * kTiles * 16 + group) * Core::kRowWords + quarter;
 
   float sums[kTiles][N][4] = {};
-  WindowLoader windows(g, x);
+  WindowLoader<Core> windows(g, x);
   KernelLoader<N> kernel(g, w);
   Chunk chunk;
   windows.Load(g, chunk);
@@ -159,7 +160,7 @@ __global__ void __launch_bounds__(kThreads)
   const int chunks = g.kernel_h * g.kernel_w * (g.in_c / kChunk);
   for (int i = 0; i < chunks; ++i) {
     __syncthreads();  // Who still reads the chunk before?
-    windows.template Store<Core>(a);
+    windows.Store(a);
     kernel.template Store<Core>(b);
     __syncthreads();
     if (i + 1 < chunks) {  // On its way while this one is multiplied.
@@ -205,20 +206,21 @@ __global__ void __launch_bounds__(kThreads)
           const float sum = sums[tile][n][2 * half + l] + (bias != nullptr ? bias[col + l] : 0.0f);
           out.v[l] = relu && sum < 0.0f ? 0.0f : sum;
         }
-        StorePack(y + static_cast<int64_t>(position) * g.out_c + col, out);
+        StoreFloats<typename Core::Format>(y + static_cast<int64_t>(position) * g.out_c + col, out);
       }
     }
   }
 }
 
 template <typename Core, int N>
-cudaError_t LaunchOfWidth(cudaStream_t stream, const Geometry& g, const float* x, const float* w,
-                          const float* bias, bool relu, float* y) {
+cudaError_t LaunchOfWidth(cudaStream_t stream, const Geometry& g, const void* x, const float* w,
+                          const float* bias, bool relu, void* y) {
   const size_t words = kRows * Core::kRowWords + Core::template WordsB<8 * N>(kChunk);
   const dim3 grid(static_cast<unsigned>(DivideUp(g.positions, kRows)),
                   static_cast<unsigned>(DivideUp(g.out_c, 8 * N)));
   return Launch(stream, grid, dim3(kThreads), words * sizeof(uint32_t), ImplicitGemmKernel<Core, N>,
-                g, x, w, bias, relu, y);
+                g, StoredAs<typename Core::Format>(x), w, bias, relu,
+                StoredAs<typename Core::Format>(y));
 }
 
 __global__ void FlipKernelKernel(const float* w, int64_t taps, int64_t in_c, int64_t out_c,
@@ -243,9 +245,9 @@ bool ImplicitGemmTakes(const Window2d& window) {
 }
 
 cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, Precision precision,
-                               const float* x, const float* w, const float* bias, bool relu,
-                               float* y) {
-  PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, w}) && Aligned({y}, 8));
+                               const void* x, const float* w, const float* bias, bool relu,
+                               void* y) {
+  PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, w, y}));
   const Geometry g(window);
   return WithCore(precision, [&](auto core) {
     using Core = decltype(core);

@@ -4,8 +4,8 @@
 //
 //   if (ImplicitGemmTakes(window)) LaunchImplicitGemm(stream, window, precision, x, w, bias, relu, y);
 //
-// Inputs are float32 and are rounded to the precision on the way; sums are float32. Formulas and shapes are those
-// of model/backend.h; pointers are the device's.
+// x and y are feature maps as Precision has them, w is rounded to the precision on the way; sums are float32.
+// Formulas and shapes are those of model/backend.h; pointers are the device's.
 #ifndef PROTOPAGE_MODEL_CUDA_IMPLICIT_GEMM_H_
 #define PROTOPAGE_MODEL_CUDA_IMPLICIT_GEMM_H_
 
@@ -16,14 +16,14 @@
 namespace protopage {
 
 // Whether the channels of a window fill the loads: in_c a multiple of 32, out_c of 8; and its sizes are within
-// 15 bits a side and 31 bits of pixels in all. x and w must lie at multiples of 16, y of 8.
+// 15 bits a side and 31 bits of pixels in all. x, w and y must lie at multiples of 16.
 bool ImplicitGemmTakes(const Window2d& window);
 
 // y = conv(x, w) + bias, and max(0, that) with `relu`; bias may be null. `window` is one that it takes,
 // `precision` another than float32.
 cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, Precision precision,
-                               const float* x, const float* w, const float* bias, bool relu,
-                               float* y);
+                               const void* x, const float* w, const float* bias, bool relu,
+                               void* y);
 
 // With strides of 1, d_x is the convolution of d_y by the flipped kernel.
 bool HasGradientWindow(const Window2d& window);

@@ -41,11 +41,12 @@ struct Geometry : WindowGeometry<1> {
 template <typename Core>
 class WindowLoader {
  public:
+  using Stored = typename Core::Format::Stored;
   static constexpr int kPacks = kRows / 4;  // Of a position.
   static constexpr int kWordStep = kThreads / kPacks;
   static constexpr int kCount = kChunk / Core::kPerWord / kWordStep;
 
-  __device__ WindowLoader(const Geometry& g, const float* x)
+  __device__ WindowLoader(const Geometry& g, const Stored* x)
       : x_(x),
         word_(static_cast<int>(threadIdx.x) / kPacks),
         column_(static_cast<int>(threadIdx.x) % kPacks * 4) {
@@ -68,7 +69,7 @@ class WindowLoader {
         const int iw = static_cast<int>(ow) * g.stride_w + left_;
         const bool inside = position < end && ih >= 0 && ih < g.in_h && iw >= 0 && iw < g.in_w;
         const int64_t from = ((image * g.in_h + ih) * g.in_w + iw) * g.in_c + channel_;
-        values_[i][l] = inside ? LoadPack<4>(x_ + from) : Pack<float, 4>{};
+        values_[i][l] = inside ? LoadPack<4>(x_ + from) : Pack<Stored, 4>{};
       }
     }
   }
@@ -81,21 +82,22 @@ class WindowLoader {
   }
 
  private:
-  const float* const x_;
+  const Stored* const x_;
   const int word_, column_;
   int channel_, top_, left_;
-  Pack<float, 4> values_[kCount][Core::kPerWord];
+  Pack<Stored, 4> values_[kCount][Core::kPerWord];
 };
 
 // And of each chunk of d_y: 4 channels, at kCount words of positions. The last of them may be none.
 template <typename Core, int N>
 class GradientLoader {
  public:
+  using Stored = typename Core::Format::Stored;
   static constexpr int kPacks = 8 * N / 4;  // Of a position.
   static constexpr int kItems = kChunk / Core::kPerWord * kPacks;
   static constexpr int kCount = (kItems + kThreads - 1) / kThreads;
 
-  __device__ explicit GradientLoader(const float* d_y) : d_y_(d_y) {}
+  __device__ explicit GradientLoader(const Stored* d_y) : d_y_(d_y) {}
 
   __device__ void Load(const Geometry& g, uint32_t first, uint32_t end) {
     for (int i = 0; i < kCount; ++i) {
@@ -105,7 +107,7 @@ class GradientLoader {
         const uint32_t position = first + static_cast<uint32_t>(item / kPacks * Core::kPerWord + l);
         const bool inside = item < kItems && position < end && channel < g.out_c;
         const int64_t from = static_cast<int64_t>(position) * g.out_c + channel;
-        values_[i][l] = inside ? LoadPack<4>(d_y_ + from) : Pack<float, 4>{};
+        values_[i][l] = inside ? LoadPack<4>(d_y_ + from) : Pack<Stored, 4>{};
       }
     }
   }
@@ -122,13 +124,14 @@ class GradientLoader {
  private:
   __device__ static int Item(int i) { return static_cast<int>(threadIdx.x) + i * kThreads; }
 
-  const float* const d_y_;
-  Pack<float, 4> values_[kCount][Core::kPerWord];
+  const Stored* const d_y_;
+  Pack<Stored, 4> values_[kCount][Core::kPerWord];
 };
 
 template <typename Core, int N>
 __global__ void __launch_bounds__(kThreads)
-    ImplicitGradientKernel(Geometry g, const float* x, const float* d_y, float* sums) {
+    ImplicitGradientKernel(Geometry g, const typename Core::Format::Stored* x,
+                           const typename Core::Format::Stored* d_y, float* sums) {
   constexpr int kWords = kChunk / Core::kPerWord;
   uint32_t* const a = DynamicShared<uint32_t>();
   uint32_t* const b = a + kWords * RowWords(kRows);
@@ -198,13 +201,14 @@ __global__ void __launch_bounds__(kThreads)
 int BlockColumns(const Window2d& window) { return window.out_c <= 32 ? 32 : 64; }
 
 template <typename Core, int N>
-cudaError_t LaunchOfWidth(cudaStream_t stream, const Geometry& g, int64_t parts, const float* x,
-                          const float* d_y, float* sums) {
+cudaError_t LaunchOfWidth(cudaStream_t stream, const Geometry& g, int64_t parts, const void* x,
+                          const void* d_y, float* sums) {
   const size_t words = kChunk / Core::kPerWord * (RowWords(kRows) + RowWords(8 * N));
   const dim3 grid(static_cast<unsigned>(DivideUp(g.depth, kRows)),
                   static_cast<unsigned>(DivideUp(g.out_c, 8 * N)), static_cast<unsigned>(parts));
   return Launch(stream, grid, dim3(kThreads), words * sizeof(uint32_t),
-                ImplicitGradientKernel<Core, N>, g, x, d_y, sums);
+                ImplicitGradientKernel<Core, N>, g, StoredAs<typename Core::Format>(x),
+                StoredAs<typename Core::Format>(d_y), sums);
 }
 
 }  // namespace
@@ -221,7 +225,7 @@ int64_t ImplicitGradientParts(const Window2d& window) {
 }
 
 cudaError_t LaunchImplicitGradient(cudaStream_t stream, const Window2d& window, Precision precision,
-                                   const float* x, const float* d_y, int64_t parts, float* sums) {
+                                   const void* x, const void* d_y, int64_t parts, float* sums) {
   PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, d_y}) && Aligned({sums}, 8));
   const Geometry g(window, parts);
   return WithCore(precision, [&](auto core) {

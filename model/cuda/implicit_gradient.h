@@ -7,7 +7,7 @@
 //   ... d_w is their sum ...
 //
 // A product that sums over all positions is small: parts of them, side by side, keep the whole device at work.
-// Inputs are float32 and are rounded to the precision on the way; sums are float32. Pointers are the device's.
+// x and d_y are feature maps as Precision has them; sums are float32. Pointers are the device's.
 #ifndef PROTOPAGE_MODEL_CUDA_IMPLICIT_GRADIENT_H_
 #define PROTOPAGE_MODEL_CUDA_IMPLICIT_GRADIENT_H_
 
@@ -25,7 +25,7 @@ int64_t ImplicitGradientParts(const Window2d& window);
 // `window` is one that ImplicitGemmTakes, `precision` another than float32. x and d_y lie at multiples of 16,
 // sums of 8.
 cudaError_t LaunchImplicitGradient(cudaStream_t stream, const Window2d& window, Precision precision,
-                                   const float* x, const float* d_y, int64_t parts, float* sums);
+                                   const void* x, const void* d_y, int64_t parts, float* sums);
 
 }  // namespace protopage
 

@@ -1,5 +1,5 @@
-// The inputs of products on tensor cores, in each of the formats: how they lie in shared memory, so that loading
-// a product's meets no bank twice. The products themselves, and which lane gives and has what, are in
+// The inputs of products on tensor cores, of feature maps as Format stores them and of kernels in float32: how they lie in
+// shared memory, so that loading a product's meets no bank twice. The products themselves, and which lane gives and has what, are in
 // model/cuda/platform.h.
 //
 // Numbers are stored in words of 32 bits: one of TF32, or two of 16 bits that follow each other along the
@@ -19,15 +19,14 @@ namespace protopage {
 
 // TF32: float32 with 10 bits of fraction.
 struct Tf32Core {
+  using Format = Float32Format;
   static constexpr int kPerWord = 1;
   // Words from one row of a to the next, for 32 words: those of a product lie in 32 banks.
   static constexpr int kRowWords = 36;
 
   // 4 numbers of a row of a.
-  __device__ static void StoreFour(const float (&values)[4], uint32_t* to) {
-    Pack<uint32_t, 4> words;
-    for (int l = 0; l < 4; ++l) words.v[l] = ToTf32Bits(values[l]);
-    StorePack(to, words);
+  __device__ static void StoreFour(const Pack<float, 4>& values, uint32_t* to) {
+    StorePack(to, Words({values}));
   }
 
   // b of so many columns, by rows.
@@ -58,14 +57,15 @@ struct Tf32Core {
 };
 
 // Format: Bf16Format or Fp16Format.
-template <typename Format>
+template <typename StoredFormat>
 struct HalfCore {
+  using Format = StoredFormat;
   static constexpr int kPerWord = 2;
   static constexpr int kRowWords = 20;  // For 16 words.
 
-  __device__ static void StoreFour(const float (&values)[4], uint32_t* to) {
+  __device__ static void StoreFour(const Pack<uint16_t, 4>& values, uint32_t* to) {
     Pack<uint32_t, 2> words;
-    for (int l = 0; l < 2; ++l) words.v[l] = Word(values[2 * l], values[2 * l + 1]);
+    for (int l = 0; l < 2; ++l) words.v[l] = Word(values.v[2 * l], values.v[2 * l + 1]);
     StorePack(to, words);
   }
 
@@ -83,7 +83,7 @@ struct HalfCore {
     reinterpret_cast<uint16_t*>(b)[2 * IndexB<Cols>(row / 2, col) + row % 2] = Format::Round(value);
   }
 
-  __device__ static Pack<uint32_t, 4> Words(const Pack<float, 4> (&rows)[kPerWord]) {
+  __device__ static Pack<uint32_t, 4> Words(const Pack<uint16_t, 4> (&rows)[kPerWord]) {
     Pack<uint32_t, 4> words;
     for (int l = 0; l < 4; ++l) words.v[l] = Word(rows[0].v[l], rows[1].v[l]);
     return words;
@@ -99,9 +99,8 @@ struct HalfCore {
   }
 
  private:
-  __device__ static uint32_t Word(float first, float second) {
-    return static_cast<uint32_t>(Format::Round(first)) |
-           static_cast<uint32_t>(Format::Round(second)) << 16;
+  __device__ static uint32_t Word(uint16_t first, uint16_t second) {
+    return static_cast<uint32_t>(first) | static_cast<uint32_t>(second) << 16;
   }
 };
 

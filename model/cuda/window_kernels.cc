@@ -1,8 +1,10 @@
 #include "model/cuda/window_kernels.h"
 
 #include <algorithm>
+#include <initializer_list>
 
 #include "model/cuda/kernel_support.h"
+#include "model/cuda/number_format.h"
 #include "model/cuda/window_geometry.h"
 
 namespace protopage {
@@ -22,19 +24,14 @@ cudaError_t ForImages(int64_t images, int64_t packs, const Body& body) {
   return cudaSuccess;
 }
 
-// Calls body(Integer<V>()) with the widest pack of channels that the arrays allow.
-template <int V>
-struct Width {
-  static constexpr int value = V;
-};
-template <typename Body>
-cudaError_t WithWidth(bool wide, const Body& body) {
-  return wide ? body(Width<4>()) : body(Width<1>());
+// Whether images of these arrays can be taken in packs of channels.
+bool InPacks(const Window2d& window, NumberFormat format, std::initializer_list<const void*> maps) {
+  return window.in_c % 4 == 0 && Aligned(maps, 4 * BytesOf(format));
 }
 
-template <typename Format, int V>
-__global__ void Im2ColKernel(WindowGeometry<V> g, const float* x, uint32_t first, uint32_t n,
-                             typename Format::Stored* columns) {
+template <typename Stored, int V>
+__global__ void Im2ColKernel(WindowGeometry<V> g, const Stored* x, uint32_t first, uint32_t n,
+                             Stored* columns) {
   for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
     uint32_t pack, tap, kw, ow, oh;
     const uint32_t row = g.by_taps.Split(g.by_packs.Split(i, &pack), &tap);
@@ -42,27 +39,26 @@ __global__ void Im2ColKernel(WindowGeometry<V> g, const float* x, uint32_t first
     const int64_t image = g.by_out_h.Split(g.by_out_w.Split(first + row, &ow), &oh);
     const int ih = static_cast<int>(oh * g.stride_h + kh) - g.pad_top;
     const int iw = static_cast<int>(ow * g.stride_w + kw) - g.pad_left;
-    Pack<float, V> in = {};
+    Pack<Stored, V> in = {};
     if (ih >= 0 && ih < g.in_h && iw >= 0 && iw < g.in_w) {
       in = LoadPack<V>(x + ((image * g.in_h + ih) * g.in_w + iw) * g.c + pack * V);
     }
-    Pack<typename Format::Stored, V> out;
-    for (int l = 0; l < V; ++l) out.v[l] = Format::Round(in.v[l]);
-    StorePack(columns + static_cast<int64_t>(i) * V, out);
+    StorePack(columns + static_cast<int64_t>(i) * V, in);
   }
 }
 
 // d_x points to the first of the images that are written.
-template <int V>
+template <typename Format, int V>
 __global__ void Col2ImKernel(WindowGeometry<V> g, const float* d_columns, int64_t first_image,
-                             int64_t first, int64_t rows, bool accumulate, uint32_t n, float* d_x) {
+                             int64_t first, int64_t rows, bool accumulate, uint32_t n,
+                             typename Format::Stored* d_x) {
   const int64_t depth = g.kernel_h * g.kernel_w * g.c;
   for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
     uint32_t pack, iw, ih;
     const int64_t image =
         first_image + g.by_in_h.Split(g.by_in_w.Split(g.by_packs.Split(i, &pack), &iw), &ih);
     Pack<float, V> sum = {};
-    if (accumulate) sum = LoadPack<V>(d_x + static_cast<int64_t>(i) * V);
+    if (accumulate) sum = LoadFloats<Format, V>(d_x + static_cast<int64_t>(i) * V);
     for (int kh = 0; kh < g.kernel_h; ++kh) {
       const int top = static_cast<int>(ih) + g.pad_top - kh;
       if (top < 0) break;
@@ -82,13 +78,13 @@ __global__ void Col2ImKernel(WindowGeometry<V> g, const float* d_columns, int64_
         for (int l = 0; l < V; ++l) sum.v[l] += part.v[l];
       }
     }
-    StorePack(d_x + static_cast<int64_t>(i) * V, sum);
+    StoreFloats<Format>(d_x + static_cast<int64_t>(i) * V, sum);
   }
 }
 
-template <int V>
-__global__ void MaxPoolForwardKernel(WindowGeometry<V> g, const float* x, uint32_t n, float* y,
-                                     int32_t* argmax) {
+template <typename Format, int V>
+__global__ void MaxPoolForwardKernel(WindowGeometry<V> g, const typename Format::Stored* x,
+                                     uint32_t n, typename Format::Stored* y, int32_t* argmax) {
   for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
     uint32_t pack, ow, oh;
     const int64_t image = g.by_out_h.Split(g.by_out_w.Split(g.by_packs.Split(i, &pack), &ow), &oh);
@@ -102,7 +98,7 @@ __global__ void MaxPoolForwardKernel(WindowGeometry<V> g, const float* x, uint32
         const int iw = static_cast<int>(ow) * g.stride_w - g.pad_left + kw;
         if (iw < 0 || iw >= g.in_w) continue;
         const Pack<float, V> in =
-            LoadPack<V>(x + ((image * g.in_h + ih) * g.in_w + iw) * g.c + pack * V);
+            LoadFloats<Format, V>(x + ((image * g.in_h + ih) * g.in_w + iw) * g.c + pack * V);
         for (int l = 0; l < V; ++l) {
           // A NaN is larger than anything.
           if (seen && !(in.v[l] > best.v[l]) && in.v[l] == in.v[l]) continue;
@@ -112,15 +108,16 @@ __global__ void MaxPoolForwardKernel(WindowGeometry<V> g, const float* x, uint32
         seen = true;
       }
     }
-    StorePack(y + static_cast<int64_t>(i) * V, best);
+    StoreFloats<Format>(y + static_cast<int64_t>(i) * V, best);
     StorePack(argmax + static_cast<int64_t>(i) * V, best_at);
   }
 }
 
 // Each pixel asks the windows that read it, in their order.
-template <int V>
-__global__ void MaxPoolBackwardKernel(WindowGeometry<V> g, const float* d_y, const int32_t* argmax,
-                                      uint32_t n, float* d_x) {
+template <typename Format, int V>
+__global__ void MaxPoolBackwardKernel(WindowGeometry<V> g, const typename Format::Stored* d_y,
+                                      const int32_t* argmax, uint32_t n,
+                                      typename Format::Stored* d_x) {
   for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
     uint32_t pack, iw, ih;
     const int64_t image = g.by_in_h.Split(g.by_in_w.Split(g.by_packs.Split(i, &pack), &iw), &ih);
@@ -138,124 +135,140 @@ __global__ void MaxPoolBackwardKernel(WindowGeometry<V> g, const float* d_y, con
         const int64_t ow = g.by_stride_w.Split(static_cast<uint32_t>(left), &rest);
         if (rest != 0 || ow >= g.out_w) continue;
         const int64_t at = ((image * g.out_h + oh) * g.out_w + ow) * g.c + pack * V;
-        const Pack<float, V> gradient = LoadPack<V>(d_y + at);
+        const Pack<float, V> gradient = LoadFloats<Format, V>(d_y + at);
         const Pack<int32_t, V> from = LoadPack<V>(argmax + at);
         for (int l = 0; l < V; ++l) {
           if (from.v[l] == kh * g.kernel_w + kw) sum.v[l] += gradient.v[l];
         }
       }
     }
-    StorePack(d_x + static_cast<int64_t>(i) * V, sum);
+    StoreFloats<Format>(d_x + static_cast<int64_t>(i) * V, sum);
   }
 }
 
-__global__ void AveragePoolForwardKernel(const float* x, int64_t pixels, int64_t c, FastDivide by_c,
-                                         uint32_t n, float* y) {
+template <typename Format>
+__global__ void AveragePoolForwardKernel(const typename Format::Stored* x, int64_t pixels,
+                                         int64_t c, FastDivide by_c, uint32_t n, float* y) {
   const float scale = 1.0f / static_cast<float>(pixels);
   for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
     uint32_t channel;
     const int64_t image = by_c.Split(i, &channel);
-    const float* in = x + image * pixels * c + channel;
+    const typename Format::Stored* in = x + image * pixels * c + channel;
     float sum = 0.0f;
-    for (int64_t pixel = 0; pixel < pixels; ++pixel) sum += in[pixel * c];
+    for (int64_t pixel = 0; pixel < pixels; ++pixel) sum += Format::Widen(in[pixel * c]);
     y[i] = sum * scale;
   }
 }
 
+template <typename Format>
 __global__ void AveragePoolBackwardKernel(const float* d_y, int64_t pixels, int64_t c,
                                           FastDivide by_c, FastDivide by_pixels, uint32_t n,
-                                          float* d_x) {
+                                          typename Format::Stored* d_x) {
   const float scale = 1.0f / static_cast<float>(pixels);
   for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
     uint32_t channel;
     const int64_t image = by_pixels.Quotient(by_c.Split(i, &channel));
-    d_x[i] = scale * d_y[image * c + channel];
+    d_x[i] = Format::Round(scale * d_y[image * c + channel]);
   }
 }
 
 }  // namespace
 
-cudaError_t LaunchIm2Col(cudaStream_t stream, const Window2d& window, const float* x, int64_t first,
-                         int64_t rows, NumberFormat format, void* columns) {
+cudaError_t LaunchIm2Col(cudaStream_t stream, const Window2d& window, NumberFormat format,
+                         const void* x, int64_t first, int64_t rows, void* columns) {
   if (rows == 0) return cudaSuccess;
-  const int64_t bytes = BytesOf(format);
-  const bool wide = window.in_c % 4 == 0 && Aligned({x}) && Aligned({columns}, 4 * bytes);
-  return WithFormat(format, [&](auto rounding) {
-    using Format = decltype(rounding);
-    return WithWidth(wide, [&](auto width) {
-      constexpr int kWidth = decltype(width)::value;
-      const int64_t n = rows * window.kernel_h * window.kernel_w * window.in_c / kWidth;
-      return Launch(stream, GridFor(n), kBlockThreads, 0, Im2ColKernel<Format, kWidth>,
-                    WindowGeometry<kWidth>(window), x, static_cast<uint32_t>(first),
-                    static_cast<uint32_t>(n), static_cast<typename Format::Stored*>(columns));
-    });
-  });
+  return WithFormatAndWidth(
+      format, InPacks(window, format, {x, columns}), [&](auto stored, auto width) {
+        using Format = decltype(stored);
+        constexpr int kWidth = decltype(width)::value;
+        const int64_t n = rows * window.kernel_h * window.kernel_w * window.in_c / kWidth;
+        return Launch(stream, GridFor(n), kBlockThreads, 0,
+                      Im2ColKernel<typename Format::Stored, kWidth>, WindowGeometry<kWidth>(window),
+                      StoredAs<Format>(x), static_cast<uint32_t>(first), static_cast<uint32_t>(n),
+                      StoredAs<Format>(columns));
+      });
 }
 
 cudaError_t LaunchCol2Im(cudaStream_t stream, const Window2d& window, const float* d_columns,
-                         int64_t first, int64_t rows, bool accumulate, float* d_x) {
+                         int64_t first, int64_t rows, bool accumulate, NumberFormat format,
+                         void* d_x) {
   if (rows == 0) return cudaSuccess;
   const int64_t positions = window.out_h * window.out_w;
   const int64_t first_image = first / positions;
   const int64_t images = (first + rows - 1) / positions - first_image + 1;
   const int64_t size = window.in_h * window.in_w * window.in_c;
-  return WithWidth(window.in_c % 4 == 0 && Aligned({d_columns, d_x}), [&](auto width) {
+  const bool wide = InPacks(window, format, {d_x}) && Aligned({d_columns});
+  return WithFormatAndWidth(format, wide, [&](auto stored, auto width) {
+    using Format = decltype(stored);
     constexpr int kWidth = decltype(width)::value;
     const int64_t packs = size / kWidth;
     return ForImages(images, packs, [&](int64_t begin, int64_t count) {
-      return Launch(stream, GridFor(count * packs), kBlockThreads, 0, Col2ImKernel<kWidth>,
+      return Launch(stream, GridFor(count * packs), kBlockThreads, 0, Col2ImKernel<Format, kWidth>,
                     WindowGeometry<kWidth>(window), d_columns, first_image + begin, first, rows,
                     accumulate, static_cast<uint32_t>(count * packs),
-                    d_x + (first_image + begin) * size);
+                    StoredAs<Format>(d_x) + (first_image + begin) * size);
     });
   });
 }
 
-cudaError_t LaunchMaxPoolForward(cudaStream_t stream, const Window2d& window, const float* x,
-                                 float* y, int32_t* argmax) {
+cudaError_t LaunchMaxPoolForward(cudaStream_t stream, const Window2d& window, NumberFormat format,
+                                 const void* x, void* y, int32_t* argmax) {
   const int64_t in = window.in_h * window.in_w * window.in_c;
   const int64_t out = window.out_h * window.out_w * window.in_c;
-  return WithWidth(window.in_c % 4 == 0 && Aligned({x, y, argmax}), [&](auto width) {
+  const bool wide = InPacks(window, format, {x, y}) && Aligned({argmax});
+  return WithFormatAndWidth(format, wide, [&](auto stored, auto width) {
+    using Format = decltype(stored);
     constexpr int kWidth = decltype(width)::value;
     const int64_t packs = out / kWidth;
     return ForImages(window.batch, packs, [&](int64_t begin, int64_t count) {
-      return Launch(stream, GridFor(count * packs), kBlockThreads, 0, MaxPoolForwardKernel<kWidth>,
-                    WindowGeometry<kWidth>(window), x + begin * in,
-                    static_cast<uint32_t>(count * packs), y + begin * out, argmax + begin * out);
+      return Launch(stream, GridFor(count * packs), kBlockThreads, 0,
+                    MaxPoolForwardKernel<Format, kWidth>, WindowGeometry<kWidth>(window),
+                    StoredAs<Format>(x) + begin * in, static_cast<uint32_t>(count * packs),
+                    StoredAs<Format>(y) + begin * out, argmax + begin * out);
     });
   });
 }
 
-cudaError_t LaunchMaxPoolBackward(cudaStream_t stream, const Window2d& window, const float* d_y,
-                                  const int32_t* argmax, float* d_x) {
+cudaError_t LaunchMaxPoolBackward(cudaStream_t stream, const Window2d& window, NumberFormat format,
+                                  const void* d_y, const int32_t* argmax, void* d_x) {
   const int64_t in = window.in_h * window.in_w * window.in_c;
   const int64_t out = window.out_h * window.out_w * window.in_c;
-  return WithWidth(window.in_c % 4 == 0 && Aligned({d_y, argmax, d_x}), [&](auto width) {
+  const bool wide = InPacks(window, format, {d_y, d_x}) && Aligned({argmax});
+  return WithFormatAndWidth(format, wide, [&](auto stored, auto width) {
+    using Format = decltype(stored);
     constexpr int kWidth = decltype(width)::value;
     const int64_t packs = in / kWidth;
     return ForImages(window.batch, packs, [&](int64_t begin, int64_t count) {
-      return Launch(stream, GridFor(count * packs), kBlockThreads, 0, MaxPoolBackwardKernel<kWidth>,
-                    WindowGeometry<kWidth>(window), d_y + begin * out, argmax + begin * out,
-                    static_cast<uint32_t>(count * packs), d_x + begin * in);
+      return Launch(stream, GridFor(count * packs), kBlockThreads, 0,
+                    MaxPoolBackwardKernel<Format, kWidth>, WindowGeometry<kWidth>(window),
+                    StoredAs<Format>(d_y) + begin * out, argmax + begin * out,
+                    static_cast<uint32_t>(count * packs), StoredAs<Format>(d_x) + begin * in);
     });
   });
 }
 
-cudaError_t LaunchAveragePoolForward(cudaStream_t stream, const float* x, int64_t batch,
-                                     int64_t pixels, int64_t c, float* y) {
-  return ForImages(batch, c, [&](int64_t begin, int64_t count) {
-    return Launch(stream, GridFor(count * c), kBlockThreads, 0, AveragePoolForwardKernel,
-                  x + begin * pixels * c, pixels, c, FastDivide(c),
-                  static_cast<uint32_t>(count * c), y + begin * c);
+cudaError_t LaunchAveragePoolForward(cudaStream_t stream, NumberFormat format, const void* x,
+                                     int64_t batch, int64_t pixels, int64_t c, float* y) {
+  return WithFormat(format, [&](auto stored) {
+    using Format = decltype(stored);
+    return ForImages(batch, c, [&](int64_t begin, int64_t count) {
+      return Launch(stream, GridFor(count * c), kBlockThreads, 0, AveragePoolForwardKernel<Format>,
+                    StoredAs<Format>(x) + begin * pixels * c, pixels, c, FastDivide(c),
+                    static_cast<uint32_t>(count * c), y + begin * c);
+    });
   });
 }
 
 cudaError_t LaunchAveragePoolBackward(cudaStream_t stream, const float* d_y, int64_t batch,
-                                      int64_t pixels, int64_t c, float* d_x) {
-  return ForImages(batch, pixels * c, [&](int64_t begin, int64_t count) {
-    return Launch(stream, GridFor(count * pixels * c), kBlockThreads, 0, AveragePoolBackwardKernel,
-                  d_y + begin * c, pixels, c, FastDivide(c), FastDivide(pixels),
-                  static_cast<uint32_t>(count * pixels * c), d_x + begin * pixels * c);
+                                      int64_t pixels, int64_t c, NumberFormat format, void* d_x) {
+  return WithFormat(format, [&](auto stored) {
+    using Format = decltype(stored);
+    return ForImages(batch, pixels * c, [&](int64_t begin, int64_t count) {
+      return Launch(stream, GridFor(count * pixels * c), kBlockThreads, 0,
+                    AveragePoolBackwardKernel<Format>, d_y + begin * c, pixels, c, FastDivide(c),
+                    FastDivide(pixels), static_cast<uint32_t>(count * pixels * c),
+                    StoredAs<Format>(d_x) + begin * pixels * c);
+    });
   });
 }
 

@@ -1,6 +1,6 @@
 // Kernels over the windows of images [B, H, W, C]: the matrix of a convolution's windows and
 // its gradient, and pooling. Formulas and shapes are those of model/backend.h; pointers are
-// the device's.
+// the device's. Arrays of a call that are void* are in `format`.
 //
 // A convolution is a product of the matrix of its windows, a row [kernel_h, kernel_w, in_c] for
 // each position [B, out_h, out_w], and its kernel. The matrix is made in tiles of positions that
@@ -8,7 +8,7 @@
 //
 //   for (int64_t first = 0; first < positions; first += tile) {
 //     const int64_t rows = std::min(tile, positions - first);
-//     LaunchIm2Col(stream, window, x, first, rows, NumberFormat::kFloat32, columns);
+//     LaunchIm2Col(stream, window, NumberFormat::kBf16, x, first, rows, columns);
 //     ... y[first : first + rows] = columns * w ...
 //   }
 //
@@ -24,25 +24,26 @@
 
 namespace protopage {
 
-// columns [rows, kernel_h * kernel_w * in_c] in `format` = the windows at positions
-// [first, first + rows); 0 where a window leaves the image.
-cudaError_t LaunchIm2Col(cudaStream_t stream, const Window2d& window, const float* x, int64_t first,
-                         int64_t rows, NumberFormat format, void* columns);
+// columns [rows, kernel_h * kernel_w * in_c] = the windows at positions [first, first + rows); 0 where a
+// window leaves the image.
+cudaError_t LaunchIm2Col(cudaStream_t stream, const Window2d& window, NumberFormat format,
+                         const void* x, int64_t first, int64_t rows, void* columns);
 // d_x of the gradient of columns [first, first + rows): each pixel adds up what the windows that read
 // it hold for it, in the order of (kh, kw). Written are the images that these positions lie in:
 // overwritten, or with `accumulate`, for positions that are not all of an image, added to.
 cudaError_t LaunchCol2Im(cudaStream_t stream, const Window2d& window, const float* d_columns,
-                         int64_t first, int64_t rows, bool accumulate, float* d_x);
+                         int64_t first, int64_t rows, bool accumulate, NumberFormat format,
+                         void* d_x);
 
-cudaError_t LaunchMaxPoolForward(cudaStream_t stream, const Window2d& window, const float* x,
-                                 float* y, int32_t* argmax);
-cudaError_t LaunchMaxPoolBackward(cudaStream_t stream, const Window2d& window, const float* d_y,
-                                  const int32_t* argmax, float* d_x);
+cudaError_t LaunchMaxPoolForward(cudaStream_t stream, const Window2d& window, NumberFormat format,
+                                 const void* x, void* y, int32_t* argmax);
+cudaError_t LaunchMaxPoolBackward(cudaStream_t stream, const Window2d& window, NumberFormat format,
+                                  const void* d_y, const int32_t* argmax, void* d_x);
 // x [batch, pixels, c], y [batch, c]
-cudaError_t LaunchAveragePoolForward(cudaStream_t stream, const float* x, int64_t batch,
-                                     int64_t pixels, int64_t c, float* y);
+cudaError_t LaunchAveragePoolForward(cudaStream_t stream, NumberFormat format, const void* x,
+                                     int64_t batch, int64_t pixels, int64_t c, float* y);
 cudaError_t LaunchAveragePoolBackward(cudaStream_t stream, const float* d_y, int64_t batch,
-                                      int64_t pixels, int64_t c, float* d_x);
+                                      int64_t pixels, int64_t c, NumberFormat format, void* d_x);
 
 }  // namespace protopage
 

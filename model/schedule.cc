@@ -14,6 +14,10 @@ void ScheduleConfig::Fields(ConfigVisitor& v) {
           .choices = {"constant", "step", "cosine", "decay", "plateau"}});
   v.Integer("warmup_steps", &warmup_steps,
             {.help = "steps of linear growth in front, for any schedule", .min = 0});
+  v.Number("warmup_share", &warmup_share,
+           {.help = "the same as a share of the stage's steps, instead of warmup_steps",
+            .min = 0,
+            .max = 0.999});
   v.NumberList("milestones", &milestones,
                {.help = "step: the step numbers at which the rate falls", .min = 0});
   v.Number("gamma", &gamma, {.help = "step: the factor at each milestone", .min = 0, .max = 1});
@@ -40,6 +44,15 @@ absl::StatusOr<std::unique_ptr<Schedule>> Schedule::Create(const ScheduleConfig&
     return absl::InvalidArgumentError(
         absl::StrCat("schedule warmup_steps is ", config.warmup_steps, ", must be 0 or more"));
   }
+  if (!(config.warmup_share >= 0.0 && config.warmup_share < 1.0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("schedule warmup_share is ", config.warmup_share, ", must be in [0, 1)"));
+  }
+  if (config.warmup_steps > 0 && config.warmup_share > 0.0) {
+    return absl::InvalidArgumentError(absl::StrCat("schedule warmup_steps is ", config.warmup_steps,
+                                                   " and warmup_share is ", config.warmup_share,
+                                                   "; one of them must be 0"));
+  }
   if (name == "cosine" && config.warmup_steps >= total_steps) {
     return absl::InvalidArgumentError(absl::StrCat("schedule warmup_steps is ", config.warmup_steps,
                                                    ", must be less than the ", total_steps,
@@ -56,7 +69,12 @@ absl::StatusOr<std::unique_ptr<Schedule>> Schedule::Create(const ScheduleConfig&
 }
 
 Schedule::Schedule(const ScheduleConfig& config, int64_t total_steps)
-    : config_(config), total_steps_(total_steps), best_(-std::numeric_limits<double>::infinity()) {}
+    : config_(config), total_steps_(total_steps), best_(-std::numeric_limits<double>::infinity()) {
+  if (config_.warmup_share > 0.0) {
+    config_.warmup_steps =
+        static_cast<int64_t>(config_.warmup_share * static_cast<double>(total_steps));
+  }
+}
 
 double Schedule::Factor(int64_t step) const {
   if (step < config_.warmup_steps) {

@@ -15,7 +15,8 @@
 //   plateau   f, which starts at 1; an epoch that ends `patience` epochs after the last gain
 //             makes it max(f * factor, min_factor), as Keras' ReduceLROnPlateau (mode max,
 //             cooldown 0); times 1 / (1 + decay t), as the two go together in Keras
-// Warm-up: for step < warmup_steps the factor is (step + 1) / warmup_steps times that of t = 0.
+// Warm-up: for step < warmup_steps the factor is (step + 1) / warmup_steps times that of t = 0. warmup_share is
+// another way to say warmup_steps: floor(warmup_share total_steps).
 //
 // All but plateau are pure functions of the step; State() keeps what plateau has seen.
 #ifndef PROTOPAGE_MODEL_SCHEDULE_H_
@@ -35,6 +36,7 @@ namespace protopage {
 struct ScheduleConfig {
   std::string name = "constant";
   int64_t warmup_steps = 0;
+  double warmup_share = 0.0;            // In [0, 1); 0 where warmup_steps is not.
   std::vector<double> milestones = {};  // step: ascending step numbers.
   double gamma = 0.1;                   // step
   double final_factor = 0.0;            // cosine
@@ -49,7 +51,7 @@ struct ScheduleConfig {
 
 class Schedule {
  public:
-  // `total_steps` is read by cosine. Errors: InvalidArgument (config).
+  // `total_steps` is read by cosine and warmup_share. Errors: InvalidArgument (config).
   static absl::StatusOr<std::unique_ptr<Schedule>> Create(const ScheduleConfig& config,
                                                           int64_t total_steps);
 

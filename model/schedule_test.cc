@@ -59,6 +59,14 @@ TEST(ScheduleTest, WarmUpStandsInFrontOfAny) {
   EXPECT_DOUBLE_EQ(decay->Factor(20), 0.5);
 }
 
+TEST(ScheduleTest, WarmUpCanBeAShareOfTheSteps) {
+  const auto share = Make({.name = "cosine", .warmup_share = 0.25}, 104);
+  const auto steps = Make({.name = "cosine", .warmup_steps = 26}, 104);
+  for (int64_t step = 0; step <= 104; ++step) EXPECT_EQ(share->Factor(step), steps->Factor(step));
+  // Of however few steps.
+  EXPECT_EQ(Make({.name = "cosine", .warmup_share = 0.67}, 1)->Factor(0), 1.0);
+}
+
 TEST(ScheduleTest, PlateauFallsAfterPatienceAndNotBelowItsMinimum) {
   const auto schedule =
       Make({.name = "plateau", .factor = std::sqrt(0.1), .patience = 2, .min_factor = 0.2});
@@ -96,6 +104,10 @@ TEST(ScheduleTest, WrongValuesAreNamed) {
                        "must be one of constant, step, cosine, decay, plateau"));
   EXPECT_THAT(Schedule::Create({.name = "cosine", .warmup_steps = 10}, 10),
               StatusIs(absl::StatusCode::kInvalidArgument, "must be less than the 10 steps"));
+  EXPECT_THAT(Schedule::Create({.name = "cosine", .warmup_share = 1.0}, 10),
+              StatusIs(absl::StatusCode::kInvalidArgument, "warmup_share is 1, must be in [0, 1)"));
+  EXPECT_THAT(Schedule::Create({.warmup_steps = 3, .warmup_share = 0.5}, 10),
+              StatusIs(absl::StatusCode::kInvalidArgument, "warmup_steps is 3"));
   EXPECT_THAT(Schedule::Create({.name = "step", .milestones = {10, 10}}, 10),
               StatusIs(absl::StatusCode::kInvalidArgument, "milestones[1] is 10"));
   ScheduleConfig config;

@@ -84,7 +84,7 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
   void SetUp() override {
     CudaBackendOptions options;
     options.precision = GetParam().precision;
-    options.workspace_bytes = 1 << 14;
+    options.workspace_bytes = workspace_bytes_;
     ASSERT_OK_AND_ASSIGN(backend_, NewCudaBackend(options));
     EXPECT_EQ(backend_->precision(), GetParam().precision);
   }
@@ -108,9 +108,10 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
   }
 
   // Sums of `terms` products of inputs: `rounded` is exact for inputs that were rounded first, `exact` for
-  // those as they are, `magnitude` that of their magnitudes.
+  // those as they are, `magnitude` that of their magnitudes. A map is rounded when it is stored: `stores` times.
   void ExpectProducts(const Tensor& actual, const Array& rounded, const Array& exact,
-                      const Array& magnitude, double terms, const std::string& what) {
+                      const Array& magnitude, double terms, const std::string& what,
+                      int64_t stores = 1) {
     ASSERT_OK_AND_ASSIGN(const std::vector<float> values, GetFloats(*backend_, actual));
     ASSERT_EQ(values.size(), exact.size());
     const double unit = GetParam().unit;
@@ -118,9 +119,10 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
     double largest = 0.0;
     for (size_t i = 0; i < values.size(); ++i) {
       const double error = std::abs(values[i] - exact[i]);
-      // A map is rounded when it is stored.
       const auto stored = [&](double of, double off) {
-        return off + RoundingTo(actual.dtype(), std::abs(of) + off);
+        // Until the last time it is a part of the sum.
+        return off + RoundingTo(actual.dtype(), std::abs(of) + off) +
+               static_cast<double>(stores - 1) * RoundingTo(actual.dtype(), magnitude[i] + off);
       };
       EXPECT_LE(error, stored(exact[i], (2 * unit + unit * unit + sums) * magnitude[i]))
           << what << " " << i;
@@ -134,8 +136,9 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
     EXPECT_GT(largest, 4 * std::sqrt(terms + 4) / (1 << 24)) << what;
   }
 
-  void ExpectConvolutionRounds(const Window2d& w);
+  void ExpectConvolutionRounds(const Window2d& w, int64_t d_x_stores = 1);
 
+  const int64_t workspace_bytes_ = 1 << 14;
   std::unique_ptr<Backend> backend_;
 };
 
@@ -160,7 +163,7 @@ TEST_P(CudaPrecisionTest, MatMulRoundsItsInputs) {
 }
 
 // `w` of kRoundings' precision on backend_, forward and backward.
-void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w) {
+void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w, int64_t d_x_stores) {
   const Shape in = {w.batch, w.in_h, w.in_w, w.in_c}, out = {w.batch, w.out_h, w.out_w, w.out_c};
   const Shape kernel_shape = {w.kernel_h, w.kernel_w, w.in_c, w.out_c};
   const std::vector<float> x = RandomFloats(in.num_elements(), 3);
@@ -204,7 +207,7 @@ void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w) {
   const auto rounded = reference::Conv2dBackward(w, x2, k2, g2);
   const auto exact = reference::Conv2dBackward(w, x1, k1, g1);
   const auto size = reference::Conv2dBackward(w, Magnitudes(x1), Magnitudes(k1), Magnitudes(g1));
-  ExpectProducts(d_x, rounded.d_x, exact.d_x, size.d_x, taps * w.out_c, "d_x");
+  ExpectProducts(d_x, rounded.d_x, exact.d_x, size.d_x, taps * w.out_c, "d_x", d_x_stores);
   ExpectProducts(d_w, rounded.d_w, exact.d_w, size.d_w, positions, "d_w");
   // A sum of what is in the map.
   std::vector<float> bias(w.out_c);
@@ -226,6 +229,19 @@ TEST_P(CudaPrecisionTest, ConvolutionsRoundTheirInputs) {
       ExpectConvolutionRounds(w);
     }
   }
+}
+
+TEST_P(CudaPrecisionTest, AnImageOfManyTilesIsRoundedOnceATile) {
+  Window2d w;
+  w.batch = 2;
+  w.in_h = w.out_h = 11, w.in_w = w.out_w = 12;
+  w.in_c = 8, w.out_c = 9;
+  w.kernel_h = w.kernel_w = 3;
+  w.pad_top = w.pad_left = 1;
+  const int64_t rows = workspace_bytes_ / static_cast<int64_t>(sizeof(float) * 9 * 8);
+  ASSERT_LT(rows, w.out_h * w.out_w);
+  // Tiles that one image may be in.
+  ExpectConvolutionRounds(w, w.out_h * w.out_w / rows + 2);
 }
 
 TEST_P(CudaPrecisionTest, ImplicitConvolutionsRoundTheirInputs) {

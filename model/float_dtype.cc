@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
+#include "base/bfloat16.h"
 #include "base/check.h"
 #include "base/float16.h"
 #include "base/status_macros.h"
@@ -12,22 +12,11 @@
 namespace protopage {
 namespace {
 
-// bf16 is the upper half of a float.
 float FromBits(DType dtype, uint16_t bits) {
-  if (dtype == DType::kFloat16) return HalfToFloat(bits);
-  const uint32_t word = static_cast<uint32_t>(bits) << 16;
-  float x;
-  std::memcpy(&x, &word, sizeof(x));
-  return x;
+  return dtype == DType::kFloat16 ? HalfToFloat(bits) : Bfloat16ToFloat(bits);
 }
-
 uint16_t ToBits(DType dtype, float x) {
-  if (dtype == DType::kFloat16) return FloatToHalf(x);
-  if (std::isnan(x)) return 0x7FC0;
-  uint32_t word;
-  std::memcpy(&word, &x, sizeof(x));
-  word += 0x7FFF + ((word >> 16) & 1);
-  return static_cast<uint16_t>(word >> 16);
+  return dtype == DType::kFloat16 ? FloatToHalf(x) : FloatToBfloat16(x);
 }
 
 }  // namespace

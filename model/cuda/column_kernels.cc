@@ -350,12 +350,6 @@ __global__ void FinishMomentsKernel(const float* partials, int64_t blocks, int64
 
 }  // namespace
 
-// Whether rows of so many columns can be taken in packs: arrays of float32, and those of a format.
-static bool InPacks(int64_t cols, std::initializer_list<const void*> floats, NumberFormat format,
-                    std::initializer_list<const void*> maps) {
-  return cols % 4 == 0 && Aligned(floats) && Aligned(maps, 4 * BytesOf(format));
-}
-
 cudaError_t LaunchBiasRelu(cudaStream_t stream, const float* x, const float* bias, bool relu,
                            int64_t rows, int64_t cols, NumberFormat format, void* y) {
   return WithFormatAndWidth(

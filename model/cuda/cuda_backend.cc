@@ -44,6 +44,17 @@ float* FloatsOrNull(const Tensor& x) { return x ? x.f32() : nullptr; }
 // A feature map that may be absent.
 void* MapOrNull(const Tensor& x) { return x ? x.data<void>() : nullptr; }
 
+DType DTypeOf(NumberFormat format) {
+  switch (format) {
+    case NumberFormat::kBf16:
+      return DType::kBfloat16;
+    case NumberFormat::kFp16:
+      return DType::kFloat16;
+    case NumberFormat::kFloat32:
+      break;
+  }
+  return DType::kFloat32;
+}
 NumberFormat FormatOf(const Tensor& map) {
   switch (map.dtype()) {
     case DType::kBfloat16:
@@ -78,16 +89,7 @@ class CudaBackend : public Backend {
 
   DeviceType device() const override { return DeviceType::kCuda; }
   Precision precision() const override { return context_->options().precision; }
-  DType activation_dtype() const override {
-    switch (precision()) {
-      case Precision::kBf16:
-        return DType::kBfloat16;
-      case Precision::kFp16:
-        return DType::kFloat16;
-      default:
-        return DType::kFloat32;
-    }
-  }
+  DType activation_dtype() const override { return DTypeOf(context_->format()); }
   std::string Description() const override {
     return absl::StrCat("cuda (", context_->gpu_name(), ", ", PrecisionName(precision()), ")");
   }
@@ -256,8 +258,8 @@ class CudaBackend : public Backend {
                              const Tensor& bias, bool relu, const Tensor& y) override {
     CheckConvolution(window, x, w, y);
     if (bias) CheckFloat(bias, window.out_c);
-    if (window.batch == 0) return absl::OkStatus();
     PROTOPAGE_CHECK(x.dtype() == activation_dtype());
+    if (window.batch == 0) return absl::OkStatus();
     return Of("Conv2dForward", ConvolutionForward(*context_, window, x.data<void>(), w.f32(),
                                                   FloatsOrNull(bias), relu, y.data<void>()));
   }

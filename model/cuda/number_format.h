@@ -16,6 +16,7 @@
 #define PROTOPAGE_MODEL_CUDA_NUMBER_FORMAT_H_
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "model/cuda/kernel_support.h"
 #include "model/cuda/platform.h"
@@ -66,6 +67,12 @@ auto WithFormatAndWidth(NumberFormat format, bool wide, const Body& body) {
   return WithFormat(format, [&](auto stored) {
     return wide ? body(stored, Width<4>()) : body(stored, Width<1>());
   });
+}
+
+// Whether rows of so many elements can be taken in packs of 4: arrays of `words` of 32 bits, and maps of `format`.
+inline bool InPacks(int64_t columns, std::initializer_list<const void*> words, NumberFormat format,
+                    std::initializer_list<const void*> maps) {
+  return columns % 4 == 0 && Aligned(words) && Aligned(maps, 4 * BytesOf(format));
 }
 
 // An array whose format is known when the program runs.

@@ -1,7 +1,6 @@
 #include "model/cuda/window_kernels.h"
 
 #include <algorithm>
-#include <initializer_list>
 
 #include "model/cuda/kernel_support.h"
 #include "model/cuda/number_format.h"
@@ -22,11 +21,6 @@ cudaError_t ForImages(int64_t images, int64_t packs, const Body& body) {
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;
-}
-
-// Whether images of these arrays can be taken in packs of channels.
-bool InPacks(const Window2d& window, NumberFormat format, std::initializer_list<const void*> maps) {
-  return window.in_c % 4 == 0 && Aligned(maps, 4 * BytesOf(format));
 }
 
 template <typename Stored, int V>
@@ -178,7 +172,7 @@ cudaError_t LaunchIm2Col(cudaStream_t stream, const Window2d& window, NumberForm
                          const void* x, int64_t first, int64_t rows, void* columns) {
   if (rows == 0) return cudaSuccess;
   return WithFormatAndWidth(
-      format, InPacks(window, format, {x, columns}), [&](auto stored, auto width) {
+      format, InPacks(window.in_c, {}, format, {x, columns}), [&](auto stored, auto width) {
         using Format = decltype(stored);
         constexpr int kWidth = decltype(width)::value;
         const int64_t n = rows * window.kernel_h * window.kernel_w * window.in_c / kWidth;
@@ -197,7 +191,7 @@ cudaError_t LaunchCol2Im(cudaStream_t stream, const Window2d& window, const floa
   const int64_t first_image = first / positions;
   const int64_t images = (first + rows - 1) / positions - first_image + 1;
   const int64_t size = window.in_h * window.in_w * window.in_c;
-  const bool wide = InPacks(window, format, {d_x}) && Aligned({d_columns});
+  const bool wide = InPacks(window.in_c, {d_columns}, format, {d_x});
   return WithFormatAndWidth(format, wide, [&](auto stored, auto width) {
     using Format = decltype(stored);
     constexpr int kWidth = decltype(width)::value;
@@ -215,7 +209,7 @@ cudaError_t LaunchMaxPoolForward(cudaStream_t stream, const Window2d& window, Nu
                                  const void* x, void* y, int32_t* argmax) {
   const int64_t in = window.in_h * window.in_w * window.in_c;
   const int64_t out = window.out_h * window.out_w * window.in_c;
-  const bool wide = InPacks(window, format, {x, y}) && Aligned({argmax});
+  const bool wide = InPacks(window.in_c, {argmax}, format, {x, y});
   return WithFormatAndWidth(format, wide, [&](auto stored, auto width) {
     using Format = decltype(stored);
     constexpr int kWidth = decltype(width)::value;
@@ -233,7 +227,7 @@ cudaError_t LaunchMaxPoolBackward(cudaStream_t stream, const Window2d& window, N
                                   const void* d_y, const int32_t* argmax, void* d_x) {
   const int64_t in = window.in_h * window.in_w * window.in_c;
   const int64_t out = window.out_h * window.out_w * window.in_c;
-  const bool wide = InPacks(window, format, {d_y, d_x}) && Aligned({argmax});
+  const bool wide = InPacks(window.in_c, {argmax}, format, {d_y, d_x});
   return WithFormatAndWidth(format, wide, [&](auto stored, auto width) {
     using Format = decltype(stored);
     constexpr int kWidth = decltype(width)::value;

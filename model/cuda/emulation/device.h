@@ -43,6 +43,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/bfloat16.h"
 #include "base/float16.h"
 
 // --- The words of the language ---
@@ -166,13 +167,8 @@ T* DynamicShared() {
 // float32 to the bits of a 16-bit float and back; to the nearest, ties to even.
 inline uint16_t ToHalfBits(float x) { return FloatToHalf(x); }
 inline float FromHalfBits(uint16_t bits) { return HalfToFloat(bits); }
-inline uint16_t ToBf16Bits(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof(bits));
-  // A NaN stays one whatever part of it is cut off.
-  if (x != x) return static_cast<uint16_t>(bits >> 16 | 0x40);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
+inline uint16_t ToBf16Bits(float x) { return FloatToBfloat16(x); }
+inline float FromBf16Bits(uint16_t bits) { return Bfloat16ToFloat(bits); }
 // TF32: float32 with 10 bits of fraction, to the nearest, ties away from zero.
 inline uint32_t ToTf32Bits(float x) {
   uint32_t bits;
@@ -184,12 +180,6 @@ inline uint32_t ToTf32Bits(float x) {
 inline float FromTf32Bits(uint32_t bits) {
   float x;
   std::memcpy(&x, &bits, sizeof(x));
-  return x;
-}
-inline float FromBf16Bits(uint16_t bits) {
-  const uint32_t wide = uint32_t{bits} << 16;
-  float x;
-  std::memcpy(&x, &wide, sizeof(x));
   return x;
 }
 

@@ -223,7 +223,11 @@ def protopage_cuda_library(
         srcs = srcs if emulated_srcs == None else emulated_srcs,
         hdrs = hdrs,
         alwayslink = alwayslink,
-        copts = copts,
+        # Linked without ThreadSanitizer, see model/cuda/emulation/access_hooks.h.
+        copts = copts + select({
+            project_label("//tools:races"): ["-fsanitize=thread"],
+            "//conditions:default": [],
+        }),
         # Also for who includes the headers.
         defines = ["PROTOPAGE_CUDA_EMULATION"],
         testonly = testonly,

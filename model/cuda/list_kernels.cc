@@ -97,8 +97,8 @@ __global__ void FindNonFiniteKernel(const float* const* entries, const Chunk* ch
     }
   }
   count = BlockSum(count, DynamicShared<int32_t>());
-  // All blocks that write write the same.
-  if (threadIdx.x == 0 && count > 0) *found = 1;
+  // Of several blocks that find one, each may.
+  if (threadIdx.x == 0 && count > 0) atomicOr(found, 1);
 }
 
 constexpr size_t kSharedDoubles = sizeof(double) * kBlockThreads / kWarp;

@@ -111,9 +111,9 @@ __global__ void RowAdagradKernel(float learning_rate, float epsilon, int64_t row
     float* g = g_rows + row * d;
     if (WarpIsZero(g, d, lane)) return;
     Project(w, d, lane, g);
-    // The sum needs all lanes, which so have read the old accumulator before lane 0 writes the new.
     const double before = static_cast<double>(accumulator[row]);
     const double h = before + WarpDot(g, g, d, lane) / static_cast<double>(d);
+    __syncwarp();  // All have read the old accumulator.
     if (lane == 0) accumulator[row] = static_cast<float>(h);
     const float step = static_cast<float>(static_cast<double>(learning_rate) /
                                           (sqrt(h) + static_cast<double>(epsilon)));

@@ -70,6 +70,19 @@ struct Matrix {
   }
 };
 
+// Tells of each column.
+absl::Status Note(const Matrix& matrix, bool write) {
+  absl::Status status;
+  const size_t column = static_cast<size_t>(matrix.rows) * BytesOf(matrix.type);
+  for (int64_t j = 0; j < matrix.cols; ++j) {
+    const char* const at = static_cast<const char*>(matrix.data) +
+                           static_cast<size_t>(j * matrix.leading) * BytesOf(matrix.type);
+    status.Update(write ? emulation::NoteWrite("cuBLAS", at, column)
+                        : emulation::NoteRead("cuBLAS", at, column));
+  }
+  return status;
+}
+
 void Multiply(const Matrix& a, const Matrix& b, bool tf32, float alpha, float beta, float* c,
               int64_t ldc, int64_t m, int64_t n) {
   ColMatrix product(m, n);
@@ -186,11 +199,20 @@ cublasStatus_t GemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t tra
   std::memcpy(&alpha_value, alpha, sizeof(float));
   std::memcpy(&beta_value, beta, sizeof(float));
   const cudaError_t error = emulation::Enqueue(handle->stream, std::move(ranges), [=] {
+    absl::Status status;
     for (int i = 0; i < batch; ++i) {
-      Multiply(at(a_matrix, stride_a, i), at(b_matrix, stride_b, i), tf32, alpha_value, beta_value,
-               static_cast<float*>(c) + i * stride_c, ldc, m, n);
+      const Matrix of_a = at(a_matrix, stride_a, i), of_b = at(b_matrix, stride_b, i);
+      const Matrix of_c = at(c_matrix, stride_c, i);
+      Multiply(of_a, of_b, tf32, alpha_value, beta_value, static_cast<float*>(c) + i * stride_c,
+               ldc, m, n);
+      if (alpha_value != 0.0f) {
+        status.Update(Note(of_a, /*write=*/false));
+        status.Update(Note(of_b, /*write=*/false));
+      }
+      if (beta_value != 0.0f) status.Update(Note(of_c, /*write=*/false));
+      status.Update(Note(of_c, /*write=*/true));
     }
-    return absl::OkStatus();
+    return status;
   });
   return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -16,6 +16,8 @@
 #include "absl/strings/string_view.h"
 #include "base/check.h"
 #include "base/keyed_permutation.h"
+#include "model/cuda/emulation/access_check.h"
+#include "model/cuda/emulation/access_hooks.h"
 #include "model/cuda/emulation/fiber.h"
 
 uint3 threadIdx = {};
@@ -40,8 +42,9 @@ struct Thread {
   State state = State::kNew;
   Fiber* fiber = nullptr;  // Where it waits.
   Site site = {};          // Where it waits, or waited last.
-  // Of an exchange: what it gives, from whom it takes, what it took.
+  // Of an exchange: what it gives, from whom it takes, what it took; whether it orders memory.
   unsigned mask = 0;
+  bool orders = false;
   unsigned source = 0;
   uint64_t bits = 0;
 };
@@ -69,12 +72,16 @@ class Device {
     Wait(State::kAtBarrier);
   }
 
-  void SyncWarp(unsigned mask, const Site& site) { Exchange(mask, 0, current_ % warpSize, site); }
+  void SyncWarp(unsigned mask, const Site& site) {
+    Exchange(mask, 0, current_ % warpSize, site, /*orders=*/true);
+  }
 
-  uint64_t Exchange(unsigned mask, uint64_t bits, unsigned source, const Site& site) {
+  uint64_t Exchange(unsigned mask, uint64_t bits, unsigned source, const Site& site,
+                    bool orders = false) {
     Thread& self = threads_[current_];
     self.site = site;
     self.mask = mask;
+    self.orders = orders;
     self.bits = bits;
     self.source = source;
     if ((mask >> (current_ % warpSize) & 1) == 0) {
@@ -89,6 +96,9 @@ class Device {
     }
     return self.bits;
   }
+
+  // An access of the thread that runs, if one does.
+  void NoteAccess(const void* pointer, size_t bytes, bool write);
 
   unsigned current() const { return current_; }
   void* shared() const { return shared_.get(); }
@@ -126,6 +136,10 @@ class Device {
   unsigned at_barrier_ = 0;
   unsigned waiting_in_warps_ = 0;
   unsigned done_ = 0;
+  uint32_t block_ = 0;                // The number of the block that runs,
+  uint32_t barriers_ = 0;             // the barriers that it passed,
+  std::vector<uint32_t> warp_syncs_;  // and those of each of its warps.
+  bool noting_ = false;
   struct FreeDeleter {
     void operator()(void* memory) const { std::free(memory); }
   };
@@ -225,6 +239,8 @@ bool Device::CompleteExchange(unsigned thread) {
     taken[lane] = threads_[first + source].bits;
   }
   const unsigned mask = asks.mask;
+  // One of some lanes only orders nothing here, which is too strict.
+  if (asks.orders && mask == ~0u) ++warp_syncs_[first / warpSize];
   for (unsigned lane = 0; lane < lanes; ++lane) {
     Thread& self = threads_[first + lane];
     if ((mask >> lane & 1) == 0 || self.state == State::kDone) continue;
@@ -248,6 +264,17 @@ void Device::LetBarrierGo() {
   }
   for (Thread& thread : threads_) thread.state = State::kReady;
   at_barrier_ = 0;
+  ++barriers_;
+}
+
+void Device::NoteAccess(const void* pointer, size_t bytes, bool write) {
+  if (current_fiber_ == nullptr || noting_) return;
+  noting_ = true;
+  const std::optional<std::string> error = AccessCheck::The().Note(
+      pointer, bytes, write,
+      {/*work=*/0, block_, current_, barriers_, warp_syncs_[current_ / warpSize]});
+  noting_ = false;
+  if (error.has_value()) Fail(*error);
 }
 
 std::string Device::Name(unsigned thread) const {
@@ -309,6 +336,8 @@ void Device::RunBlock() {
   if (launch_->shared_bytes > 0) std::memset(shared_.get(), 0xff, launch_->shared_bytes);
   for (Thread& thread : threads_) thread.state = State::kNew;
   at_barrier_ = waiting_in_warps_ = done_ = 0;
+  barriers_ = 0;
+  warp_syncs_.assign(warp_end_.size(), 0);
   const unsigned count = threads_.size();
   while (done_ < count && error_.empty()) {
     bool progress = false;
@@ -362,6 +391,10 @@ absl::Status Device::Run(const KernelLaunch& launch) {
   blockDim = launch.block;
   error_.clear();
   shared_.reset(launch.shared_bytes > 0 ? std::malloc(launch.shared_bytes) : nullptr);
+  AccessCheck::The().Allocate(shared_.get(), launch.shared_bytes, ShadowMemory::kShared);
+  SetAccessListener([](const void* pointer, size_t bytes, bool write) {
+    TheDevice().NoteAccess(pointer, bytes, write);
+  });
   threads_.assign(launch.block.x * launch.block.y * launch.block.z, Thread());
   PlanOrder(launch);
   const int64_t blocks = int64_t{launch.grid.x} * launch.grid.y * launch.grid.z;
@@ -370,11 +403,13 @@ absl::Status Device::Run(const KernelLaunch& launch) {
     int64_t block = i;
     if (launch.order == Order::kReverse) block = blocks - 1 - i;
     if (launch.order == Order::kShuffled) block = block_order.At(i);
+    block_ = static_cast<uint32_t>(block);
     blockIdx = {static_cast<unsigned>(block % gridDim.x),
                 static_cast<unsigned>(block / gridDim.x % gridDim.y),
                 static_cast<unsigned>(block / (int64_t{gridDim.x} * gridDim.y))};
     RunBlock();
   }
+  AccessCheck::The().Free(shared_.get());
   shared_.reset();
   launch_ = nullptr;
   return error_.empty() ? absl::OkStatus() : absl::InternalError(error_);
@@ -386,6 +421,10 @@ void SyncThreads(Site site) { TheDevice().SyncThreads(site); }
 void SyncWarp(unsigned mask, Site site) { TheDevice().SyncWarp(mask, site); }
 uint64_t Shuffle(unsigned mask, uint64_t bits, unsigned source, Site site) {
   return TheDevice().Exchange(mask, bits, source, site);
+}
+void MeetWarp(Site site) {
+  Device& device = TheDevice();
+  device.Exchange(~0u, 0, device.current() % warpSize, site);
 }
 unsigned Lane() { return TheDevice().current() % warpSize; }
 void* SharedMemory() { return TheDevice().shared(); }
@@ -408,3 +447,9 @@ absl::Status RunKernel(const KernelLaunch& launch) { return TheDevice().Run(laun
 
 }  // namespace emulation
 }  // namespace protopage
+
+int atomicOr(int* address, int bits) {
+  const int before = *address;
+  *address = before | bits;
+  return before;
+}

@@ -22,6 +22,8 @@
 //  - an exchange with a lane that exited, does not exist or is not in the mask,
 //    and lanes that wait for each other with different masks;
 //  - a launch beyond the limits of a device.
+// In the build --config=races also two accesses of threads to one place, of which one writes, with no barrier
+// between them (access_check.h).
 // Shared memory is a heap block of exactly the bytes asked for, so that
 // AddressSanitizer finds accesses beyond it, and is filled with 0xFF (as floats:
 // NaN) before every block, as is device memory when it is allocated.
@@ -97,7 +99,10 @@ struct Site {
 };
 
 void SyncThreads(Site site);
+// Waits for the lanes of `mask`, and orders their accesses to memory.
 void SyncWarp(unsigned mask, Site site);
+// Waits for the lanes of the whole warp.
+void MeetWarp(Site site);
 // The bits of lane `source` of the own warp.
 uint64_t Shuffle(unsigned mask, uint64_t bits, unsigned source, Site site);
 unsigned Lane();
@@ -128,6 +133,9 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, const char* file = __builtin
                        int line = __builtin_LINE()) {
   protopage::emulation::SyncWarp(mask, {"__syncwarp", file, line});
 }
+
+// Makes *address |= bits, as one access that races with no other of its kind; what was there before.
+int atomicOr(int* address, int bits);
 
 // The value of lane `lane` modulo 32.
 template <typename T>

@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/philox.h"
+#include "model/cuda/emulation/access_check.h"
 #include "model/cuda/emulation/address_sanitizer.h"
 
 namespace protopage {
@@ -30,17 +31,8 @@ struct Work {
   std::vector<DeviceRange> ranges;
   std::function<absl::Status()> run;
   const void* kernel = nullptr;  // If it is one; for messages.
+  WorkTime time = {};            // Set by Queue(), but for what a graph holds.
 };
-
-// How much of the work of each stream of a capture something depends on.
-using Clock = std::map<const Stream*, int64_t>;
-
-void Merge(const Clock& from, Clock* to) {
-  for (const auto& [stream, position] : from) {
-    int64_t& mine = (*to)[stream];
-    mine = std::max(mine, position);
-  }
-}
 
 // A capture that is going on.
 struct Capture {
@@ -59,8 +51,9 @@ struct Stream {
   std::deque<Work> queue;
   int64_t queued = 0;  // How many were put in since the start,
   int64_t run = 0;     // and taken out.
+  StreamClock after;   // What is queued next is done after this.
   std::shared_ptr<Capture> capture;
-  Clock clock;  // Of the capture.
+  StreamClock clock;  // How much of each stream's work in the capture something depends on.
 };
 
 struct Event {
@@ -68,10 +61,11 @@ struct Event {
   // The last record: what `stream` had queued before it.
   std::shared_ptr<Stream> stream;
   int64_t position = 0;
+  StreamClock done;  // By then.
   std::shared_ptr<std::optional<TimePoint>> time;
   // Or, in a capture:
   std::shared_ptr<Capture> capture;
-  Clock clock;
+  StreamClock clock;
 };
 
 struct Graph {
@@ -87,6 +81,8 @@ namespace {
 constexpr int kVersion = 13000;
 // Alignment of cudaMalloc.
 constexpr size_t kAlignment = 256;
+// What the device must have left for a graph to be instantiated.
+constexpr int64_t kGraphBytes = 64 << 10;
 constexpr int64_t kDefaultDeviceBytes = int64_t{8} << 30;
 
 struct Allocation {
@@ -133,7 +129,7 @@ class Runtime {
     ++(pinned ? counters_.host_mallocs : counters_.mallocs);
     *pointer = nullptr;
     if (bytes == 0) return cudaSuccess;
-    const int64_t left = device_bytes_ - counters_.device_bytes;
+    const int64_t left = BytesLeft();
     if (!pinned && (left < 0 || bytes > static_cast<size_t>(left))) {
       return cudaErrorMemoryAllocation;
     }
@@ -143,6 +139,8 @@ class Runtime {
     }
     std::memset(*pointer, 0xff, bytes);
     allocations_[reinterpret_cast<uintptr_t>(*pointer)] = {bytes, pinned};
+    AccessCheck::The().Allocate(*pointer, bytes,
+                                pinned ? ShadowMemory::kPinned : ShadowMemory::kDevice);
     if (!pinned) {
       PoisonMemory(*pointer, bytes);
       counters_.device_bytes += static_cast<int64_t>(bytes);
@@ -150,6 +148,8 @@ class Runtime {
     }
     return cudaSuccess;
   }
+
+  int64_t BytesLeft() const { return device_bytes_ - counters_.device_bytes; }
 
   cudaError_t Free(void* pointer, bool pinned) {
     if (const cudaError_t error = ForbidInCapture(); error != cudaSuccess) return error;
@@ -203,10 +203,11 @@ class Runtime {
     if (stream->capture != nullptr) {
       if (stream->capture->invalid) return cudaErrorStreamCaptureInvalidated;
       stream->capture->work.push_back(std::move(work));
-      ++stream->clock[stream.get()];
+      ++stream->clock[stream->number];
     } else {
+      Merge(host_, &stream->after);
+      work.time = {stream->number, ++stream->queued, stream->after};
       stream->queue.push_back(std::move(work));
-      ++stream->queued;
       if (RunsAhead(*stream)) return RunTo(stream, stream->queued);
     }
     return cudaSuccess;
@@ -227,22 +228,36 @@ class Runtime {
       const Work work = std::move(stream->queue.front());
       stream->queue.pop_front();
       ++stream->run;
-      Run(work);
+      Run(work, work.time);
     }
     if (--depth_ == 0) PoisonDevice(true);
     return failure_;
   }
 
+  // All that was queued and what that waits for.
+  static StreamClock Done(const Stream& stream) {
+    StreamClock done = stream.after;
+    done[stream.number] = stream.queued;
+    return done;
+  }
+
+  // The host waits for all of a stream.
+  cudaError_t Await(const std::shared_ptr<Stream>& stream) {
+    RunTo(stream, stream->queued);
+    Merge(Done(*stream), &host_);
+    return failure_;
+  }
+
   cudaError_t Synchronize() {
     ++counters_.synchronizations;
-    RunTo(null_stream_, null_stream_->queued);
-    for (const auto& [handle, stream] : streams_) RunTo(stream, stream->queued);
-    for (const auto& stream : destroyed_) RunTo(stream, stream->queued);
+    Await(null_stream_);
+    for (const auto& [handle, stream] : streams_) Await(stream);
+    for (const auto& stream : destroyed_) Await(stream);
     destroyed_.clear();
     return failure_;
   }
 
-  void Run(const Work& work) {
+  void Run(const Work& work, const WorkTime& time) {
     for (const DeviceRange& range : work.ranges) {
       if (range.pointer != nullptr && Find(range.pointer, range.bytes) == nullptr) {
         return Fail(cudaErrorIllegalAddress,
@@ -253,6 +268,8 @@ class Runtime {
                                     range.what, range.bytes, range.pointer));
       }
     }
+    now_ = time;
+    AccessCheck::The().Begin(time);
     const absl::Status status = work.run();
     if (!status.ok()) Fail(cudaErrorLaunchFailure, std::string(status.message()));
   }
@@ -299,6 +316,8 @@ class Runtime {
   // Destroyed with work that is still to be done.
   std::vector<std::shared_ptr<Stream>> destroyed_;
   std::shared_ptr<Stream> null_stream_ = std::make_shared<Stream>();
+  StreamClock host_;  // What the host has waited for; of several threads of the host, any.
+  WorkTime now_;      // Of the work that was begun last.
 
   int64_t device_bytes_ = kDefaultDeviceBytes;
   int device_count_ = 1;
@@ -320,6 +339,7 @@ class Runtime {
       UnpoisonMemory(pointer, found->second.bytes);
       counters_.device_bytes -= static_cast<int64_t>(found->second.bytes);
     }
+    AccessCheck::The().Free(pointer);
     std::free(pointer);
     allocations_.erase(found);
   }
@@ -418,6 +438,23 @@ std::string EmulationError() {
   return Runtime::Ask([](Runtime& runtime) { return runtime.failure_message_; });
 }
 
+namespace {
+
+absl::Status NoteRange(const char* what, const void* pointer, size_t bytes, bool write) {
+  const std::optional<std::string> error = AccessCheck::The().Note(pointer, bytes, write);
+  return error.has_value() ? absl::InternalError(absl::StrCat(what, " ", *error))
+                           : absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status NoteRead(const char* what, const void* pointer, size_t bytes) {
+  return NoteRange(what, pointer, bytes, /*write=*/false);
+}
+absl::Status NoteWrite(const char* what, const void* pointer, size_t bytes) {
+  return NoteRange(what, pointer, bytes, /*write=*/true);
+}
+
 cudaError_t Enqueue(cudaStream_t stream, std::vector<DeviceRange> ranges,
                     std::function<absl::Status()> work) {
   return Runtime::Do([&](Runtime& runtime) {
@@ -463,6 +500,7 @@ using protopage::emulation::Merge;
 using protopage::emulation::Runtime;
 using protopage::emulation::Stream;
 using protopage::emulation::Work;
+using protopage::emulation::WorkTime;
 
 const char* cudaGetErrorName(cudaError_t error) { return protopage::emulation::TextOf(error).name; }
 
@@ -544,8 +582,7 @@ cudaError_t cudaDeviceReset() {
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   return Runtime::Do([&](Runtime& runtime) {
     *total_bytes = static_cast<size_t>(runtime.device_bytes_);
-    *free_bytes = static_cast<size_t>(
-        std::max<int64_t>(0, runtime.device_bytes_ - runtime.counters_.device_bytes));
+    *free_bytes = static_cast<size_t>(std::max<int64_t>(0, runtime.BytesLeft()));
     return cudaSuccess;
   });
 }
@@ -600,7 +637,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
     if (stream->capture != nullptr) return Runtime::Invalidate(stream);
     ++runtime.counters_.synchronizations;
-    return runtime.RunTo(stream, stream->queued);
+    return runtime.Await(stream);
   });
 }
 
@@ -614,7 +651,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
       if (stream->capture == nullptr) {
         stream->capture = event->capture;
         stream->capture->streams.push_back(stream);
-        stream->clock = {{stream.get(), 1}};
+        stream->clock = {{stream->number, 1}};
       }
       if (stream->capture != event->capture) {
         stream->capture->invalid = true;
@@ -628,6 +665,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
       return cudaErrorStreamCaptureIsolation;
     }
     if (event->stream == nullptr || event->stream == stream) return cudaSuccess;
+    Merge(event->done, &stream->after);
     return runtime.Queue(handle,
                          {{}, [&runtime, other = event->stream, position = event->position] {
                             runtime.RunTo(other, position);
@@ -668,6 +706,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
       if (error != cudaSuccess) return error;
     }
     event->position = stream->queued;
+    event->done = Runtime::Done(*stream);
     return cudaSuccess;
   });
 }
@@ -681,6 +720,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     }
     ++runtime.counters_.synchronizations;
     if (event->stream == nullptr) return cudaSuccess;
+    Merge(event->done, &runtime.host_);
     return runtime.RunTo(event->stream, event->position);
   });
 }
@@ -742,16 +782,20 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
                                                         static_cast<const char*>(from) + bytes);
       return runtime.Queue(handle, {std::move(ranges), [staged, to] {
                                       std::memcpy(to, staged->data(), staged->size());
-                                      return absl::OkStatus();
+                                      return protopage::emulation::NoteWrite("copy", to,
+                                                                             staged->size());
                                     }});
     }
-    const cudaError_t error = runtime.Queue(handle, {std::move(ranges), [to, from, bytes] {
-                                                       std::memmove(to, from, bytes);
-                                                       return absl::OkStatus();
-                                                     }});
+    const cudaError_t error = runtime.Queue(
+        handle, {std::move(ranges), [to, from, bytes] {
+                   std::memmove(to, from, bytes);
+                   absl::Status status = protopage::emulation::NoteRead("copy", from, bytes);
+                   status.Update(protopage::emulation::NoteWrite("copy", to, bytes));
+                   return status;
+                 }});
     if (error != cudaSuccess || !pageable) return error;
     ++runtime.counters_.synchronizations;
-    return runtime.RunTo(stream, stream->queued);
+    return runtime.Await(stream);
   });
 }
 
@@ -761,7 +805,8 @@ cudaError_t cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t
     if (runtime.Find(pointer, bytes) == nullptr) return cudaErrorInvalidValue;
     return runtime.Queue(stream, {{{pointer, bytes, "cudaMemsetAsync"}}, [pointer, value, bytes] {
                                     std::memset(pointer, value, bytes);
-                                    return absl::OkStatus();
+                                    return protopage::emulation::NoteWrite("memset", pointer,
+                                                                           bytes);
                                   }});
   });
 }
@@ -798,7 +843,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
     *graph = nullptr;
     bool joined = true;
     for (const auto& other : capture->streams) {
-      joined = joined && stream->clock[other.get()] == other->clock[other.get()];
+      joined = joined && stream->clock[other->number] == other->clock[other->number];
       other->capture = nullptr;
     }
     auto& captures = protopage::emulation::thread_captures;
@@ -819,6 +864,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
                                  unsigned long long flags) {
   return Runtime::Do([&](Runtime& runtime) {
     if (runtime.graphs_.count(graph) == 0 || flags != 0) return cudaErrorInvalidValue;
+    if (runtime.BytesLeft() < protopage::emulation::kGraphBytes) return cudaErrorMemoryAllocation;
     auto made = std::make_unique<GraphExec>();
     made->work = graph->work;
     *exec = made.get();
@@ -833,8 +879,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
     const std::shared_ptr<Stream> on = runtime.Get(stream);
     if (on != nullptr && on->capture == nullptr) ++runtime.counters_.graph_launches;
     return runtime.Queue(stream, {{}, [&runtime, all = exec->work] {
+                                    const WorkTime time = runtime.now_;
                                     for (const Work& work : *all) {
-                                      if (runtime.failure_ == cudaSuccess) runtime.Run(work);
+                                      if (runtime.failure_ == cudaSuccess) runtime.Run(work, time);
                                     }
                                     return absl::OkStatus();
                                   }});

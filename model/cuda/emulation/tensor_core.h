@@ -34,7 +34,7 @@ void MultiplyAddWords(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&su
   Fragments* const warp = all_fragments + (threadIdx.x - lane);
   for (int i = 0; i < 4; ++i) warp[lane].a[i] = to_numbers(a[i]);
   for (int i = 0; i < 2; ++i) warp[lane].b[i] = to_numbers(b[i]);
-  __syncwarp();
+  MeetWarp({"mma", __FILE__, __LINE__});
   for (unsigned word = 0; word < 8; ++word) {
     const unsigned half = word / 4, holder = word % 4;
     const Fragments& of_row = warp[group * 4 + holder];
@@ -45,7 +45,7 @@ void MultiplyAddWords(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&su
     sums[2] += Product(of_row.a[2 * half + 1], b0);
     sums[3] += Product(of_row.a[2 * half + 1], b1);
   }
-  __syncwarp();  // Nobody reads any more.
+  MeetWarp({"mma", __FILE__, __LINE__});  // Nobody reads any more.
 }
 
 template <typename ToFloat>

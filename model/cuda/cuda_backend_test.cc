@@ -132,13 +132,16 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
       EXPECT_LE(std::abs(values[i] - rounded[i]), stored(rounded[i], sums * magnitude[i]))
           << what << " " << i;
     }
-    // The precision is used, and not float32, whose roundings mostly cancel.
+    // The precision is used, and not float32, whose roundings mostly cancel. cuBLAS may take float32 where TF32 is
+    // allowed; that it does not for a large product is for cublas_test.
+    if (GetParam().precision == Precision::kTf32 && !implicit_) return;
     EXPECT_GT(largest, 4 * std::sqrt(terms + 4) / (1 << 24)) << what;
   }
 
   void ExpectConvolutionRounds(const Window2d& w, int64_t d_x_stores = 1);
 
   const int64_t workspace_bytes_ = 1 << 14;
+  bool implicit_ = false;  // Whether convolutions are by our own kernels.
   std::unique_ptr<Backend> backend_;
 };
 
@@ -247,7 +250,7 @@ TEST_P(CudaPrecisionTest, AnImageOfManyTilesIsRoundedOnceATile) {
 TEST_P(CudaPrecisionTest, ImplicitConvolutionsRoundTheirInputs) {
   CudaBackendOptions options;
   options.precision = GetParam().precision;
-  options.implicit_gemm = true;
+  options.implicit_gemm = implicit_ = true;
   ASSERT_OK_AND_ASSIGN(backend_, NewCudaBackend(options));
   struct Case {
     int64_t batch, in_h, in_w, in_c, out_c, kernel_h, kernel_w, stride, pad;
@@ -259,6 +262,10 @@ TEST_P(CudaPrecisionTest, ImplicitConvolutionsRoundTheirInputs) {
       {1, 4, 4, 96, 32, 1, 1, 1, 0},    // Three chunks of a tap.
       {2, 4, 9, 8, 64, 1, 3, 1, 1},     // d_x alone, two chunks of each tap; not square.
       {3, 19, 19, 32, 8, 1, 1, 1, 0},   // d_w in two parts.
+      {2, 9, 9, 3, 32, 3, 3, 1, 1},     // Elements one by one, of less than a chunk.
+      {1, 8, 11, 5, 40, 3, 3, 2, 1},    // And of more than one; two blocks of channels.
+      {2, 5, 6, 12, 72, 3, 3, 1, 1},    // Taps that begin within a chunk, by 4.
+      {1, 7, 7, 20, 8, 5, 1, 1, 2},     // d_w in two blocks of rows.
   };
   for (const Case& c : cases) {
     Window2d w;

@@ -5,9 +5,9 @@
 #include <limits>
 
 #include "base/check.h"
+#include "model/cuda/implicit_windows.h"
 #include "model/cuda/kernel_support.h"
 #include "model/cuda/tensor_core.h"
-#include "model/cuda/window_geometry.h"
 
 namespace protopage {
 namespace {
@@ -15,49 +15,25 @@ namespace {
 // A block of threads makes kRows positions of y by 8 * N channels; a warp kRows / kWarps of the positions.
 constexpr int kWarps = 4, kThreads = kWarps * kWarp;
 constexpr int kRows = 128;
-// Channels of a tap that are multiplied at a time.
+// Rows of the kernel, (kh, kw, c), that are multiplied at a time.
 constexpr int kChunk = 32;
-// Positions of which a thread loads 4 channels.
+// Positions of which a thread loads 4 elements of a chunk.
 constexpr int kRowsOfThread = kRows * kChunk / 4 / kThreads;
 // Tiles of 16 rows of a warp.
 constexpr int kTiles = kRows / kWarps / 16;
 
-struct Geometry : WindowGeometry<1> {
-  explicit Geometry(const Window2d& w)
-      : WindowGeometry<1>(w),
-        in_c(static_cast<int>(w.in_c)),
-        out_c(static_cast<int>(w.out_c)),
-        positions(static_cast<uint32_t>(w.batch * w.out_h * w.out_w)) {}
-
-  int in_c, out_c;
-  uint32_t positions;
-};
-
-// The chunks of a window, in the order of the kernel's rows: (kh, kw, c).
-struct Chunk {
-  int kh = 0, kw = 0, c = 0;
-
-  __device__ void Next(const Geometry& g) {
-    c += kChunk;
-    if (c < g.in_c) return;
-    c = 0;
-    if (++kw < g.kernel_w) return;
-    kw = 0;
-    ++kh;
-  }
-};
-
-// What a thread brings of each chunk of x: 4 channels of kRowsOfThread positions.
-template <typename Core>
+// What a thread brings of each chunk of the windows: 4 elements of kRowsOfThread positions, V of them after each other in one tap.
+template <typename Core, int V>
 class WindowLoader {
  public:
   using Stored = typename Core::Format::Stored;
   static constexpr int kRowStep = kRows / kRowsOfThread;
 
-  __device__ WindowLoader(const Geometry& g, const Stored* x)
+  __device__ WindowLoader(const ImplicitGeometry& g, const Stored* x)
       : x_(x),
         row_(static_cast<int>(threadIdx.x) / (kChunk / 4)),
-        channel_(static_cast<int>(threadIdx.x) % (kChunk / 4) * 4) {
+        column_(static_cast<int>(threadIdx.x) % (kChunk / 4) * 4),
+        next_(static_cast<uint32_t>(column_)) {
     for (int i = 0; i < kRowsOfThread; ++i) {
       const uint32_t position = blockIdx.x * kRows + static_cast<uint32_t>(row_ + i * kRowStep);
       uint32_t ow, oh;
@@ -71,21 +47,29 @@ class WindowLoader {
     }
   }
 
-  __device__ void Load(const Geometry& g, const Chunk& chunk) {
-    const int tap = chunk.kh * g.in_w + chunk.kw;
-    for (int i = 0; i < kRowsOfThread; ++i) {
-      const int ih = corner_[i].top + chunk.kh, iw = corner_[i].left + chunk.kw;
-      const bool inside = ih >= 0 && ih < g.in_h && iw >= 0 && iw < g.in_w;
-      const int64_t from = static_cast<int64_t>(pixel_[i] + tap) * g.in_c + chunk.c + channel_;
-      values_[i] = inside ? LoadPack<4>(x_ + from) : Pack<Stored, 4>{};
+  // The next chunk.
+  __device__ void Load(const ImplicitGeometry& g) {
+    PROTOPAGE_UNROLL
+    for (int l = 0; l < 4; l += V) {
+      const WindowElement element(g, next_ + static_cast<uint32_t>(l));
+      PROTOPAGE_UNROLL
+      for (int i = 0; i < kRowsOfThread; ++i) {
+        const int ih = corner_[i].top + element.kh, iw = corner_[i].left + element.kw;
+        const bool inside = ih >= 0 && ih < g.in_h && iw >= 0 && iw < g.in_w;
+        const int64_t pixel = static_cast<int64_t>(pixel_[i]) + element.kh * g.in_w + element.kw;
+        const Pack<Stored, V> loaded =
+            inside ? LoadPack<V>(x_ + pixel * g.in_c + element.c) : Pack<Stored, V>{};
+        for (int v = 0; v < V; ++v) values_[i].v[l + v] = loaded.v[v];
+      }
     }
+    next_ += kChunk;
   }
 
   // a [kRows, Core::kRowWords]
   __device__ void Store(uint32_t* a) const {
     for (int i = 0; i < kRowsOfThread; ++i) {
       Core::StoreFour(values_[i],
-                      a + (row_ + i * kRowStep) * Core::kRowWords + channel_ / Core::kPerWord);
+                      a + (row_ + i * kRowStep) * Core::kRowWords + column_ / Core::kPerWord);
     }
   }
 
@@ -95,7 +79,8 @@ class WindowLoader {
     int16_t top, left;
   };
   const Stored* const x_;
-  const int row_, channel_;
+  const int row_, column_;
+  uint32_t next_;  // The row of the kernel.
   Corner corner_[kRowsOfThread];
   int pixel_[kRowsOfThread];
   Pack<Stored, 4> values_[kRowsOfThread];
@@ -109,18 +94,21 @@ class KernelLoader {
   static constexpr int kRowStep = kThreads / kPacks;
   static constexpr int kCount = kChunk / kRowStep;
 
-  __device__ KernelLoader(const Geometry& g, const float* w)
+  __device__ KernelLoader(const ImplicitGeometry& g, const float* w)
       : row_(static_cast<int>(threadIdx.x) / kPacks),
         col_(static_cast<int>(threadIdx.x) % kPacks * 4),
         inside_(static_cast<int>(blockIdx.y) * 8 * N + col_ < g.out_c),
-        next_(w + static_cast<int64_t>(row_) * g.out_c + blockIdx.y * 8 * N + col_) {}
+        next_(w + static_cast<int64_t>(row_) * g.out_c + blockIdx.y * 8 * N + col_),
+        left_(g.depth - row_) {}
 
-  // The rows of w follow each other in the order of the chunks.
-  __device__ void Load(const Geometry& g) {
+  // The next chunk. Rows past the end are 0.
+  __device__ void Load(const ImplicitGeometry& g) {
     for (int i = 0; i < kCount; ++i) {
       const float* const from = next_ + static_cast<int64_t>(i) * kRowStep * g.out_c;
-      values_[i] = inside_ ? LoadPack<4>(from) : Pack<float, 4>{};
+      const bool inside = inside_ && i * kRowStep < left_;
+      values_[i] = inside ? LoadPack<4>(from) : Pack<float, 4>{};
     }
+    left_ -= kChunk;
     next_ += static_cast<int64_t>(kChunk) * g.out_c;
   }
 
@@ -137,12 +125,13 @@ class KernelLoader {
   const int row_, col_;
   const bool inside_;
   const float* next_;
+  int left_;  // Rows from there on.
   Pack<float, 4> values_[kCount];
 };
 
-template <typename Core, int N>
+template <typename Core, int N, int V>
 __global__ void __launch_bounds__(kThreads)
-    ImplicitGemmKernel(Geometry g, const typename Core::Format::Stored* x, const float* w,
+    ImplicitGemmKernel(ImplicitGeometry g, const typename Core::Format::Stored* x, const float* w,
                        const float* bias, bool relu, typename Core::Format::Stored* y) {
   uint32_t* const a = DynamicShared<uint32_t>();
   uint32_t* const b = a + kRows * Core::kRowWords;
@@ -152,20 +141,18 @@ __global__ void __launch_bounds__(kThreads)
   const uint32_t* const own_a = a + (warp * kTiles * 16 + group) * Core::kRowWords + quarter;
 
   float sums[kTiles][N][4] = {};
-  WindowLoader<Core> windows(g, x);
+  WindowLoader<Core, V> windows(g, x);
   KernelLoader<N> kernel(g, w);
-  Chunk chunk;
-  windows.Load(g, chunk);
+  windows.Load(g);
   kernel.Load(g);
-  const int chunks = g.kernel_h * g.kernel_w * (g.in_c / kChunk);
-  for (int i = 0; i < chunks; ++i) {
+  for (int done = 0; done < g.depth;) {
     __syncthreads();  // Who still reads the chunk before?
     windows.Store(a);
     kernel.template Store<Core>(b);
     __syncthreads();
-    if (i + 1 < chunks) {  // On its way while this one is multiplied.
-      chunk.Next(g);
-      windows.Load(g, chunk);
+    done += kChunk;
+    if (done < g.depth) {  // On its way while this one is multiplied.
+      windows.Load(g);
       kernel.Load(g);
     }
     PROTOPAGE_UNROLL
@@ -212,15 +199,15 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <typename Core, int N>
-cudaError_t LaunchOfWidth(cudaStream_t stream, const Geometry& g, const void* x, const float* w,
-                          const float* bias, bool relu, void* y) {
+template <typename Core, int N, int V>
+cudaError_t LaunchOfWidth(cudaStream_t stream, const ImplicitGeometry& g, const void* x,
+                          const float* w, const float* bias, bool relu, void* y) {
   const size_t words = kRows * Core::kRowWords + Core::template WordsB<8 * N>(kChunk);
   const dim3 grid(static_cast<unsigned>(DivideUp(g.positions, kRows)),
                   static_cast<unsigned>(DivideUp(g.out_c, 8 * N)));
-  return Launch(stream, grid, dim3(kThreads), words * sizeof(uint32_t), ImplicitGemmKernel<Core, N>,
-                g, StoredAs<typename Core::Format>(x), w, bias, relu,
-                StoredAs<typename Core::Format>(y));
+  return Launch(stream, grid, dim3(kThreads), words * sizeof(uint32_t),
+                ImplicitGemmKernel<Core, N, V>, g, StoredAs<typename Core::Format>(x), w, bias,
+                relu, StoredAs<typename Core::Format>(y));
 }
 
 __global__ void FlipKernelKernel(const float* w, int64_t taps, int64_t in_c, int64_t out_c,
@@ -235,24 +222,28 @@ __global__ void FlipKernelKernel(const float* w, int64_t taps, int64_t in_c, int
 }  // namespace
 
 bool ImplicitGemmTakes(const Window2d& window) {
-  // Corners are in 16 bits, pixels in 31; FastDivide takes positions of a block that is not full.
+  // Corners are in 16 bits, pixels in 31; FastDivide takes positions and elements of a block that is not full.
   constexpr int64_t kMaxSide = std::numeric_limits<int16_t>::max();
   constexpr int64_t kMaxPixels = std::numeric_limits<int32_t>::max() - kRows;
-  return window.in_c % kChunk == 0 && window.out_c % 8 == 0 &&
+  return window.out_c % 8 == 0 &&
          std::max({window.in_h, window.in_w, window.kernel_h, window.kernel_w}) <= kMaxSide &&
-         std::max(window.batch * window.in_h * window.in_w,
-                  window.batch * window.out_h * window.out_w) <= kMaxPixels;
+         std::max({window.batch * window.in_h * window.in_w,
+                   window.batch * window.out_h * window.out_w,
+                   window.kernel_h * window.kernel_w * window.in_c}) <= kMaxPixels;
 }
 
 cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, Precision precision,
                                const void* x, const float* w, const float* bias, bool relu,
                                void* y) {
   PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, w, y}));
-  const Geometry g(window);
+  const ImplicitGeometry g(window);
   return WithCore(precision, [&](auto core) {
     using Core = decltype(core);
-    if (g.out_c <= 32) return LaunchOfWidth<Core, 4>(stream, g, x, w, bias, relu, y);
-    return LaunchOfWidth<Core, 8>(stream, g, x, w, bias, relu, y);
+    const auto launch = [&](auto columns, auto width) {
+      return LaunchOfWidth<Core, decltype(columns)::value, decltype(width)::value>(stream, g, x, w,
+                                                                                   bias, relu, y);
+    };
+    return WithTiles(window, launch);
   });
 }
 

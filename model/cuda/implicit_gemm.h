@@ -15,8 +15,8 @@
 
 namespace protopage {
 
-// Whether the channels of a window fill the loads: in_c a multiple of 32, out_c of 8; and its sizes are within
-// 15 bits a side and 31 bits of pixels in all. x, w and y must lie at multiples of 16.
+// Whether out_c is a multiple of 8, and the sizes of the window are within 15 bits a side and 31 bits of pixels in all.
+// Where in_c is a multiple of 4, x is loaded by 4 channels. x, w and y must lie at multiples of 16.
 bool ImplicitGemmTakes(const Window2d& window);
 
 // y = conv(x, w) + bias, and max(0, that) with `relu`; bias may be null. `window` is one that it takes,

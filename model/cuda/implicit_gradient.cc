@@ -5,14 +5,14 @@
 
 #include "base/check.h"
 #include "model/cuda/implicit_gemm.h"
+#include "model/cuda/implicit_windows.h"
 #include "model/cuda/kernel_support.h"
 #include "model/cuda/tensor_core.h"
-#include "model/cuda/window_geometry.h"
 
 namespace protopage {
 namespace {
 
-// A block of threads makes kRows rows of d_w, three taps of 32 channels say, by 8 * N of its columns, of one part;
+// A block of threads makes kRows rows of d_w, (kh, kw, c), by 8 * N of its columns, of one part;
 // a warp 32 of the rows.
 constexpr int kWarps = 3, kThreads = kWarps * kWarp;
 constexpr int kTiles = 2;  // Of 16 rows.
@@ -23,22 +23,16 @@ constexpr int kChunk = 32;
 // Words of a row of depth, so that those of a product lie in 32 banks.
 constexpr int RowWords(int columns) { return columns + 8; }
 
-struct Geometry : WindowGeometry<1> {
+struct Geometry : ImplicitGeometry {
   Geometry(const Window2d& w, int64_t parts)
-      : WindowGeometry<1>(w),
-        in_c(static_cast<int>(w.in_c)),
-        out_c(static_cast<int>(w.out_c)),
-        depth(static_cast<int>(w.kernel_h * w.kernel_w * w.in_c)),
-        positions(static_cast<uint32_t>(w.batch * w.out_h * w.out_w)),
-        part(static_cast<uint32_t>(DivideUp(positions, parts))) {}
+      : ImplicitGeometry(w), part(static_cast<uint32_t>(DivideUp(positions, parts))) {}
 
-  int in_c, out_c, depth;
-  uint32_t positions;
   uint32_t part;  // Positions in it.
 };
 
-// What a thread brings of each chunk of the windows: 4 channels of a tap, at kCount words of positions.
-template <typename Core>
+// What a thread brings of each chunk of the windows: 4 elements, V of them after each other in one tap, at kCount words of
+// positions.
+template <typename Core, int V>
 class WindowLoader {
  public:
   using Stored = typename Core::Format::Stored;
@@ -50,12 +44,10 @@ class WindowLoader {
       : x_(x),
         word_(static_cast<int>(threadIdx.x) / kPacks),
         column_(static_cast<int>(threadIdx.x) % kPacks * 4) {
-    const int row = static_cast<int>(blockIdx.x) * kRows + column_;
-    const int tap = row / g.in_c, kh = tap / g.kernel_w;
-    channel_ = row % g.in_c;
-    // Rows past the end lie outside of every image.
-    top_ = row < g.depth ? kh - g.pad_top : -(1 << 30);
-    left_ = tap % g.kernel_w - g.pad_left;
+    for (int l = 0; l < 4 / V; ++l) {
+      const WindowElement element(g, blockIdx.x * kRows + static_cast<uint32_t>(column_ + l * V));
+      places_[l] = {element.kh - g.pad_top, element.kw - g.pad_left, element.c};
+    }
   }
 
   __device__ void Load(const Geometry& g, uint32_t first, uint32_t end) {
@@ -65,11 +57,15 @@ class WindowLoader {
             first + static_cast<uint32_t>((word_ + i * kWordStep) * Core::kPerWord + l);
         uint32_t ow, oh;
         const int64_t image = g.by_out_h.Split(g.by_out_w.Split(position, &ow), &oh);
-        const int ih = static_cast<int>(oh) * g.stride_h + top_;
-        const int iw = static_cast<int>(ow) * g.stride_w + left_;
-        const bool inside = position < end && ih >= 0 && ih < g.in_h && iw >= 0 && iw < g.in_w;
-        const int64_t from = ((image * g.in_h + ih) * g.in_w + iw) * g.in_c + channel_;
-        values_[i][l] = inside ? LoadPack<4>(x_ + from) : Pack<Stored, 4>{};
+        PROTOPAGE_UNROLL
+        for (int e = 0; e < 4 / V; ++e) {
+          const int ih = static_cast<int>(oh) * g.stride_h + places_[e].top;
+          const int iw = static_cast<int>(ow) * g.stride_w + places_[e].left;
+          const bool inside = position < end && ih >= 0 && ih < g.in_h && iw >= 0 && iw < g.in_w;
+          const int64_t from = ((image * g.in_h + ih) * g.in_w + iw) * g.in_c + places_[e].channel;
+          const Pack<Stored, V> loaded = inside ? LoadPack<V>(x_ + from) : Pack<Stored, V>{};
+          for (int v = 0; v < V; ++v) values_[i][l].v[e * V + v] = loaded.v[v];
+        }
       }
     }
   }
@@ -82,9 +78,13 @@ class WindowLoader {
   }
 
  private:
+  // Where an element of a window is, from the first pixel of the window at no padding.
+  struct Place {
+    int top, left, channel;
+  };
   const Stored* const x_;
   const int word_, column_;
-  int channel_, top_, left_;
+  Place places_[4 / V];
   Pack<Stored, 4> values_[kCount][Core::kPerWord];
 };
 
@@ -128,7 +128,7 @@ class GradientLoader {
   Pack<Stored, 4> values_[kCount][Core::kPerWord];
 };
 
-template <typename Core, int N>
+template <typename Core, int N, int V>
 __global__ void __launch_bounds__(kThreads)
     ImplicitGradientKernel(Geometry g, const typename Core::Format::Stored* x,
                            const typename Core::Format::Stored* d_y, float* sums) {
@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(kThreads)
   const uint32_t* const own_b = b + quarter * RowWords(8 * N) + group;
 
   float of_part[kTiles][N][4] = {};
-  WindowLoader<Core> windows(g, x);
+  WindowLoader<Core, V> windows(g, x);
   GradientLoader<Core, N> gradient(d_y);
   uint32_t first = blockIdx.z * g.part;
   const uint32_t end = first + g.part < g.positions ? first + g.part : g.positions;
@@ -197,17 +197,14 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Columns of d_w that a block makes.
-int BlockColumns(const Window2d& window) { return window.out_c <= 32 ? 32 : 64; }
-
-template <typename Core, int N>
+template <typename Core, int N, int V>
 cudaError_t LaunchOfWidth(cudaStream_t stream, const Geometry& g, int64_t parts, const void* x,
                           const void* d_y, float* sums) {
   const size_t words = kChunk / Core::kPerWord * (RowWords(kRows) + RowWords(8 * N));
   const dim3 grid(static_cast<unsigned>(DivideUp(g.depth, kRows)),
                   static_cast<unsigned>(DivideUp(g.out_c, 8 * N)), static_cast<unsigned>(parts));
   return Launch(stream, grid, dim3(kThreads), words * sizeof(uint32_t),
-                ImplicitGradientKernel<Core, N>, g, StoredAs<typename Core::Format>(x),
+                ImplicitGradientKernel<Core, N, V>, g, StoredAs<typename Core::Format>(x),
                 StoredAs<typename Core::Format>(d_y), sums);
 }
 
@@ -218,7 +215,7 @@ int64_t ImplicitGradientParts(const Window2d& window) {
   constexpr int64_t kBlocks = 512, kLeastPositions = 512;
   const int64_t positions = window.batch * window.out_h * window.out_w;
   const int64_t blocks = DivideUp(window.kernel_h * window.kernel_w * window.in_c, kRows) *
-                         DivideUp(window.out_c, BlockColumns(window));
+                         DivideUp(window.out_c, TileColumns(window));
   const int64_t most = std::max<int64_t>(1, positions / kLeastPositions);
   const int64_t part = DivideUp(positions, std::min(most, DivideUp(kBlocks, blocks)));
   return DivideUp(positions, part);  // None is empty.
@@ -230,10 +227,11 @@ cudaError_t LaunchImplicitGradient(cudaStream_t stream, const Window2d& window, 
   const Geometry g(window, parts);
   return WithCore(precision, [&](auto core) {
     using Core = decltype(core);
-    if (BlockColumns(window) == 32) {
-      return LaunchOfWidth<Core, 4>(stream, g, parts, x, d_y, sums);
-    }
-    return LaunchOfWidth<Core, 8>(stream, g, parts, x, d_y, sums);
+    const auto launch = [&](auto columns, auto width) {
+      return LaunchOfWidth<Core, decltype(columns)::value, decltype(width)::value>(stream, g, parts,
+                                                                                   x, d_y, sums);
+    };
+    return WithTiles(window, launch);
   });
 }
 

@@ -221,6 +221,18 @@ TEST(CudaBackendEmulationTest, WhatCannotBeRecordedSaysWhyUntilItCan) {
   EXPECT_EQ(value, 64.0f);
 }
 
+// The driver takes memory of its own for a graph.
+TEST(CudaBackendEmulationTest, AGraphGetsTheMemoryThatWasKeptForReuse) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling, Doubling::Create(backend.get()));
+  ASSERT_OK(backend->Allocate(DType::kFloat32, {1 << 20}).status());
+  emulation::SetEmulatedDeviceMemory(emulation::GetEmulationCounters().device_bytes + 1000);
+  for (int i = 0; i < 3; ++i) EXPECT_OK(doubling->Run());
+  emulation::SetEmulatedDeviceMemory(int64_t{8} << 30);
+  EXPECT_OK(doubling->refusal());
+  EXPECT_EQ(doubling->calls(), 2);
+}
+
 // A graph reads the table of its tensors where it was.
 TEST(CudaBackendEmulationTest, WhatWasRecordedIsForgottenWhenATableIsReplaced) {
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());

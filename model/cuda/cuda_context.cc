@@ -57,10 +57,23 @@ absl::Status CublasStatus(cublasStatus_t status) {
   return absl::InternalError(absl::StrCat("cuBLAS: ", name, " (", code, ")"));
 }
 
+// "13.0", as CUDA writes it in an int.
+std::string VersionName(int version) {
+  return absl::StrCat(version / 1000, ".", version % 1000 / 10);
+}
+
 absl::Status NoGpu(cudaError_t error) {
-  // CUDA says so, too, where there is no driver at all.
-  const char* const more =
-      error == cudaErrorInsufficientDriver ? ", or there is none on this machine" : "";
+  std::string more;
+  if (error == cudaErrorInsufficientDriver) {
+    // CUDA says so, too, where there is no driver at all: its version is 0 then.
+    int driver = 0, runtime = 0;
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    more = driver == 0
+               ? ": there is no driver on this machine"
+               : absl::StrCat(": the driver is one of CUDA ", VersionName(driver),
+                              ", this program needs one of CUDA ", runtime / 1000, ".0 or newer");
+  }
   return absl::FailedPreconditionError(absl::StrCat("no usable GPU: ", cudaGetErrorName(error),
                                                     ": ", cudaGetErrorString(error), more));
 }
@@ -259,7 +272,13 @@ absl::StatusOr<CudaContext::Recorded> CudaContext::Record(
     return status;
   }
   cudaGraphExec_t made = nullptr;
-  RETURN_IF_ERROR(CudaStatus(cudaGraphInstantiate(&made, graph.get(), 0)));
+  cudaError_t instantiated = cudaGraphInstantiate(&made, graph.get(), 0);
+  if (instantiated == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // Forgets it.
+    memory_->ReleaseCache();
+    instantiated = cudaGraphInstantiate(&made, graph.get(), 0);
+  }
+  RETURN_IF_ERROR(CudaStatus(instantiated));
   return Recorded{CudaGraphExec(made), recorded_downloads_};
 }
 

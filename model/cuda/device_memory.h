@@ -33,6 +33,9 @@ class DeviceMemory : public std::enable_shared_from_this<DeviceMemory> {
   // too little.
   absl::StatusOr<std::shared_ptr<Buffer>> Allocate(int64_t bytes);
 
+  // Gives what is kept back to the driver, which takes memory of its own for what it makes. Waits for all work.
+  void ReleaseCache();
+
   // Of the blocks handed out: their sizes, which are those asked for, rounded up by an eighth at most
   // (or to 512 bytes).
   int64_t bytes_in_use() const { return bytes_in_use_; }
@@ -45,7 +48,6 @@ class DeviceMemory : public std::enable_shared_from_this<DeviceMemory> {
   class Block;
 
   void GiveBack(void* data, int64_t size);
-  void ReleaseCache();
 
   std::map<int64_t, std::vector<void*>> cache_;  // By size.
   int64_t bytes_in_use_ = 0, bytes_cached_ = 0, given_back_ = 0;

@@ -146,6 +146,15 @@ class Convolution3x3Run {
            static_cast<double>(window_.kernel_h * window_.kernel_w * window_.in_c);
   }
   double backward_flops() const { return (d_x_ ? 2 : 1) * forward_flops(); }
+  // What has to be read and written, once.
+  double forward_bytes() const {
+    return static_cast<double>(x_.bytes() + kernel_.bytes() + y_.bytes());
+  }
+  double backward_bytes() const {
+    const int64_t d_x_bytes = d_x_ ? d_x_.bytes() : 0;
+    return static_cast<double>(x_.bytes() + 2 * kernel_.bytes() + y_.bytes() + d_y_.bytes() +
+                               d_x_bytes);
+  }
 
  private:
   Backend& backend_;
@@ -182,6 +191,9 @@ class SeedCnnStep {
     recording_ = backend->NewRecording();
     for (int i = 0; i < 3; ++i) Step();
   }
+
+  // Why the step is no graph, on a device that makes one of it.
+  absl::Status refusal() const { return recording_->refusal(); }
 
   // From the median time of a group of `steps` steps, with what the device has to do for them.
   double ImagesPerSecond(double seconds, int steps = 1) {

@@ -2,15 +2,17 @@
 # Checks and measures the CUDA backend on this machine's GPU: run.sh of the bundle that
 # tools/gpu_check.sh builds.
 #
-#   protopage_gpu_check/run.sh [RESULTS_FOLDER [PART...]]     default: gpu_check_results, all parts
+#   protopage_gpu_check/run.sh [RESULTS_FOLDER [PART...]]     default: gpu_check_results, checks benchmarks peer
 #
-# Parts: checks, sanitizer (compute-sanitizer, where it is installed), benchmarks, peer (our step in turns with
-# PyTorch's).
+# Parts: checks; benchmarks; peer (our step in turns with PyTorch's); sanitizer (compute-sanitizer on our kernels,
+# where it is installed). Each takes minutes; parts of one folder add up, also when they are run one by one.
 # Prints one table; results.json in the folder holds the same, beside the log of each check. Exit
 # status 0 when every check passed, else 1; so too without a GPU. Environment:
 #   PROTOPAGE_CUBLAS    the path of libcublas.so, where it is not found by itself
 #   PYTHON              a Python with PyTorch to compare with (default: python3)
 #   PRECISIONS          those to train and measure in (default: float32 tf32 bf16 fp16)
+#   LIMIT_S             seconds until all must have ended; what has no time left is skipped and is a failure
+#                       (default: 3600)
 
 set -uo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -20,70 +22,113 @@ results="$(cd "${results}" && pwd)"
 bin="${here}/bin"
 python="${PYTHON:-python3}"
 precisions="${PRECISIONS:-float32 tf32 bf16 fp16}"
+limit_s="${LIMIT_S:-3600}"
+
+parts=("${@:2}")
+if ((${#parts[@]} == 0)); then parts=(checks benchmarks peer); fi
+for part in "${parts[@]}"; do
+  case "${part}" in
+    checks | benchmarks | peer | sanitizer) ;;
+    *)
+      echo "run.sh: part ${part}: checks, benchmarks, peer and sanitizer are known" >&2
+      exit 2
+      ;;
+  esac
+done
+
+# What tests and compilers write, in folders that can be written to.
+scratch="${results}/scratch"
+mkdir -p "${scratch}" || exit 1
+export TEST_TMPDIR="${scratch}" TORCHINDUCTOR_CACHE_DIR="${scratch}/inductor" TRITON_CACHE_DIR="${scratch}/triton"
+# cuBLAS is looked for around the python3 on PATH.
+if python_path="$(command -v "${python}")"; then PATH="$(dirname "${python_path}"):${PATH}"; fi
 
 if ! device="$("${bin}/gpu_benchmark" --describe 2> "${results}/device.log")"; then
   echo "no GPU: nothing was checked: $(cat "${results}/device.log")" >&2
   exit 1
 fi
+if command -v nvidia-smi > /dev/null; then
+  device+="; driver, clocks, power limit: $(nvidia-smi \
+    --query-gpu=driver_version,clocks.sm,clocks.mem,power.limit --format=csv,noheader | head -n 1)"
+fi
 
-rows="${results}/rows.tsv"
-: > "${rows}"
 failed=0
-# row NAME VALUE UNIT SHARE-OF-CEILING
-row() { printf '%s\t%s\t%s\t%s\n' "$@" >> "${rows}"; }
+# row NAME VALUE UNIT SHARE-OF-CEILING, of the part that runs
+row() { printf '%s\t%s\t%s\t%s\n' "$@" >> "${results}/rows_${part}.tsv"; }
+
+log_of() { echo "${results}/${1//[^A-Za-z0-9._-]/_}.log"; }
+
+# limited NAME LIMIT-SECONDS COMMAND...: status 125 when there is no time left. A test or compiler that hangs is killed.
+limited() {
+  local left=$((limit_s - SECONDS)) limit="$2"
+  echo "== $1" >&2
+  if ((left < 5)); then return 125; fi
+  timeout -k 10 "$((limit < left ? limit : left))" "${@:3}"
+}
+
+# fail NAME STATUS: its row.
+fail() {
+  failed=1
+  case "$2" in
+    124 | 137) row "$1" FAILED "ran out of time; see $(log_of "$1")" - ;;
+    125) row "$1" FAILED "no time left" - ;;
+    *) row "$1" FAILED "see $(log_of "$1")" - ;;
+  esac
+}
 
 # check NAME LIMIT-SECONDS COMMAND...
 check() {
-  local name="$1" limit="$2" start="${SECONDS}" log="${results}/${1// /_}.log"
-  shift 2
-  echo "== ${name}" >&2
-  if timeout "${limit}" "$@" > "${log}" 2>&1; then
-    row "${name}" passed "in $((SECONDS - start)) s" -
+  local start="${SECONDS}" status=0
+  limited "$@" > "$(log_of "$1")" 2>&1 || status=$?
+  if ((status == 0)); then
+    row "$1" passed "in $((SECONDS - start)) s" -
   else
-    failed=1
-    row "${name}" FAILED "see ${log}" -
+    fail "$1" "${status}"
   fi
 }
 
-# benchmark NAME COMMAND...: whose lines are rows.
+# The cases of a GoogleTest in several processes: an error of the device is of one of them.
+sharded() {
+  local shards=4 shard status=0 pids=()
+  for ((shard = 0; shard < shards; ++shard)); do
+    mkdir -p "${TEST_TMPDIR}/${shard}"
+    TEST_TMPDIR="${TEST_TMPDIR}/${shard}" GTEST_TOTAL_SHARDS="${shards}" GTEST_SHARD_INDEX="${shard}" "$@" &
+    pids+=($!)
+  done
+  for shard in "${pids[@]}"; do wait "${shard}" || status=1; done
+  return "${status}"
+}
+
+# A short run, whose steps must be CUDA graphs.
+training_run() {
+  # A run directory must not exist.
+  rm -rf "${scratch}/run"
+  "${bin}/protopage" train "--config=${here}/train.json" "--out=${scratch}/run" --set "precision=$1" 2>&1 |
+    tee "${scratch}/run.log"
+  local status="${PIPESTATUS[0]}"
+  rm -rf "${scratch}/run"
+  ((status == 0)) && ! grep "not CUDA graphs" "${scratch}/run.log"
+}
+# For timeout, which starts programs.
+export -f sharded training_run
+export bin here scratch
+
+# benchmark NAME COMMAND...: whose lines are rows, also those before it failed.
 benchmark() {
-  local log="${results}/${1// /_}.log"
-  echo "== $1" >&2
-  if timeout 900 "${@:2}" > "${log}" 2> "${log}.err"; then
-    cat "${log}" >> "${rows}"
-  else
-    failed=1
-    row "$1" FAILED "see ${log}.err" -
-  fi
+  local status=0
+  limited "$1" 240 "${@:2}" > "${scratch}/rows" 2> "$(log_of "$1")" || status=$?
+  cat "${scratch}/rows" >> "${results}/rows_${part}.tsv"
+  if ((status != 0)); then fail "$1" "${status}"; fi
 }
 
 checks() {
-  check "products of cuBLAS" 300 "${bin}/cublas_test"
-  check "conformance" 900 "${bin}/cuda_backend_test"
-  check "pinned training steps" 300 "${bin}/training_steps_test"
-  check "parity with the CPU" 600 "${bin}/cuda_parity_test"
-  check "stages of the trainer" 600 "${bin}/cuda_training_test"
+  check "products of cuBLAS" 120 "${bin}/cublas_test"
+  check "conformance" 300 bash -c 'sharded "${bin}/cuda_backend_test"'
+  check "pinned training steps" 120 "${bin}/training_steps_test"
+  check "parity with the CPU" 240 bash -c 'sharded "${bin}/cuda_parity_test"'
+  check "stages of the trainer" 240 "${bin}/cuda_training_test"
   for precision in ${precisions}; do
-    # A run directory must not exist.
-    rm -rf "${results}/run_${precision}"
-    check "training run ${precision}" 600 "${bin}/protopage" train "--config=${here}/train.json" \
-      "--out=${results}/run_${precision}" --set "precision=${precision}"
-  done
-}
-
-sanitizer() {
-  local tool program
-  program="$(command -v compute-sanitizer || true)"
-  if [[ -z "${program}" && -x "${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer" ]]; then
-    program="${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer"
-  fi
-  if [[ -z "${program}" ]]; then
-    row "compute-sanitizer" skipped "not installed" -
-    return
-  fi
-  for tool in memcheck racecheck; do
-    check "compute-sanitizer ${tool}" 1800 "${program}" --tool "${tool}" --error-exitcode 1 \
-      "${bin}/cuda_backend_test"
+    check "training run ${precision}" 180 bash -c "training_run ${precision}"
   done
 }
 
@@ -98,45 +143,66 @@ benchmarks() {
         "--precision=${precision}" --implicit_gemm
     fi
   done
-  benchmark "rows" "${bin}/device_rows_benchmark" --device=cuda "--directory=${results}"
+  benchmark "rows" "${bin}/device_rows_benchmark" --device=cuda "--directory=${scratch}"
 }
 
 peer() {
-  if ! "${python}" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then
-    row "PyTorch" skipped "${python} has no torch that sees the GPU" -
+  local probe="import torch; assert torch.cuda.is_available(), 'torch %s sees no GPU' % torch.__version__"
+  if ! "${python}" -c "${probe}" 2> "$(log_of PyTorch)"; then
+    row "PyTorch" skipped "$(tail -n 1 "$(log_of PyTorch)" | tr '\t' ' ')" -
     return
   fi
   for precision in ${precisions}; do
     benchmark "in turns with PyTorch, ${precision}" "${python}" "${here}/turns.py" \
       "--precision=${precision}" "${bin}/gpu_benchmark" "${here}/torch_peer.py"
   done
-  benchmark "in turns with PyTorch, tf32, implicit GEMM" "${python}" "${here}/turns.py" \
-    --precision=tf32 --implicit_gemm "${bin}/gpu_benchmark" "${here}/torch_peer.py"
 }
 
-for part in "${@:2}"; do
-  case "${part}" in
-    checks | sanitizer | benchmarks | peer) ;;
-    *)
-      echo "run.sh: part ${part}: checks, sanitizer, benchmarks and peer are known" >&2
-      exit 2
-      ;;
-  esac
-done
-if (($# < 2)); then set -- "${results}" checks sanitizer benchmarks peer; fi
-for part in "${@:2}"; do "${part}"; done
+sanitizer() {
+  local tool program
+  program="$(command -v compute-sanitizer || true)"
+  if [[ -z "${program}" && -x "${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer" ]]; then
+    program="${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer"
+  fi
+  if [[ -z "${program}" ]]; then
+    row "compute-sanitizer" skipped "not installed" -
+    return
+  fi
+  # Our kernels alone, not those of cuBLAS. One test has cudaMalloc fail, which is no error of the program's. The smallest
+  # tiles make too many launches.
+  for tool in memcheck racecheck synccheck; do
+    check "compute-sanitizer ${tool}" 900 "${program}" --tool "${tool}" --error-exitcode 1 \
+      --report-api-errors no --kernel-name kns=protopage \
+      "${bin}/cuda_backend_test" '--gtest_filter=-*small_tiles*:*tiniest_tiles*'
+  done
+}
 
-commit="$(cat "${here}/commit")"
-echo
-echo "protopage ${commit} on ${device}"
-awk -F'\t' '{ printf "%-70s %12s  %-12s%s\n", $1, $2, $3, ($4 == "-" ? "" : "  " $4 " % of the ceiling") }' "${rows}"
-awk -F'\t' -v commit="${commit}" -v device="${device}" '
-  function quoted(s) { gsub(/["\\]/, "\\\\&", s); return "\"" s "\"" }
-  BEGIN { printf "{\"commit\": %s, \"device\": %s, \"rows\": [", quoted(commit), quoted(device) }
-  { number = $2 ~ /^[0-9.]+(e[-+]?[0-9]+)?$/
-    printf "%s\n  {\"name\": %s, \"value\": %s, \"unit\": %s, \"percent_of_ceiling\": %s}",
-           (NR > 1 ? "," : ""), quoted($1), (number ? $2 : quoted($2)), quoted($3),
-           ($4 ~ /^[0-9.]+$/ ? $4 : "null") }
-  END { print "\n]}" }' "${rows}" > "${results}/results.json"
-echo "${results}/results.json"
+# The rows of all parts that were run in this folder, those of this call too: a table, and results.json.
+report() {
+  local rows="${scratch}/all_rows" commit
+  commit="$(cat "${here}/commit")"
+  cat "${results}"/rows_*.tsv > "${rows}" 2> /dev/null
+  echo
+  echo "protopage ${commit} on ${device}"
+  awk -F'\t' '{ printf "%-70s %12s  %-12s%s\n", $1, $2, $3, ($4 == "-" ? "" : "  " $4 " % of the ceiling") }' "${rows}"
+  awk -F'\t' -v commit="${commit}" -v device="${device}" '
+    function quoted(s) { gsub(/[\001-\037]/, " ", s); gsub(/["\\]/, "\\\\&", s); return "\"" s "\"" }
+    BEGIN { printf "{\"commit\": %s, \"device\": %s, \"rows\": [", quoted(commit), quoted(device) }
+    { number = $2 ~ /^[0-9.]+(e[-+]?[0-9]+)?$/
+      printf "%s\n  {\"name\": %s, \"value\": %s, \"unit\": %s, \"percent_of_ceiling\": %s}",
+             (NR > 1 ? "," : ""), quoted($1), (number ? $2 : quoted($2)), quoted($3),
+             ($4 ~ /^[0-9.]+$/ ? $4 : "null") }
+    END { print "\n]}" }' "${rows}" > "${results}/results.json"
+  # Again, where the end of a long table is what is seen.
+  awk -F'\t' '$2 == "FAILED" { print "FAILED " $1 ": " $3 }' "${rows}"
+  rm -rf "${scratch}"
+  echo "${results}/results.json"
+}
+trap report EXIT
+trap 'exit 1' TERM INT
+
+for part in "${parts[@]}"; do
+  : > "${results}/rows_${part}.tsv"
+  "${part}"
+done
 exit "${failed}"

@@ -3,12 +3,12 @@
 
     gpu_check_turns.py --precision=tf32 bin/gpu_benchmark torch_peer.py
 
-In each round our step (gpu_benchmark --serve), and PyTorch's eager and compiled (torch.compile with CUDA
-graphs) in each of its memory layouts (torch_peer.py --serve), are measured one after another, all in
-the same precision. Prints a line
-for each, fields separated by tabs: name, the median of the rounds, unit, "-"; then our rate as a
+In each round our step (gpu_benchmark --serve), by columns and, but for float32, by implicit GEMM, and
+PyTorch's in each of its memory layouts (torch_peer.py --serve): eager, compiled with CUDA graphs, and as one CUDA
+graph, are measured one after another, all in the same precision. Prints a line
+for each, fields separated by tabs: name, the median of the rounds, unit, "-"; then each of our rates as a
 multiple of the fastest of PyTorch's in the same round: the median, and the least and the largest. A case
-of PyTorch's that fails is a line that says so.
+that fails is a line that says so.
 """
 
 import argparse
@@ -29,18 +29,27 @@ class Server:
     def read(self):
         line = self.process.stdout.readline()
         if not line:
-            sys.exit("%s ended with status %s" % (self.name, self.process.wait()))
+            return {"error": "%s ended with status %s" % (self.name, self.process.wait())}
         return json.loads(line)
 
     def ask(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # The next line says what became of it.
         return self.read()
 
     def end(self):
+        """What it measured is told by now, however it ends."""
         self.process.stdin.close()
-        if self.process.wait() != 0:
-            sys.exit("%s ended with status %d" % (self.name, self.process.returncode))
+        try:
+            status = self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = "none"
+        if status != 0:
+            print("%s ended with status %s" % (self.name, status), file=sys.stderr)
 
 
 def main():
@@ -51,59 +60,74 @@ def main():
     parser.add_argument("--precision", default="float32",
                         choices=["float32", "tf32", "bf16", "fp16"])
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--implicit_gemm", action="store_true", help="of gpu_benchmark")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5, help="of each turn")
+    parser.add_argument("--seconds", type=float, default=0.7, help="of each turn")
     args = parser.parse_args()
 
     what = ["--device=" + args.device, "--precision=" + args.precision]
-    ours = Server([args.benchmark, "--serve", "--batch=%d" % args.batch,
-                   "--seconds=%g" % args.seconds] + what +
-                  (["--implicit_gemm"] if args.implicit_gemm else []))
-    peer = Server([sys.executable, args.peer, "--serve"] + what)
-    torch = peer.read()["torch"].split("+")[0]
-    cases = {}
-    for compiled, how in [(False, "eager"), (True, "compiled")]:
-        for layout in ["nchw", "channels_last"]:
-            cases["PyTorch %s %s, %s" % (torch, how, layout)] = {
-                "batch": args.batch, "layout": layout, "compiled": compiled,
-                "seconds": args.seconds}
-    # Compiles and warms up; what fails takes no further part.
-    failed = {}
-    for name in list(cases):
-        answer = peer.ask(json.dumps(dict(cases[name], seconds=0)))
-        if "error" in answer:
-            failed[name] = answer["error"]
-            del cases[name]
 
-    our_rates, ratios = [], []
-    rates = {name: [] for name in cases}
-    for _ in range(args.rounds):
-        our_rates.append(float(ours.ask("")))
-        fastest = 0
-        for name, request in cases.items():
-            answer = peer.ask(json.dumps(request))
+    def our_server(*flags):
+        return Server([args.benchmark, "--serve", "--batch=%d" % args.batch,
+                       "--seconds=%g" % args.seconds, *what, *flags])
+
+    peer = Server([sys.executable, args.peer, "--serve"] + what)
+    started = peer.read()
+    if "error" in started:
+        sys.exit(started["error"])
+    torch = "PyTorch " + started["torch"].split("+")[0]
+    # What measures once: our rate, or an answer of the peer's.
+    ours = {"protopage": our_server()}
+    if args.precision != "float32":
+        ours["protopage, implicit GEMM"] = our_server("--implicit_gemm")
+    measures = {}
+    for name, server in ours.items():
+        measures[name] = lambda seconds, server=server: server.ask("")
+    for how in ["eager", "compiled", "one graph"]:
+        for layout in ["nchw", "channels_last"]:
+            request = {"batch": args.batch, "layout": layout, "how": how}
+            measures["%s %s, %s" % (torch, how, layout)] = lambda seconds, request=request: peer.ask(
+                json.dumps(dict(request, seconds=seconds)))
+
+    rates = {name: [] for name in measures}
+    errors = {}
+    skipped = 0
+    # The first round compiles and warms up.
+    for number in range(1 + args.rounds):
+        for name, measure in measures.items():
+            if name in errors:
+                continue
+            answer = measure(0 if number == 0 else args.seconds)
+            if isinstance(answer, float) or isinstance(answer, int):
+                answer = {"images_per_s": answer}
             if "error" in answer:
-                sys.exit("%s: %s" % (name, answer["error"]))
-            rates[name].append(answer["images_per_s"])
-            fastest = max(fastest, rates[name][-1])
-        if fastest > 0:
-            ratios.append(our_rates[-1] / fastest)
-    ours.end()
-    peer.end()
+                errors[name] = answer["error"]
+                continue
+            skipped = max(skipped, answer.get("skipped_graphs", 0))
+            if number > 0:
+                rates[name].append(answer["images_per_s"])
 
     def row(name, value, unit):
-        print("%s, batch %d, %s\t%s\t%s\t-" % (name, args.batch, args.precision, value, unit))
+        print("in turns: %s, batch %d, %s\t%s\t%s\t-" % (name, args.batch, args.precision, value, unit),
+              flush=True)
 
-    ours_is = "protopage, implicit GEMM" if args.implicit_gemm else "protopage"
-    row("in turns: " + ours_is, "%.4g" % statistics.median(our_rates), "images/s")
-    for name, values in rates.items():
-        row("in turns: " + name, "%.4g" % statistics.median(values), "images/s")
-    for name, error in failed.items():
-        row("in turns: " + name, "failed", " ".join(error.split())[:200])
-    if ratios:
-        row("in turns: %s / the fastest of PyTorch" % ours_is, "%.3g" % statistics.median(ratios),
+    for name in measures:
+        if name in errors:
+            row(name, "failed", " ".join(errors[name].split())[:200])
+        else:
+            row(name, "%.4g" % statistics.median(rates[name]), "images/s")
+    if skipped:
+        row("what PyTorch compiled and did not make a CUDA graph of", skipped, "times")
+    peers = [rates[name] for name in measures if name not in ours and name not in errors]
+    for name in ours:
+        if name in errors or not peers:
+            continue
+        ratios = [mine / max(others) for mine, *others in zip(rates[name], *peers)]
+        row("%s / the fastest of PyTorch" % name, "%.3g" % statistics.median(ratios),
             "x (%.3g to %.3g in %d rounds)" % (min(ratios), max(ratios), len(ratios)))
+    for server in [*ours.values(), peer]:
+        server.end()
+    # Of ours, a failure is an error.
+    sys.exit(any(name in errors for name in ours))
 
 
 if __name__ == "__main__":

@@ -114,7 +114,8 @@ class DeviceRowsBenchmark {
   absl::Status Copy(bool back) {
     RETURN_IF_ERROR(backend_.Upload(pinned_->data(), copy_));
     RETURN_IF_ERROR(backend_.FinishUploads());
-    if (back) RETURN_IF_ERROR(backend_.Download(copy_, pinned_->data()));
+    if (!back) return backend_.Synchronize();
+    RETURN_IF_ERROR(backend_.Download(copy_, pinned_->data()));
     return backend_.FinishDownloads();
   }
 

@@ -1,7 +1,8 @@
 // Speed of the CUDA backend beside the ceilings of the same GPU in the same run: the largest product
-// of cuBLAS for products and convolutions, a big copy for what moves memory; a whole training step of
+// of cuBLAS for products, a big copy for what moves memory, and for convolutions the lower of both, when all that they need
+// is read and written once; a whole training step of
 // seed_cnn in images/s. One line a figure, fields separated by tabs: name, value, unit, and the share of
-// its ceiling in percent or "-". Medians.
+// its ceiling in percent or "-". Medians, of graphs of several calls.
 //
 //   ./bazelw run --config=cuda //model/cuda:gpu_benchmark -- --precision=tf32
 //
@@ -57,17 +58,19 @@ class GpuBenchmark {
     const double peak_flops = ProductCeiling();
     const int64_t batch = absl::GetFlag(FLAGS_batch);
     for (const Convolution3x3& layer : kSeedCnnConvolutions) {
-      Convolution(layer, batch, peak_flops);
+      Convolution(layer, batch, peak_flops, peak_bytes);
     }
     BatchNorm(batch, peak_bytes);
     SeedCnnStep step(&backend_, batch);
-    Print(absl::StrCat("seed_cnn step, batch ", batch),
+    TellRefusal(step);
+    Print(absl::StrCat("seed_cnn step, batch ", batch, step.refusal().ok() ? "" : ", no graph"),
           step.ImagesPerSecond(absl::GetFlag(FLAGS_seconds), absl::GetFlag(FLAGS_steps)),
           "images/s", 0);
   }
 
   void Serve() {
     SeedCnnStep step(&backend_, absl::GetFlag(FLAGS_batch));
+    TellRefusal(step);
     for (std::string line; std::getline(std::cin, line);) {
       absl::PrintF("%.6g\n",
                    step.ImagesPerSecond(absl::GetFlag(FLAGS_seconds), absl::GetFlag(FLAGS_steps)));
@@ -76,6 +79,11 @@ class GpuBenchmark {
   }
 
  private:
+  static void TellRefusal(const SeedCnnStep& step) {
+    if (step.refusal().ok()) return;
+    absl::FPrintF(stderr, "the step is no graph: %s\n", step.refusal().ToString());
+  }
+
   // `ceiling` is in the same unit, or 0.
   void Print(const std::string& name, double value, const char* unit, double ceiling) {
     absl::PrintF("%s, %s\t%.4g\t%s\t%s\n", name, how_, value, unit,
@@ -83,20 +91,28 @@ class GpuBenchmark {
     std::fflush(stdout);
   }
 
-  // Seconds of one call, in groups that take long beside the wait for the device.
+  // Seconds of one call: of those in a graph, as those of a training step are, and of as many graphs as take long beside the
+  // wait for the device.
   double Seconds(const std::function<absl::Status()>& body) {
-    const auto time = [&](int calls) {
+    constexpr int kCallsOfGraph = 8;
+    const std::unique_ptr<Recording> recording = backend_.NewRecording();
+    const auto time = [&](int graphs) {
       const double start = Now();
-      for (int i = 0; i < calls; ++i) CheckOk(body());
+      for (int i = 0; i < graphs; ++i) {
+        CheckOk(backend_.Run(recording.get(), /*step=*/0, [&]() -> absl::Status {
+          for (int call = 0; call < kCallsOfGraph; ++call) RETURN_IF_ERROR(body());
+          return absl::OkStatus();
+        }));
+      }
       CheckOk(backend_.Synchronize());
       return Now() - start;
     };
-    time(1);
-    const int calls = std::clamp(static_cast<int>(0.02 / std::max(time(1), 1e-6)), 1, 1000);
+    for (int i = 0; i < 3; ++i) time(1);  // Allocates, is recorded, is a graph.
+    const int graphs = std::clamp(static_cast<int>(0.02 / std::max(time(1), 1e-6)), 1, 200);
     std::vector<double> times;
     const double end = Now() + absl::GetFlag(FLAGS_seconds) / 4;
-    while (Now() < end || times.size() < 3) times.push_back(time(calls) / calls);
-    return Median(times);
+    while (Now() < end || times.size() < 3) times.push_back(time(graphs) / graphs);
+    return Median(times) / kCallsOfGraph;
   }
 
   // GB/s read and written by a copy on the device.
@@ -114,10 +130,16 @@ class GpuBenchmark {
     const int64_t largest = absl::GetFlag(FLAGS_size);
     double peak = 0;
     for (int64_t n = largest; n >= 256; n /= 4) {
-      const Tensor a = random_({n, n}), b = random_({n, n}), c = random_({n, n});
+      const Tensor a = random_({n, n}), b = random_({n, n});
+      const Tensor c = ValueOf(backend_.Allocate(DType::kFloat32, {n, n}));
       const double cube = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
-      const double rate =
-          2e-12 * cube / Seconds([&] { return backend_.MatMul(a, false, b, true, 1.0f, 0.0f, c); });
+      double seconds = Seconds([&] { return backend_.MatMul(a, false, b, true, 1.0f, 0.0f, c); });
+      if (backend_.activation_dtype() != DType::kFloat32) {
+        // Without the rounding of its inputs, which is no part of the product.
+        const Tensor rounded = ValueOf(backend_.Allocate(backend_.activation_dtype(), {n, n}));
+        seconds -= 2 * Seconds([&] { return backend_.Copy(a, rounded); });
+      }
+      const double rate = 2e-12 * cube / seconds;
       if (n == largest) peak = rate;
       Print(absl::StrCat("product ", n, (n == largest ? " (ceiling)" : "")), rate, "TFLOP/s",
             n == largest ? 0 : peak);
@@ -125,26 +147,39 @@ class GpuBenchmark {
     return peak;
   }
 
-  void Convolution(const Convolution3x3& layer, int64_t batch, double peak) {
-    const std::string name = layer.name;
+  void Convolution(const Convolution3x3& layer, int64_t batch, double peak_flops,
+                   double peak_bytes) {
     Convolution3x3Run run(&backend_, random_, layer, batch);
-    Print(name + " forward", 1e-12 * run.forward_flops() / Seconds([&] { return run.Forward(); }),
-          "TFLOP/s", peak);
-    Print(name + " backward",
-          1e-12 * run.backward_flops() / Seconds([&] { return run.Backward(); }), "TFLOP/s", peak);
+    const auto print = [&](const char* pass, double flops, double bytes, double seconds) {
+      // GFLOP/s of a convolution that waits for memory alone.
+      const double of_memory = peak_bytes * flops / bytes;
+      Print(absl::StrCat(layer.name, " ", pass), 1e-12 * flops / seconds, "TFLOP/s",
+            std::min(peak_flops, 1e-3 * of_memory));
+    };
+    print("forward", run.forward_flops(), run.forward_bytes(),
+          Seconds([&] { return run.Forward(); }));
+    print("backward", run.backward_flops(), run.backward_bytes(),
+          Seconds([&] { return run.Backward(); }));
   }
 
   void BatchNorm(int64_t batch, double peak) {
     const Shape shape = {batch * 32 * 32, 32}, columns = {32};
-    const Tensor x = random_.Map(shape), y = random_.Map(shape);
+    // In turns, as one of them stays in the cache of a large GPU.
+    std::vector<Tensor> x, y;
+    for (int i = 0; i < 4; ++i) {
+      x.push_back(random_.Map(shape));
+      y.push_back(random_.Map(shape));
+    }
+    size_t turn = 0;
     const Tensor gamma = random_(columns), beta = random_(columns), mean = random_(columns);
     const Tensor var = random_(columns), saved_mean = random_(columns), inv_std = random_(columns);
-    // Read for the moments, read again and written.
     const double seconds = Seconds([&] {
-      return backend_.BatchNormTrain(x, gamma, beta, 1e-3f, 0.99f, true, mean, var, saved_mean,
-                                     inv_std, y);
+      turn = (turn + 1) % x.size();
+      return backend_.BatchNormTrain(x[turn], gamma, beta, 1e-3f, 0.99f, true, mean, var,
+                                     saved_mean, inv_std, y[turn]);
     });
-    Print("batch norm 32x32x32 forward", 3e-9 * static_cast<double>(x.bytes()) / seconds, "GB/s",
+    // As if x were read once, though it is for the moments, too.
+    Print("batch norm 32x32x32 forward", 2e-9 * static_cast<double>(x[0].bytes()) / seconds, "GB/s",
           peak);
   }
 

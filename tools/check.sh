@@ -1,7 +1,7 @@
 #!/bin/bash
 # The presubmit: what CI runs, and what to run before a commit.
 #
-#   tools/check.sh             formatting, layering, build, tests, tests/reuse, the CUDA build
+#   tools/check.sh             formatting, layering, build, tests, tests/reuse, races, the CUDA build
 #   tools/check.sh --nightly   and then what is tagged "nightly", long runs of the crash tests, sanitizers
 #
 # Every step runs, also after one has failed; the last lines say which did.
@@ -39,6 +39,7 @@ step "layering" tools/layering.sh
 step "build" ./bazelw build --config=ci --keep_going //...
 step "tests" ./bazelw test --config=ci //...
 step "reuse" tools/reuse.sh
+step "races" tools/races.sh --config=ci
 step "CUDA build" tools/cuda_build.sh --config=ci
 if ((nightly)); then
   # Status 4 is "no test has the tag".
@@ -55,6 +56,7 @@ if ((nightly)); then
     --test_env=PROTOPAGE_CRASH_RUNS=20 //prototypes:crash_test
   step "kill test, 200 runs" ./bazelw test --config=ci --test_timeout=7200 \
     --test_arg=--runs=200 //trainer:kill_test
+  step "races, whole steps" tools/races.sh --all --config=ci
   for sanitizer in asan ubsan tsan; do
     # Own folders, or each would throw away the others' results.
     step "${sanitizer}" tagged env \

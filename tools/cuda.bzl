@@ -152,6 +152,14 @@ def if_cuda(labels, otherwise = []):
         "//conditions:default": otherwise,
     })
 
+def told_copts():
+    """For emulated kernels: with --config=races they tell of their accesses (model/cuda/emulation/access_hooks.h)."""
+    return select({
+        # Linked without ThreadSanitizer.
+        project_label("//tools:races"): ["-fsanitize=thread"],
+        "//conditions:default": [],
+    })
+
 def _only_with_cuda():
     return if_cuda([], [project_label("//tools:needs_config_cuda")])
 
@@ -167,6 +175,7 @@ def protopage_cuda_library(
         cuda_deps = [],
         emulated_srcs = None,
         emulated_deps = [],
+        kernels = False,
         copts = [],
         testonly = False,
         visibility = None,
@@ -181,6 +190,7 @@ def protopage_cuda_library(
       cuda_deps: protopage_cuda_library targets; the twin depends on their twins.
       emulated_srcs: what the twin is compiled from, when it isn't `srcs`.
       emulated_deps: what only the twin depends on.
+      kernels: whether there are some in `srcs`, whose accesses --config=races is to be told of.
       copts: more flags for g++, in both.
       testonly: of both.
       visibility: of both.
@@ -223,11 +233,7 @@ def protopage_cuda_library(
         srcs = srcs if emulated_srcs == None else emulated_srcs,
         hdrs = hdrs,
         alwayslink = alwayslink,
-        # Linked without ThreadSanitizer, see model/cuda/emulation/access_hooks.h.
-        copts = copts + select({
-            project_label("//tools:races"): ["-fsanitize=thread"],
-            "//conditions:default": [],
-        }),
+        copts = copts + (told_copts() if kernels else []),
         # Also for who includes the headers.
         defines = ["PROTOPAGE_CUDA_EMULATION"],
         testonly = testonly,

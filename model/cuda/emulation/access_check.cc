@@ -44,7 +44,7 @@ void AccessCheck::Allocate(const void* pointer, size_t bytes, ShadowMemory::Kind
 void AccessCheck::Free(const void* pointer) {
   if (!on_) return;
   const Array* const array = Find(pointer, 1);
-  last_found_ = nullptr;
+  found_ = {};
   if (array == nullptr) return;
   const char* const end = array->end;
   arrays_.erase(end);
@@ -68,24 +68,26 @@ AccessCheck::Array* AccessCheck::Find(const void* pointer, size_t bytes) {
   const auto holds = [&](const Array& array) {
     return array.begin <= begin && begin + bytes <= array.end;
   };
-  if (last_found_ != nullptr && holds(*last_found_)) return last_found_;
+  Array*& before = found_[(reinterpret_cast<uintptr_t>(pointer) >> 10) % found_.size()];
+  if (before != nullptr && holds(*before)) return before;
   // The first that ends behind.
   const auto found = arrays_.upper_bound(begin);
   if (found == arrays_.end() || !holds(found->second)) return nullptr;
-  last_found_ = &found->second;
-  return last_found_;
+  before = &found->second;
+  return before;
 }
 
 std::optional<std::string> AccessCheck::Note(const void* pointer, size_t bytes, bool write) {
-  return Note(pointer, bytes, write, Access());
+  Access access;
+  access.work = work();
+  return Note(pointer, bytes, write, access);
 }
 
 std::optional<std::string> AccessCheck::Note(const void* pointer, size_t bytes, bool write,
-                                             Access access) {
+                                             const Access& access) {
   if (!on_ || bytes == 0) return std::nullopt;
   Array* const array = Find(pointer, bytes);
   if (array == nullptr) return std::nullopt;
-  access.work = current_work();
   const size_t offset = static_cast<size_t>(static_cast<const char*>(pointer) - array->begin);
   const ShadowMemory::Result result = array->shadow.Note(offset, bytes, write, access, *this);
   if (result.finding == ShadowMemory::kNone) return std::nullopt;

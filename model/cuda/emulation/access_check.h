@@ -13,6 +13,7 @@
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_ACCESS_CHECK_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_ACCESS_CHECK_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -50,8 +51,10 @@ class AccessCheck : private WorkOrder {
   // An access of that work itself. An error in words.
   std::optional<std::string> Note(const void* pointer, size_t bytes, bool write);
 
-  // An access of a thread, if the work is a kernel; `access.work` is set here.
-  std::optional<std::string> Note(const void* pointer, size_t bytes, bool write, Access access);
+  // An access of a thread, if the work is a kernel; access.work is work().
+  std::optional<std::string> Note(const void* pointer, size_t bytes, bool write,
+                                  const Access& access);
+  uint32_t work() const { return static_cast<uint32_t>(moments_.size()); }
 
  private:
   struct Array {
@@ -70,11 +73,11 @@ class AccessCheck : private WorkOrder {
   // The array that [pointer, pointer + bytes) lies in, or null.
   Array* Find(const void* pointer, size_t bytes);
   bool IsBefore(uint32_t earlier_work) const override;
-  uint32_t current_work() const { return static_cast<uint32_t>(moments_.size()); }
 
   const bool on_ = AccessesAreTold();
   std::map<const char*, Array> arrays_;  // By their ends.
-  Array* last_found_ = nullptr;
+  // Those that were found last, by bits of the address.
+  std::array<Array*, 256> found_ = {};
   std::vector<Moment> moments_;  // Of work 1, 2, ...
   StreamClock after_;            // Of the last.
 };

@@ -1,6 +1,7 @@
 #include "model/cuda/emulation/device.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <memory>
 #include <numeric>
@@ -90,6 +91,7 @@ class Device {
     self.state = State::kInWarp;
     if (CompleteExchange(current_)) {
       self.state = State::kRunning;
+      now_.warp_syncs = warp_syncs_[current_ / warpSize];
     } else {
       ++waiting_in_warps_;
       Wait(State::kInWarp);
@@ -122,6 +124,8 @@ class Device {
   void SetThread(unsigned thread) {
     current_ = thread;
     threads_[thread].state = State::kRunning;
+    now_.thread = thread;
+    now_.warp_syncs = warp_syncs_[thread / warpSize];
     threadIdx = {thread % blockDim.x, thread / blockDim.x % blockDim.y,
                  thread / (blockDim.x * blockDim.y)};
   }
@@ -136,9 +140,9 @@ class Device {
   unsigned at_barrier_ = 0;
   unsigned waiting_in_warps_ = 0;
   unsigned done_ = 0;
-  uint32_t block_ = 0;                // The number of the block that runs,
-  uint32_t barriers_ = 0;             // the barriers that it passed,
-  std::vector<uint32_t> warp_syncs_;  // and those of each of its warps.
+  // Barriers that each warp of the block has passed.
+  std::array<uint32_t, kMaxThreadsPerBlock / warpSize> warp_syncs_ = {};
+  Access now_;  // Of the thread that runs.
   bool noting_ = false;
   struct FreeDeleter {
     void operator()(void* memory) const { std::free(memory); }
@@ -264,15 +268,13 @@ void Device::LetBarrierGo() {
   }
   for (Thread& thread : threads_) thread.state = State::kReady;
   at_barrier_ = 0;
-  ++barriers_;
+  ++now_.barriers;
 }
 
 void Device::NoteAccess(const void* pointer, size_t bytes, bool write) {
-  if (current_fiber_ == nullptr || noting_) return;
+  if (current_fiber_ == nullptr || noting_ || current_fiber_->IsOnStack(pointer)) return;
   noting_ = true;
-  const std::optional<std::string> error = AccessCheck::The().Note(
-      pointer, bytes, write,
-      {/*work=*/0, block_, current_, barriers_, warp_syncs_[current_ / warpSize]});
+  const std::optional<std::string> error = AccessCheck::The().Note(pointer, bytes, write, now_);
   noting_ = false;
   if (error.has_value()) Fail(*error);
 }
@@ -336,8 +338,8 @@ void Device::RunBlock() {
   if (launch_->shared_bytes > 0) std::memset(shared_.get(), 0xff, launch_->shared_bytes);
   for (Thread& thread : threads_) thread.state = State::kNew;
   at_barrier_ = waiting_in_warps_ = done_ = 0;
-  barriers_ = 0;
-  warp_syncs_.assign(warp_end_.size(), 0);
+  now_.barriers = 0;
+  warp_syncs_ = {};
   const unsigned count = threads_.size();
   while (done_ < count && error_.empty()) {
     bool progress = false;
@@ -392,6 +394,7 @@ absl::Status Device::Run(const KernelLaunch& launch) {
   error_.clear();
   shared_.reset(launch.shared_bytes > 0 ? std::malloc(launch.shared_bytes) : nullptr);
   AccessCheck::The().Allocate(shared_.get(), launch.shared_bytes, ShadowMemory::kShared);
+  now_.work = AccessCheck::The().work();
   SetAccessListener([](const void* pointer, size_t bytes, bool write) {
     TheDevice().NoteAccess(pointer, bytes, write);
   });
@@ -403,7 +406,7 @@ absl::Status Device::Run(const KernelLaunch& launch) {
     int64_t block = i;
     if (launch.order == Order::kReverse) block = blocks - 1 - i;
     if (launch.order == Order::kShuffled) block = block_order.At(i);
-    block_ = static_cast<uint32_t>(block);
+    now_.block = static_cast<uint32_t>(block);
     blockIdx = {static_cast<unsigned>(block % gridDim.x),
                 static_cast<unsigned>(block / gridDim.x % gridDim.y),
                 static_cast<unsigned>(block / (int64_t{gridDim.x} * gridDim.y))};

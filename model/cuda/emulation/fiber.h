@@ -31,6 +31,12 @@ class Fiber {
   // that is this one.
   void Resume();
 
+  // Whether a variable of the body is there.
+  bool IsOnStack(const void* pointer) const {
+    const char* const p = static_cast<const char*>(pointer);
+    return p >= stack_ && p < stack_ + stack_bytes_;
+  }
+
   // Back to where Resume() was called. Only from within the body.
   void Suspend();
 

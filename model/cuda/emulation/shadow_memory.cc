@@ -29,17 +29,19 @@ ShadowMemory::ShadowMemory(size_t bytes, Kind kind)
 
 ShadowMemory::Result ShadowMemory::Note(size_t offset, size_t bytes, bool write,
                                         const Access& access, const WorkOrder& order) {
-  Result first;
+  Result result;
   for (const size_t end = offset + bytes; offset < end;) {
     const size_t word = offset / kWordBytes, begin = offset % kWordBytes;
     const size_t count = std::min(kWordBytes - begin, end - offset);
     const uint8_t bits = static_cast<uint8_t>(((1u << count) - 1) << begin);
-    const Result result = write ? NoteWrite(words_[word], bits, access, order)
-                                : NoteRead(words_[word], bits, access, order);
-    if (first.finding == kNone) first = result;
+    if (write) {
+      NoteWrite(words_[word], bits, access, order, &result);
+    } else {
+      NoteRead(words_[word], bits, access, order, &result);
+    }
     offset += count;
   }
-  return first;
+  return result;
 }
 
 // Whether `before`, which the emulation ran before, is so in every order.
@@ -50,19 +52,22 @@ bool ShadowMemory::Comes(const Access& before, const Access& after, const WorkOr
          (SameWarp(before, after) && before.warp_syncs < after.warp_syncs);
 }
 
-ShadowMemory::Result ShadowMemory::NoteRead(Word& word, uint8_t bytes, const Access& access,
-                                            const WorkOrder& order) const {
-  Result result;
+void ShadowMemory::NoteRead(Word& word, uint8_t bytes, const Access& access, const WorkOrder& order,
+                            Result* result) const {
+  Access& read = word.read;
+  if (SameThread(read, access) && read.barriers == access.barriers &&
+      read.warp_syncs == access.warp_syncs && word.read_bytes == bytes) {
+    return;  // Once more: nobody has written since.
+  }
   const bool of_another_block =
       kind_ == kShared && (word.write.work != access.work || word.write.block != access.block);
   if (kind_ != kPinned && (of_another_block || (bytes & ~word.ever_written) != 0)) {
-    result.finding = kUnwritten;
+    result->finding = kUnwritten;
   } else if (word.write.work != 0 && (word.write_bytes & bytes) != 0 &&
              !Comes(word.write, access, order)) {
-    result = {kRace, word.write, true};
+    *result = {kRace, word.write, true};
   }
 
-  Access& read = word.read;
   const bool same_work = read.work == access.work;
   if (read.work != 0 && !same_work && kind_ != kShared && !order.IsBefore(read.work)) {
     word.other_read = read.work;
@@ -93,20 +98,18 @@ ShadowMemory::Result ShadowMemory::NoteRead(Word& word, uint8_t bytes, const Acc
     word.read_bytes &= bytes;
   }
   read = access;
-  return result;
 }
 
-ShadowMemory::Result ShadowMemory::NoteWrite(Word& word, uint8_t bytes, const Access& access,
-                                             const WorkOrder& order) const {
-  Result result;
+void ShadowMemory::NoteWrite(Word& word, uint8_t bytes, const Access& access,
+                             const WorkOrder& order, Result* result) const {
   const Access& read = word.read;
   if (word.write.work != 0 && (word.write_bytes & bytes) != 0 &&
       !Comes(word.write, access, order)) {
-    result = {kRace, word.write, true};
+    *result = {kRace, word.write, true};
   } else if (word.other_read != 0 && !order.IsBefore(word.other_read)) {
     Access other;
     other.work = word.other_read;
-    result = {kRace, other, false};
+    *result = {kRace, other, false};
   } else if (read.work != 0 && (word.read_bytes & bytes) != 0) {
     bool race = !Comes(read, access, order);
     if (read.work == access.work && word.readers != kThread) {
@@ -118,7 +121,7 @@ ShadowMemory::Result ShadowMemory::NoteWrite(Word& word, uint8_t bytes, const Ac
                read.warp_syncs == access.warp_syncs;
       }
     }
-    if (race) result = {kRace, read, false};
+    if (race) *result = {kRace, read, false};
   }
 
   const bool new_block =
@@ -132,7 +135,6 @@ ShadowMemory::Result ShadowMemory::NoteWrite(Word& word, uint8_t bytes, const Ac
   word.read_bytes = 0;
   word.other_read = 0;
   word.readers = kThread;
-  return result;
 }
 
 }  // namespace emulation

@@ -65,7 +65,7 @@ class ShadowMemory {
   // Of an array of `bytes` bytes.
   ShadowMemory(size_t bytes, Kind kind);
 
-  // Notes an access to [offset, offset + bytes), which lies in the array. The result is of the first word
+  // Notes an access to [offset, offset + bytes), which lies in the array. The result is of the last word
   // with a finding.
   Result Note(size_t offset, size_t bytes, bool write, const Access& access,
               const WorkOrder& order);
@@ -85,8 +85,11 @@ class ShadowMemory {
   static_assert(std::is_trivially_destructible_v<Word>);
 
   bool Comes(const Access& before, const Access& after, const WorkOrder& order) const;
-  Result NoteRead(Word& word, uint8_t bytes, const Access& access, const WorkOrder& order) const;
-  Result NoteWrite(Word& word, uint8_t bytes, const Access& access, const WorkOrder& order) const;
+  // `result` is set when something is found.
+  void NoteRead(Word& word, uint8_t bytes, const Access& access, const WorkOrder& order,
+                Result* result) const;
+  void NoteWrite(Word& word, uint8_t bytes, const Access& access, const WorkOrder& order,
+                 Result* result) const;
 
   Kind kind_;
   // From calloc(), which takes memory for the pages that are used.

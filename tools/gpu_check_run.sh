@@ -85,6 +85,7 @@ check() {
   else
     fail "$1" "${status}"
   fi
+  return "${status}"
 }
 
 # The cases of a GoogleTest in several processes: an error of the device is of one of them.
@@ -106,12 +107,22 @@ training_run() {
   "${bin}/protopage" train "--config=${here}/train.json" "--out=${scratch}/run" --set "precision=$1" 2>&1 |
     tee "${scratch}/run.log"
   local status="${PIPESTATUS[0]}"
-  rm -rf "${scratch}/run"
   ((status == 0)) && ! grep "not CUDA graphs" "${scratch}/run.log"
 }
 # For timeout, which starts programs.
 export -f sharded training_run
 export bin here scratch
+
+# The median rates of its training stages, with all that a run does: images, planning, rows.
+training_rates() {
+  local stage rate
+  for stage in source dominant; do
+    rate="$(grep '"kind":"step"' "${scratch}/run/metrics.jsonl" | grep "\"stage\":\"${stage}\"" |
+      sed -n 's/.*"images_per_second":\([0-9.]*\).*/\1/p' | sort -g |
+      awk '{ rates[NR] = $1 } END { if (NR) printf "%.4g", rates[int((NR + 1) / 2)] }')"
+    if [[ -n "${rate}" ]]; then row "training run, stage ${stage}, $1" "${rate}" images/s -; fi
+  done
+}
 
 # benchmark NAME COMMAND...: whose lines are rows, also those before it failed.
 benchmark() {
@@ -128,7 +139,8 @@ checks() {
   check "parity with the CPU" 240 bash -c 'sharded "${bin}/cuda_parity_test"'
   check "stages of the trainer" 240 "${bin}/cuda_training_test"
   for precision in ${precisions}; do
-    check "training run ${precision}" 180 bash -c "training_run ${precision}"
+    check "training run ${precision}" 180 bash -c "training_run ${precision}" &&
+      training_rates "${precision}"
   done
 }
 

@@ -22,7 +22,10 @@ for test in cublas_test cuda_backend_test training_steps_test cuda_parity_test c
   echo 'exit 0' | program "${test}"
 done
 program protopage << 'END'
-[[ "$3" == --out=* && ! -e "${3#--out=}" ]] && mkdir "${3#--out=}"
+[[ "$3" == --out=* && ! -e "${3#--out=}" ]] && mkdir "${3#--out=}" || exit 1
+for rate in 900.25 1000.5 950.125; do
+  echo '{"kind":"step","stage":"source","step":20,"images_per_second":'${rate}',"seconds":1}'
+done > "${3#--out=}/metrics.jsonl"
 END
 program gpu_benchmark << 'END'
 case " $* " in
@@ -81,6 +84,8 @@ def expect(name, value, unit, percent):
 
 assert rows["conformance"]["value"] == "passed", rows
 assert rows["training run fp16"]["value"] == "passed", rows
+expect("training run, stage source, fp16", 950.1, "images/s", None)
+assert "training run, stage dominant, fp16" not in rows, rows
 assert "compute-sanitizer" not in rows, rows
 expect("product 8192, x", 150, "TFLOP/s", None)
 expect('conv "1", x', 75, "TFLOP/s", 50)

@@ -61,7 +61,6 @@ log_of() { echo "${results}/${1//[^A-Za-z0-9._-]/_}.log"; }
 # limited NAME LIMIT-SECONDS COMMAND...: status 125 when there is no time left. A test or compiler that hangs is killed.
 limited() {
   local left=$((limit_s - SECONDS)) limit="$2"
-  echo "== $1" >&2
   if ((left < 5)); then return 125; fi
   timeout -k 10 "$((limit < left ? limit : left))" "${@:3}"
 }
@@ -79,6 +78,7 @@ fail() {
 # check NAME LIMIT-SECONDS COMMAND...
 check() {
   local start="${SECONDS}" status=0
+  echo "== $1" >&2
   limited "$@" > "$(log_of "$1")" 2>&1 || status=$?
   if ((status == 0)); then
     row "$1" passed "in $((SECONDS - start)) s" -
@@ -127,6 +127,7 @@ training_rates() {
 # benchmark NAME COMMAND...: whose lines are rows, also those before it failed.
 benchmark() {
   local status=0
+  echo "== $1" >&2
   limited "$1" 240 "${@:2}" > "${scratch}/rows" 2> "$(log_of "$1")" || status=$?
   cat "${scratch}/rows" >> "${results}/rows_${part}.tsv"
   if ((status != 0)); then fail "$1" "${status}"; fi

@@ -71,7 +71,7 @@ run() {
 }
 
 run good 0
-python3 - "${TEST_TMPDIR}/good/results.json" "${TEST_TMPDIR}/good.table" << 'END'
+python3 - "${TEST_TMPDIR}/good/results.json" "${TEST_TMPDIR}/good.table" "${TEST_TMPDIR}/good.err" << 'END'
 import json, sys
 results = json.load(open(sys.argv[1]))
 assert results["commit"] == "abc123", results
@@ -91,6 +91,8 @@ expect("product 8192, x", 150, "TFLOP/s", None)
 expect('conv "1", x', 75, "TFLOP/s", 50)
 expect("lost, x", "nan", "GB/s", None)
 assert rows["conformance"]["unit"].startswith("in "), rows
+err = open(sys.argv[3]).read().splitlines()
+assert err.count("== conformance") == 1 and err.count("== benchmark tf32, implicit GEMM") == 1, err
 expect("rows, store", 2e6, "rows/s", 40.5)
 for precision in ["float32", "tf32", "bf16", "fp16"]:
     of = ", batch 256, " + precision

@@ -14,8 +14,8 @@
 // model/cuda/emulation/ (its headers list what there is), which runs kernels on the
 // CPU and finds what a device would not tell. Where the emulation is narrower than
 // CUDA, keep to the emulation: shared memory comes from DynamicShared() alone,
-// floats are exchanged by the three __shfl_*_sync of whole warps, all streams
-// are non-blocking.
+// floats are exchanged by the three __shfl_*_sync of whole warps, which order no memory, the one
+// atomic operation is atomicOr of an int, all streams are non-blocking.
 //
 // Of our own, in both worlds:
 //   Launch(stream, grid, block, shared_bytes, kernel, arguments...)

@@ -266,7 +266,9 @@ __global__ void PartialMomentsKernel(const typename Format::Stored* x, int64_t r
 
 // A block of threads finishes kLanes columns; thread y takes every kFinishRows-th block of rows.
 constexpr int kFinishRows = 16;
-constexpr size_t kFinishBytes = sizeof(double) * kLanes * kFinishRows;
+// More than 256 threads need bounds: their registers might not suffice.
+constexpr int kFinishThreads = kLanes * kFinishRows;
+constexpr size_t kFinishBytes = sizeof(double) * kFinishThreads;
 
 inline dim3 FinishGrid(int64_t cols) { return dim3(static_cast<unsigned>(DivideUp(cols, kLanes))); }
 inline dim3 FinishBlock() { return dim3(kLanes, kFinishRows); }
@@ -283,16 +285,17 @@ __device__ double FinishSum(const float* partials, int64_t blocks, int sums, int
   return SumOverY(sum, DynamicShared<double>());
 }
 
-__global__ void FinishSumsKernel(const float* partials, int64_t blocks, int64_t cols,
-                                 float* totals) {
+__global__ void __launch_bounds__(kFinishThreads)
+    FinishSumsKernel(const float* partials, int64_t blocks, int64_t cols, float* totals) {
   const int64_t j = FirstIndex();
   const double sum = FinishSum(partials, blocks, 1, 0, cols, j);
   if (threadIdx.y == 0 && j < cols) totals[j] = static_cast<float>(sum);
 }
 
-__global__ void FinishNormBackwardKernel(const float* partials, int64_t blocks, int64_t rows,
-                                         int64_t cols, const float* gamma, const float* inv_std,
-                                         float* d_gamma, float* d_beta, float* factors) {
+__global__ void __launch_bounds__(kFinishThreads)
+    FinishNormBackwardKernel(const float* partials, int64_t blocks, int64_t rows, int64_t cols,
+                             const float* gamma, const float* inv_std, float* d_gamma,
+                             float* d_beta, float* factors) {
   const int64_t j = FirstIndex();
   const double sum = FinishSum(partials, blocks, 2, 0, cols, j);
   const double sum_x = FinishSum(partials, blocks, 2, 1, cols, j);
@@ -319,8 +322,9 @@ struct Moments {
   }
 };
 
-__global__ void FinishMomentsKernel(const float* partials, int64_t blocks, int64_t rows,
-                                    int64_t cols, BatchNormMoments out) {
+__global__ void __launch_bounds__(kFinishThreads)
+    FinishMomentsKernel(const float* partials, int64_t blocks, int64_t rows, int64_t cols,
+                        BatchNormMoments out) {
   Moments* shared = DynamicShared<Moments>();
   const int64_t j = FirstIndex();
   Moments moments = {0.0, 0.0, 0.0};
@@ -427,7 +431,7 @@ cudaError_t LaunchMoments(cudaStream_t stream, NumberFormat format, const void* 
                   PartialMomentsKernel<Format>, StoredAs<Format>(x), rows, cols, partials);
   });
   if (error != cudaSuccess) return error;
-  return Launch(stream, FinishGrid(cols), FinishBlock(), sizeof(Moments) * kLanes * kFinishRows,
+  return Launch(stream, FinishGrid(cols), FinishBlock(), sizeof(Moments) * kFinishThreads,
                 FinishMomentsKernel, partials, DivideUp(rows, kColumnBlockRows), rows, cols,
                 moments);
 }

@@ -197,16 +197,18 @@ __device__ Best BlockBest(Best best, Best* shared) {
   return best;
 }
 
-constexpr int kMaxWarps = 32;
+// Threads of a block for few and for many classes.
+constexpr int kFewThreads = 128, kManyThreads = 512;
 struct MarginShared {
-  Best best[kMaxWarps];
-  double sums[kMaxWarps];
+  Best best[kManyThreads / kWarp];
+  double sums[kManyThreads / kWarp];
   double target, slope;
 };
 
-__global__ void MarginSoftmaxKernel(MarginParams params, const float* cosines, const int32_t* slots,
-                                    float grad_scale, int64_t rows, int64_t k, float* losses,
-                                    float* d_cosines, int32_t* predicted) {
+__global__ void __launch_bounds__(kManyThreads)
+    MarginSoftmaxKernel(MarginParams params, const float* cosines, const int32_t* slots,
+                        float grad_scale, int64_t rows, int64_t k, float* losses, float* d_cosines,
+                        int32_t* predicted) {
   MarginShared* shared = DynamicShared<MarginShared>();
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
     const float* c = cosines + row * k;
@@ -278,7 +280,7 @@ cudaError_t LaunchMarginSoftmax(cudaStream_t stream, const MarginParams& params,
                                 int64_t rows, int64_t k, float* losses, float* d_cosines,
                                 int32_t* predicted) {
   if (rows == 0) return cudaSuccess;
-  const int threads = k < 2048 ? 128 : 512;
+  const int threads = k < 2048 ? kFewThreads : kManyThreads;
   return Launch(stream, GridFor(rows, /*items_per_block=*/1), threads, sizeof(MarginShared),
                 MarginSoftmaxKernel, params, cosines, slots, grad_scale, rows, k, losses, d_cosines,
                 predicted);

@@ -97,7 +97,7 @@ def main():
             if name in errors:
                 continue
             answer = measure(0 if number == 0 else args.seconds)
-            if isinstance(answer, float) or isinstance(answer, int):
+            if isinstance(answer, (int, float)):
                 answer = {"images_per_s": answer}
             if "error" in answer:
                 errors[name] = answer["error"]

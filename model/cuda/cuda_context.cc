@@ -272,13 +272,8 @@ absl::StatusOr<CudaContext::Recorded> CudaContext::Record(
     return status;
   }
   cudaGraphExec_t made = nullptr;
-  cudaError_t instantiated = cudaGraphInstantiate(&made, graph.get(), 0);
-  if (instantiated == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // Forgets it.
-    memory_->ReleaseCache();
-    instantiated = cudaGraphInstantiate(&made, graph.get(), 0);
-  }
-  RETURN_IF_ERROR(CudaStatus(instantiated));
+  RETURN_IF_ERROR(
+      CudaStatus(memory_->Take([&] { return cudaGraphInstantiate(&made, graph.get(), 0); })));
   return Recorded{CudaGraphExec(made), recorded_downloads_};
 }
 

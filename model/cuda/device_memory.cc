@@ -44,14 +44,8 @@ absl::StatusOr<std::shared_ptr<Buffer>> DeviceMemory::Allocate(int64_t bytes) {
     kept.pop_back();
     bytes_cached_ -= size;
   } else {
-    cudaError_t error = cudaMalloc(&data, static_cast<size_t>(size));
-    if (error == cudaErrorMemoryAllocation && bytes_cached_ > 0) {
-      cudaGetLastError();  // Forgets it.
-      ReleaseCache();
-      error = cudaMalloc(&data, static_cast<size_t>(size));
-    }
+    const cudaError_t error = Take([&] { return cudaMalloc(&data, static_cast<size_t>(size)); });
     if (error == cudaErrorMemoryAllocation) {
-      cudaGetLastError();
       size_t free = 0, total = 0;
       RETURN_IF_ERROR(CudaStatus(cudaMemGetInfo(&free, &total)));
       return absl::ResourceExhaustedError(absl::StrCat(
@@ -63,6 +57,17 @@ absl::StatusOr<std::shared_ptr<Buffer>> DeviceMemory::Allocate(int64_t bytes) {
   }
   bytes_in_use_ += size;
   return std::make_shared<Block>(data, bytes, size, shared_from_this());
+}
+
+cudaError_t DeviceMemory::Take(absl::FunctionRef<cudaError_t()> call) {
+  cudaError_t error = call();
+  if (error == cudaErrorMemoryAllocation && bytes_cached_ > 0) {
+    cudaGetLastError();
+    ReleaseCache();
+    error = call();
+  }
+  if (error == cudaErrorMemoryAllocation) cudaGetLastError();
+  return error;
 }
 
 void DeviceMemory::GiveBack(void* data, int64_t size) {

@@ -15,8 +15,10 @@
 #include <memory>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "model/cuda/platform.h"
 #include "model/tensor.h"
 
 namespace protopage {
@@ -33,8 +35,9 @@ class DeviceMemory : public std::enable_shared_from_this<DeviceMemory> {
   // too little.
   absl::StatusOr<std::shared_ptr<Buffer>> Allocate(int64_t bytes);
 
-  // Gives what is kept back to the driver, which takes memory of its own for what it makes. Waits for all work.
-  void ReleaseCache();
+  // Calls `call`, which takes memory of the driver's, and once more if that was too little, after all that is kept was given
+  // back, for which the driver waits for all work. cudaErrorMemoryAllocation is returned and forgotten by cudaGetLastError().
+  cudaError_t Take(absl::FunctionRef<cudaError_t()> call);
 
   // Of the blocks handed out: their sizes, which are those asked for, rounded up by an eighth at most
   // (or to 512 bytes).
@@ -48,6 +51,7 @@ class DeviceMemory : public std::enable_shared_from_this<DeviceMemory> {
   class Block;
 
   void GiveBack(void* data, int64_t size);
+  void ReleaseCache();
 
   std::map<int64_t, std::vector<void*>> cache_;  // By size.
   int64_t bytes_in_use_ = 0, bytes_cached_ = 0, given_back_ = 0;

@@ -38,7 +38,7 @@ AccessCheck& AccessCheck::The() {
 void AccessCheck::Allocate(const void* pointer, size_t bytes, ShadowMemory::Kind kind) {
   if (!on_ || bytes == 0) return;
   const char* const begin = static_cast<const char*>(pointer);
-  arrays_.emplace(begin + bytes, Array{begin, begin + bytes, kind, ShadowMemory(bytes, kind)});
+  arrays_.emplace(begin + bytes, Array{begin, begin + bytes, ShadowMemory(bytes, kind)});
 }
 
 void AccessCheck::Free(const void* pointer) {
@@ -93,7 +93,7 @@ std::optional<std::string> AccessCheck::Note(const void* pointer, size_t bytes, 
   if (result.finding == ShadowMemory::kNone) return std::nullopt;
   const std::string what = absl::StrFormat("%s %d bytes at byte %d of %d bytes of %s, which ",
                                            write ? "writes" : "reads", bytes, offset,
-                                           array->end - array->begin, Name(array->kind));
+                                           array->end - array->begin, Name(array->shadow.kind()));
   if (result.finding == ShadowMemory::kUnwritten) return absl::StrCat(what, "nothing has written");
   const char* const did = result.other_wrote ? "wrote" : "read";
   const Access& other = result.other;

@@ -60,7 +60,6 @@ class AccessCheck : private WorkOrder {
   struct Array {
     const char* begin;
     const char* end;
-    ShadowMemory::Kind kind;
     ShadowMemory shadow;
   };
   // What work was done when.

@@ -30,6 +30,8 @@ namespace protopage {
 namespace emulation {
 namespace {
 
+static_assert(kShadowWarp == warpSize);
+
 enum class State : uint8_t {
   kNew,
   kRunning,
@@ -73,12 +75,11 @@ class Device {
     Wait(State::kAtBarrier);
   }
 
-  void SyncWarp(unsigned mask, const Site& site) {
-    Exchange(mask, 0, current_ % warpSize, site, /*orders=*/true);
+  void SyncWarp(unsigned mask, const Site& site, bool orders) {
+    Exchange(mask, 0, current_ % warpSize, site, orders);
   }
 
-  uint64_t Exchange(unsigned mask, uint64_t bits, unsigned source, const Site& site,
-                    bool orders = false) {
+  uint64_t Exchange(unsigned mask, uint64_t bits, unsigned source, const Site& site, bool orders) {
     Thread& self = threads_[current_];
     self.site = site;
     self.mask = mask;
@@ -155,7 +156,12 @@ class Device {
 };
 
 Device& TheDevice() {
-  static Device* const device = new Device();
+  static Device* const device = [] {
+    SetAccessListener([](const void* pointer, size_t bytes, bool write) {
+      TheDevice().NoteAccess(pointer, bytes, write);
+    });
+    return new Device();
+  }();
   return *device;
 }
 
@@ -395,9 +401,6 @@ absl::Status Device::Run(const KernelLaunch& launch) {
   shared_.reset(launch.shared_bytes > 0 ? std::malloc(launch.shared_bytes) : nullptr);
   AccessCheck::The().Allocate(shared_.get(), launch.shared_bytes, ShadowMemory::kShared);
   now_.work = AccessCheck::The().work();
-  SetAccessListener([](const void* pointer, size_t bytes, bool write) {
-    TheDevice().NoteAccess(pointer, bytes, write);
-  });
   threads_.assign(launch.block.x * launch.block.y * launch.block.z, Thread());
   PlanOrder(launch);
   const int64_t blocks = int64_t{launch.grid.x} * launch.grid.y * launch.grid.z;
@@ -421,13 +424,10 @@ absl::Status Device::Run(const KernelLaunch& launch) {
 }  // namespace
 
 void SyncThreads(Site site) { TheDevice().SyncThreads(site); }
-void SyncWarp(unsigned mask, Site site) { TheDevice().SyncWarp(mask, site); }
+void SyncWarp(unsigned mask, Site site) { TheDevice().SyncWarp(mask, site, /*orders=*/true); }
+void MeetWarp(Site site) { TheDevice().SyncWarp(~0u, site, /*orders=*/false); }
 uint64_t Shuffle(unsigned mask, uint64_t bits, unsigned source, Site site) {
-  return TheDevice().Exchange(mask, bits, source, site);
-}
-void MeetWarp(Site site) {
-  Device& device = TheDevice();
-  device.Exchange(~0u, 0, device.current() % warpSize, site);
+  return TheDevice().Exchange(mask, bits, source, site, /*orders=*/false);
 }
 unsigned Lane() { return TheDevice().current() % warpSize; }
 void* SharedMemory() { return TheDevice().shared(); }

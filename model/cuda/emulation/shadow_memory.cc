@@ -44,6 +44,10 @@ ShadowMemory::Result ShadowMemory::Note(size_t offset, size_t bytes, bool write,
   return result;
 }
 
+bool ShadowMemory::IsOfAnotherBlock(const Word& word, const Access& access) const {
+  return kind_ == kShared && (word.write.work != access.work || word.write.block != access.block);
+}
+
 // Whether `before`, which the emulation ran before, is so in every order.
 bool ShadowMemory::Comes(const Access& before, const Access& after, const WorkOrder& order) const {
   if (before.work != after.work) return kind_ == kShared || order.IsBefore(before.work);
@@ -59,9 +63,7 @@ void ShadowMemory::NoteRead(Word& word, uint8_t bytes, const Access& access, con
       read.warp_syncs == access.warp_syncs && word.read_bytes == bytes) {
     return;  // Once more: nobody has written since.
   }
-  const bool of_another_block =
-      kind_ == kShared && (word.write.work != access.work || word.write.block != access.block);
-  if (kind_ != kPinned && (of_another_block || (bytes & ~word.ever_written) != 0)) {
+  if (kind_ != kPinned && (IsOfAnotherBlock(word, access) || (bytes & ~word.ever_written) != 0)) {
     result->finding = kUnwritten;
   } else if (word.write.work != 0 && (word.write_bytes & bytes) != 0 &&
              !Comes(word.write, access, order)) {
@@ -124,9 +126,7 @@ void ShadowMemory::NoteWrite(Word& word, uint8_t bytes, const Access& access,
     if (race) *result = {kRace, read, false};
   }
 
-  const bool new_block =
-      kind_ == kShared && (word.write.work != access.work || word.write.block != access.block);
-  if (new_block) word.ever_written = 0;
+  if (IsOfAnotherBlock(word, access)) word.ever_written = 0;
   word.write_bytes = SameThread(word.write, access) ? word.write_bytes | bytes : bytes;
   word.ever_written |= bytes;
   word.write = access;

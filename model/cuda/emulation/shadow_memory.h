@@ -65,6 +65,8 @@ class ShadowMemory {
   // Of an array of `bytes` bytes.
   ShadowMemory(size_t bytes, Kind kind);
 
+  Kind kind() const { return kind_; }
+
   // Notes an access to [offset, offset + bytes), which lies in the array. The result is of the last word
   // with a finding.
   Result Note(size_t offset, size_t bytes, bool write, const Access& access,
@@ -84,6 +86,8 @@ class ShadowMemory {
 
   static_assert(std::is_trivially_destructible_v<Word>);
 
+  // Whether what a word of shared memory holds is of another block, and so unwritten for this one.
+  bool IsOfAnotherBlock(const Word& word, const Access& access) const;
   bool Comes(const Access& before, const Access& after, const WorkOrder& order) const;
   // `result` is set when something is found.
   void NoteRead(Word& word, uint8_t bytes, const Access& access, const WorkOrder& order,

@@ -39,7 +39,9 @@ done
 # What tests and compilers write, in folders that can be written to.
 scratch="${results}/scratch"
 mkdir -p "${scratch}" || exit 1
-export TEST_TMPDIR="${scratch}" TORCHINDUCTOR_CACHE_DIR="${scratch}/inductor" TRITON_CACHE_DIR="${scratch}/triton"
+export TEST_TMPDIR="${scratch}"
+export TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR:-${scratch}/inductor}"
+export TRITON_CACHE_DIR="${TRITON_CACHE_DIR:-${scratch}/triton}"
 # cuBLAS is looked for around the python3 on PATH.
 if python_path="$(command -v "${python}")"; then PATH="$(dirname "${python_path}"):${PATH}"; fi
 

@@ -295,14 +295,14 @@ class ImplicitConvolution {
   Tensor x_, w_, y_, d_y_, d_x_, d_w_;
 };
 
-TEST(CudaBackendEmulationTest, AnImplicitConvolutionIsOneLaunchAndItsGradientThree) {
+TEST(CudaBackendEmulationTest, AnImplicitConvolutionIsTwoLaunchesAndItsGradientThree) {
   ASSERT_OK_AND_ASSIGN(const auto convolution, ImplicitConvolution::Create());
   emulation::ResetEmulationCounters();
   ASSERT_OK(convolution->Forward());
-  EXPECT_EQ(emulation::GetEmulationCounters().launches, 1);
+  EXPECT_EQ(emulation::GetEmulationCounters().launches, 2);  // It packs the kernel.
   emulation::ResetEmulationCounters();
   ASSERT_OK(convolution->Backward());
-  // d_w; and d_x, of the flipped kernel.
+  // d_w; and d_x, of the packed kernel.
   EXPECT_EQ(emulation::GetEmulationCounters().launches, 1 + 2);
   ASSERT_OK(convolution->Results().status());
 }

@@ -62,17 +62,7 @@ class CudaContext {
 
   // Scratch arrays of one operation, distinguished by `slot`; their contents are unspecified. They
   // grow to the largest need and are then reused. Errors: ResourceExhausted.
-  enum Slot {
-    kColumns,
-    kRoundedA,
-    kRoundedB,
-    kProduct,
-    kPartials,
-    kSums,
-    kFactors,
-    kFlipped,
-    kNumSlots
-  };
+  enum Slot { kColumns, kRoundedA, kRoundedB, kProduct, kPartials, kSums, kFactors, kNumSlots };
   template <typename T = float>
   absl::StatusOr<T*> Scratch(Slot slot, int64_t count) {
     ASSIGN_OR_RETURN(void* data, Reserve(slot, count * static_cast<int64_t>(sizeof(T))));

@@ -106,10 +106,31 @@ bool IsImplicit(const CudaContext& context, const Window2d& window) {
          ImplicitGemmTakes(window);
 }
 
-absl::Status ImplicitConvolution(const CudaContext& context, const Window2d& window, const void* x,
-                                 const float* w, const float* bias, bool relu, void* y) {
-  return CudaStatus(LaunchImplicitGemm(context.stream(), window, context.options().precision, x, w,
-                                       bias, relu, y));
+// Packs the kernel by pack(packed) and multiplies; x has ImplicitChannels().
+template <typename Pack>
+absl::Status ImplicitConvolution(CudaContext& context, const Window2d& window, const void* x,
+                                 const Pack& pack, const float* bias, bool relu, void* y) {
+  const Precision precision = context.options().precision;
+  ASSIGN_OR_RETURN(char* const packed, context.Scratch<char>(CudaContext::kRoundedB,
+                                                             PackedKernelBytes(window, precision)));
+  RETURN_IF_ERROR(CudaStatus(pack(packed)));
+  return CudaStatus(
+      LaunchImplicitGemm(context.stream(), window, precision, x, packed, bias, relu, y));
+}
+
+// x with ImplicitChannels(): itself, or a copy.
+absl::StatusOr<const void*> WholePacks(CudaContext& context, const Window2d& window,
+                                       const void* x) {
+  const Precision precision = context.options().precision;
+  const int64_t channels = ImplicitChannels(precision, window.in_c);
+  if (channels == window.in_c) return x;
+  const int64_t pixels = window.batch * window.in_h * window.in_w;
+  ASSIGN_OR_RETURN(
+      char* const padded,
+      context.Scratch<char>(CudaContext::kColumns, pixels * channels * BytesOf(context.format())));
+  RETURN_IF_ERROR(
+      CudaStatus(LaunchPadChannels(context.stream(), precision, x, pixels, window.in_c, padded)));
+  return padded;
 }
 
 // Where `parts` of d_w [size] are to be: one is d_w itself.
@@ -170,8 +191,9 @@ absl::Status ImplicitKernelGradient(CudaContext& context, const Window2d& window
   const int64_t parts = ImplicitGradientParts(window);
   const int64_t size = layout.depth * window.out_c;
   ASSIGN_OR_RETURN(float* const sums, PartSums(context, parts, size, d_w));
+  ASSIGN_OR_RETURN(const void* const packs, WholePacks(context, window, x));
   RETURN_IF_ERROR(CudaStatus(LaunchImplicitGradient(
-      context.stream(), window, context.options().precision, x, d_y, parts, sums)));
+      context.stream(), window, context.options().precision, packs, d_y, parts, sums)));
   return SumParts(context, sums, parts, size, d_w);
 }
 
@@ -181,7 +203,11 @@ absl::Status ConvolutionForward(CudaContext& context, const Window2d& window, co
                                 const float* w, const float* bias, bool relu, void* y) {
   const Layout layout(window);
   if (IsImplicit(context, window)) {
-    return ImplicitConvolution(context, window, x, w, bias, relu, y);
+    ASSIGN_OR_RETURN(const void* const packs, WholePacks(context, window, x));
+    const auto pack = [&](void* packed) {
+      return LaunchPackKernel(context.stream(), window, context.options().precision, w, packed);
+    };
+    return ImplicitConvolution(context, window, packs, pack, bias, relu, y);
   }
   const NumberFormat format = context.format();
   ASSIGN_OR_RETURN(const void* kernel,
@@ -226,10 +252,10 @@ absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, c
                       : KernelGradient(context, window, layout, x, d_y, d_w));
   if (d_x == nullptr) return absl::OkStatus();
   if (HasGradientWindow(window) && IsImplicit(context, GradientWindow(window))) {
-    ASSIGN_OR_RETURN(float* flipped,
-                     context.Scratch(CudaContext::kFlipped, layout.depth * window.out_c));
-    RETURN_IF_ERROR(CudaStatus(LaunchFlipKernel(stream, window, w, flipped)));
-    return ImplicitConvolution(context, GradientWindow(window), d_y, flipped, /*bias=*/nullptr,
+    const auto pack = [&](void* packed) {
+      return LaunchPackFlippedKernel(stream, window, context.options().precision, w, packed);
+    };
+    return ImplicitConvolution(context, GradientWindow(window), d_y, pack, /*bias=*/nullptr,
                                /*relu=*/false, d_x);
   }
 

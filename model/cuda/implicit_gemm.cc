@@ -7,35 +7,36 @@
 #include "base/check.h"
 #include "model/cuda/implicit_windows.h"
 #include "model/cuda/kernel_support.h"
+#include "model/cuda/number_format.h"
 #include "model/cuda/tensor_core.h"
 
 namespace protopage {
 namespace {
 
-// A block of threads makes kRows positions of y by 8 * N channels; a warp kRows / kWarps of the positions.
+// A block of threads makes positions of y by 8 * N channels; a warp 16 * R of the positions.
 constexpr int kWarps = 4, kThreads = kWarps * kWarp;
-constexpr int kRows = 128;
-// Rows of the kernel, (kh, kw, c), that are multiplied at a time.
-constexpr int kChunk = 32;
-// Positions of which a thread loads 4 elements of a chunk.
-constexpr int kRowsOfThread = kRows * kChunk / 4 / kThreads;
-// Tiles of 16 rows of a warp.
-constexpr int kTiles = kRows / kWarps / 16;
+// What is multiplied at a time: so many words of the rows of the kernel, (kh, kw, c). Some chunks are on their way.
+constexpr int kChunkWords = 16, kStages = 3;
+constexpr int kWords = kRowWords<kChunkWords>;
+// Of 16 bytes, in a row of a chunk; a thread makes those of one column of rows that are kRowStep apart.
+constexpr int kCopies = kChunkWords / 4;
+constexpr int kRowStep = kThreads / kCopies;
 
-// What a thread brings of each chunk of the windows: 4 elements of kRowsOfThread positions, V of them after each other in one tap.
-template <typename Core, int V>
+// Brings chunks of the windows: [Rows, kWords].
+template <typename Core, int Rows>
 class WindowLoader {
  public:
   using Stored = typename Core::Format::Stored;
-  static constexpr int kRowStep = kRows / kRowsOfThread;
+  static constexpr int kCount = Rows / kRowStep;
 
   __device__ WindowLoader(const ImplicitGeometry& g, const Stored* x)
       : x_(x),
-        row_(static_cast<int>(threadIdx.x) / (kChunk / 4)),
-        column_(static_cast<int>(threadIdx.x) % (kChunk / 4) * 4),
-        next_(static_cast<uint32_t>(column_)) {
-    for (int i = 0; i < kRowsOfThread; ++i) {
-      const uint32_t position = blockIdx.x * kRows + static_cast<uint32_t>(row_ + i * kRowStep);
+        row_(static_cast<int>(threadIdx.x) / kCopies),
+        word_(static_cast<int>(threadIdx.x) % kCopies * 4),
+        next_(static_cast<uint32_t>(word_ * Core::kPerWord)) {
+    PROTOPAGE_UNROLL
+    for (int i = 0; i < kCount; ++i) {
+      const uint32_t position = blockIdx.x * Rows + static_cast<uint32_t>(row_ + i * kRowStep);
       uint32_t ow, oh;
       const int64_t image = g.by_out_h.Split(g.by_out_w.Split(position, &ow), &oh);
       // Positions past the end lie outside of every image.
@@ -48,29 +49,18 @@ class WindowLoader {
   }
 
   // The next chunk.
-  __device__ void Load(const ImplicitGeometry& g) {
+  __device__ void Load(const ImplicitGeometry& g, uint32_t* a) {
+    const WindowElement element(g, next_);
+    const Stored* const tap =
+        x_ + static_cast<int64_t>(element.kh * g.in_w + element.kw) * g.in_c + element.c;
     PROTOPAGE_UNROLL
-    for (int l = 0; l < 4; l += V) {
-      const WindowElement element(g, next_ + static_cast<uint32_t>(l));
-      PROTOPAGE_UNROLL
-      for (int i = 0; i < kRowsOfThread; ++i) {
-        const int ih = corner_[i].top + element.kh, iw = corner_[i].left + element.kw;
-        const bool inside = ih >= 0 && ih < g.in_h && iw >= 0 && iw < g.in_w;
-        const int64_t pixel = static_cast<int64_t>(pixel_[i]) + element.kh * g.in_w + element.kw;
-        const Pack<Stored, V> loaded =
-            inside ? LoadPack<V>(x_ + pixel * g.in_c + element.c) : Pack<Stored, V>{};
-        for (int v = 0; v < V; ++v) values_[i].v[l + v] = loaded.v[v];
-      }
+    for (int i = 0; i < kCount; ++i) {
+      const bool inside = IsBelow(corner_[i].top + element.kh, g.in_h) &&
+                          IsBelow(corner_[i].left + element.kw, g.in_w);
+      CopyAsync16(a + (row_ + i * kRowStep) * kWords + word_,
+                  inside ? tap + static_cast<int64_t>(pixel_[i]) * g.in_c : x_, inside);
     }
-    next_ += kChunk;
-  }
-
-  // a [kRows, Core::kRowWords]
-  __device__ void Store(uint32_t* a) const {
-    for (int i = 0; i < kRowsOfThread; ++i) {
-      Core::StoreFour(values_[i],
-                      a + (row_ + i * kRowStep) * Core::kRowWords + column_ / Core::kPerWord);
-    }
+    next_ += kChunkWords * Core::kPerWord;
   }
 
  private:
@@ -79,114 +69,114 @@ class WindowLoader {
     int16_t top, left;
   };
   const Stored* const x_;
-  const int row_, column_;
+  const int row_, word_;
   uint32_t next_;  // The row of the kernel.
-  Corner corner_[kRowsOfThread];
-  int pixel_[kRowsOfThread];
-  Pack<Stored, 4> values_[kRowsOfThread];
+  Corner corner_[kCount];
+  int pixel_[kCount];
 };
 
-// What a thread brings of each chunk of w: 4 columns of some of its kChunk rows.
-template <int N>
+// Brings chunks of the packed kernel: [Columns, kWords].
+template <typename Core, int Columns>
 class KernelLoader {
  public:
-  static constexpr int kPacks = 8 * N / 4;  // Of a row.
-  static constexpr int kRowStep = kThreads / kPacks;
-  static constexpr int kCount = kChunk / kRowStep;
+  static constexpr int kCount = Columns / kRowStep;
 
-  __device__ KernelLoader(const ImplicitGeometry& g, const float* w)
-      : row_(static_cast<int>(threadIdx.x) / kPacks),
-        col_(static_cast<int>(threadIdx.x) % kPacks * 4),
-        inside_(static_cast<int>(blockIdx.y) * 8 * N + col_ < g.out_c),
-        next_(w + static_cast<int64_t>(row_) * g.out_c + blockIdx.y * 8 * N + col_),
-        left_(g.depth - row_) {}
+  __device__ KernelLoader(const ImplicitGeometry& g, const typename Core::Weight* packed,
+                          int64_t row_weights)
+      : row_(static_cast<int>(threadIdx.x) / kCopies),
+        word_(static_cast<int>(threadIdx.x) % kCopies * 4),
+        columns_(g.out_c - static_cast<int>(blockIdx.y) * Columns),
+        row_weights_(row_weights),
+        packed_(packed),
+        next_(packed + (static_cast<int64_t>(blockIdx.y) * Columns + row_) * row_weights +
+              word_ * Core::kPerWord) {}
 
-  // The next chunk. Rows past the end are 0.
-  __device__ void Load(const ImplicitGeometry& g) {
+  // The next chunk.
+  __device__ void Load(uint32_t* b) {
+    PROTOPAGE_UNROLL
     for (int i = 0; i < kCount; ++i) {
-      const float* const from = next_ + static_cast<int64_t>(i) * kRowStep * g.out_c;
-      const bool inside = inside_ && i * kRowStep < left_;
-      values_[i] = inside ? LoadPack<4>(from) : Pack<float, 4>{};
+      const int row = row_ + i * kRowStep;
+      const bool inside = row < columns_;
+      CopyAsync16(b + row * kWords + word_, inside ? next_ + i * kRowStep * row_weights_ : packed_,
+                  inside);
     }
-    left_ -= kChunk;
-    next_ += static_cast<int64_t>(kChunk) * g.out_c;
-  }
-
-  template <typename Core>
-  __device__ void Store(uint32_t* b) const {
-    for (int i = 0; i < kCount; ++i) {
-      for (int l = 0; l < 4; ++l) {
-        Core::template StoreB<8 * N>(values_[i].v[l], row_ + i * kRowStep, col_ + l, b);
-      }
-    }
+    next_ += kChunkWords * Core::kPerWord;
   }
 
  private:
-  const int row_, col_;
-  const bool inside_;
-  const float* next_;
-  int left_;  // Rows from there on.
-  Pack<float, 4> values_[kCount];
+  const int row_, word_, columns_;
+  const int64_t row_weights_;
+  const typename Core::Weight* const packed_;
+  const typename Core::Weight* next_;
 };
 
-template <typename Core, int N, int V>
+// Weights of a row of the packed kernel: whole chunks.
+template <typename Core>
+__host__ __device__ int64_t RowWeights(int64_t depth) {
+  constexpr int64_t kChunk = kChunkWords * Core::kPerWord;
+  return (depth + kChunk - 1) / kChunk * kChunk;
+}
+
+template <typename Core, int R, int N>
 __global__ void __launch_bounds__(kThreads)
-    ImplicitGemmKernel(ImplicitGeometry g, const typename Core::Format::Stored* x, const float* w,
-                       const float* bias, bool relu, typename Core::Format::Stored* y) {
-  uint32_t* const a = DynamicShared<uint32_t>();
-  uint32_t* const b = a + kRows * Core::kRowWords;
+    ImplicitGemmKernel(ImplicitGeometry g, const typename Core::Format::Stored* x,
+                       const typename Core::Weight* packed, const float* bias, bool relu,
+                       typename Core::Format::Stored* y) {
+  constexpr int kRows = kWarps * 16 * R, kColumns = 8 * N;
+  constexpr int kStageWords = (kRows + kColumns) * kWords;
+  uint32_t* const shared = DynamicShared<uint32_t>();
   const int lane = static_cast<int>(threadIdx.x) % kWarp,
             warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int group = lane / 4, quarter = lane % 4;  // As model/cuda/platform.h has them.
-  const uint32_t* const own_a = a + (warp * kTiles * 16 + group) * Core::kRowWords + quarter;
 
-  float sums[kTiles][N][4] = {};
-  WindowLoader<Core, V> windows(g, x);
-  KernelLoader<N> kernel(g, w);
-  windows.Load(g);
-  kernel.Load(g);
-  for (int done = 0; done < g.depth;) {
-    __syncthreads();  // Who still reads the chunk before?
-    windows.Store(a);
-    kernel.template Store<Core>(b);
-    __syncthreads();
-    done += kChunk;
-    if (done < g.depth) {  // On its way while this one is multiplied.
-      windows.Load(g);
-      kernel.Load(g);
+  const int chunks = static_cast<int>(RowWeights<Core>(g.depth) / (kChunkWords * Core::kPerWord));
+  WindowLoader<Core, kRows> windows(g, x);
+  KernelLoader<Core, kColumns> kernel(g, packed, RowWeights<Core>(g.depth));
+  const auto load = [&](int chunk) {
+    uint32_t* const a = shared + chunk % kStages * kStageWords;
+    if (chunk < chunks) {
+      windows.Load(g, a);
+      kernel.Load(a + kRows * kWords);
     }
+    CommitCopies();  // Also of none: groups are counted.
+  };
+  for (int chunk = 0; chunk < kStages - 1; ++chunk) load(chunk);
+
+  float sums[R][N][4] = {};
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    WaitForCopies<kStages - 2>();
+    // All have come, and nobody reads any more the chunk that the next one takes the place of.
+    __syncthreads();
+    load(chunk + kStages - 1);
+    const uint32_t* const a = shared + chunk % kStages * kStageWords;
+    const uint32_t* const b = a + kRows * kWords;
     PROTOPAGE_UNROLL
-    for (int word = 0; word < kChunk / Core::kPerWord; word += 8) {
-      uint32_t b_words[N][2];
+    for (int word = 0; word < kChunkWords; word += 8) {
+      uint32_t b_words[N / 2][2][2];
       PROTOPAGE_UNROLL
-      for (int n = 0; n < N; ++n) {
-        for (int half = 0; half < 2; ++half) {
-          b_words[n][half] =
-              b[Core::template IndexB<8 * N>(word + 4 * half + quarter, 8 * n + group)];
-        }
-      }
+      for (int n = 0; n < N / 2; ++n) LoadColumns(b + 16 * n * kWords + word, kWords, b_words[n]);
       PROTOPAGE_UNROLL
-      for (int tile = 0; tile < kTiles; ++tile) {
-        const uint32_t* const at = own_a + tile * 16 * Core::kRowWords + word;
-        const uint32_t a_words[4] = {at[0], at[8 * Core::kRowWords], at[4],
-                                     at[8 * Core::kRowWords + 4]};
+      for (int tile = 0; tile < R; ++tile) {
+        uint32_t a_words[4];
+        LoadRows<Core>(a + (warp * R + tile) * 16 * kWords + word, kWords, a_words);
         PROTOPAGE_UNROLL
-        for (int n = 0; n < N; ++n) Core::MultiplyAdd(a_words, b_words[n], sums[tile][n]);
+        for (int n = 0; n < N; ++n) {
+          Core::MultiplyAdd(a_words, b_words[n / 2][n % 2], sums[tile][n]);
+        }
       }
     }
   }
 
+  const int group = lane / 4, quarter = lane % 4;  // As model/cuda/platform.h has them.
   PROTOPAGE_UNROLL
-  for (int tile = 0; tile < kTiles; ++tile) {
+  for (int tile = 0; tile < R; ++tile) {
     PROTOPAGE_UNROLL
     for (int half = 0; half < 2; ++half) {
       const uint32_t position =
-          blockIdx.x * kRows +
-          static_cast<uint32_t>((warp * kTiles + tile) * 16 + 8 * half + group);
+          blockIdx.x * kRows + static_cast<uint32_t>((warp * R + tile) * 16 + 8 * half + group);
       if (position >= g.positions) continue;
       PROTOPAGE_UNROLL
       for (int n = 0; n < N; ++n) {
-        const int col = static_cast<int>(blockIdx.y) * 8 * N + 8 * n + 2 * quarter;
+        const int col = static_cast<int>(blockIdx.y) * kColumns + 8 * n + 2 * quarter;
         if (col >= g.out_c) continue;
         Pack<float, 2> out;
         for (int l = 0; l < 2; ++l) {
@@ -199,23 +189,66 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <typename Core, int N, int V>
-cudaError_t LaunchOfWidth(cudaStream_t stream, const ImplicitGeometry& g, const void* x,
-                          const float* w, const float* bias, bool relu, void* y) {
-  const size_t words = kRows * Core::kRowWords + Core::template WordsB<8 * N>(kChunk);
+template <typename Core, int R, int N>
+cudaError_t LaunchOfTiles(cudaStream_t stream, const ImplicitGeometry& g, const void* x,
+                          const void* packed, const float* bias, bool relu, void* y) {
+  constexpr int kRows = kWarps * 16 * R, kColumns = 8 * N;
+  constexpr size_t kBytes = sizeof(uint32_t) * kStages * (kRows + kColumns) * kWords;
   const dim3 grid(static_cast<unsigned>(DivideUp(g.positions, kRows)),
-                  static_cast<unsigned>(DivideUp(g.out_c, 8 * N)));
-  return Launch(stream, grid, dim3(kThreads), words * sizeof(uint32_t),
-                ImplicitGemmKernel<Core, N, V>, g, StoredAs<typename Core::Format>(x), w, bias,
-                relu, StoredAs<typename Core::Format>(y));
+                  static_cast<unsigned>(DivideUp(g.out_c, kColumns)));
+  return Launch(stream, grid, dim3(kThreads), kBytes, ImplicitGemmKernel<Core, R, N>, g,
+                StoredAs<typename Core::Format>(x),
+                static_cast<const typename Core::Weight*>(packed), bias, relu,
+                StoredAs<typename Core::Format>(y));
 }
 
-__global__ void FlipKernelKernel(const float* w, int64_t taps, int64_t in_c, int64_t out_c,
-                                 float* flipped) {
-  const int64_t n = taps * in_c * out_c;
+// packed [columns, row_weights] of a kernel of so many taps and `channels` channels of x, in_c of them with padding. The
+// kernel's element (tap, c) of a column is w[tap * tap_step + c * channel_step + column * column_step].
+struct KernelOrder {
+  int taps, channels, in_c, columns;
+  int64_t tap_step, channel_step, column_step;
+};
+template <typename Core>
+__global__ void PackKernelKernel(KernelOrder order, const float* w, int64_t row_weights,
+                                 typename Core::Weight* packed) {
+  const int64_t n = order.columns * row_weights;
   for (int64_t i = FirstIndex(); i < n; i += IndexStride()) {
-    const int64_t c = i % in_c, k = i / in_c % out_c, tap = i / (in_c * out_c);
-    flipped[i] = w[((taps - 1 - tap) * in_c + c) * out_c + k];
+    // Rows of the kernel and columns are counted in 31 bits.
+    const int column = static_cast<int>(i / row_weights);
+    const int row = static_cast<int>(i - column * row_weights);
+    const int tap = row / order.in_c, c = row - tap * order.in_c;
+    const bool inside = tap < order.taps && c < order.channels;
+    packed[i] = Core::Round(
+        inside ? w[tap * order.tap_step + c * order.channel_step + column * order.column_step]
+               : 0.0f);
+  }
+}
+
+cudaError_t LaunchPack(cudaStream_t stream, Precision precision, const KernelOrder& order,
+                       const float* w, void* packed) {
+  return WithCore(precision, [&](auto core) {
+    using Core = decltype(core);
+    const int64_t row_weights = RowWeights<Core>(int64_t{order.taps} * order.in_c);
+    return Launch(stream, GridFor(order.columns * row_weights), kBlockThreads, 0,
+                  PackKernelKernel<Core>, order, w, row_weights,
+                  static_cast<typename Core::Weight*>(packed));
+  });
+}
+
+template <typename Stored>
+__global__ void PadChannelsKernel(const Stored* x, int64_t pixels, int channels,
+                                  int padded_channels, Stored* padded) {
+  constexpr int kPack = 16 / sizeof(Stored);
+  const int packs = padded_channels / kPack;
+  for (int64_t i = FirstIndex(); i < pixels * packs; i += IndexStride()) {
+    const int64_t pixel = i / packs;
+    const int first = static_cast<int>(i - pixel * packs) * kPack;
+    Pack<Stored, kPack> pack;
+    PROTOPAGE_UNROLL
+    for (int l = 0; l < kPack; ++l) {
+      pack.v[l] = first + l < channels ? x[pixel * channels + first + l] : Stored{0};
+    }
+    StorePack(padded + i * kPack, pack);
   }
 }
 
@@ -224,26 +257,79 @@ __global__ void FlipKernelKernel(const float* w, int64_t taps, int64_t in_c, int
 bool ImplicitGemmTakes(const Window2d& window) {
   // Corners are in 16 bits, pixels in 31; FastDivide takes positions and elements of a block that is not full.
   constexpr int64_t kMaxSide = std::numeric_limits<int16_t>::max();
-  constexpr int64_t kMaxPixels = std::numeric_limits<int32_t>::max() - kRows;
+  constexpr int64_t kMaxPixels = std::numeric_limits<int32_t>::max() - kMaxSide;
   return window.out_c % 8 == 0 &&
          std::max({window.in_h, window.in_w, window.kernel_h, window.kernel_w}) <= kMaxSide &&
          std::max({window.batch * window.in_h * window.in_w,
                    window.batch * window.out_h * window.out_w,
-                   window.kernel_h * window.kernel_w * window.in_c}) <= kMaxPixels;
+                   window.kernel_h * window.kernel_w * (window.in_c + 7)}) <= kMaxPixels;
+}
+
+int64_t ImplicitChannels(Precision precision, int64_t channels) {
+  Window2d window;
+  window.in_c = channels;
+  return WithWholePacks(window, precision).in_c;
+}
+
+cudaError_t LaunchPadChannels(cudaStream_t stream, Precision precision, const void* x,
+                              int64_t pixels, int64_t channels, void* padded) {
+  return WithCore(precision, [&](auto core) {
+    using Format = typename decltype(core)::Format;
+    const int64_t padded_channels = ImplicitChannels(precision, channels);
+    return Launch(stream, GridFor(pixels * padded_channels / ImplicitPack(precision)),
+                  kBlockThreads, 0, PadChannelsKernel<typename Format::Stored>, StoredAs<Format>(x),
+                  pixels, static_cast<int>(channels), static_cast<int>(padded_channels),
+                  StoredAs<Format>(padded));
+  });
+}
+
+int64_t PackedKernelBytes(const Window2d& window, Precision precision) {
+  const int64_t depth = ImplicitGeometry(WithWholePacks(window, precision)).depth;
+  return precision == Precision::kTf32 ? window.out_c * RowWeights<Tf32Core>(depth) * 4
+                                       : window.out_c * RowWeights<HalfCore<Bf16Format>>(depth) * 2;
+}
+
+cudaError_t LaunchPackKernel(cudaStream_t stream, const Window2d& window, Precision precision,
+                             const float* w, void* packed) {
+  KernelOrder order = {};
+  order.taps = static_cast<int>(window.kernel_h * window.kernel_w);
+  order.channels = static_cast<int>(window.in_c);
+  order.in_c = static_cast<int>(ImplicitChannels(precision, window.in_c));
+  order.columns = static_cast<int>(window.out_c);
+  order.tap_step = window.in_c * window.out_c;
+  order.channel_step = window.out_c;
+  order.column_step = 1;
+  return LaunchPack(stream, precision, order, w, packed);
+}
+
+cudaError_t LaunchPackFlippedKernel(cudaStream_t stream, const Window2d& window,
+                                    Precision precision, const float* w, void* packed) {
+  KernelOrder order = {};
+  order.taps = static_cast<int>(window.kernel_h * window.kernel_w);
+  order.channels = static_cast<int>(window.out_c);
+  order.in_c = static_cast<int>(ImplicitChannels(precision, window.out_c));
+  order.columns = static_cast<int>(window.in_c);
+  order.tap_step = -window.in_c * window.out_c;
+  order.channel_step = 1;
+  order.column_step = window.out_c;
+  return LaunchPack(stream, precision, order, w - (order.taps - 1) * order.tap_step, packed);
 }
 
 cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, Precision precision,
-                               const void* x, const float* w, const float* bias, bool relu,
+                               const void* x, const void* packed, const float* bias, bool relu,
                                void* y) {
-  PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, w, y}));
-  const ImplicitGeometry g(window);
+  PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, packed, y}));
+  const ImplicitGeometry g(WithWholePacks(window, precision));
+  // Two blocks for each multiprocessor, if there are so many.
+  constexpr int64_t kBlocks = 256;
+  const int64_t columns = window.out_c > 32 ? 64 : 32;
+  const bool small = DivideUp(g.positions, 128) * DivideUp(window.out_c, columns) < kBlocks;
   return WithCore(precision, [&](auto core) {
     using Core = decltype(core);
-    const auto launch = [&](auto columns, auto width) {
-      return LaunchOfWidth<Core, decltype(columns)::value, decltype(width)::value>(stream, g, x, w,
-                                                                                   bias, relu, y);
-    };
-    return WithTiles(window, launch);
+    const auto launch = small           ? LaunchOfTiles<Core, 1, 4>
+                        : columns == 64 ? LaunchOfTiles<Core, 2, 8>
+                                        : LaunchOfTiles<Core, 2, 4>;
+    return launch(stream, g, x, packed, bias, relu, y);
   });
 }
 
@@ -259,13 +345,6 @@ Window2d GradientWindow(const Window2d& window) {
   gradient.pad_top = window.kernel_h - 1 - window.pad_top;
   gradient.pad_left = window.kernel_w - 1 - window.pad_left;
   return gradient;
-}
-
-cudaError_t LaunchFlipKernel(cudaStream_t stream, const Window2d& window, const float* w,
-                             float* flipped) {
-  const int64_t taps = window.kernel_h * window.kernel_w;
-  return Launch(stream, GridFor(taps * window.in_c * window.out_c), kBlockThreads, 0,
-                FlipKernelKernel, w, taps, window.in_c, window.out_c, flipped);
 }
 
 }  // namespace protopage

@@ -2,12 +2,19 @@
 // model/cuda/window_kernels.h describes, whose tiles are read from x when they are needed (an implicit
 // GEMM). What the columns would be written and read again for, nine times x for a kernel of 3 x 3, is saved.
 //
-//   if (ImplicitGemmTakes(window)) LaunchImplicitGemm(stream, window, precision, x, w, bias, relu, y);
+//   if (ImplicitGemmTakes(window)) {
+//     // Unless window.in_c is that already:
+//     LaunchPadChannels(stream, precision, x, pixels, window.in_c, padded_x);
+//     LaunchPackKernel(stream, window, precision, w, packed);
+//     LaunchImplicitGemm(stream, window, precision, padded_x, packed, bias, relu, y);
+//   }
 //
-// x and y are feature maps as Precision has them, w is rounded to the precision on the way; sums are float32.
+// x and y are feature maps as Precision has them, of x with ImplicitChannels() channels; sums are float32.
 // Formulas and shapes are those of model/backend.h; pointers are the device's.
 #ifndef PROTOPAGE_MODEL_CUDA_IMPLICIT_GEMM_H_
 #define PROTOPAGE_MODEL_CUDA_IMPLICIT_GEMM_H_
+
+#include <cstdint>
 
 #include "model/backend.h"
 #include "model/cuda/platform.h"
@@ -16,23 +23,32 @@
 namespace protopage {
 
 // Whether out_c is a multiple of 8, and the sizes of the window are within 15 bits a side and 31 bits of pixels in all.
-// Where in_c is a multiple of 4, x is loaded by 4 channels. x, w and y must lie at multiples of 16.
+// x, w and y must lie at multiples of 16 bytes. `precision` below is another than float32.
 bool ImplicitGemmTakes(const Window2d& window);
 
-// y = conv(x, w) + bias, and max(0, that) with `relu`; bias may be null. `window` is one that it takes,
-// `precision` another than float32.
+// Those of 16 bytes, of which x has a whole number.
+int64_t ImplicitChannels(Precision precision, int64_t channels);
+// padded [pixels, ImplicitChannels(precision, channels)] = x [pixels, channels], and 0.
+cudaError_t LaunchPadChannels(cudaStream_t stream, Precision precision, const void* x,
+                              int64_t pixels, int64_t channels, void* padded);
+
+// w [kernel_h, kernel_w, in_c, out_c] rounded to the precision and as the kernels read it: out_c rows of windows.
+int64_t PackedKernelBytes(const Window2d& window, Precision precision);
+cudaError_t LaunchPackKernel(cudaStream_t stream, const Window2d& window, Precision precision,
+                             const float* w, void* packed);
+
+// y = conv(x, w) + bias, and max(0, that) with `relu`; bias may be null. `window` is one that it takes.
 cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, Precision precision,
-                               const void* x, const float* w, const float* bias, bool relu,
+                               const void* x, const void* packed, const float* bias, bool relu,
                                void* y);
 
-// With strides of 1, d_x is the convolution of d_y by the flipped kernel.
+// With strides of 1, d_x is the convolution of d_y by the flipped kernel: taps in reverse order, each transposed.
 bool HasGradientWindow(const Window2d& window);
 // The window of that convolution.
 Window2d GradientWindow(const Window2d& window);
-// flipped [kernel_h, kernel_w, out_c, in_c], of w [kernel_h, kernel_w, in_c, out_c]: the taps in reverse order,
-// each transposed.
-cudaError_t LaunchFlipKernel(cudaStream_t stream, const Window2d& window, const float* w,
-                             float* flipped);
+// Of that convolution, from w of `window`.
+cudaError_t LaunchPackFlippedKernel(cudaStream_t stream, const Window2d& window,
+                                    Precision precision, const float* w, void* packed);
 
 }  // namespace protopage
 

@@ -17,205 +17,204 @@ namespace {
 constexpr int kWarps = 3, kThreads = kWarps * kWarp;
 constexpr int kTiles = 2;  // Of 16 rows.
 constexpr int kRows = kWarps * kTiles * 16;
-// Positions that are multiplied at a time.
-constexpr int kChunk = 32;
+// Products of positions at a time. Some such chunks are on their way.
+constexpr int kProducts = 2, kStages = 4;
 
-// Words of a row of depth, so that those of a product lie in 32 banks.
-constexpr int RowWords(int columns) { return columns + 8; }
+// Blocks of threads have no more columns than the kernel.
+int64_t BlockColumns(const Window2d& window) { return window.out_c > 32 ? 64 : 32; }
 
 struct Geometry : ImplicitGeometry {
-  Geometry(const Window2d& w, int64_t parts)
-      : ImplicitGeometry(w), part(static_cast<uint32_t>(DivideUp(positions, parts))) {}
+  // Of a window with whole packs, of which the first `channels` channels are x's.
+  Geometry(const Window2d& w, int64_t channels, int64_t parts)
+      : ImplicitGeometry(w),
+        channels(static_cast<int>(channels)),
+        part(static_cast<uint32_t>(DivideUp(positions, parts))) {}
 
+  int channels;
   uint32_t part;  // Positions in it.
 };
 
-// What a thread brings of each chunk of the windows: 4 elements, V of them after each other in one tap, at kCount words of
-// positions.
-template <typename Core, int V>
+// What lies of a chunk in shared memory, depth first: so many columns of kDepth positions.
+template <typename Core, int Columns>
+struct ChunkOf {
+  static constexpr int kDepth = kProducts * Core::kDepth;
+  static constexpr int kRowWords = Core::DepthFirstRowWords(Columns);
+  static constexpr int kWords = kDepth * kRowWords;
+  // Of 16 bytes.
+  static constexpr int kPack = 4 * Core::kPerWord;
+  static constexpr int kRowCopies = Columns / kPack;
+};
+
+// Brings chunks of the windows, [positions, kRows]: a thread those of one pack of elements.
+template <typename Core>
 class WindowLoader {
  public:
   using Stored = typename Core::Format::Stored;
-  static constexpr int kPacks = kRows / 4;  // Of a position.
-  static constexpr int kWordStep = kThreads / kPacks;
-  static constexpr int kCount = kChunk / Core::kPerWord / kWordStep;
+  using Chunk = ChunkOf<Core, kRows>;
+  static constexpr int kRowStep = kThreads / Chunk::kRowCopies;
+  static_assert(kThreads % Chunk::kRowCopies == 0 && Chunk::kDepth % kRowStep == 0);
 
   __device__ WindowLoader(const Geometry& g, const Stored* x)
       : x_(x),
-        word_(static_cast<int>(threadIdx.x) / kPacks),
-        column_(static_cast<int>(threadIdx.x) % kPacks * 4) {
-    for (int l = 0; l < 4 / V; ++l) {
-      const WindowElement element(g, blockIdx.x * kRows + static_cast<uint32_t>(column_ + l * V));
-      places_[l] = {element.kh - g.pad_top, element.kw - g.pad_left, element.c};
-    }
+        row_(static_cast<int>(threadIdx.x) / Chunk::kRowCopies),
+        pack_(static_cast<int>(threadIdx.x) % Chunk::kRowCopies) {
+    const WindowElement element(g,
+                                blockIdx.x * kRows + static_cast<uint32_t>(pack_ * Chunk::kPack));
+    top_ = element.kh - g.pad_top, left_ = element.kw - g.pad_left, channel_ = element.c;
   }
 
-  __device__ void Load(const Geometry& g, uint32_t first, uint32_t end) {
-    for (int i = 0; i < kCount; ++i) {
-      for (int l = 0; l < Core::kPerWord; ++l) {
-        const uint32_t position =
-            first + static_cast<uint32_t>((word_ + i * kWordStep) * Core::kPerWord + l);
-        uint32_t ow, oh;
-        const int64_t image = g.by_out_h.Split(g.by_out_w.Split(position, &ow), &oh);
-        PROTOPAGE_UNROLL
-        for (int e = 0; e < 4 / V; ++e) {
-          const int ih = static_cast<int>(oh) * g.stride_h + places_[e].top;
-          const int iw = static_cast<int>(ow) * g.stride_w + places_[e].left;
-          const bool inside = position < end && ih >= 0 && ih < g.in_h && iw >= 0 && iw < g.in_w;
-          const int64_t from = ((image * g.in_h + ih) * g.in_w + iw) * g.in_c + places_[e].channel;
-          const Pack<Stored, V> loaded = inside ? LoadPack<V>(x_ + from) : Pack<Stored, V>{};
-          for (int v = 0; v < V; ++v) values_[i][l].v[e * V + v] = loaded.v[v];
-        }
-      }
-    }
-  }
-
-  // a [words of kChunk, RowWords(kRows)]
-  __device__ void Store(uint32_t* a) const {
-    for (int i = 0; i < kCount; ++i) {
-      StorePack(a + (word_ + i * kWordStep) * RowWords(kRows) + column_, Core::Words(values_[i]));
+  __device__ void Load(const Geometry& g, uint32_t first, uint32_t end, uint32_t* a) const {
+    PROTOPAGE_UNROLL
+    for (int row = 0; row < Chunk::kDepth; row += kRowStep) {
+      const uint32_t position = first + static_cast<uint32_t>(row + row_);
+      uint32_t ow, oh;
+      const int64_t image = g.by_out_h.Split(g.by_out_w.Split(position, &ow), &oh);
+      const int ih = static_cast<int>(oh) * g.stride_h + top_;
+      const int iw = static_cast<int>(ow) * g.stride_w + left_;
+      const bool inside = position < end && IsBelow(ih, g.in_h) && IsBelow(iw, g.in_w);
+      const int64_t from = ((image * g.in_h + ih) * g.in_w + iw) * g.in_c + channel_;
+      CopyAsync16(a + (row + row_) * Chunk::kRowWords + 4 * pack_, inside ? x_ + from : x_, inside);
     }
   }
 
  private:
-  // Where an element of a window is, from the first pixel of the window at no padding.
-  struct Place {
-    int top, left, channel;
-  };
   const Stored* const x_;
-  const int word_, column_;
-  Place places_[4 / V];
-  Pack<Stored, 4> values_[kCount][Core::kPerWord];
+  const int row_, pack_;
+  // Where the pack is, from the first pixel of the window at no padding.
+  int top_, left_, channel_;
 };
 
-// And of each chunk of d_y: 4 channels, at kCount words of positions. The last of them may be none.
-template <typename Core, int N>
+// And of d_y, [positions, Columns].
+template <typename Core, int Columns>
 class GradientLoader {
  public:
   using Stored = typename Core::Format::Stored;
-  static constexpr int kPacks = 8 * N / 4;  // Of a position.
-  static constexpr int kItems = kChunk / Core::kPerWord * kPacks;
-  static constexpr int kCount = (kItems + kThreads - 1) / kThreads;
+  using Chunk = ChunkOf<Core, Columns>;
+  static constexpr int kCopies = Chunk::kDepth * Chunk::kRowCopies;
 
   __device__ explicit GradientLoader(const Stored* d_y) : d_y_(d_y) {}
 
-  __device__ void Load(const Geometry& g, uint32_t first, uint32_t end) {
-    for (int i = 0; i < kCount; ++i) {
-      const int item = Item(i);
-      const int channel = static_cast<int>(blockIdx.y) * 8 * N + item % kPacks * 4;
-      for (int l = 0; l < Core::kPerWord; ++l) {
-        const uint32_t position = first + static_cast<uint32_t>(item / kPacks * Core::kPerWord + l);
-        const bool inside = item < kItems && position < end && channel < g.out_c;
-        const int64_t from = static_cast<int64_t>(position) * g.out_c + channel;
-        values_[i][l] = inside ? LoadPack<4>(d_y_ + from) : Pack<Stored, 4>{};
-      }
-    }
-  }
-
-  // b [words of kChunk, RowWords(8 * N)]
-  __device__ void Store(uint32_t* b) const {
-    for (int i = 0; i < kCount; ++i) {
-      const int item = Item(i);
-      if (item >= kItems) continue;
-      StorePack(b + item / kPacks * RowWords(8 * N) + item % kPacks * 4, Core::Words(values_[i]));
+  __device__ void Load(const Geometry& g, uint32_t first, uint32_t end, uint32_t* b) const {
+    PROTOPAGE_UNROLL
+    for (int begin = 0; begin < kCopies; begin += kThreads) {
+      const int copy = begin + static_cast<int>(threadIdx.x);
+      if (kCopies % kThreads != 0 && copy >= kCopies) continue;
+      const int row = copy / Chunk::kRowCopies, pack = copy % Chunk::kRowCopies;
+      const uint32_t position = first + static_cast<uint32_t>(row);
+      const int channel = static_cast<int>(blockIdx.y) * Columns + pack * Chunk::kPack;
+      const bool inside = position < end && channel < g.out_c;
+      CopyAsync16(b + row * Chunk::kRowWords + 4 * pack,
+                  inside ? d_y_ + static_cast<int64_t>(position) * g.out_c + channel : d_y_,
+                  inside);
     }
   }
 
  private:
-  __device__ static int Item(int i) { return static_cast<int>(threadIdx.x) + i * kThreads; }
-
   const Stored* const d_y_;
-  Pack<Stored, 4> values_[kCount][Core::kPerWord];
 };
 
-template <typename Core, int N, int V>
+template <typename Core, int N>
 __global__ void __launch_bounds__(kThreads)
     ImplicitGradientKernel(Geometry g, const typename Core::Format::Stored* x,
                            const typename Core::Format::Stored* d_y, float* sums) {
-  constexpr int kWords = kChunk / Core::kPerWord;
-  uint32_t* const a = DynamicShared<uint32_t>();
-  uint32_t* const b = a + kWords * RowWords(kRows);
+  using ChunkA = ChunkOf<Core, kRows>;
+  using ChunkB = ChunkOf<Core, 8 * N>;
+  constexpr int kStageWords = ChunkA::kWords + ChunkB::kWords;
+  uint32_t* const shared = DynamicShared<uint32_t>();
   const int lane = static_cast<int>(threadIdx.x) % kWarp,
             warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int group = lane / 4, quarter = lane % 4;  // As model/cuda/platform.h has them.
-  const uint32_t* const own_a = a + quarter * RowWords(kRows) + warp * kTiles * 16 + group;
-  const uint32_t* const own_b = b + quarter * RowWords(8 * N) + group;
+
+  const uint32_t begin = blockIdx.z * g.part;
+  const uint32_t end = begin + g.part < g.positions ? begin + g.part : g.positions;
+  const int chunks = static_cast<int>((end - begin + ChunkA::kDepth - 1) / ChunkA::kDepth);
+  const WindowLoader<Core> windows(g, x);
+  const GradientLoader<Core, 8 * N> gradient(d_y);
+  const auto load = [&](int chunk) {
+    uint32_t* const a = shared + chunk % kStages * kStageWords;
+    if (chunk < chunks) {
+      const uint32_t first = begin + static_cast<uint32_t>(chunk * ChunkA::kDepth);
+      windows.Load(g, first, end, a);
+      gradient.Load(g, first, end, a + ChunkA::kWords);
+    }
+    CommitCopies();  // Also of none: groups are counted.
+  };
+  for (int chunk = 0; chunk < kStages - 1; ++chunk) load(chunk);
 
   float of_part[kTiles][N][4] = {};
-  WindowLoader<Core, V> windows(g, x);
-  GradientLoader<Core, N> gradient(d_y);
-  uint32_t first = blockIdx.z * g.part;
-  const uint32_t end = first + g.part < g.positions ? first + g.part : g.positions;
-  windows.Load(g, first, end);
-  gradient.Load(g, first, end);
-  while (first < end) {
-    __syncthreads();  // Who still reads the chunk before?
-    windows.Store(a);
-    gradient.Store(b);
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    WaitForCopies<kStages - 2>();
+    // All have come, and nobody reads any more the chunk that the next one takes the place of.
     __syncthreads();
-    first += kChunk;
-    if (first < end) {  // On its way while this one is multiplied.
-      windows.Load(g, first, end);
-      gradient.Load(g, first, end);
-    }
+    load(chunk + kStages - 1);
+    const uint32_t* const a = shared + chunk % kStages * kStageWords;
+    const uint32_t* const b = a + ChunkA::kWords;
     PROTOPAGE_UNROLL
-    for (int word = 0; word < kWords; word += 8) {
-      uint32_t b_words[N][2];
+    for (int product = 0; product < kProducts; ++product) {
+      const uint32_t* const a_rows = a + product * Core::kDepth * ChunkA::kRowWords;
+      const uint32_t* const b_rows = b + product * Core::kDepth * ChunkB::kRowWords;
+      uint32_t b_words[N / 2][2][2];
       PROTOPAGE_UNROLL
-      for (int n = 0; n < N; ++n) {
-        for (int half = 0; half < 2; ++half) {
-          b_words[n][half] = own_b[(word + 4 * half) * RowWords(8 * N) + 8 * n];
-        }
+      for (int n = 0; n < N / 2; ++n) {
+        Core::LoadDepthFirstColumns(b_rows + 16 * n / Core::kPerWord, ChunkB::kRowWords,
+                                    b_words[n]);
       }
       PROTOPAGE_UNROLL
       for (int tile = 0; tile < kTiles; ++tile) {
-        const uint32_t* const at = own_a + word * RowWords(kRows) + tile * 16;
-        const uint32_t a_words[4] = {at[0], at[8], at[4 * RowWords(kRows)],
-                                     at[4 * RowWords(kRows) + 8]};
+        uint32_t a_words[4];
+        Core::LoadDepthFirstRows(a_rows + (warp * kTiles + tile) * 16 / Core::kPerWord,
+                                 ChunkA::kRowWords, a_words);
         PROTOPAGE_UNROLL
-        for (int n = 0; n < N; ++n) Core::MultiplyAdd(a_words, b_words[n], of_part[tile][n]);
+        for (int n = 0; n < N; ++n) {
+          Core::MultiplyAdd(a_words, b_words[n / 2][n % 2], of_part[tile][n]);
+        }
       }
     }
   }
 
-  sums += static_cast<int64_t>(blockIdx.z) * g.depth * g.out_c;
+  const int group = lane / 4, quarter = lane % 4;  // As model/cuda/platform.h has them.
+  sums += static_cast<int64_t>(blockIdx.z) * g.kernel_h * g.kernel_w * g.channels * g.out_c;
   PROTOPAGE_UNROLL
   for (int tile = 0; tile < kTiles; ++tile) {
     PROTOPAGE_UNROLL
     for (int half = 0; half < 2; ++half) {
-      const int row =
-          static_cast<int>(blockIdx.x) * kRows + (warp * kTiles + tile) * 16 + 8 * half + group;
-      if (row >= g.depth) continue;
+      const uint32_t row = blockIdx.x * kRows +
+                           static_cast<uint32_t>((warp * kTiles + tile) * 16 + 8 * half + group);
+      uint32_t channel;
+      const int64_t tap = g.by_packs.Split(row, &channel);
+      // Past the end, and of channels that x has not.
+      if (row >= static_cast<uint32_t>(g.depth) || static_cast<int>(channel) >= g.channels)
+        continue;
+      float* const to = sums + (tap * g.channels + channel) * g.out_c;
       PROTOPAGE_UNROLL
       for (int n = 0; n < N; ++n) {
         const int col = static_cast<int>(blockIdx.y) * 8 * N + 8 * n + 2 * quarter;
         if (col >= g.out_c) continue;
         const Pack<float, 2> out = {{of_part[tile][n][2 * half], of_part[tile][n][2 * half + 1]}};
-        StorePack(sums + static_cast<int64_t>(row) * g.out_c + col, out);
+        StorePack(to + col, out);
       }
     }
   }
 }
 
-template <typename Core, int N, int V>
+template <typename Core, int N>
 cudaError_t LaunchOfWidth(cudaStream_t stream, const Geometry& g, int64_t parts, const void* x,
                           const void* d_y, float* sums) {
-  const size_t words = kChunk / Core::kPerWord * (RowWords(kRows) + RowWords(8 * N));
+  constexpr size_t kBytes =
+      sizeof(uint32_t) * kStages * (ChunkOf<Core, kRows>::kWords + ChunkOf<Core, 8 * N>::kWords);
   const dim3 grid(static_cast<unsigned>(DivideUp(g.depth, kRows)),
                   static_cast<unsigned>(DivideUp(g.out_c, 8 * N)), static_cast<unsigned>(parts));
-  return Launch(stream, grid, dim3(kThreads), words * sizeof(uint32_t),
-                ImplicitGradientKernel<Core, N, V>, g, StoredAs<typename Core::Format>(x),
-                StoredAs<typename Core::Format>(d_y), sums);
+  return Launch(stream, grid, dim3(kThreads), kBytes, ImplicitGradientKernel<Core, N>, g,
+                StoredAs<typename Core::Format>(x), StoredAs<typename Core::Format>(d_y), sums);
 }
 
 }  // namespace
 
 int64_t ImplicitGradientParts(const Window2d& window) {
   // Enough for each multiprocessor to have some at work, and so large that the sum of the parts is cheap.
-  constexpr int64_t kBlocks = 512, kLeastPositions = 512;
+  constexpr int64_t kBlocks = 528, kLeastPositions = 256;
   const int64_t positions = window.batch * window.out_h * window.out_w;
   const int64_t blocks = DivideUp(window.kernel_h * window.kernel_w * window.in_c, kRows) *
-                         DivideUp(window.out_c, TileColumns(window));
+                         DivideUp(window.out_c, BlockColumns(window));
   const int64_t most = std::max<int64_t>(1, positions / kLeastPositions);
   const int64_t part = DivideUp(positions, std::min(most, DivideUp(kBlocks, blocks)));
   return DivideUp(positions, part);  // None is empty.
@@ -224,14 +223,12 @@ int64_t ImplicitGradientParts(const Window2d& window) {
 cudaError_t LaunchImplicitGradient(cudaStream_t stream, const Window2d& window, Precision precision,
                                    const void* x, const void* d_y, int64_t parts, float* sums) {
   PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, d_y}) && Aligned({sums}, 8));
-  const Geometry g(window, parts);
+  const Geometry g(WithWholePacks(window, precision), window.in_c, parts);
   return WithCore(precision, [&](auto core) {
     using Core = decltype(core);
-    const auto launch = [&](auto columns, auto width) {
-      return LaunchOfWidth<Core, decltype(columns)::value, decltype(width)::value>(stream, g, parts,
-                                                                                   x, d_y, sums);
-    };
-    return WithTiles(window, launch);
+    const auto launch =
+        BlockColumns(window) == 64 ? LaunchOfWidth<Core, 8> : LaunchOfWidth<Core, 4>;
+    return launch(stream, g, parts, x, d_y, sums);
   });
 }
 

@@ -1,22 +1,32 @@
-// What the kernels of convolutions without columns share: the elements of a window in the order of the kernel's rows,
-// and which instances of the kernels a window takes.
+// What the kernels of convolutions without columns share: the channels of x as they take them, and the elements of a window in
+// the order of the kernel's rows.
 //
+//   const ImplicitGeometry geometry(window, Core::kPerWord);
 //   const WindowElement element(geometry, /*row=*/17);  // (kh, kw, c) of row 17
-//   return WithTiles(window, [&](auto tiles, auto width) {
-//     return LaunchOf<decltype(tiles)::value, decltype(width)::value>(...);
-//   });
 #ifndef PROTOPAGE_MODEL_CUDA_IMPLICIT_WINDOWS_H_
 #define PROTOPAGE_MODEL_CUDA_IMPLICIT_WINDOWS_H_
 
 #include <cstdint>
 
 #include "model/backend.h"
-#include "model/cuda/number_format.h"
+#include "model/cuda/kernel_support.h"
 #include "model/cuda/platform.h"
 #include "model/cuda/window_geometry.h"
+#include "model/precision.h"
 
 namespace protopage {
 
+// Numbers in the 16 bytes that one copy brings.
+inline int64_t ImplicitPack(Precision precision) { return precision == Precision::kTf32 ? 4 : 8; }
+
+// `window` with as many channels of x as fill whole copies.
+inline Window2d WithWholePacks(Window2d window, Precision precision) {
+  const int64_t pack = ImplicitPack(precision);
+  window.in_c = DivideUp(window.in_c, pack) * pack;
+  return window;
+}
+
+// Of a window with whole packs.
 struct ImplicitGeometry : WindowGeometry<1> {
   explicit ImplicitGeometry(const Window2d& w)
       : WindowGeometry<1>(w),
@@ -43,17 +53,9 @@ struct WindowElement {
   }
 };
 
-// Channels of the output that a block of threads makes. Loading single elements takes registers that the sums would need.
-inline int TileColumns(const Window2d& window) {
-  return window.out_c > 32 && window.in_c % 4 == 0 ? 64 : 32;
-}
-
-// Returns body(Width<N>(), Width<V>()): tiles of 8 * N channels of the output; elements of a window that lie after each
-// other in one tap, 4 or 1, from each multiple of 4 on.
-template <typename Body>
-auto WithTiles(const Window2d& window, const Body& body) {
-  if (window.in_c % 4 != 0) return body(Width<4>(), Width<1>());
-  return TileColumns(window) == 64 ? body(Width<8>(), Width<4>()) : body(Width<4>(), Width<4>());
+// Whether x < n, of numbers that are not too large; a negative x is not.
+__device__ __forceinline__ bool IsBelow(int x, int n) {
+  return static_cast<unsigned>(x) < static_cast<unsigned>(n);
 }
 
 }  // namespace protopage

@@ -32,6 +32,13 @@
 //       TF32 or two 16-bit numbers. Lane l, with g = l / 4 and q = l % 4, gives words (g, q), (g + 8, q),
 //       (g, q + 4), (g + 8, q + 4) of a and (q, g), (q + 4, g) of b, and has the sums (g, 2q), (g, 2q + 1),
 //       (g + 8, 2q), (g + 8, 2q + 1): m16n8k8 and m16n8k16 of the PTX ISA.
+//   LoadMatrices(row, words), LoadMatricesTransposed(row, words)
+//       by all lanes of a warp, 4 matrices of 8 rows of 4 words from shared memory: lane l points to row l % 8 of
+//       matrix l / 8, at a multiple of 16 bytes, and gets of each word l % 4 of row l / 4; transposed, of matrices of 8 rows of
+//       8 16-bit numbers, those of column l / 4 of rows 2 (l % 4) and the next: ldmatrix of the PTX ISA.
+//   CopyAsync16(shared, global, inside), CommitCopies(), WaitForCopies<N>()
+//       16 bytes, zeros unless `inside`, that are on their way while the thread goes on: they have come when it has waited
+//       for all but the last N groups that it committed, and others see them after a barrier then.
 //   PROTOPAGE_UNROLL
 //       before a loop that indexes registers.
 #ifndef PROTOPAGE_MODEL_CUDA_PLATFORM_H_
@@ -39,6 +46,7 @@
 
 #ifdef PROTOPAGE_CUDA_EMULATION
 
+#include "model/cuda/emulation/async_copy.h"
 #include "model/cuda/emulation/cublas.h"
 #include "model/cuda/emulation/device.h"
 #include "model/cuda/emulation/runtime.h"
@@ -99,6 +107,30 @@ PROTOPAGE_MULTIPLY_ADD(MultiplyAddTf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
 PROTOPAGE_MULTIPLY_ADD(MultiplyAddBf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
 PROTOPAGE_MULTIPLY_ADD(MultiplyAddFp16, "m16n8k16.row.col.f32.f16.f16.f32")
 #undef PROTOPAGE_MULTIPLY_ADD
+
+#define PROTOPAGE_LOAD_MATRICES(name, variant)                                                 \
+  __device__ inline void name(const uint32_t* row, uint32_t(&words)[4]) {                      \
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4" variant ".shared.b16 {%0, %1, %2, %3}, [%4];" \
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])              \
+                 : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))                   \
+                 : "memory");                                                                  \
+  }
+PROTOPAGE_LOAD_MATRICES(LoadMatrices, "")
+PROTOPAGE_LOAD_MATRICES(LoadMatricesTransposed, ".trans")
+#undef PROTOPAGE_LOAD_MATRICES
+
+__device__ inline void CopyAsync16(uint32_t* shared, const void* global, bool inside) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;"
+               :
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared))), "l"(global),
+                 "r"(inside ? 16 : 0)
+               : "memory");
+}
+__device__ inline void CommitCopies() { asm volatile("cp.async.commit_group;" : : : "memory"); }
+template <int kGroups>
+__device__ inline void WaitForCopies() {
+  asm volatile("cp.async.wait_group %0;" : : "n"(kGroups) : "memory");
+}
 
 template <typename... P, typename... A>
 cudaError_t Launch(cudaStream_t stream, dim3 grid, dim3 block, size_t shared_bytes,

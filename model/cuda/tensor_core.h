@@ -1,9 +1,19 @@
-// The inputs of products on tensor cores, of feature maps as Format stores them and of kernels in float32: how they lie in
-// shared memory, so that loading a product's meets no bank twice. The products themselves, and which lane gives and has what, are in
-// model/cuda/platform.h.
+// The inputs of products on tensor cores: how they lie in shared memory and get from there to the lanes of a warp. The products
+// themselves, and which lane gives and has what, are in model/cuda/platform.h.
 //
-// Numbers are stored in words of 32 bits: one of TF32, or two of 16 bits that follow each other along the
-// depth. A product takes 8 words of depth.
+// Numbers lie in words of 32 bits: one of TF32, or two of 16 bits that follow each other. A product takes 8 words of
+// depth. A matrix lies with its depth along its rows, as weights of PackedKernel and windows do:
+//
+//   LoadRows<Core>(a, row_words, words)        a [16, 8 words]
+//   LoadColumns<Core>(b, row_words, 2 words)   b^T [16, 8 words]: of two products
+//
+// or with its depth from row to row, as positions of feature maps do:
+//
+//   Core::LoadDepthFirstRows(a, row_words, words)        a^T [kDepth, 16]
+//   Core::LoadDepthFirstColumns(b, row_words, 2 words)   b [kDepth, 16]
+//
+// `row_words` from row to row, by which none of these loads meets a bank of shared memory twice: kRowWords<words>, and
+// Core::DepthFirstRowWords(columns).
 #ifndef PROTOPAGE_MODEL_CUDA_TENSOR_CORE_H_
 #define PROTOPAGE_MODEL_CUDA_TENSOR_CORE_H_
 
@@ -20,39 +30,41 @@ namespace protopage {
 // TF32: float32 with 10 bits of fraction.
 struct Tf32Core {
   using Format = Float32Format;
+  // A weight as an input of products.
+  using Weight = uint32_t;
   static constexpr int kPerWord = 1;
-  // Words from one row of a to the next, for 32 words: those of a product lie in 32 banks.
-  static constexpr int kRowWords = 36;
+  static constexpr int kDepth = 8;
 
-  // 4 numbers of a row of a.
-  __device__ static void StoreFour(const Pack<float, 4>& values, uint32_t* to) {
-    StorePack(to, Words({values}));
-  }
+  __device__ static Weight Round(float x) { return ToTf32Bits(x); }
+  // A word of a feature map as an input of products: it is rounded when it is used.
+  __device__ static uint32_t Input(uint32_t word) { return ToTf32Bits(AsFloat(word)); }
 
-  // b of so many columns, by rows.
-  template <int Cols>
-  __host__ __device__ static constexpr int WordsB(int depth) {
-    return depth * (Cols + 8);
+  static constexpr int DepthFirstRowWords(int columns) { return columns + 8; }
+  __device__ static void LoadDepthFirstRows(const uint32_t* a, int row_words,
+                                            uint32_t (&words)[4]) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const uint32_t* const at = a + lane % 4 * row_words + lane / 4;
+    PROTOPAGE_UNROLL
+    for (int i = 0; i < 4; ++i) words[i] = Input(at[i / 2 * 4 * row_words + i % 2 * 8]);
   }
-  template <int Cols>
-  __device__ static int IndexB(int word, int col) {
-    return word * (Cols + 8) + col;
-  }
-  template <int Cols>
-  __device__ static void StoreB(float value, int row, int col, uint32_t* b) {
-    b[IndexB<Cols>(row, col)] = ToTf32Bits(value);
-  }
-
-  // The words of 4 columns, of kPerWord rows along the depth.
-  __device__ static Pack<uint32_t, 4> Words(const Pack<float, 4> (&rows)[kPerWord]) {
-    Pack<uint32_t, 4> words;
-    for (int l = 0; l < 4; ++l) words.v[l] = ToTf32Bits(rows[0].v[l]);
-    return words;
+  __device__ static void LoadDepthFirstColumns(const uint32_t* b, int row_words,
+                                               uint32_t (&words)[2][2]) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const uint32_t* const at = b + lane % 4 * row_words + lane / 4;
+    PROTOPAGE_UNROLL
+    for (int i = 0; i < 4; ++i) words[i / 2][i % 2] = Input(at[i % 2 * 4 * row_words + i / 2 * 8]);
   }
 
   __device__ static void MultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
                                      float (&sums)[4]) {
     MultiplyAddTf32(a, b, sums);
+  }
+
+ private:
+  __device__ static float AsFloat(uint32_t word) {
+    float x;
+    memcpy(&x, &word, sizeof(x));
+    return x;
   }
 };
 
@@ -60,33 +72,26 @@ struct Tf32Core {
 template <typename StoredFormat>
 struct HalfCore {
   using Format = StoredFormat;
+  using Weight = uint16_t;
   static constexpr int kPerWord = 2;
-  static constexpr int kRowWords = 20;  // For 16 words.
+  static constexpr int kDepth = 16;
 
-  __device__ static void StoreFour(const Pack<uint16_t, 4>& values, uint32_t* to) {
-    Pack<uint32_t, 2> words;
-    for (int l = 0; l < 2; ++l) words.v[l] = Word(values.v[2 * l], values.v[2 * l + 1]);
-    StorePack(to, words);
-  }
+  __device__ static Weight Round(float x) { return Format::Round(x); }
+  __device__ static uint32_t Input(uint32_t word) { return word; }
 
-  // b by columns, as a word holds two rows of one.
-  template <int Cols>
-  __host__ __device__ static constexpr int WordsB(int) {
-    return Cols * kRowWords;
+  static constexpr int DepthFirstRowWords(int columns) { return (columns + 8) / 2; }
+  __device__ static void LoadDepthFirstRows(const uint32_t* a, int row_words,
+                                            uint32_t (&words)[4]) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    LoadMatricesTransposed(a + (lane % 8 + lane / 16 * 8) * row_words + lane / 8 % 2 * 4, words);
   }
-  template <int Cols>
-  __device__ static int IndexB(int word, int col) {
-    return col * kRowWords + word;
-  }
-  template <int Cols>
-  __device__ static void StoreB(float value, int row, int col, uint32_t* b) {
-    reinterpret_cast<uint16_t*>(b)[2 * IndexB<Cols>(row / 2, col) + row % 2] = Format::Round(value);
-  }
-
-  __device__ static Pack<uint32_t, 4> Words(const Pack<uint16_t, 4> (&rows)[kPerWord]) {
-    Pack<uint32_t, 4> words;
-    for (int l = 0; l < 4; ++l) words.v[l] = Word(rows[0].v[l], rows[1].v[l]);
-    return words;
+  __device__ static void LoadDepthFirstColumns(const uint32_t* b, int row_words,
+                                               uint32_t (&words)[2][2]) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    uint32_t loaded[4];
+    LoadMatricesTransposed(b + (lane % 8 + lane / 8 % 2 * 8) * row_words + lane / 16 * 4, loaded);
+    PROTOPAGE_UNROLL
+    for (int i = 0; i < 4; ++i) words[i / 2][i % 2] = loaded[i];
   }
 
   __device__ static void MultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
@@ -97,12 +102,26 @@ struct HalfCore {
       MultiplyAddFp16(a, b, sums);
     }
   }
-
- private:
-  __device__ static uint32_t Word(uint16_t first, uint16_t second) {
-    return static_cast<uint32_t>(first) | static_cast<uint32_t>(second) << 16;
-  }
 };
+
+template <int kWords>
+constexpr int kRowWords = kWords + 4;
+
+template <typename Core>
+__device__ void LoadRows(const uint32_t* a, int row_words, uint32_t (&words)[4]) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  LoadMatrices(a + lane % 16 * row_words + lane / 16 * 4, words);
+  PROTOPAGE_UNROLL
+  for (uint32_t& word : words) word = Core::Input(word);
+}
+// They are weights: already what products take.
+__device__ inline void LoadColumns(const uint32_t* b, int row_words, uint32_t (&words)[2][2]) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  uint32_t loaded[4];
+  LoadMatrices(b + (lane % 8 + lane / 16 * 8) * row_words + lane / 8 % 2 * 4, loaded);
+  PROTOPAGE_UNROLL
+  for (int i = 0; i < 4; ++i) words[i / 2][i % 2] = loaded[i];
+}
 
 // Returns body(Core()) of the one for a precision other than float32, for which there is none.
 template <typename Body>

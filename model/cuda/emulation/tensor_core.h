@@ -1,7 +1,7 @@
 // The products of a warp on tensor cores, emulated, with the fragments of CUDA: lane l, with
 // g = l / 4 and q = l % 4, gives words (g, q), (g + 8, q), (g, q + 4) and (g + 8, q + 4) of a's rows and
 // (q, g) and (q + 4, g) of b's columns, and has the sums (g, 2q), (g, 2q + 1), (g + 8, 2q) and
-// (g + 8, 2q + 1).
+// (g + 8, 2q + 1). And the loads of such fragments from shared memory.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_TENSOR_CORE_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_TENSOR_CORE_H_
 
@@ -48,12 +48,42 @@ void MultiplyAddWords(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&su
   MeetWarp({"mma", __FILE__, __LINE__});  // Nobody reads any more.
 }
 
+// The rows of 4 words that each thread of the block points to.
+inline const uint32_t* all_rows[kMaxThreadsPerBlock];
+
+// word(rows, i) is what the own lane gets of matrix i, whose 8 rows are rows[0] ... rows[7].
+template <typename Word>
+void LoadMatrixWords(const uint32_t* row, uint32_t (&words)[4], const Word& word) {
+  const unsigned lane = threadIdx.x % warpSize;
+  const uint32_t** const warp = all_rows + (threadIdx.x - lane);
+  warp[lane] = row;
+  MeetWarp({"ldmatrix", __FILE__, __LINE__});
+  for (unsigned i = 0; i < 4; ++i) words[i] = word(warp + 8 * i, lane / 4, lane % 4);
+  MeetWarp({"ldmatrix", __FILE__, __LINE__});  // Nobody reads any more.
+}
+
 template <typename ToFloat>
 Numbers Halves(uint32_t word, const ToFloat& to_float) {
   return {to_float(static_cast<uint16_t>(word)), to_float(static_cast<uint16_t>(word >> 16))};
 }
 
 }  // namespace emulation
+
+inline void LoadMatrices(const uint32_t* row, uint32_t (&words)[4]) {
+  emulation::LoadMatrixWords(row, words,
+                             [](const uint32_t* const* rows, unsigned group, unsigned quarter) {
+                               return rows[group][quarter];
+                             });
+}
+inline void LoadMatricesTransposed(const uint32_t* row, uint32_t (&words)[4]) {
+  emulation::LoadMatrixWords(row, words,
+                             [](const uint32_t* const* rows, unsigned group, unsigned quarter) {
+                               const auto half = [&](unsigned of_row) {
+                                 return rows[of_row][group / 2] >> 16 * (group % 2) & 0xffff;
+                               };
+                               return half(2 * quarter) | half(2 * quarter + 1) << 16;
+                             });
+}
 
 inline void MultiplyAddTf32(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&sums)[4]) {
   emulation::MultiplyAddWords(a, b, sums, [](uint32_t word) {

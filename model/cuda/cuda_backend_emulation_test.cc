@@ -254,7 +254,7 @@ class ImplicitConvolution {
     auto convolution = std::make_unique<ImplicitConvolution>();
     CudaBackendOptions options;
     options.precision = Precision::kTf32;
-    options.implicit_gemm = true;
+    options.convolutions = ConvolutionMethod::kImplicit;
     ASSIGN_OR_RETURN(convolution->backend_, NewCudaBackend(options));
     Window2d& w = convolution->window_;
     w.batch = 9, w.in_h = w.in_w = w.out_h = w.out_w = 4, w.in_c = w.out_c = 32;

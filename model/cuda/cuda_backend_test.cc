@@ -25,26 +25,37 @@ namespace {
 
 using reference::Array;
 
-BackendFactory Factory(const std::string& name, int64_t workspace_bytes,
+BackendFactory Factory(const std::string& name, const CudaBackendOptions& options) {
+  return {name, [=] { return NewCudaBackend(options); }};
+}
+BackendFactory Columns(const std::string& name, int64_t workspace_bytes,
                        Precision precision = Precision::kFloat32) {
-  return {name, [=] {
-            CudaBackendOptions options;
-            options.workspace_bytes = workspace_bytes;
-            options.precision = precision;
-            return NewCudaBackend(options);
-          }};
+  CudaBackendOptions options;
+  options.convolutions = ConvolutionMethod::kColumns;
+  options.workspace_bytes = workspace_bytes;
+  options.precision = precision;
+  return Factory(name, options);
+}
+BackendFactory Implicit(const std::string& name, Precision precision) {
+  CudaBackendOptions options;
+  options.convolutions = ConvolutionMethod::kImplicit;
+  options.precision = precision;
+  return Factory(name, options);
 }
 
 // Convolutions in one tile; in tiles of some images; of a few positions, less than a row of an image; and
 // of one position. With feature maps of 16 bits, in one tile and in tiles of a few images, which none is a part of.
+// And without columns.
 INSTANTIATE_TEST_SUITE_P(
     Cuda, BackendConformanceTest,
-    testing::Values(Factory("float32", CudaBackendOptions().workspace_bytes),
-                    Factory("some_tiles", 51200), Factory("small_tiles", 2048),
-                    Factory("tiniest_tiles", 1),
-                    Factory("bf16", CudaBackendOptions().workspace_bytes, Precision::kBf16),
-                    Factory("fp16", CudaBackendOptions().workspace_bytes, Precision::kFp16),
-                    Factory("bf16_some_tiles", 1 << 19, Precision::kBf16)),
+    testing::Values(Columns("float32", CudaBackendOptions().workspace_bytes),
+                    Columns("some_tiles", 51200), Columns("small_tiles", 2048),
+                    Columns("tiniest_tiles", 1),
+                    Columns("bf16", CudaBackendOptions().workspace_bytes, Precision::kBf16),
+                    Columns("fp16", CudaBackendOptions().workspace_bytes, Precision::kFp16),
+                    Columns("bf16_some_tiles", 1 << 19, Precision::kBf16),
+                    Implicit("float32_implicit", Precision::kFloat32),
+                    Implicit("bf16_implicit", Precision::kBf16)),
     BackendFactoryName);
 
 std::vector<float> RandomFloats(int64_t n, uint64_t stream) {
@@ -84,6 +95,7 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
   void SetUp() override {
     CudaBackendOptions options;
     options.precision = GetParam().precision;
+    options.convolutions = ConvolutionMethod::kColumns;
     options.workspace_bytes = workspace_bytes_;
     ASSERT_OK_AND_ASSIGN(backend_, NewCudaBackend(options));
     EXPECT_EQ(backend_->precision(), GetParam().precision);
@@ -127,13 +139,14 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
       EXPECT_LE(error, stored(exact[i], (2 * unit + unit * unit + sums) * magnitude[i]))
           << what << " " << i;
       largest = std::max(largest, error / magnitude[i]);
-      if (GetParam().precision == Precision::kTf32) continue;
+      if (dtype() == DType::kFloat32) continue;
       // The inputs' rounding is known, and all else is float32.
       EXPECT_LE(std::abs(values[i] - rounded[i]), stored(rounded[i], sums * magnitude[i]))
           << what << " " << i;
     }
     // The precision is used, and not float32, whose roundings mostly cancel. cuBLAS may take float32 where TF32 is
     // allowed; that it does not for a large product is for cublas_test.
+    if (GetParam().precision == Precision::kFloat32) return;
     if (GetParam().precision == Precision::kTf32 && !implicit_) return;
     EXPECT_GT(largest, 4 * std::sqrt(terms + 4) / (1 << 24)) << what;
   }
@@ -247,10 +260,13 @@ TEST_P(CudaPrecisionTest, AnImageOfManyTilesIsRoundedOnceATile) {
   ExpectConvolutionRounds(w, w.out_h * w.out_w / rows + 2);
 }
 
-TEST_P(CudaPrecisionTest, ImplicitConvolutionsRoundTheirInputs) {
+using CudaImplicitTest = CudaPrecisionTest;
+
+TEST_P(CudaImplicitTest, ConvolutionsRoundTheirInputs) {
   CudaBackendOptions options;
   options.precision = GetParam().precision;
-  options.implicit_gemm = implicit_ = true;
+  options.convolutions = ConvolutionMethod::kImplicit;
+  implicit_ = true;
   ASSERT_OK_AND_ASSIGN(backend_, NewCudaBackend(options));
   struct Case {
     int64_t batch, in_h, in_w, in_c, out_c, kernel_h, kernel_w, stride, pad;
@@ -262,9 +278,9 @@ TEST_P(CudaPrecisionTest, ImplicitConvolutionsRoundTheirInputs) {
       {1, 4, 4, 96, 32, 1, 1, 1, 0},    // Three chunks of a tap.
       {2, 4, 9, 8, 64, 1, 3, 1, 1},     // d_x alone, two chunks of each tap; not square.
       {3, 19, 19, 32, 8, 1, 1, 1, 0},   // d_w in two parts.
-      {2, 9, 9, 3, 32, 3, 3, 1, 1},     // Elements one by one, of less than a chunk.
-      {1, 8, 11, 5, 40, 3, 3, 2, 1},    // And of more than one; two blocks of channels.
-      {2, 5, 6, 12, 72, 3, 3, 1, 1},    // Taps that begin within a chunk, by 4.
+      {2, 9, 9, 3, 32, 3, 3, 1, 1},     // Channels with padding.
+      {1, 8, 11, 5, 40, 3, 3, 2, 1},    // Two blocks of channels, of which the second is not full.
+      {2, 5, 6, 12, 72, 3, 3, 1, 1},    // Taps that begin within a chunk.
       {1, 7, 7, 20, 8, 5, 1, 1, 2},     // d_w in two blocks of rows.
   };
   for (const Case& c : cases) {
@@ -279,17 +295,14 @@ TEST_P(CudaPrecisionTest, ImplicitConvolutionsRoundTheirInputs) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cuda, CudaPrecisionTest, testing::ValuesIn(kRoundings),
-                         [](const testing::TestParamInfo<Rounding>& info) {
-                           switch (info.param.precision) {
-                             case Precision::kBf16:
-                               return "bf16";
-                             case Precision::kFp16:
-                               return "fp16";
-                             default:
-                               return "tf32";
-                           }
-                         });
+std::string NameOfRounding(const testing::TestParamInfo<Rounding>& info) {
+  return std::string(PrecisionName(info.param.precision));
+}
+INSTANTIATE_TEST_SUITE_P(Cuda, CudaPrecisionTest, testing::ValuesIn(kRoundings), NameOfRounding);
+INSTANTIATE_TEST_SUITE_P(Cuda, CudaImplicitTest,
+                         testing::Values(kRoundings[0], kRoundings[1], kRoundings[2],
+                                         Rounding{Precision::kFloat32, 1.0 / (1 << 22)}),
+                         NameOfRounding);
 
 // The device may copy long after the call; the caller's array is its own again at once.
 TEST(CudaBackendTest, CopyToDeviceHasReadItsSourceWhenItReturns) {

@@ -102,8 +102,16 @@ absl::StatusOr<float*> ProductOf(CudaContext& context, void* map, int64_t n) {
 
 // Whether a convolution is to be and can be one of LaunchImplicitGemm.
 bool IsImplicit(const CudaContext& context, const Window2d& window) {
-  return context.options().implicit_gemm && context.options().precision != Precision::kFloat32 &&
-         ImplicitGemmTakes(window);
+  if (!ImplicitGemmTakes(window)) return false;
+  switch (context.options().convolutions) {
+    case ConvolutionMethod::kColumns:
+      return false;
+    case ConvolutionMethod::kImplicit:
+      return true;
+    case ConvolutionMethod::kFastest:
+      break;
+  }
+  return ImplicitGemmIsFaster(window, context.options().precision);
 }
 
 // Packs the kernel by pack(packed) and multiplies; x has ImplicitChannels().
@@ -252,10 +260,12 @@ absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, c
                       : KernelGradient(context, window, layout, x, d_y, d_w));
   if (d_x == nullptr) return absl::OkStatus();
   if (HasGradientWindow(window) && IsImplicit(context, GradientWindow(window))) {
+    const Window2d gradient = GradientWindow(window);
+    ASSIGN_OR_RETURN(const void* const packs, WholePacks(context, gradient, d_y));
     const auto pack = [&](void* packed) {
       return LaunchPackFlippedKernel(stream, window, context.options().precision, w, packed);
     };
-    return ImplicitConvolution(context, GradientWindow(window), d_y, pack, /*bias=*/nullptr,
+    return ImplicitConvolution(context, gradient, packs, pack, /*bias=*/nullptr,
                                /*relu=*/false, d_x);
   }
 

@@ -93,7 +93,7 @@ TEST(CudaParityTest, LossesOfOtherPrecisionsAreAsFarAsTheirRounding) {
 
 TEST(CudaParityTest, LossesOfImplicitConvolutionsAreAsFarAsTheirRounding) {
   CudaBackendOptions options;
-  options.implicit_gemm = true;
+  options.convolutions = ConvolutionMethod::kImplicit;
   options.precision = Precision::kBf16;  // Half as many products to emulate as of tf32.
   ExpectLossesAsFarAsTheirRounding(options);
 }

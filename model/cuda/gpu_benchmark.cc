@@ -38,17 +38,30 @@ ABSL_FLAG(double, seconds, 2, "length of each measurement");
 ABSL_FLAG(bool, describe, false, "only print what the device is");
 ABSL_FLAG(int, steps, 20, "training steps between waits for the device");
 ABSL_FLAG(bool, serve, false, "measure the training step for each line read");
-ABSL_FLAG(bool, implicit_gemm, false, "convolutions without columns, where they can be");
+ABSL_FLAG(std::string, convolutions, "fastest",
+          "columns, implicit (without columns, where they can be) or fastest");
 ABSL_FLAG(int64_t, workspace_mib, 0, "of a tile of columns; 0: the default");
 
 namespace protopage {
 namespace {
 
+std::string Convolutions() { return absl::GetFlag(FLAGS_convolutions); }
+
+ConvolutionMethod ParseMethod(const std::string& name) {
+  if (name == "columns") return ConvolutionMethod::kColumns;
+  if (name == "implicit") return ConvolutionMethod::kImplicit;
+  if (name != "fastest") {
+    CheckOk(absl::InvalidArgumentError(
+        absl::StrCat("--convolutions=", name, "; columns, implicit and fastest are known")));
+  }
+  return ConvolutionMethod::kFastest;
+}
+
 class GpuBenchmark {
  public:
   explicit GpuBenchmark(Backend* backend)
       : backend_(*backend), random_(backend), how_(PrecisionName(backend->precision())) {
-    if (absl::GetFlag(FLAGS_implicit_gemm)) how_ += ", implicit GEMM";
+    if (Convolutions() != "fastest") absl::StrAppend(&how_, ", ", Convolutions());
     const int64_t mib = absl::GetFlag(FLAGS_workspace_mib);
     if (mib > 0) absl::StrAppend(&how_, ", tiles of ", mib, " MiB");
   }
@@ -192,7 +205,7 @@ int Main() {
   ThreadPool pool(0);
   DeviceOptions options;
   options.precision = ValueOf(ParsePrecision(absl::GetFlag(FLAGS_precision)));
-  options.cuda.implicit_gemm = absl::GetFlag(FLAGS_implicit_gemm);
+  options.cuda.convolutions = ParseMethod(Convolutions());
   const int64_t workspace_mib = absl::GetFlag(FLAGS_workspace_mib);
   if (workspace_mib > 0) options.cuda.workspace_bytes = workspace_mib << 20;
   const std::unique_ptr<Backend> backend =

@@ -13,8 +13,10 @@
 namespace protopage {
 namespace {
 
-// A block of threads makes positions of y by 8 * N channels; a warp 16 * R of the positions.
+// A block of threads makes kRows positions of y by 8 * N channels; a warp 32 of the positions.
 constexpr int kWarps = 4, kThreads = kWarps * kWarp;
+constexpr int kTiles = 2;  // Of 16 positions.
+constexpr int kRows = kWarps * kTiles * 16;
 // What is multiplied at a time: so many words of the rows of the kernel, (kh, kw, c). Some chunks are on their way.
 constexpr int kChunkWords = 16, kStages = 3;
 constexpr int kWords = kRowWords<kChunkWords>;
@@ -22,12 +24,12 @@ constexpr int kWords = kRowWords<kChunkWords>;
 constexpr int kCopies = kChunkWords / 4;
 constexpr int kRowStep = kThreads / kCopies;
 
-// Brings chunks of the windows: [Rows, kWords].
-template <typename Core, int Rows>
+// Brings chunks of the windows: [kRows, kWords].
+template <typename Core>
 class WindowLoader {
  public:
   using Stored = typename Core::Format::Stored;
-  static constexpr int kCount = Rows / kRowStep;
+  static constexpr int kCount = kRows / kRowStep;
 
   __device__ WindowLoader(const ImplicitGeometry& g, const Stored* x)
       : x_(x),
@@ -36,7 +38,7 @@ class WindowLoader {
         next_(static_cast<uint32_t>(word_ * Core::kPerWord)) {
     PROTOPAGE_UNROLL
     for (int i = 0; i < kCount; ++i) {
-      const uint32_t position = blockIdx.x * Rows + static_cast<uint32_t>(row_ + i * kRowStep);
+      const uint32_t position = blockIdx.x * kRows + static_cast<uint32_t>(row_ + i * kRowStep);
       uint32_t ow, oh;
       const int64_t image = g.by_out_h.Split(g.by_out_w.Split(position, &ow), &oh);
       // Positions past the end lie outside of every image.
@@ -117,19 +119,19 @@ __host__ __device__ int64_t RowWeights(int64_t depth) {
   return (depth + kChunk - 1) / kChunk * kChunk;
 }
 
-template <typename Core, int R, int N>
+template <typename Core, int N>
 __global__ void __launch_bounds__(kThreads)
     ImplicitGemmKernel(ImplicitGeometry g, const typename Core::Format::Stored* x,
                        const typename Core::Weight* packed, const float* bias, bool relu,
                        typename Core::Format::Stored* y) {
-  constexpr int kRows = kWarps * 16 * R, kColumns = 8 * N;
+  constexpr int kColumns = 8 * N;
   constexpr int kStageWords = (kRows + kColumns) * kWords;
   uint32_t* const shared = DynamicShared<uint32_t>();
   const int lane = static_cast<int>(threadIdx.x) % kWarp,
             warp = static_cast<int>(threadIdx.x) / kWarp;
 
   const int chunks = static_cast<int>(RowWeights<Core>(g.depth) / (kChunkWords * Core::kPerWord));
-  WindowLoader<Core, kRows> windows(g, x);
+  WindowLoader<Core> windows(g, x);
   KernelLoader<Core, kColumns> kernel(g, packed, RowWeights<Core>(g.depth));
   const auto load = [&](int chunk) {
     uint32_t* const a = shared + chunk % kStages * kStageWords;
@@ -141,7 +143,7 @@ __global__ void __launch_bounds__(kThreads)
   };
   for (int chunk = 0; chunk < kStages - 1; ++chunk) load(chunk);
 
-  float sums[R][N][4] = {};
+  float sums[kTiles][N][4] = {};
   for (int chunk = 0; chunk < chunks; ++chunk) {
     WaitForCopies<kStages - 2>();
     // All have come, and nobody reads any more the chunk that the next one takes the place of.
@@ -151,28 +153,27 @@ __global__ void __launch_bounds__(kThreads)
     const uint32_t* const b = a + kRows * kWords;
     PROTOPAGE_UNROLL
     for (int word = 0; word < kChunkWords; word += 8) {
-      uint32_t b_words[N / 2][2][2];
+      typename Core::Columns of_b[N];
       PROTOPAGE_UNROLL
-      for (int n = 0; n < N / 2; ++n) LoadColumns(b + 16 * n * kWords + word, kWords, b_words[n]);
+      for (int n = 0; n < N; n += 2) LoadColumns<Core>(b + 8 * n * kWords + word, kWords, of_b + n);
       PROTOPAGE_UNROLL
-      for (int tile = 0; tile < R; ++tile) {
-        uint32_t a_words[4];
-        LoadRows<Core>(a + (warp * R + tile) * 16 * kWords + word, kWords, a_words);
+      for (int tile = 0; tile < kTiles; ++tile) {
+        const typename Core::Rows of_a =
+            LoadRows<Core>(a + (warp * kTiles + tile) * 16 * kWords + word, kWords);
         PROTOPAGE_UNROLL
-        for (int n = 0; n < N; ++n) {
-          Core::MultiplyAdd(a_words, b_words[n / 2][n % 2], sums[tile][n]);
-        }
+        for (int n = 0; n < N; ++n) Core::MultiplyAdd(of_a, of_b[n], sums[tile][n]);
       }
     }
   }
 
   const int group = lane / 4, quarter = lane % 4;  // As model/cuda/platform.h has them.
   PROTOPAGE_UNROLL
-  for (int tile = 0; tile < R; ++tile) {
+  for (int tile = 0; tile < kTiles; ++tile) {
     PROTOPAGE_UNROLL
     for (int half = 0; half < 2; ++half) {
       const uint32_t position =
-          blockIdx.x * kRows + static_cast<uint32_t>((warp * R + tile) * 16 + 8 * half + group);
+          blockIdx.x * kRows +
+          static_cast<uint32_t>((warp * kTiles + tile) * 16 + 8 * half + group);
       if (position >= g.positions) continue;
       PROTOPAGE_UNROLL
       for (int n = 0; n < N; ++n) {
@@ -189,14 +190,14 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <typename Core, int R, int N>
-cudaError_t LaunchOfTiles(cudaStream_t stream, const ImplicitGeometry& g, const void* x,
+template <typename Core, int N>
+cudaError_t LaunchOfWidth(cudaStream_t stream, const ImplicitGeometry& g, const void* x,
                           const void* packed, const float* bias, bool relu, void* y) {
-  constexpr int kRows = kWarps * 16 * R, kColumns = 8 * N;
+  constexpr int kColumns = 8 * N;
   constexpr size_t kBytes = sizeof(uint32_t) * kStages * (kRows + kColumns) * kWords;
   const dim3 grid(static_cast<unsigned>(DivideUp(g.positions, kRows)),
                   static_cast<unsigned>(DivideUp(g.out_c, kColumns)));
-  return Launch(stream, grid, dim3(kThreads), kBytes, ImplicitGemmKernel<Core, R, N>, g,
+  return Launch(stream, grid, dim3(kThreads), kBytes, ImplicitGemmKernel<Core, N>, g,
                 StoredAs<typename Core::Format>(x),
                 static_cast<const typename Core::Weight*>(packed), bias, relu,
                 StoredAs<typename Core::Format>(y));
@@ -218,7 +219,7 @@ __global__ void PackKernelKernel(KernelOrder order, const float* w, int64_t row_
     const int row = static_cast<int>(i - column * row_weights);
     const int tap = row / order.in_c, c = row - tap * order.in_c;
     const bool inside = tap < order.taps && c < order.channels;
-    packed[i] = Core::Round(
+    packed[i] = Core::ToWeight(
         inside ? w[tap * order.tap_step + c * order.channel_step + column * order.column_step]
                : 0.0f);
   }
@@ -258,11 +259,22 @@ bool ImplicitGemmTakes(const Window2d& window) {
   // Corners are in 16 bits, pixels in 31; FastDivide takes positions and elements of a block that is not full.
   constexpr int64_t kMaxSide = std::numeric_limits<int16_t>::max();
   constexpr int64_t kMaxPixels = std::numeric_limits<int32_t>::max() - kMaxSide;
-  return window.out_c % 8 == 0 &&
+  const int64_t y = window.batch * window.out_h * window.out_w * window.out_c;
+  return y > 0 && window.out_c % 8 == 0 &&
          std::max({window.in_h, window.in_w, window.kernel_h, window.kernel_w}) <= kMaxSide &&
          std::max({window.batch * window.in_h * window.in_w,
                    window.batch * window.out_h * window.out_w,
                    window.kernel_h * window.kernel_w * (window.in_c + 7)}) <= kMaxPixels;
+}
+
+bool ImplicitGemmIsFaster(const Window2d& window, Precision precision) {
+  // Two blocks for each multiprocessor.
+  constexpr int64_t kLeastBlocks = 256;
+  constexpr int64_t kMostColumns = 128;
+  const int64_t blocks = DivideUp(window.batch * window.out_h * window.out_w, kRows) *
+                         DivideUp(window.out_c, BlockColumns(window));
+  return blocks >= kLeastBlocks &&
+         (precision == Precision::kFloat32 || window.out_c <= kMostColumns);
 }
 
 int64_t ImplicitChannels(Precision precision, int64_t channels) {
@@ -285,8 +297,14 @@ cudaError_t LaunchPadChannels(cudaStream_t stream, Precision precision, const vo
 
 int64_t PackedKernelBytes(const Window2d& window, Precision precision) {
   const int64_t depth = ImplicitGeometry(WithWholePacks(window, precision)).depth;
-  return precision == Precision::kTf32 ? window.out_c * RowWeights<Tf32Core>(depth) * 4
-                                       : window.out_c * RowWeights<HalfCore<Bf16Format>>(depth) * 2;
+  int64_t bytes = 0;
+  WithCore(precision, [&](auto core) {
+    using Core = decltype(core);
+    bytes = window.out_c * RowWeights<Core>(depth) *
+            static_cast<int64_t>(sizeof(typename Core::Weight));
+    return cudaSuccess;
+  });
+  return bytes;
 }
 
 cudaError_t LaunchPackKernel(cudaStream_t stream, const Window2d& window, Precision precision,
@@ -320,15 +338,10 @@ cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, Prec
                                void* y) {
   PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, packed, y}));
   const ImplicitGeometry g(WithWholePacks(window, precision));
-  // Two blocks for each multiprocessor, if there are so many.
-  constexpr int64_t kBlocks = 256;
-  const int64_t columns = window.out_c > 32 ? 64 : 32;
-  const bool small = DivideUp(g.positions, 128) * DivideUp(window.out_c, columns) < kBlocks;
   return WithCore(precision, [&](auto core) {
     using Core = decltype(core);
-    const auto launch = small           ? LaunchOfTiles<Core, 1, 4>
-                        : columns == 64 ? LaunchOfTiles<Core, 2, 8>
-                                        : LaunchOfTiles<Core, 2, 4>;
+    const auto launch =
+        BlockColumns(window) == 64 ? LaunchOfWidth<Core, 8> : LaunchOfWidth<Core, 4>;
     return launch(stream, g, x, packed, bias, relu, y);
   });
 }

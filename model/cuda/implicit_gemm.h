@@ -9,7 +9,8 @@
 //     LaunchImplicitGemm(stream, window, precision, padded_x, packed, bias, relu, y);
 //   }
 //
-// x and y are feature maps as Precision has them, of x with ImplicitChannels() channels; sums are float32.
+// x and y are feature maps as Precision has them, of x with ImplicitChannels() channels; sums are float32. float32 is by
+// three products of TF32 (model/cuda/tensor_core.h).
 // Formulas and shapes are those of model/backend.h; pointers are the device's.
 #ifndef PROTOPAGE_MODEL_CUDA_IMPLICIT_GEMM_H_
 #define PROTOPAGE_MODEL_CUDA_IMPLICIT_GEMM_H_
@@ -22,9 +23,12 @@
 
 namespace protopage {
 
-// Whether out_c is a multiple of 8, and the sizes of the window are within 15 bits a side and 31 bits of pixels in all.
-// x, w and y must lie at multiples of 16 bytes. `precision` below is another than float32.
+// Whether there are images, out_c is a multiple of 8, and the sizes of the window are within 15 bits a side and 31 bits of pixels in all.
+// x, w and y must lie at multiples of 16 bytes.
 bool ImplicitGemmTakes(const Window2d& window);
+// Whether it was faster than columns and cuBLAS, by docs/gpu.md: where there are enough positions for the whole device,
+// and not so many channels of y that columns are read often enough to be worth their making.
+bool ImplicitGemmIsFaster(const Window2d& window, Precision precision);
 
 // Those of 16 bytes, of which x has a whole number.
 int64_t ImplicitChannels(Precision precision, int64_t channels);

@@ -20,9 +20,6 @@ constexpr int kRows = kWarps * kTiles * 16;
 // Products of positions at a time. Some such chunks are on their way.
 constexpr int kProducts = 2, kStages = 4;
 
-// Blocks of threads have no more columns than the kernel.
-int64_t BlockColumns(const Window2d& window) { return window.out_c > 32 ? 64 : 32; }
-
 struct Geometry : ImplicitGeometry {
   // Of a window with whole packs, of which the first `channels` channels are x's.
   Geometry(const Window2d& w, int64_t channels, int64_t parts)
@@ -152,21 +149,17 @@ __global__ void __launch_bounds__(kThreads)
     for (int product = 0; product < kProducts; ++product) {
       const uint32_t* const a_rows = a + product * Core::kDepth * ChunkA::kRowWords;
       const uint32_t* const b_rows = b + product * Core::kDepth * ChunkB::kRowWords;
-      uint32_t b_words[N / 2][2][2];
+      typename Core::Columns of_b[N];
       PROTOPAGE_UNROLL
-      for (int n = 0; n < N / 2; ++n) {
-        Core::LoadDepthFirstColumns(b_rows + 16 * n / Core::kPerWord, ChunkB::kRowWords,
-                                    b_words[n]);
+      for (int n = 0; n < N; n += 2) {
+        LoadDepthFirstColumns<Core>(b_rows + 8 * n / Core::kPerWord, ChunkB::kRowWords, of_b + n);
       }
       PROTOPAGE_UNROLL
       for (int tile = 0; tile < kTiles; ++tile) {
-        uint32_t a_words[4];
-        Core::LoadDepthFirstRows(a_rows + (warp * kTiles + tile) * 16 / Core::kPerWord,
-                                 ChunkA::kRowWords, a_words);
+        const typename Core::Rows of_a = LoadDepthFirstRows<Core>(
+            a_rows + (warp * kTiles + tile) * 16 / Core::kPerWord, ChunkA::kRowWords);
         PROTOPAGE_UNROLL
-        for (int n = 0; n < N; ++n) {
-          Core::MultiplyAdd(a_words, b_words[n / 2][n % 2], of_part[tile][n]);
-        }
+        for (int n = 0; n < N; ++n) Core::MultiplyAdd(of_a, of_b[n], of_part[tile][n]);
       }
     }
   }

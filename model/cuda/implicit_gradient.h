@@ -22,8 +22,7 @@ namespace protopage {
 // How many parts there are: a function of the window alone, as the bits of d_w are.
 int64_t ImplicitGradientParts(const Window2d& window);
 
-// `window` is one that ImplicitGemmTakes, `precision` another than float32. x and d_y lie at multiples of 16,
-// sums of 8.
+// `window` is one that ImplicitGemmTakes. x, with ImplicitChannels(), and d_y lie at multiples of 16, sums of 8.
 cudaError_t LaunchImplicitGradient(cudaStream_t stream, const Window2d& window, Precision precision,
                                    const void* x, const void* d_y, int64_t parts, float* sums);
 

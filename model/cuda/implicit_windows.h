@@ -17,7 +17,9 @@
 namespace protopage {
 
 // Numbers in the 16 bytes that one copy brings.
-inline int64_t ImplicitPack(Precision precision) { return precision == Precision::kTf32 ? 4 : 8; }
+inline int64_t ImplicitPack(Precision precision) {
+  return precision == Precision::kBf16 || precision == Precision::kFp16 ? 8 : 4;
+}
 
 // `window` with as many channels of x as fill whole copies.
 inline Window2d WithWholePacks(Window2d window, Precision precision) {
@@ -25,6 +27,9 @@ inline Window2d WithWholePacks(Window2d window, Precision precision) {
   window.in_c = DivideUp(window.in_c, pack) * pack;
   return window;
 }
+
+// Columns of y that a block of threads makes.
+inline int64_t BlockColumns(const Window2d& window) { return window.out_c > 32 ? 64 : 32; }
 
 // Of a window with whole packs.
 struct ImplicitGeometry : WindowGeometry<1> {

@@ -1,19 +1,21 @@
 // The inputs of products on tensor cores: how they lie in shared memory and get from there to the lanes of a warp. The products
 // themselves, and which lane gives and has what, are in model/cuda/platform.h.
 //
-// Numbers lie in words of 32 bits: one of TF32, or two of 16 bits that follow each other. A product takes 8 words of
-// depth. A matrix lies with its depth along its rows, as weights of PackedKernel and windows do:
+// Numbers lie in words of 32 bits: one float32, or two of 16 bits that follow each other. A product takes 8 words of
+// depth. A matrix lies with its depth along its rows, as windows and weights do:
 //
-//   LoadRows<Core>(a, row_words, words)        a [16, 8 words]
-//   LoadColumns<Core>(b, row_words, 2 words)   b^T [16, 8 words]: of two products
+//   Core::Rows a = LoadRows<Core>(words, row_words);                  a [16, 8 words]
+//   LoadColumns<Core>(words, row_words, columns);                     b^T [16, 8 words]: of two products
 //
 // or with its depth from row to row, as positions of feature maps do:
 //
-//   Core::LoadDepthFirstRows(a, row_words, words)        a^T [kDepth, 16]
-//   Core::LoadDepthFirstColumns(b, row_words, 2 words)   b [kDepth, 16]
+//   Core::Rows a = LoadDepthFirstRows<Core>(words, row_words);        a^T [kDepth, 16]
+//   LoadDepthFirstColumns<Core>(words, row_words, columns);           b [kDepth, 16]
 //
 // `row_words` from row to row, by which none of these loads meets a bank of shared memory twice: kRowWords<words>, and
-// Core::DepthFirstRowWords(columns).
+// Core::DepthFirstRowWords(columns). Then
+//
+//   Core::MultiplyAdd(a, columns[0], sums);                           sums [16, 8] += a b
 #ifndef PROTOPAGE_MODEL_CUDA_TENSOR_CORE_H_
 #define PROTOPAGE_MODEL_CUDA_TENSOR_CORE_H_
 
@@ -27,44 +29,105 @@
 
 namespace protopage {
 
-// TF32: float32 with 10 bits of fraction.
-struct Tf32Core {
+__device__ inline float FloatOfBits(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof(x));
+  return x;
+}
+
+// What depth-first loads of words of one number share.
+struct WordLayout {
   using Format = Float32Format;
-  // A weight as an input of products.
-  using Weight = uint32_t;
   static constexpr int kPerWord = 1;
   static constexpr int kDepth = 8;
-
-  __device__ static Weight Round(float x) { return ToTf32Bits(x); }
-  // A word of a feature map as an input of products: it is rounded when it is used.
-  __device__ static uint32_t Input(uint32_t word) { return ToTf32Bits(AsFloat(word)); }
 
   static constexpr int DepthFirstRowWords(int columns) { return columns + 8; }
   __device__ static void LoadDepthFirstRows(const uint32_t* a, int row_words,
                                             uint32_t (&words)[4]) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    const uint32_t* const at = a + lane % 4 * row_words + lane / 4;
+    const uint32_t* const at = OfLane(a, row_words);
     PROTOPAGE_UNROLL
-    for (int i = 0; i < 4; ++i) words[i] = Input(at[i / 2 * 4 * row_words + i % 2 * 8]);
+    for (int i = 0; i < 4; ++i) words[i] = at[i / 2 * 4 * row_words + i % 2 * 8];
   }
   __device__ static void LoadDepthFirstColumns(const uint32_t* b, int row_words,
-                                               uint32_t (&words)[2][2]) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    const uint32_t* const at = b + lane % 4 * row_words + lane / 4;
+                                               uint32_t (&words)[4]) {
+    const uint32_t* const at = OfLane(b, row_words);
     PROTOPAGE_UNROLL
-    for (int i = 0; i < 4; ++i) words[i / 2][i % 2] = Input(at[i % 2 * 4 * row_words + i / 2 * 8]);
-  }
-
-  __device__ static void MultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
-                                     float (&sums)[4]) {
-    MultiplyAddTf32(a, b, sums);
+    for (int i = 0; i < 4; ++i) words[i] = at[i % 2 * 4 * row_words + i / 2 * 8];
   }
 
  private:
-  __device__ static float AsFloat(uint32_t word) {
-    float x;
-    memcpy(&x, &word, sizeof(x));
-    return x;
+  __device__ static const uint32_t* OfLane(const uint32_t* words, int row_words) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    return words + lane % 4 * row_words + lane / 4;
+  }
+};
+
+// TF32: float32 with 10 bits of fraction, to which inputs are rounded when they are used.
+struct Tf32Core : WordLayout {
+  // A weight as it is packed.
+  using Weight = uint32_t;
+  __device__ static Weight ToWeight(float x) { return ToTf32Bits(x); }
+
+  struct Rows {
+    uint32_t words[4];
+  };
+  struct Columns {
+    uint32_t words[2];
+  };
+  __device__ static Rows ToRows(const uint32_t (&words)[4]) {
+    Rows rows;
+    PROTOPAGE_UNROLL
+    for (int i = 0; i < 4; ++i) rows.words[i] = ToTf32Bits(FloatOfBits(words[i]));
+    return rows;
+  }
+  __device__ static Columns ToColumns(uint32_t first, uint32_t second) {
+    return {{ToTf32Bits(FloatOfBits(first)), ToTf32Bits(FloatOfBits(second))}};
+  }
+  __device__ static void MultiplyAdd(const Rows& a, const Columns& b, float (&sums)[4]) {
+    MultiplyAddTf32(a.words, b.words, sums);
+  }
+};
+
+// float32, by three products of TF32: each number is the sum of two, of 11 bits each, and what is left out is the product of the
+// smaller ones, 2^-22 of the whole. The sums of tensor cores are cut off rather than rounded, so that they are short and
+// added up elsewhere: Ootomo and Yokota, "Recovering single precision accuracy from Tensor Cores while surpassing the
+// FP32 theoretical peak performance" (2022). What is not finite becomes a NaN.
+struct Float32Core : WordLayout {
+  using Weight = float;
+  __device__ static Weight ToWeight(float x) { return x; }
+
+  struct Rows {
+    uint32_t high[4], low[4];
+  };
+  struct Columns {
+    uint32_t high[2], low[2];
+  };
+  __device__ static Rows ToRows(const uint32_t (&words)[4]) {
+    Rows rows;
+    PROTOPAGE_UNROLL
+    for (int i = 0; i < 4; ++i) Split(words[i], &rows.high[i], &rows.low[i]);
+    return rows;
+  }
+  __device__ static Columns ToColumns(uint32_t first, uint32_t second) {
+    Columns columns;
+    Split(first, &columns.high[0], &columns.low[0]);
+    Split(second, &columns.high[1], &columns.low[1]);
+    return columns;
+  }
+  __device__ static void MultiplyAdd(const Rows& a, const Columns& b, float (&sums)[4]) {
+    float products[4] = {};
+    MultiplyAddTf32(a.low, b.high, products);
+    MultiplyAddTf32(a.high, b.low, products);
+    MultiplyAddTf32(a.high, b.high, products);
+    PROTOPAGE_UNROLL
+    for (int i = 0; i < 4; ++i) sums[i] += products[i];
+  }
+
+ private:
+  __device__ static void Split(uint32_t word, uint32_t* high, uint32_t* low) {
+    const float x = FloatOfBits(word);
+    *high = ToTf32Bits(x);
+    *low = ToTf32Bits(x - FloatOfBits(*high));
   }
 };
 
@@ -76,8 +139,25 @@ struct HalfCore {
   static constexpr int kPerWord = 2;
   static constexpr int kDepth = 16;
 
-  __device__ static Weight Round(float x) { return Format::Round(x); }
-  __device__ static uint32_t Input(uint32_t word) { return word; }
+  __device__ static Weight ToWeight(float x) { return Format::Round(x); }
+
+  struct Rows {
+    uint32_t words[4];
+  };
+  struct Columns {
+    uint32_t words[2];
+  };
+  __device__ static Rows ToRows(const uint32_t (&words)[4]) {
+    return {{words[0], words[1], words[2], words[3]}};
+  }
+  __device__ static Columns ToColumns(uint32_t first, uint32_t second) { return {{first, second}}; }
+  __device__ static void MultiplyAdd(const Rows& a, const Columns& b, float (&sums)[4]) {
+    if constexpr (std::is_same_v<Format, Bf16Format>) {
+      MultiplyAddBf16(a.words, b.words, sums);
+    } else {
+      MultiplyAddFp16(a.words, b.words, sums);
+    }
+  }
 
   static constexpr int DepthFirstRowWords(int columns) { return (columns + 8) / 2; }
   __device__ static void LoadDepthFirstRows(const uint32_t* a, int row_words,
@@ -86,21 +166,9 @@ struct HalfCore {
     LoadMatricesTransposed(a + (lane % 8 + lane / 16 * 8) * row_words + lane / 8 % 2 * 4, words);
   }
   __device__ static void LoadDepthFirstColumns(const uint32_t* b, int row_words,
-                                               uint32_t (&words)[2][2]) {
+                                               uint32_t (&words)[4]) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    uint32_t loaded[4];
-    LoadMatricesTransposed(b + (lane % 8 + lane / 8 % 2 * 8) * row_words + lane / 16 * 4, loaded);
-    PROTOPAGE_UNROLL
-    for (int i = 0; i < 4; ++i) words[i / 2][i % 2] = loaded[i];
-  }
-
-  __device__ static void MultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
-                                     float (&sums)[4]) {
-    if constexpr (std::is_same_v<Format, Bf16Format>) {
-      MultiplyAddBf16(a, b, sums);
-    } else {
-      MultiplyAddFp16(a, b, sums);
-    }
+    LoadMatricesTransposed(b + (lane % 8 + lane / 8 % 2 * 8) * row_words + lane / 16 * 4, words);
   }
 };
 
@@ -108,22 +176,37 @@ template <int kWords>
 constexpr int kRowWords = kWords + 4;
 
 template <typename Core>
-__device__ void LoadRows(const uint32_t* a, int row_words, uint32_t (&words)[4]) {
+__device__ typename Core::Rows LoadRows(const uint32_t* a, int row_words) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  uint32_t words[4];
   LoadMatrices(a + lane % 16 * row_words + lane / 16 * 4, words);
-  PROTOPAGE_UNROLL
-  for (uint32_t& word : words) word = Core::Input(word);
+  return Core::ToRows(words);
 }
-// They are weights: already what products take.
-__device__ inline void LoadColumns(const uint32_t* b, int row_words, uint32_t (&words)[2][2]) {
+template <typename Core>
+__device__ void LoadColumns(const uint32_t* b, int row_words, typename Core::Columns* columns) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  uint32_t loaded[4];
-  LoadMatrices(b + (lane % 8 + lane / 16 * 8) * row_words + lane / 8 % 2 * 4, loaded);
-  PROTOPAGE_UNROLL
-  for (int i = 0; i < 4; ++i) words[i / 2][i % 2] = loaded[i];
+  uint32_t words[4];
+  LoadMatrices(b + (lane % 8 + lane / 16 * 8) * row_words + lane / 8 % 2 * 4, words);
+  columns[0] = Core::ToColumns(words[0], words[1]);
+  columns[1] = Core::ToColumns(words[2], words[3]);
 }
 
-// Returns body(Core()) of the one for a precision other than float32, for which there is none.
+template <typename Core>
+__device__ typename Core::Rows LoadDepthFirstRows(const uint32_t* a, int row_words) {
+  uint32_t words[4];
+  Core::LoadDepthFirstRows(a, row_words, words);
+  return Core::ToRows(words);
+}
+template <typename Core>
+__device__ void LoadDepthFirstColumns(const uint32_t* b, int row_words,
+                                      typename Core::Columns* columns) {
+  uint32_t words[4];
+  Core::LoadDepthFirstColumns(b, row_words, words);
+  columns[0] = Core::ToColumns(words[0], words[1]);
+  columns[1] = Core::ToColumns(words[2], words[3]);
+}
+
+// Returns body(Core()) of the one for a precision.
 template <typename Body>
 cudaError_t WithCore(Precision precision, const Body& body) {
   switch (precision) {
@@ -136,7 +219,7 @@ cudaError_t WithCore(Precision precision, const Body& body) {
     case Precision::kFloat32:
       break;
   }
-  return cudaErrorInvalidValue;
+  return body(Float32Core());
 }
 
 }  // namespace protopage

@@ -20,18 +20,31 @@ inline float Product(const Numbers& x, const Numbers& y) {
   return x.first * y.first + x.second * y.second;
 }
 
-// What each thread of the block gives.
+// What each thread of the block gives, in turns: who is at the next operation may still be waited for by readers of this one, and
+// nobody is two ahead.
+template <typename T>
+struct Given {
+  T of_thread[2][kMaxThreadsPerBlock];
+  unsigned char turn[kMaxThreadsPerBlock];
+
+  // Those of the own warp; the own one is for the caller to write, before the warp meets.
+  T* NextOfWarp() {
+    const unsigned thread = threadIdx.x;
+    turn[thread] ^= 1;
+    return of_thread[turn[thread]] + (thread - thread % warpSize);
+  }
+};
 struct Fragments {
   Numbers a[4], b[2];
 };
-inline Fragments all_fragments[kMaxThreadsPerBlock];
+inline Given<Fragments> all_fragments;
 
 // to_numbers(word) are its numbers. Blocks are (threads, 1, 1).
 template <typename ToNumbers>
 void MultiplyAddWords(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&sums)[4],
                       const ToNumbers& to_numbers) {
   const unsigned lane = threadIdx.x % warpSize, group = lane / 4, quarter = lane % 4;
-  Fragments* const warp = all_fragments + (threadIdx.x - lane);
+  Fragments* const warp = all_fragments.NextOfWarp();
   for (int i = 0; i < 4; ++i) warp[lane].a[i] = to_numbers(a[i]);
   for (int i = 0; i < 2; ++i) warp[lane].b[i] = to_numbers(b[i]);
   MeetWarp({"mma", __FILE__, __LINE__});
@@ -45,21 +58,19 @@ void MultiplyAddWords(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&su
     sums[2] += Product(of_row.a[2 * half + 1], b0);
     sums[3] += Product(of_row.a[2 * half + 1], b1);
   }
-  MeetWarp({"mma", __FILE__, __LINE__});  // Nobody reads any more.
 }
 
 // The rows of 4 words that each thread of the block points to.
-inline const uint32_t* all_rows[kMaxThreadsPerBlock];
+inline Given<const uint32_t*> all_rows;
 
 // word(rows, i) is what the own lane gets of matrix i, whose 8 rows are rows[0] ... rows[7].
 template <typename Word>
 void LoadMatrixWords(const uint32_t* row, uint32_t (&words)[4], const Word& word) {
   const unsigned lane = threadIdx.x % warpSize;
-  const uint32_t** const warp = all_rows + (threadIdx.x - lane);
+  const uint32_t** const warp = all_rows.NextOfWarp();
   warp[lane] = row;
   MeetWarp({"ldmatrix", __FILE__, __LINE__});
   for (unsigned i = 0; i < 4; ++i) words[i] = word(warp + 8 * i, lane / 4, lane % 4);
-  MeetWarp({"ldmatrix", __FILE__, __LINE__});  // Nobody reads any more.
 }
 
 template <typename ToFloat>

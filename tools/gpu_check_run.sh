@@ -148,15 +148,13 @@ checks() {
 }
 
 benchmarks() {
-  # What could be chosen otherwise, too: another size of tiles, and convolutions without columns.
+  # What could be chosen otherwise, too.
   for precision in ${precisions}; do
     benchmark "benchmark ${precision}" "${bin}/gpu_benchmark" "--precision=${precision}"
-    benchmark "benchmark ${precision}, large tiles" "${bin}/gpu_benchmark" \
-      "--precision=${precision}" --workspace_mib=256
-    if [[ "${precision}" != float32 ]]; then
-      benchmark "benchmark ${precision}, implicit GEMM" "${bin}/gpu_benchmark" \
-        "--precision=${precision}" --implicit_gemm
-    fi
+    for convolutions in columns implicit; do
+      benchmark "benchmark ${precision}, ${convolutions}" "${bin}/gpu_benchmark" \
+        "--precision=${precision}" "--convolutions=${convolutions}"
+    done
   done
   benchmark "rows" "${bin}/device_rows_benchmark" --device=cuda "--directory=${scratch}"
 }

@@ -3,12 +3,11 @@
 
     gpu_check_turns.py --precision=tf32 bin/gpu_benchmark torch_peer.py
 
-In each round our step (gpu_benchmark --serve), by columns and, but for float32, by implicit GEMM, and
-PyTorch's in each of its memory layouts (torch_peer.py --serve): eager, compiled with CUDA graphs, and as one CUDA
-graph, are measured one after another, all in the same precision. Prints a line
-for each, fields separated by tabs: name, the median of the rounds, unit, "-"; then each of our rates as a
-multiple of the fastest of PyTorch's in the same round: the median, and the least and the largest. A case
-that fails is a line that says so.
+In each round our step (gpu_benchmark --serve) and PyTorch's in each of its memory layouts
+(torch_peer.py --serve): eager, compiled with CUDA graphs, and as one CUDA graph, are measured one after
+another, all in the same precision. Prints a line for each, fields separated by tabs: name, the median of the
+rounds, unit, "-"; then our rate as a multiple of the fastest of PyTorch's in the same round: the median, and
+the least and the largest. A case that fails is a line that says so.
 """
 
 import argparse
@@ -66,22 +65,16 @@ def main():
 
     what = ["--device=" + args.device, "--precision=" + args.precision]
 
-    def our_server(*flags):
-        return Server([args.benchmark, "--serve", "--batch=%d" % args.batch,
-                       "--seconds=%g" % args.seconds, *what, *flags])
-
     peer = Server([sys.executable, args.peer, "--serve"] + what)
     started = peer.read()
     if "error" in started:
         sys.exit(started["error"])
     torch = "PyTorch " + started["torch"].split("+")[0]
     # What measures once: our rate, or an answer of the peer's.
-    ours = {"protopage": our_server()}
-    if args.precision != "float32":
-        ours["protopage, implicit GEMM"] = our_server("--implicit_gemm")
-    measures = {}
-    for name, server in ours.items():
-        measures[name] = lambda seconds, server=server: server.ask("")
+    our_name = "protopage"
+    ours = Server([args.benchmark, "--serve", "--batch=%d" % args.batch,
+                   "--seconds=%g" % args.seconds] + what)
+    measures = {our_name: lambda seconds: ours.ask("")}
     for how in ["eager", "compiled", "one graph"]:
         for layout in ["nchw", "channels_last"]:
             request = {"batch": args.batch, "layout": layout, "how": how}
@@ -117,17 +110,15 @@ def main():
             row(name, "%.4g" % statistics.median(rates[name]), "images/s")
     if skipped:
         row("what PyTorch compiled and did not make a CUDA graph of", skipped, "times")
-    peers = [rates[name] for name in measures if name not in ours and name not in errors]
-    for name in ours:
-        if name in errors or not peers:
-            continue
-        ratios = [mine / max(others) for mine, *others in zip(rates[name], *peers)]
-        row("%s / the fastest of PyTorch" % name, "%.3g" % statistics.median(ratios),
+    peers = [rates[name] for name in measures if name != our_name and name not in errors]
+    if our_name not in errors and peers:
+        ratios = [mine / max(others) for mine, *others in zip(rates[our_name], *peers)]
+        row("%s / the fastest of PyTorch" % our_name, "%.3g" % statistics.median(ratios),
             "x (%.3g to %.3g in %d rounds)" % (min(ratios), max(ratios), len(ratios)))
-    for server in [*ours.values(), peer]:
+    for server in [ours, peer]:
         server.end()
     # Of ours, a failure is an error.
-    sys.exit(any(name in errors for name in ours))
+    sys.exit(our_name in errors)
 
 
 if __name__ == "__main__":

@@ -170,13 +170,13 @@ __device__ __forceinline__ Pack<float, V> LoadWarpSums(const float* shared, int 
 // input = terms.Load(i), for each pack of elements at i.
 template <typename Terms>
 __global__ void PartialSumsKernel(Terms terms, int64_t rows, int64_t cols, float* partials) {
-  constexpr int V = Terms::kWidth;
-  using Tile = RowTile<V>;
+  constexpr int kWidth = Terms::kWidth;
+  using Tile = RowTile<kWidth>;
   float* shared = DynamicShared<float>();
   const int64_t begin = static_cast<int64_t>(blockIdx.y) * kLanes;
-  const int64_t j = begin + V * threadIdx.x;
+  const int64_t j = begin + kWidth * threadIdx.x;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kColumnBlockRows + threadIdx.y;
-  Pack<float, V> sums[Terms::kSums] = {};
+  Pack<float, kWidth> sums[Terms::kSums] = {};
   if (j < cols) {
     terms.LoadColumn(j);
     typename Terms::Input inputs[Tile::kRowsOfThread];
@@ -193,7 +193,7 @@ __global__ void PartialSumsKernel(Terms terms, int64_t rows, int64_t cols, float
   }
   PROTOPAGE_UNROLL
   for (int s = 0; s < Terms::kSums; ++s) {
-    StoreWarpSums<V>(sums[s], shared + s * kWarps * kLanes);
+    StoreWarpSums(sums[s], shared + s * kWarps * kLanes);
   }
   __syncthreads();
   const int thread = static_cast<int>(threadIdx.y * Tile::kPacks + threadIdx.x);
@@ -325,7 +325,7 @@ __global__ void PartialMomentsKernel(const typename Format::Stored* x, int64_t r
   for (int r = 0; r < Tile::kRowsOfThread; ++r) {
     for (int l = 0; l < V; ++l) sum.v[l] += values[r].v[l];
   }
-  StoreWarpSums<V>(sum, shared);
+  StoreWarpSums(sum, shared);
   __syncthreads();
   Pack<float, V> mean = LoadWarpSums<V>(shared, V * static_cast<int>(threadIdx.x));
   for (int l = 0; l < V; ++l) mean.v[l] *= scale;
@@ -338,7 +338,7 @@ __global__ void PartialMomentsKernel(const typename Format::Stored* x, int64_t r
       squares.v[l] += distance * distance;
     }
   }
-  StoreWarpSums<V>(squares, shared_squares);
+  StoreWarpSums(squares, shared_squares);
   __syncthreads();
   const int column = static_cast<int>(threadIdx.y * Tile::kPacks + threadIdx.x);
   if (column >= kLanes || begin + column >= cols) return;

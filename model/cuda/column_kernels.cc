@@ -129,7 +129,8 @@ __global__ void InferenceScaleKernel(const float* gamma, const float* var, float
 // --- Sums --------------------------------------------------------------------------------------
 
 // A block of threads takes kLanes columns of kColumnBlockRows rows. A thread has V columns after each other, of
-// every kRows-th row: all that it reads is on its way before it uses or writes any.
+// every kRows-th row: all that it reads is on its way before it uses or writes any. Nothing branches until then, as
+// what follows a branch may wait for what was before it: instead of rows past the end it reads its first again.
 constexpr int kLanes = 32;
 template <int V>
 struct RowTile {
@@ -177,18 +178,19 @@ __global__ void PartialSumsKernel(Terms terms, int64_t rows, int64_t cols, float
   const int64_t j = begin + kWidth * threadIdx.x;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kColumnBlockRows + threadIdx.y;
   Pack<float, kWidth> sums[Terms::kSums] = {};
-  if (j < cols) {
+  if (j < cols && first < rows) {
     terms.LoadColumn(j);
     typename Terms::Input inputs[Tile::kRowsOfThread];
+    int64_t at[Tile::kRowsOfThread];
     PROTOPAGE_UNROLL
     for (int r = 0; r < Tile::kRowsOfThread; ++r) {
       const int64_t row = first + r * Tile::kRows;
-      if (row < rows) inputs[r] = terms.Load(row * cols + j);
+      at[r] = (row < rows ? row : first) * cols + j;
+      inputs[r] = terms.Load(at[r]);
     }
     PROTOPAGE_UNROLL
     for (int r = 0; r < Tile::kRowsOfThread; ++r) {
-      const int64_t row = first + r * Tile::kRows;
-      if (row < rows) terms.Add(row * cols + j, inputs[r], sums);
+      if (first + r * Tile::kRows < rows) terms.Add(at[r], inputs[r], sums);
     }
   }
   PROTOPAGE_UNROLL
@@ -243,10 +245,7 @@ struct MaskedGradient {
   const Stored* y;
   Stored* d_y;
   __device__ Input Load(int64_t i) const {
-    Input in = {};
-    if (y != nullptr) in.y = LoadPack<V>(y + i);
-    in.d_y = LoadPack<V>(d_y + i);
-    return in;
+    return {LoadPack<V>((y != nullptr ? y : d_y) + i), LoadPack<V>(d_y + i)};
   }
   // Writes whole packs, whether they change or not: parts of what a warp writes are slow.
   __device__ Pack<float, V> Mask(int64_t i, Input in) const {
@@ -314,15 +313,17 @@ __global__ void PartialMomentsKernel(const typename Format::Stored* x, int64_t r
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kColumnBlockRows;
   const int64_t count = first + kColumnBlockRows < rows ? kColumnBlockRows : rows - first;
   const float scale = 1.0f / static_cast<float>(count);
-  Pack<float, V> values[Tile::kRowsOfThread] = {};
+  Pack<float, V> values[Tile::kRowsOfThread];
   PROTOPAGE_UNROLL
   for (int r = 0; r < Tile::kRowsOfThread; ++r) {
     const int64_t row = r * Tile::kRows + threadIdx.y;
-    if (row < count && j < cols) values[r] = LoadFloats<Format, V>(x + (first + row) * cols + j);
+    const bool inside = row < count && j < cols;
+    values[r] = LoadFloats<Format, V>(x + (inside ? (first + row) * cols + j : 0));
   }
   Pack<float, V> sum = {};
   PROTOPAGE_UNROLL
   for (int r = 0; r < Tile::kRowsOfThread; ++r) {
+    if (r * Tile::kRows + threadIdx.y >= count) continue;
     for (int l = 0; l < V; ++l) sum.v[l] += values[r].v[l];
   }
   StoreWarpSums(sum, shared);
@@ -393,10 +394,12 @@ __device__ double FinishSum(const float* partials, int64_t parts, int64_t cols, 
       PROTOPAGE_UNROLL
       for (int r = 0; r < kInFlight; ++r) {
         const int64_t part = first + r * blockDim.y;
-        values[r] = part < parts ? partials[part * cols + j] : 0.0f;
+        values[r] = partials[(part < parts ? part : first) * cols + j];
       }
       PROTOPAGE_UNROLL
-      for (int r = 0; r < kInFlight; ++r) sum += static_cast<double>(values[r]);
+      for (int r = 0; r < kInFlight; ++r) {
+        if (first + r * blockDim.y < parts) sum += static_cast<double>(values[r]);
+      }
     }
   }
   return SumOverY(sum);
@@ -445,8 +448,9 @@ __global__ void __launch_bounds__(kFinishThreads)
       PROTOPAGE_UNROLL
       for (int r = 0; r < kInFlight; ++r) {
         const int64_t block = first + r * blockDim.y;
-        means[r] = block < blocks ? partials[2 * block * cols + j] : 0.0f;
-        distances[r] = block < blocks ? partials[(2 * block + 1) * cols + j] : 0.0f;
+        const float* part = partials + 2 * (block < blocks ? block : first) * cols + j;
+        means[r] = part[0];
+        distances[r] = part[cols];
       }
       PROTOPAGE_UNROLL
       for (int r = 0; r < kInFlight; ++r) {

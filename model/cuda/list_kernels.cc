@@ -85,7 +85,8 @@ struct SgdUpdate {
 // The difference is a NaN for infinities and NaNs.
 __device__ bool IsFinite(float x) { return x - x == 0.0f; }
 
-// What a thread reads of a chunk, all of it on its way at once.
+// What a thread reads of a chunk, all of it on its way at once. Past the end it is the first again: a branch might
+// wait.
 constexpr int kChunkLoads = kChunkElements / kBlockThreads;
 static_assert(kChunkElements % kBlockThreads == 0);
 
@@ -99,7 +100,7 @@ __global__ void FindNonFiniteKernel(const float* const* entries, const Chunk* ch
     PROTOPAGE_UNROLL
     for (int r = 0; r < kChunkLoads; ++r) {
       const int i = static_cast<int>(threadIdx.x) + r * kBlockThreads;
-      values[r] = i < chunk.count ? x[i] : 0.0f;
+      values[r] = x[i < chunk.count ? i : 0];
     }
     PROTOPAGE_UNROLL
     for (int r = 0; r < kChunkLoads; ++r) {

@@ -89,6 +89,7 @@ std::vector<Window2d> ConvolutionWindows() {
       MakeWindow(2, 5, 9, 2, 5, 1, 3, 1, 2, true),  // Not square.
       MakeWindow(2, 9, 5, 2, 5, 3, 1, 2, 1, false), MakeWindow(1, 1, 1, 1, 1, 1, 1, 1, 1, false),
       MakeWindow(2, 8, 8, 3, 4, 3, 3, 3, 3, false),     // A rest that no window reaches.
+      MakeWindow(2, 7, 5, 8, 8, 2, 2, 2, 2, true),      // Padded at the end alone.
       MakeWindow(1, 2, 3, 4, 5, 3, 3, 1, 1, true),      // Smaller than the kernel.
       MakeWindow(3, 4, 4, 64, 130, 3, 3, 1, 1, false),  // A kernel of many floats,
       MakeWindow(9, 4, 3, 65, 128, 3, 3, 1, 1, true),   // and padded.
@@ -581,8 +582,8 @@ struct NormCase {
   int64_t rows, c;
   float offset;  // Far from zero beside the spread, as raw pixels make it.
 };
-const std::vector<NormCase> kNormCases = {
-    {1300, 32, 0.0f}, {700, 3, 8.0f}, {50, 17, -3.0f}, {2, 64, 0.0f}, {1, 5, 1.0f}};
+const std::vector<NormCase> kNormCases = {{1300, 32, 0.0f}, {700, 3, 8.0f}, {300, 36, 0.0f},
+                                          {50, 17, -3.0f},  {2, 64, 0.0f},  {1, 5, 1.0f}};
 
 TEST_P(BackendConformanceTest, BatchNormForward) {
   const float epsilon = 1e-3f, momentum = 0.99f;

@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tests=(
   //model/cuda/emulation/...
+  //model/cuda:column_kernels_test_emulated
   //model/cuda:cuda_backend_emulation_test
   //model/cuda:cuda_backend_test_emulated
   //trainer:cuda_steady_step_test

@@ -128,226 +128,354 @@ __global__ void InferenceScaleKernel(const float* gamma, const float* var, float
 
 // --- Sums --------------------------------------------------------------------------------------
 
-// A block of threads takes kLanes columns of kColumnBlockRows rows, a thread every kRows-th row.
+// A block of threads takes kLanes columns of kColumnBlockRows rows. A thread has V columns after each other, of
+// every kRows-th row: all that it reads is on its way before it uses or writes any. Nothing branches until then, as
+// what follows a branch may wait for what was before it: instead of rows past the end it reads its first again.
 constexpr int kLanes = 32;
-constexpr int kRows = 8;
-constexpr int kRowsOfThread = kColumnBlockRows / kRows;
+template <int V>
+struct RowTile {
+  static constexpr int kPacks = kLanes / V;
+  static constexpr int kRows = kBlockThreads / kPacks;
+  static constexpr int kRowsOfThread = kColumnBlockRows / kRows;
+};
 
-// The sum of `value` over threadIdx.y, for the threads of y = 0 ... of the same x; `shared` holds a T
-// for each thread of the block. All threads must call it.
-template <typename T>
-__device__ T SumOverY(T value, T* shared) {
-  __syncthreads();  // Who still reads the sums of the call before?
-  shared[threadIdx.y * kLanes + threadIdx.x] = value;
-  __syncthreads();
-  T sum = shared[threadIdx.x];
-  for (unsigned y = 1; y < blockDim.y; ++y) sum += shared[y * kLanes + threadIdx.x];
+// One sum over rows takes a float for each warp and column of shared memory. Stores those of the threads, each
+// of which has `sum`; all threads must call it.
+constexpr int kWarps = kBlockThreads / kWarp;
+template <int V>
+__device__ __forceinline__ void StoreWarpSums(Pack<float, V> sum, float* shared) {
+  constexpr int kPacks = RowTile<V>::kPacks;
+  for (int l = 0; l < V; ++l) {
+    // Lanes of the same columns.
+    for (int lanes = kPacks; lanes < kWarp; lanes *= 2) {
+      sum.v[l] += __shfl_xor_sync(kAllLanes, sum.v[l], lanes);
+    }
+  }
+  const int thread = static_cast<int>(threadIdx.y * kPacks + threadIdx.x);
+  if (thread % kWarp < kPacks) {
+    StorePack(shared + thread / kWarp * kLanes + static_cast<int>(threadIdx.x) * V, sum);
+  }
+}
+// The sums over all warps, after a barrier, for the V columns at `column` of the block.
+template <int V>
+__device__ __forceinline__ Pack<float, V> LoadWarpSums(const float* shared, int column) {
+  Pack<float, V> sum = LoadPack<V>(shared + column);
+  for (int warp = 1; warp < kWarps; ++warp) {
+    const Pack<float, V> more = LoadPack<V>(shared + warp * kLanes + column);
+    for (int l = 0; l < V; ++l) sum.v[l] += more.v[l];
+  }
   return sum;
 }
 
-// partials [blocks, kSums, cols]: sums over each block of rows of what terms.Add(i, j, sums) adds up
-// for each element i of column j.
+// partials [blocks, kSums, cols]: sums over each block of rows of what terms.Add(i, input, sums) adds up, given
+// input = terms.Load(i), for each pack of elements at i.
 template <typename Terms>
 __global__ void PartialSumsKernel(Terms terms, int64_t rows, int64_t cols, float* partials) {
+  constexpr int kWidth = Terms::kWidth;
+  using Tile = RowTile<kWidth>;
   float* shared = DynamicShared<float>();
-  const int64_t j = static_cast<int64_t>(blockIdx.y) * kLanes + threadIdx.x;
-  const int64_t first = static_cast<int64_t>(blockIdx.x) * kColumnBlockRows;
-  const int64_t end = first + kColumnBlockRows < rows ? first + kColumnBlockRows : rows;
-  float sums[Terms::kSums] = {};
-  if (j < cols) {
+  const int64_t begin = static_cast<int64_t>(blockIdx.y) * kLanes;
+  const int64_t j = begin + kWidth * threadIdx.x;
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kColumnBlockRows + threadIdx.y;
+  Pack<float, kWidth> sums[Terms::kSums] = {};
+  if (j < cols && first < rows) {
     terms.LoadColumn(j);
-    for (int64_t row = first + threadIdx.y; row < end; row += kRows) {
-      terms.Add(row * cols + j, sums);
+    typename Terms::Input inputs[Tile::kRowsOfThread];
+    int64_t at[Tile::kRowsOfThread];
+    PROTOPAGE_UNROLL
+    for (int r = 0; r < Tile::kRowsOfThread; ++r) {
+      const int64_t row = first + r * Tile::kRows;
+      at[r] = (row < rows ? row : first) * cols + j;
+      inputs[r] = terms.Load(at[r]);
+    }
+    PROTOPAGE_UNROLL
+    for (int r = 0; r < Tile::kRowsOfThread; ++r) {
+      if (first + r * Tile::kRows < rows) terms.Add(at[r], inputs[r], sums);
     }
   }
+  PROTOPAGE_UNROLL
   for (int s = 0; s < Terms::kSums; ++s) {
-    const float sum = SumOverY(sums[s], shared);
-    if (threadIdx.y == 0 && j < cols) {
-      partials[(static_cast<int64_t>(blockIdx.x) * Terms::kSums + s) * cols + j] = sum;
-    }
+    StoreWarpSums(sums[s], shared + s * kWarps * kLanes);
   }
+  __syncthreads();
+  const int thread = static_cast<int>(threadIdx.y * Tile::kPacks + threadIdx.x);
+  const int s = thread / kLanes, column = thread % kLanes;
+  if (s >= Terms::kSums || begin + column >= cols) return;
+  partials[(static_cast<int64_t>(blockIdx.x) * Terms::kSums + s) * cols + begin + column] =
+      LoadWarpSums<1>(shared + s * kWarps * kLanes, column).v[0];
 }
 
-// The grid and block of kernels that take blocks of rows.
+// The grid and block of kernels that take blocks of rows, and the shared memory of each sum.
+template <int V>
 struct RowBlocks {
   RowBlocks(int64_t rows, int64_t cols)
       : grid(static_cast<unsigned>(DivideUp(rows, kColumnBlockRows)),
              static_cast<unsigned>(DivideUp(cols, kLanes))),
-        block(kLanes, kRows) {}
+        block(RowTile<V>::kPacks, RowTile<V>::kRows) {}
   dim3 grid, block;
+  static constexpr size_t kSumBytes = sizeof(float) * kWarps * kLanes;
 };
 template <typename Terms>
 cudaError_t LaunchPartialSums(cudaStream_t stream, const Terms& terms, int64_t rows, int64_t cols,
                               float* partials) {
-  const RowBlocks launch(rows, cols);
-  return Launch(stream, launch.grid, launch.block, sizeof(float) * kLanes * kRows,
+  const RowBlocks<Terms::kWidth> launch(rows, cols);
+  return Launch(stream, launch.grid, launch.block, Terms::kSums * launch.kSumBytes,
                 PartialSumsKernel<Terms>, terms, rows, cols, partials);
 }
 
+template <int V>
 struct GradientTerms {
-  static constexpr int kSums = 1;
+  static constexpr int kWidth = V, kSums = 1;
+  using Input = Pack<float, V>;
   const float* d_y;
   __device__ void LoadColumn(int64_t) {}
-  __device__ void Add(int64_t i, float* sums) const { sums[0] += d_y[i]; }
+  __device__ Input Load(int64_t i) const { return LoadPack<V>(d_y + i); }
+  __device__ void Add(int64_t, const Input& in, Pack<float, V>* sums) const {
+    for (int l = 0; l < V; ++l) sums[0].v[l] += in.v[l];
+  }
 };
 
-// Element i of d_y, which becomes 0 where y (null: nowhere) is.
-template <typename Format>
-__device__ float MaskedGradient(const typename Format::Stored* y, typename Format::Stored* d_y,
-                                int64_t i) {
-  typename Format::Stored gradient = d_y[i];
-  if (y != nullptr && Format::Widen(y[i]) <= 0.0f) {
-    gradient = 0;
-    d_y[i] = gradient;
+// d_y, which becomes 0 where y (null: nowhere) is.
+template <typename Format, int V>
+struct MaskedGradient {
+  using Stored = typename Format::Stored;
+  struct Input {
+    Pack<Stored, V> y, d_y;
+  };
+  const Stored* y;
+  Stored* d_y;
+  __device__ Input Load(int64_t i) const {
+    return {LoadPack<V>((y != nullptr ? y : d_y) + i), LoadPack<V>(d_y + i)};
   }
-  return Format::Widen(gradient);
-}
+  // Writes whole packs, whether they change or not: parts of what a warp writes are slow.
+  __device__ Pack<float, V> Mask(int64_t i, Input in) const {
+    if (y != nullptr) {
+      for (int l = 0; l < V; ++l) {
+        if (Format::Widen(in.y.v[l]) <= 0.0f) in.d_y.v[l] = 0;
+      }
+      StorePack(d_y + i, in.d_y);
+    }
+    Pack<float, V> gradient;
+    for (int l = 0; l < V; ++l) gradient.v[l] = Format::Widen(in.d_y.v[l]);
+    return gradient;
+  }
+};
 
-template <typename Format>
+template <typename Format, int V>
 struct OutputGradientTerms {
-  static constexpr int kSums = 1;
-  const typename Format::Stored* y;
-  typename Format::Stored* d_y;
+  static constexpr int kWidth = V, kSums = 1;
+  using Input = typename MaskedGradient<Format, V>::Input;
+  MaskedGradient<Format, V> d_y;
   __device__ void LoadColumn(int64_t) {}
-  __device__ void Add(int64_t i, float* sums) const {
-    sums[0] += MaskedGradient<Format>(y, d_y, i);
+  __device__ Input Load(int64_t i) const { return d_y.Load(i); }
+  __device__ void Add(int64_t i, const Input& in, Pack<float, V>* sums) const {
+    const Pack<float, V> gradient = d_y.Mask(i, in);
+    for (int l = 0; l < V; ++l) sums[0].v[l] += gradient.v[l];
   }
 };
 
-template <typename Format>
+template <typename Format, int V>
 struct NormBackwardTerms {
-  static constexpr int kSums = 2;
+  static constexpr int kWidth = V, kSums = 2;
+  struct Input {
+    typename MaskedGradient<Format, V>::Input d_y;
+    Pack<typename Format::Stored, V> x;
+  };
   const typename Format::Stored* x;
   const float* mean;
   const float* inv_std;
-  const typename Format::Stored* y;
-  typename Format::Stored* d_y;
-  float m, s;
+  MaskedGradient<Format, V> d_y;
+  Pack<float, V> m, s;
   __device__ void LoadColumn(int64_t j) {
-    m = mean[j];
-    s = inv_std[j];
+    m = LoadPack<V>(mean + j);
+    s = LoadPack<V>(inv_std + j);
   }
-  __device__ void Add(int64_t i, float* sums) const {
-    const float gradient = MaskedGradient<Format>(y, d_y, i);
-    sums[0] += gradient;
-    sums[1] += gradient * ((Format::Widen(x[i]) - m) * s);
+  __device__ Input Load(int64_t i) const { return {d_y.Load(i), LoadPack<V>(x + i)}; }
+  __device__ void Add(int64_t i, const Input& in, Pack<float, V>* sums) const {
+    const Pack<float, V> gradient = d_y.Mask(i, in.d_y);
+    for (int l = 0; l < V; ++l) {
+      sums[0].v[l] += gradient.v[l];
+      sums[1].v[l] += gradient.v[l] * ((Format::Widen(in.x.v[l]) - m.v[l]) * s.v[l]);
+    }
   }
 };
 
 // partials [blocks, 2, cols]: the mean of each block of rows, and the sum of the squared distances
 // from it.
-template <typename Format>
+template <typename Format, int V>
 __global__ void PartialMomentsKernel(const typename Format::Stored* x, int64_t rows, int64_t cols,
                                      float* partials) {
+  using Tile = RowTile<V>;
   float* shared = DynamicShared<float>();
-  const int64_t j = static_cast<int64_t>(blockIdx.y) * kLanes + threadIdx.x;
+  float* shared_squares = shared + kWarps * kLanes;
+  const int64_t begin = static_cast<int64_t>(blockIdx.y) * kLanes;
+  const int64_t j = begin + V * threadIdx.x;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kColumnBlockRows;
   const int64_t count = first + kColumnBlockRows < rows ? kColumnBlockRows : rows - first;
-  float values[kRowsOfThread];
-  float sum = 0.0f;
-  for (int r = 0; r < kRowsOfThread; ++r) {
-    const int64_t row = r * kRows + threadIdx.y;
+  const float scale = 1.0f / static_cast<float>(count);
+  Pack<float, V> values[Tile::kRowsOfThread];
+  PROTOPAGE_UNROLL
+  for (int r = 0; r < Tile::kRowsOfThread; ++r) {
+    const int64_t row = r * Tile::kRows + threadIdx.y;
     const bool inside = row < count && j < cols;
-    values[r] = inside ? Format::Widen(x[(first + row) * cols + j]) : 0.0f;
-    sum += values[r];
+    values[r] = LoadFloats<Format, V>(x + (inside ? (first + row) * cols + j : 0));
   }
-  const float mean = SumOverY(sum, shared) * (1.0f / static_cast<float>(count));
-  float squares = 0.0f;
-  for (int r = 0; r < kRowsOfThread; ++r) {
-    const float distance = r * kRows + threadIdx.y < count ? values[r] - mean : 0.0f;
-    squares += distance * distance;
+  Pack<float, V> sum = {};
+  PROTOPAGE_UNROLL
+  for (int r = 0; r < Tile::kRowsOfThread; ++r) {
+    if (r * Tile::kRows + threadIdx.y >= count) continue;
+    for (int l = 0; l < V; ++l) sum.v[l] += values[r].v[l];
   }
-  squares = SumOverY(squares, shared);
-  if (threadIdx.y != 0 || j >= cols) return;
-  float* out = partials + 2 * static_cast<int64_t>(blockIdx.x) * cols + j;
-  out[0] = mean;
-  out[cols] = squares;
-}
-
-// A block of threads finishes kLanes columns; thread y takes every kFinishRows-th block of rows.
-constexpr int kFinishRows = 16;
-// More than 256 threads need bounds: their registers might not suffice.
-constexpr int kFinishThreads = kLanes * kFinishRows;
-constexpr size_t kFinishBytes = sizeof(double) * kFinishThreads;
-
-inline dim3 FinishGrid(int64_t cols) { return dim3(static_cast<unsigned>(DivideUp(cols, kLanes))); }
-inline dim3 FinishBlock() { return dim3(kLanes, kFinishRows); }
-
-// The sum over blocks of rows of number `s` of `sums` partial sums, for column j < cols, else 0.
-__device__ double FinishSum(const float* partials, int64_t blocks, int sums, int s, int64_t cols,
-                            int64_t j) {
-  double sum = 0.0;
-  if (j < cols) {
-    for (int64_t block = threadIdx.y; block < blocks; block += kFinishRows) {
-      sum += static_cast<double>(partials[(block * sums + s) * cols + j]);
+  StoreWarpSums(sum, shared);
+  __syncthreads();
+  Pack<float, V> mean = LoadWarpSums<V>(shared, V * static_cast<int>(threadIdx.x));
+  for (int l = 0; l < V; ++l) mean.v[l] *= scale;
+  Pack<float, V> squares = {};
+  PROTOPAGE_UNROLL
+  for (int r = 0; r < Tile::kRowsOfThread; ++r) {
+    if (r * Tile::kRows + threadIdx.y >= count) continue;
+    for (int l = 0; l < V; ++l) {
+      const float distance = values[r].v[l] - mean.v[l];
+      squares.v[l] += distance * distance;
     }
   }
-  return SumOverY(sum, DynamicShared<double>());
+  StoreWarpSums(squares, shared_squares);
+  __syncthreads();
+  const int column = static_cast<int>(threadIdx.y * Tile::kPacks + threadIdx.x);
+  if (column >= kLanes || begin + column >= cols) return;
+  float* out = partials + 2 * static_cast<int64_t>(blockIdx.x) * cols + begin + column;
+  out[0] = LoadWarpSums<1>(shared, column).v[0] * scale;
+  out[cols] = LoadWarpSums<1>(shared_squares, column).v[0];
+}
+
+// --- Sums of partial sums: over the rows of a matrix [parts, cols] ------------------------------
+
+// A thread takes every blockDim.y-th row of one column, and has kInFlight of its loads on their way at once.
+constexpr int kInFlight = 8;
+// More than 256 threads need bounds: their registers might not suffice.
+constexpr int kFinishThreads = 512;
+constexpr size_t kFinishBytes = sizeof(double) * kFinishThreads;
+
+// As high as there are parts for, but rows of 8 columns at least: what memory reads is 32 bytes.
+inline dim3 FinishBlock(int64_t parts) {
+  unsigned height = 1;
+  while (height < kFinishThreads / 8 && height * kInFlight < parts) height *= 2;
+  return dim3(kFinishThreads / height, height);
+}
+template <typename... P, typename... A>
+cudaError_t LaunchFinish(cudaStream_t stream, void (*kernel)(const float*, int64_t, int64_t, P...),
+                         const float* partials, int64_t parts, int64_t cols, const A&... args) {
+  const dim3 block = FinishBlock(parts);
+  return Launch(stream, dim3(static_cast<unsigned>(DivideUp(cols, block.x))), block, kFinishBytes,
+                kernel, partials, parts, cols, args...);
+}
+
+// The sum of `value` over threadIdx.y, for the thread of y = 0 of the same x. All threads must call it.
+__device__ double SumOverY(double value) {
+  double* shared = DynamicShared<double>() + threadIdx.x;
+  __syncthreads();  // Who still reads the sums of the call before?
+  shared[threadIdx.y * blockDim.x] = value;
+  for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.y < half) {
+      value += shared[(threadIdx.y + half) * blockDim.x];
+      shared[threadIdx.y * blockDim.x] = value;
+    }
+  }
+  return value;
+}
+
+// For column j < cols (else 0), to the thread of y = 0; all threads must call it.
+__device__ double FinishSum(const float* partials, int64_t parts, int64_t cols, int64_t j) {
+  double sum = 0.0;
+  if (j < cols) {
+    for (int64_t first = threadIdx.y; first < parts; first += kInFlight * blockDim.y) {
+      float values[kInFlight];
+      PROTOPAGE_UNROLL
+      for (int r = 0; r < kInFlight; ++r) {
+        const int64_t part = first + r * blockDim.y;
+        values[r] = partials[(part < parts ? part : first) * cols + j];
+      }
+      PROTOPAGE_UNROLL
+      for (int r = 0; r < kInFlight; ++r) {
+        if (first + r * blockDim.y < parts) sum += static_cast<double>(values[r]);
+      }
+    }
+  }
+  return SumOverY(sum);
 }
 
 __global__ void __launch_bounds__(kFinishThreads)
-    FinishSumsKernel(const float* partials, int64_t blocks, int64_t cols, float* totals) {
+    FinishSumsKernel(const float* partials, int64_t parts, int64_t cols, float* totals) {
   const int64_t j = FirstIndex();
-  const double sum = FinishSum(partials, blocks, 1, 0, cols, j);
+  const double sum = FinishSum(partials, parts, cols, j);
   if (threadIdx.y == 0 && j < cols) totals[j] = static_cast<float>(sum);
 }
 
+// The sums of d_y and of d_y x_hat lie side by side: [parts, 2 cols] they are twice as many columns.
 __global__ void __launch_bounds__(kFinishThreads)
-    FinishNormBackwardKernel(const float* partials, int64_t blocks, int64_t rows, int64_t cols,
+    FinishNormBackwardKernel(const float* partials, int64_t parts, int64_t twice_cols, int64_t rows,
                              const float* gamma, const float* inv_std, float* d_gamma,
                              float* d_beta, float* factors) {
+  const int64_t cols = twice_cols / 2;
   const int64_t j = FirstIndex();
-  const double sum = FinishSum(partials, blocks, 2, 0, cols, j);
-  const double sum_x = FinishSum(partials, blocks, 2, 1, cols, j);
-  if (threadIdx.y != 0 || j >= cols) return;
-  const double count = static_cast<double>(rows > 0 ? rows : 1);
-  d_beta[j] = static_cast<float>(sum);
-  d_gamma[j] = static_cast<float>(sum_x);
-  factors[j] = gamma[j] * inv_std[j];
-  factors[cols + j] = static_cast<float>(sum / count);
-  factors[2 * cols + j] = static_cast<float>(sum_x / count);
+  const double sum = FinishSum(partials, parts, twice_cols, j);
+  if (threadIdx.y != 0 || j >= twice_cols) return;
+  if (j < cols) {
+    d_beta[j] = static_cast<float>(sum);
+    factors[j] = gamma[j] * inv_std[j];
+  } else {
+    d_gamma[j - cols] = static_cast<float>(sum);
+  }
+  factors[cols + j] = static_cast<float>(sum / static_cast<double>(rows > 0 ? rows : 1));
 }
 
-// Chan et al., "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances": the
-// parts' squared distances, plus what the distance between the means adds.
-struct Moments {
-  double count, mean, m2;
-  __device__ void Merge(const Moments& other) {
-    if (other.count == 0.0) return;
-    const double distance = other.mean - mean;
-    const double total = count + other.count;
-    m2 += other.m2 + distance * distance * count * other.count / total;
-    mean += distance * other.count / total;
-    count = total;
-  }
-};
-
+// Of n_b values with mean m_b and squared distances q_b from it in each block b, and any shift k:
+//
+//   mean = k + sum n_b (m_b - k) / N,   sum of squared distances = sum q_b + n_b (m_b - k)^2 - N (mean - k)^2
+//
+// With k = m_0 the difference loses at most a factor of the number of blocks, in double: n_0 (m_0 - mean)^2 is
+// part of the result itself.
 __global__ void __launch_bounds__(kFinishThreads)
-    FinishMomentsKernel(const float* partials, int64_t blocks, int64_t rows, int64_t cols,
+    FinishMomentsKernel(const float* partials, int64_t blocks, int64_t cols, int64_t rows,
                         BatchNormMoments out) {
-  Moments* shared = DynamicShared<Moments>();
   const int64_t j = FirstIndex();
-  Moments moments = {0.0, 0.0, 0.0};
+  double shift = 0.0, sum = 0.0, squares = 0.0;
   if (j < cols) {
-    for (int64_t block = threadIdx.y; block < blocks; block += kFinishRows) {
-      const int64_t rest = rows - block * kColumnBlockRows;
-      const float* part = partials + 2 * block * cols + j;
-      moments.Merge({static_cast<double>(rest < kColumnBlockRows ? rest : kColumnBlockRows),
-                     static_cast<double>(part[0]), static_cast<double>(part[cols])});
+    shift = static_cast<double>(partials[j]);
+    for (int64_t first = threadIdx.y; first < blocks; first += kInFlight * blockDim.y) {
+      float means[kInFlight], distances[kInFlight];
+      PROTOPAGE_UNROLL
+      for (int r = 0; r < kInFlight; ++r) {
+        const int64_t block = first + r * blockDim.y;
+        const float* part = partials + 2 * (block < blocks ? block : first) * cols + j;
+        means[r] = part[0];
+        distances[r] = part[cols];
+      }
+      PROTOPAGE_UNROLL
+      for (int r = 0; r < kInFlight; ++r) {
+        const int64_t rest = rows - (first + r * blockDim.y) * kColumnBlockRows;
+        if (rest <= 0) continue;
+        const double count = static_cast<double>(rest < kColumnBlockRows ? rest : kColumnBlockRows);
+        const double distance = static_cast<double>(means[r]) - shift;
+        sum += count * distance;
+        squares += static_cast<double>(distances[r]) + count * distance * distance;
+      }
     }
   }
-  shared[threadIdx.y * kLanes + threadIdx.x] = moments;
-  __syncthreads();
+  sum = SumOverY(sum);
+  squares = SumOverY(squares);
   if (threadIdx.y != 0 || j >= cols) return;
-  for (int y = 1; y < kFinishRows; ++y) moments.Merge(shared[y * kLanes + threadIdx.x]);
-  const double variance = moments.m2 / moments.count;
+  const double count = static_cast<double>(rows);
+  const double mean = shift + sum / count;
+  const double variance = (squares - sum * sum / count) / count;
   const double inv_std = 1.0 / sqrt(variance + static_cast<double>(out.epsilon));
   const double keep = static_cast<double>(out.momentum);
-  out.saved_mean[j] = static_cast<float>(moments.mean);
+  out.saved_mean[j] = static_cast<float>(mean);
   out.saved_inv_std[j] = static_cast<float>(inv_std);
   out.scale[j] = static_cast<float>(static_cast<double>(out.gamma[j]) * inv_std);
-  out.running_mean[j] = static_cast<float>(keep * static_cast<double>(out.running_mean[j]) +
-                                           (1.0 - keep) * moments.mean);
+  out.running_mean[j] =
+      static_cast<float>(keep * static_cast<double>(out.running_mean[j]) + (1.0 - keep) * mean);
   out.running_var[j] =
       static_cast<float>(keep * static_cast<double>(out.running_var[j]) + (1.0 - keep) * variance);
 }
@@ -387,18 +515,28 @@ cudaError_t LaunchInferenceScale(cudaStream_t stream, const float* gamma, const 
                 cols, scale);
 }
 
+cudaError_t LaunchSumParts(cudaStream_t stream, const float* parts, int64_t num_parts, int64_t n,
+                           float* y) {
+  if (n == 0) return cudaSuccess;
+  return LaunchFinish(stream, FinishSumsKernel, parts, num_parts, n, y);
+}
+
 // Sums over no rows are 0, from no blocks.
 static cudaError_t LaunchFinishSums(cudaStream_t stream, const float* partials, int64_t rows,
                                     int64_t cols, float* totals) {
-  return Launch(stream, FinishGrid(cols), FinishBlock(), kFinishBytes, FinishSumsKernel, partials,
-                DivideUp(rows, kColumnBlockRows), cols, totals);
+  return LaunchSumParts(stream, partials, DivideUp(rows, kColumnBlockRows), cols, totals);
 }
 
 cudaError_t LaunchColumnSums(cudaStream_t stream, const float* d_y, int64_t rows, int64_t cols,
                              float* partials, float* d_bias) {
   if (cols == 0) return cudaSuccess;
   if (rows > 0) {
-    const cudaError_t error = LaunchPartialSums(stream, GradientTerms{d_y}, rows, cols, partials);
+    const cudaError_t error = WithFormatAndWidth(
+        NumberFormat::kFloat32, InPacks(cols, {d_y}, NumberFormat::kFloat32, {}),
+        [&](auto, auto width) {
+          return LaunchPartialSums(stream, GradientTerms<decltype(width)::value>{d_y}, rows, cols,
+                                   partials);
+        });
     if (error != cudaSuccess) return error;
   }
   return LaunchFinishSums(stream, partials, rows, cols, d_bias);
@@ -409,12 +547,14 @@ cudaError_t LaunchOutputGradient(cudaStream_t stream, NumberFormat format, const
                                  float* d_bias) {
   if (cols == 0) return cudaSuccess;
   if (rows > 0) {
-    const cudaError_t error = WithFormat(format, [&](auto stored) {
-      using Format = decltype(stored);
-      return LaunchPartialSums(
-          stream, OutputGradientTerms<Format>{StoredAs<Format>(y), StoredAs<Format>(d_y)}, rows,
-          cols, partials);
-    });
+    const cudaError_t error = WithFormatAndWidth(
+        format, InPacks(cols, {}, format, {y, d_y}), [&](auto stored, auto width) {
+          using Format = decltype(stored);
+          return LaunchPartialSums(stream,
+                                   OutputGradientTerms<Format, decltype(width)::value>{
+                                       {StoredAs<Format>(y), StoredAs<Format>(d_y)}},
+                                   rows, cols, partials);
+        });
     if (error != cudaSuccess) return error;
   }
   if (d_bias == nullptr) return cudaSuccess;
@@ -424,36 +564,43 @@ cudaError_t LaunchOutputGradient(cudaStream_t stream, NumberFormat format, const
 cudaError_t LaunchMoments(cudaStream_t stream, NumberFormat format, const void* x, int64_t rows,
                           int64_t cols, float* partials, const BatchNormMoments& moments) {
   if (cols == 0) return cudaSuccess;
-  const RowBlocks launch(rows, cols);
-  const cudaError_t error = WithFormat(format, [&](auto stored) {
-    using Format = decltype(stored);
-    return Launch(stream, launch.grid, launch.block, sizeof(float) * kLanes * kRows,
-                  PartialMomentsKernel<Format>, StoredAs<Format>(x), rows, cols, partials);
-  });
+  const cudaError_t error =
+      WithFormatAndWidth(format, InPacks(cols, {}, format, {x}), [&](auto stored, auto width) {
+        using Format = decltype(stored);
+        constexpr int kWidth = decltype(width)::value;
+        const RowBlocks<kWidth> launch(rows, cols);
+        return Launch(stream, launch.grid, launch.block, 2 * launch.kSumBytes,
+                      PartialMomentsKernel<Format, kWidth>, StoredAs<Format>(x), rows, cols,
+                      partials);
+      });
   if (error != cudaSuccess) return error;
-  return Launch(stream, FinishGrid(cols), FinishBlock(), sizeof(Moments) * kFinishThreads,
-                FinishMomentsKernel, partials, DivideUp(rows, kColumnBlockRows), rows, cols,
-                moments);
+  return LaunchFinish(stream, FinishMomentsKernel, partials, DivideUp(rows, kColumnBlockRows), cols,
+                      rows, moments);
 }
 
 cudaError_t LaunchBatchNormBackward(cudaStream_t stream, const BatchNormGradient& g, int64_t rows,
                                     int64_t cols, float* partials, float* factors) {
   if (cols == 0) return cudaSuccess;
   if (rows > 0) {
-    const cudaError_t error = WithFormat(g.format, [&](auto stored) {
-      using Format = decltype(stored);
-      return LaunchPartialSums(
-          stream,
-          NormBackwardTerms<Format>{StoredAs<Format>(g.x), g.mean, g.inv_std, StoredAs<Format>(g.y),
-                                    StoredAs<Format>(g.d_y), 0.0f, 0.0f},
-          rows, cols, partials);
-    });
+    const cudaError_t error = WithFormatAndWidth(
+        g.format, InPacks(cols, {g.mean, g.inv_std}, g.format, {g.x, g.y, g.d_y}),
+        [&](auto stored, auto width) {
+          using Format = decltype(stored);
+          return LaunchPartialSums(stream,
+                                   NormBackwardTerms<Format, decltype(width)::value>{
+                                       StoredAs<Format>(g.x),
+                                       g.mean,
+                                       g.inv_std,
+                                       {StoredAs<Format>(g.y), StoredAs<Format>(g.d_y)},
+                                       {},
+                                       {}},
+                                   rows, cols, partials);
+        });
     if (error != cudaSuccess) return error;
   }
   const cudaError_t error =
-      Launch(stream, FinishGrid(cols), FinishBlock(), kFinishBytes, FinishNormBackwardKernel,
-             partials, DivideUp(rows, kColumnBlockRows), rows, cols, g.gamma, g.inv_std, g.d_gamma,
-             g.d_beta, factors);
+      LaunchFinish(stream, FinishNormBackwardKernel, partials, DivideUp(rows, kColumnBlockRows),
+                   2 * cols, rows, g.gamma, g.inv_std, g.d_gamma, g.d_beta, factors);
   if (error != cudaSuccess) return error;
   return WithFormatAndWidth(
       g.format, InPacks(cols, {g.mean, g.inv_std, factors}, g.format, {g.x, g.d_y, g.d_x}),

@@ -28,6 +28,9 @@ cudaError_t LaunchBiasRelu(cudaStream_t stream, const float* x, const float* bia
 // d_bias [cols] = column sums of d_y. `partials` is scratch of one sum a column.
 cudaError_t LaunchColumnSums(cudaStream_t stream, const float* d_y, int64_t rows, int64_t cols,
                              float* partials, float* d_bias);
+// y [n] = column sums of parts [num_parts, n], in double.
+cudaError_t LaunchSumParts(cudaStream_t stream, const float* parts, int64_t num_parts, int64_t n,
+                           float* y);
 // One pass over the gradient of a convolution: d_y is 0 where y <= 0 (y: null without relu), d_bias as
 // above (null when not wanted).
 cudaError_t LaunchOutputGradient(cudaStream_t stream, NumberFormat format, const void* y,

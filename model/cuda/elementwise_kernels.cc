@@ -114,23 +114,6 @@ cudaError_t LaunchUnary(cudaStream_t stream, NumberFormat format, const Function
   });
 }
 
-struct SumPartsMap {
-  const float* parts;
-  int64_t num_parts, n;
-  float* y;
-  template <int V>
-  __device__ void Apply(int64_t i) const {
-    double sums[V] = {};
-    for (int64_t part = 0; part < num_parts; ++part) {
-      const Pack<float, V> in = LoadPack<V>(parts + part * n + i);
-      for (int l = 0; l < V; ++l) sums[l] += static_cast<double>(in.v[l]);
-    }
-    Pack<float, V> out;
-    for (int l = 0; l < V; ++l) out.v[l] = static_cast<float>(sums[l]);
-    StorePack(y + i, out);
-  }
-};
-
 // Comparisons are written so that a NaN passes: a step that is not finite must be seen.
 struct Relu {
   __device__ float operator()(float x) const { return x < 0.0f ? 0.0f : x; }
@@ -220,12 +203,6 @@ cudaError_t LaunchDropout(cudaStream_t stream, NumberFormat format, float rate, 
                   aligned ? DropoutKernel<Format, 4> : DropoutKernel<Format, 1>, rate, scale, key,
                   step, StoredAs<Format>(x), n, StoredAs<Format>(y));
   });
-}
-
-// One element a thread: there are few of them, of many parts.
-cudaError_t LaunchSumParts(cudaStream_t stream, const float* parts, int64_t num_parts, int64_t n,
-                           float* y) {
-  return LaunchMap(stream, SumPartsMap{parts, num_parts, n, y}, n, /*aligned=*/false);
 }
 
 cudaError_t LaunchConvert(cudaStream_t stream, NumberFormat from, const void* x, int64_t n,

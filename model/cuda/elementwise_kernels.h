@@ -32,10 +32,6 @@ cudaError_t LaunchScale(cudaStream_t stream, float alpha, int64_t n, float* x);
 cudaError_t LaunchDropout(cudaStream_t stream, NumberFormat format, float rate, uint64_t key,
                           const uint64_t* step, const void* x, int64_t n, void* y);
 
-// y[i] = the sum over p of parts[p * n + i], in double and in order.
-cudaError_t LaunchSumParts(cudaStream_t stream, const float* parts, int64_t num_parts, int64_t n,
-                           float* y);
-
 // y[i] = x[i]
 cudaError_t LaunchConvert(cudaStream_t stream, NumberFormat from, const void* x, int64_t n,
                           NumberFormat to, void* y);

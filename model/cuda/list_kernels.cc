@@ -85,15 +85,26 @@ struct SgdUpdate {
 // The difference is a NaN for infinities and NaNs.
 __device__ bool IsFinite(float x) { return x - x == 0.0f; }
 
+// What a thread reads of a chunk, all of it on its way at once. Past the end it is the first again: a branch might
+// wait.
+constexpr int kChunkLoads = kChunkElements / kBlockThreads;
+static_assert(kChunkElements % kBlockThreads == 0);
+
 __global__ void FindNonFiniteKernel(const float* const* entries, const Chunk* chunks,
                                     int64_t num_chunks, int32_t* found) {
   int32_t count = 0;
   for (int64_t c = blockIdx.x; c < num_chunks; c += gridDim.x) {
     const Chunk chunk = chunks[c];
     const float* x = entries[chunk.entry] + chunk.first;
-    for (int i = static_cast<int>(threadIdx.x); i < chunk.count;
-         i += static_cast<int>(blockDim.x)) {
-      if (!IsFinite(x[i])) count = 1;
+    float values[kChunkLoads];
+    PROTOPAGE_UNROLL
+    for (int r = 0; r < kChunkLoads; ++r) {
+      const int i = static_cast<int>(threadIdx.x) + r * kBlockThreads;
+      values[r] = x[i < chunk.count ? i : 0];
+    }
+    PROTOPAGE_UNROLL
+    for (int r = 0; r < kChunkLoads; ++r) {
+      if (!IsFinite(values[r])) count = 1;
     }
   }
   count = BlockSum(count, DynamicShared<int32_t>());

@@ -19,7 +19,8 @@
 
 namespace protopage {
 
-constexpr int64_t kChunkElements = 4096;
+// A pack of 4 for each of 256 threads: a model of half a million parameters fills a device.
+constexpr int64_t kChunkElements = 1024;
 
 // Elements [first, first + count) of an entry.
 struct Chunk {

@@ -140,29 +140,72 @@ __global__ void MaxPoolBackwardKernel(WindowGeometry<V> g, const typename Format
   }
 }
 
-template <typename Format>
-__global__ void AveragePoolForwardKernel(const typename Format::Stored* x, int64_t pixels,
-                                         int64_t c, FastDivide by_c, uint32_t n, float* y) {
-  const float scale = 1.0f / static_cast<float>(pixels);
+// Where windows lie side by side from the first pixel on. A thread has a cell of the pixels, which is a window's
+// or, past the last of them, none's.
+template <typename Format, int V>
+__global__ void MaxPoolCellsBackwardKernel(WindowGeometry<V> cells, int out_h, int out_w,
+                                           const typename Format::Stored* d_y,
+                                           const int32_t* argmax, uint32_t n,
+                                           typename Format::Stored* d_x) {
+  using Stored = typename Format::Stored;
   for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
-    uint32_t channel;
-    const int64_t image = by_c.Split(i, &channel);
-    const typename Format::Stored* in = x + image * pixels * c + channel;
-    float sum = 0.0f;
-    for (int64_t pixel = 0; pixel < pixels; ++pixel) sum += Format::Widen(in[pixel * c]);
-    y[i] = sum * scale;
+    uint32_t pack, w, h;
+    const int64_t image =
+        cells.by_out_h.Split(cells.by_out_w.Split(cells.by_packs.Split(i, &pack), &w), &h);
+    const int row = static_cast<int>(h), column = static_cast<int>(w);
+    Pack<Stored, V> gradient = {};
+    Pack<int32_t, V> from = {};
+    if (row < out_h && column < out_w) {
+      const int64_t at = ((image * out_h + row) * out_w + column) * cells.c + pack * V;
+      gradient = LoadPack<V>(d_y + at);
+      from = LoadPack<V>(argmax + at);
+    }
+    for (int kh = 0; kh < cells.kernel_h; ++kh) {
+      const int ih = row * cells.kernel_h + kh;
+      if (ih >= cells.in_h) break;
+      for (int kw = 0; kw < cells.kernel_w; ++kw) {
+        const int iw = column * cells.kernel_w + kw;
+        if (iw >= cells.in_w) break;
+        Pack<Stored, V> out;
+        for (int l = 0; l < V; ++l) {
+          const bool largest = from.v[l] == kh * cells.kernel_w + kw;
+          out.v[l] = largest ? gradient.v[l] : Stored{0};
+        }
+        StorePack(d_x + ((image * cells.in_h + ih) * cells.in_w + iw) * cells.c + pack * V, out);
+      }
+    }
   }
 }
 
-template <typename Format>
+template <typename Format, int V>
+__global__ void AveragePoolForwardKernel(const typename Format::Stored* x, int64_t pixels,
+                                         int64_t c, FastDivide by_packs, uint32_t n, float* y) {
+  const float scale = 1.0f / static_cast<float>(pixels);
+  for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
+    uint32_t pack;
+    const int64_t image = by_packs.Split(i, &pack);
+    const typename Format::Stored* in = x + image * pixels * c + pack * V;
+    Pack<float, V> sum = {};
+    for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+      const Pack<float, V> part = LoadFloats<Format, V>(in + pixel * c);
+      for (int l = 0; l < V; ++l) sum.v[l] += part.v[l];
+    }
+    for (int l = 0; l < V; ++l) sum.v[l] *= scale;
+    StorePack(y + static_cast<int64_t>(i) * V, sum);
+  }
+}
+
+template <typename Format, int V>
 __global__ void AveragePoolBackwardKernel(const float* d_y, int64_t pixels, int64_t c,
-                                          FastDivide by_c, FastDivide by_pixels, uint32_t n,
+                                          FastDivide by_packs, FastDivide by_pixels, uint32_t n,
                                           typename Format::Stored* d_x) {
   const float scale = 1.0f / static_cast<float>(pixels);
   for (uint32_t i = FirstIndex(); i < n; i += IndexStride()) {
-    uint32_t channel;
-    const int64_t image = by_pixels.Quotient(by_c.Split(i, &channel));
-    d_x[i] = Format::Round(scale * d_y[image * c + channel]);
+    uint32_t pack;
+    const int64_t image = by_pixels.Quotient(by_packs.Split(i, &pack));
+    Pack<float, V> gradient = LoadPack<V>(d_y + image * c + pack * V);
+    for (int l = 0; l < V; ++l) gradient.v[l] *= scale;
+    StoreFloats<Format>(d_x + static_cast<int64_t>(i) * V, gradient);
   }
 }
 
@@ -227,40 +270,58 @@ cudaError_t LaunchMaxPoolBackward(cudaStream_t stream, const Window2d& window, N
                                   const void* d_y, const int32_t* argmax, void* d_x) {
   const int64_t in = window.in_h * window.in_w * window.in_c;
   const int64_t out = window.out_h * window.out_w * window.in_c;
+  const bool in_cells = window.stride_h == window.kernel_h && window.stride_w == window.kernel_w &&
+                        window.pad_top == 0 && window.pad_left == 0;
+  Window2d cells = window;
+  cells.out_h = DivideUp(window.in_h, window.kernel_h);
+  cells.out_w = DivideUp(window.in_w, window.kernel_w);
   const bool wide = InPacks(window.in_c, {argmax}, format, {d_y, d_x});
   return WithFormatAndWidth(format, wide, [&](auto stored, auto width) {
     using Format = decltype(stored);
     constexpr int kWidth = decltype(width)::value;
-    const int64_t packs = in / kWidth;
+    const int64_t pixels = in_cells ? cells.out_h * cells.out_w : window.in_h * window.in_w;
+    const int64_t packs = pixels * window.in_c / kWidth;
     return ForImages(window.batch, packs, [&](int64_t begin, int64_t count) {
-      return Launch(stream, GridFor(count * packs), kBlockThreads, 0,
-                    MaxPoolBackwardKernel<Format, kWidth>, WindowGeometry<kWidth>(window),
-                    StoredAs<Format>(d_y) + begin * out, argmax + begin * out,
-                    static_cast<uint32_t>(count * packs), StoredAs<Format>(d_x) + begin * in);
+      const auto launch = [&](auto kernel, auto... geometry) {
+        return Launch(stream, GridFor(count * packs), kBlockThreads, 0, kernel, geometry...,
+                      StoredAs<Format>(d_y) + begin * out, argmax + begin * out,
+                      static_cast<uint32_t>(count * packs), StoredAs<Format>(d_x) + begin * in);
+      };
+      if (in_cells) {
+        return launch(MaxPoolCellsBackwardKernel<Format, kWidth>, WindowGeometry<kWidth>(cells),
+                      window.out_h, window.out_w);
+      }
+      return launch(MaxPoolBackwardKernel<Format, kWidth>, WindowGeometry<kWidth>(window));
     });
   });
 }
 
 cudaError_t LaunchAveragePoolForward(cudaStream_t stream, NumberFormat format, const void* x,
                                      int64_t batch, int64_t pixels, int64_t c, float* y) {
-  return WithFormat(format, [&](auto stored) {
+  return WithFormatAndWidth(format, InPacks(c, {y}, format, {x}), [&](auto stored, auto width) {
     using Format = decltype(stored);
-    return ForImages(batch, c, [&](int64_t begin, int64_t count) {
-      return Launch(stream, GridFor(count * c), kBlockThreads, 0, AveragePoolForwardKernel<Format>,
-                    StoredAs<Format>(x) + begin * pixels * c, pixels, c, FastDivide(c),
-                    static_cast<uint32_t>(count * c), y + begin * c);
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t packs = c / kWidth;
+    return ForImages(batch, packs, [&](int64_t begin, int64_t count) {
+      return Launch(stream, GridFor(count * packs), kBlockThreads, 0,
+                    AveragePoolForwardKernel<Format, kWidth>,
+                    StoredAs<Format>(x) + begin * pixels * c, pixels, c, FastDivide(packs),
+                    static_cast<uint32_t>(count * packs), y + begin * c);
     });
   });
 }
 
 cudaError_t LaunchAveragePoolBackward(cudaStream_t stream, const float* d_y, int64_t batch,
                                       int64_t pixels, int64_t c, NumberFormat format, void* d_x) {
-  return WithFormat(format, [&](auto stored) {
+  return WithFormatAndWidth(format, InPacks(c, {d_y}, format, {d_x}), [&](auto stored, auto width) {
     using Format = decltype(stored);
-    return ForImages(batch, pixels * c, [&](int64_t begin, int64_t count) {
-      return Launch(stream, GridFor(count * pixels * c), kBlockThreads, 0,
-                    AveragePoolBackwardKernel<Format>, d_y + begin * c, pixels, c, FastDivide(c),
-                    FastDivide(pixels), static_cast<uint32_t>(count * pixels * c),
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t packs = c / kWidth;
+    return ForImages(batch, pixels * packs, [&](int64_t begin, int64_t count) {
+      return Launch(stream, GridFor(count * pixels * packs), kBlockThreads, 0,
+                    AveragePoolBackwardKernel<Format, kWidth>, d_y + begin * c, pixels, c,
+                    FastDivide(packs), FastDivide(pixels),
+                    static_cast<uint32_t>(count * pixels * packs),
                     StoredAs<Format>(d_x) + begin * pixels * c);
     });
   });

@@ -1,0 +1,143 @@
+// Shapes and addresses that the backend's operations seldom have.
+
+#include "model/cuda/column_kernels.h"
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace protopage {
+namespace {
+
+class ColumnKernelsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess);
+  }
+  void TearDown() override {
+    for (void* const memory : memory_) EXPECT_EQ(cudaFree(memory), cudaSuccess);
+    EXPECT_EQ(cudaStreamDestroy(stream_), cudaSuccess);
+  }
+
+  // On the device until the test's end, `offset` floats from an aligned address.
+  float* ToDevice(const std::vector<float>& values, int64_t offset = 0) {
+    float* device = nullptr;
+    EXPECT_EQ(cudaMalloc(&device, (values.size() + offset + 1) * sizeof(float)), cudaSuccess);
+    memory_.push_back(device);
+    EXPECT_EQ(cudaMemcpyAsync(device + offset, values.data(), values.size() * sizeof(float),
+                              cudaMemcpyHostToDevice, stream_),
+              cudaSuccess);
+    return device + offset;
+  }
+  float* Zeros(int64_t n) { return ToDevice(std::vector<float>(n)); }
+  std::vector<float> ToHost(const float* device, int64_t n) {
+    std::vector<float> values(n);
+    EXPECT_EQ(
+        cudaMemcpyAsync(values.data(), device, n * sizeof(float), cudaMemcpyDeviceToHost, stream_),
+        cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+    return values;
+  }
+
+  cudaStream_t stream_ = nullptr;
+  std::vector<void*> memory_;
+};
+
+// In [-1, 1], with full mantissas.
+std::vector<float> Values(int64_t n, uint32_t seed) {
+  std::vector<float> values(n);
+  for (float& value : values) {
+    seed = seed * 1664525u + 1013904223u;
+    value = static_cast<float>(seed >> 8) / 8388608.0f - 1.0f;
+  }
+  return values;
+}
+
+TEST_F(ColumnKernelsTest, SumPartsTakesFewPartsAndMany) {
+  for (const auto& [parts, n] : std::vector<std::pair<int64_t, int64_t>>{
+           {0, 3}, {1, 700}, {8, 1030}, {9, 257}, {84, 50}, {171, 33}, {1100, 9}, {2048, 1}}) {
+    const std::vector<float> x = Values(parts * n, 7);
+    float* const y = ToDevice(std::vector<float>(n, NAN));
+    ASSERT_EQ(LaunchSumParts(stream_, ToDevice(x), parts, n, y), cudaSuccess);
+    const std::vector<float> sums = ToHost(y, n);
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = 0.0;
+      for (int64_t part = 0; part < parts; ++part) sum += static_cast<double>(x[part * n + j]);
+      EXPECT_FLOAT_EQ(sums[j], static_cast<float>(sum)) << parts << " parts, " << j << " of " << n;
+    }
+  }
+}
+
+TEST_F(ColumnKernelsTest, OutputGradientMasksAndSumsAtAnyAddress) {
+  for (const auto& [rows, cols] : std::vector<std::pair<int64_t, int64_t>>{
+           {1, 4}, {127, 36}, {128, 33}, {129, 32}, {300, 8}}) {
+    for (const int64_t offset : {0, 1}) {
+      for (const bool masked : {false, true}) {
+        const std::string what =
+            std::to_string(rows) + " by " + std::to_string(cols) + " at " + std::to_string(offset);
+        const int64_t n = rows * cols;
+        std::vector<float> y = Values(n, 1), d_y = Values(n, 2);
+        y[n / 2] = NAN;  // Passes, as what is open does.
+        y[0] = 0.0f;
+        float* const device = ToDevice(d_y, offset);
+        float* const d_bias = Zeros(cols);
+        ASSERT_EQ(LaunchOutputGradient(stream_, NumberFormat::kFloat32,
+                                       masked ? ToDevice(y, offset) : nullptr, rows, cols, device,
+                                       Zeros(ColumnPartials(rows, cols, 1)), d_bias),
+                  cudaSuccess);
+        std::vector<double> sums(cols);
+        for (int64_t i = 0; i < n; ++i) {
+          if (masked && y[i] <= 0.0f) d_y[i] = 0.0f;
+          sums[i % cols] += static_cast<double>(d_y[i]);
+        }
+        EXPECT_EQ(ToHost(device, n), d_y) << what;
+        const std::vector<float> actual = ToHost(d_bias, cols);
+        for (int64_t j = 0; j < cols; ++j) {
+          // Blocks are summed in float: a rounding of at most 128 for each of `rows` values of at most 1.
+          EXPECT_NEAR(actual[j], sums[j], static_cast<double>(rows) * 128 / (1 << 24)) << what;
+        }
+      }
+    }
+  }
+}
+
+// The blocks of rows have means far from each other and from the first.
+TEST_F(ColumnKernelsTest, MomentsOfColumnsThatChangeFromBlockToBlock) {
+  constexpr int64_t kRows = 2000, kCols = 5;
+  std::vector<float> x = Values(kRows * kCols, 3);
+  for (int64_t i = 0; i < kRows * kCols; ++i) {
+    x[i] += 1000.0f * static_cast<float>(i % kCols) * static_cast<float>(i / kCols / 128);
+  }
+  float* const mean = Zeros(kCols);
+  float* const inv_std = Zeros(kCols);
+  const BatchNormMoments moments = {ToDevice(std::vector<float>(kCols, 1.0f)),
+                                    /*epsilon=*/0.0f,
+                                    /*momentum=*/0.5f,
+                                    Zeros(kCols),
+                                    Zeros(kCols),
+                                    mean,
+                                    inv_std,
+                                    Zeros(kCols)};
+  ASSERT_EQ(LaunchMoments(stream_, NumberFormat::kFloat32, ToDevice(x), kRows, kCols,
+                          Zeros(ColumnPartials(kRows, kCols, 2)), moments),
+            cudaSuccess);
+  const std::vector<float> means = ToHost(mean, kCols), inv_stds = ToHost(inv_std, kCols);
+  for (int64_t j = 0; j < kCols; ++j) {
+    double sum = 0.0, squares = 0.0;
+    for (int64_t row = 0; row < kRows; ++row) sum += static_cast<double>(x[row * kCols + j]);
+    for (int64_t row = 0; row < kRows; ++row) {
+      const double distance = static_cast<double>(x[row * kCols + j]) - sum / kRows;
+      squares += distance * distance;
+    }
+    // Means of blocks are rounded sums of 128 floats.
+    EXPECT_NEAR(means[j], sum / kRows, 1e-5 * (1 + std::abs(sum / kRows))) << j;
+    EXPECT_NEAR(inv_stds[j] * std::sqrt(squares / kRows), 1.0, 1e-5) << j;
+  }
+}
+
+}  // namespace
+}  // namespace protopage

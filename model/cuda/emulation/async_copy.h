@@ -28,8 +28,8 @@ struct ThreadCopies {
 // Of each thread of the block.
 inline ThreadCopies all_copies[kMaxThreadsPerBlock];
 
-// Blocks are (threads, 1, 1).
-inline void WaitForCopies(size_t groups) {
+// Does those of all but the last `groups` groups. Blocks are (threads, 1, 1).
+inline void FinishCopies(size_t groups) {
   ThreadCopies& copies = all_copies[threadIdx.x];
   while (copies.groups.size() > groups) {
     for (const AsyncCopy& copy : copies.groups.front()) {
@@ -54,7 +54,7 @@ inline void CommitCopies() {
 }
 template <int kGroups>
 void WaitForCopies() {
-  emulation::WaitForCopies(kGroups);
+  emulation::FinishCopies(kGroups);
 }
 
 }  // namespace protopage

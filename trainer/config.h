@@ -77,7 +77,7 @@ struct TrainConfig {
   // from its weights.
   std::string init_from;
   int64_t threads = 0;
-  int64_t loader_threads = 1;
+  int64_t loader_threads = 0;
   int64_t log_every_steps = 20;
   // Beside those at the end of every epoch and stage; 0: none.
   int64_t checkpoint_every_steps = 0;

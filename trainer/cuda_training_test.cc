@@ -258,6 +258,17 @@ TEST_F(CudaTrainingTest, TheSameBitsWhateverIsBroughtEarlyAndInWhateverOrderThre
   ASSERT_EQ(unsetenv("PROTOPAGE_CUDA_EMULATION_ORDER"), 0);
 }
 
+TEST_F(CudaTrainingTest, HalfOfTheProcessorsBringImagesIfNothingElseIsSaid) {
+  const std::pair<const char*, int> cases[] = {
+      {"loader_threads=0", 3}, {"loader_threads=2", 2}, {"threads=1", 1}, {"threads=64", 8}};
+  for (const auto& [setting, threads] : cases) {
+    const TrainConfig config = TinyListTrainConfig(dir_, {"threads=6", setting});
+    ASSERT_OK_AND_ASSIGN(const auto session,
+                         NewSession(config, /*cuda=*/true, Precision::kFloat32));
+    EXPECT_EQ(session->LoaderThreads(), threads) << setting;
+  }
+}
+
 TEST_F(CudaTrainingTest, SourceStepsAgreeWithTheProcessors) {
   ASSERT_OK_AND_ASSIGN(const Trained cpu, Train(false, Precision::kFloat32, 8, {}, kSource));
   ASSERT_OK_AND_ASSIGN(const Trained cuda, Train(true, Precision::kFloat32, 8, {}, kSource));

@@ -52,7 +52,7 @@ absl::StatusOr<std::unique_ptr<NetStep>> NetStep::Create(Session* session, const
   options.channels = static_cast<int>(image.channels);
   if (stage.augment) options.augment = AugmentFor(config.data);
   options.seed = config.seed;
-  options.threads = static_cast<int>(config.loader_threads);
+  options.threads = session->LoaderThreads();
   step->loader_ = std::make_unique<Loader>(source, options);
   return step;
 }

@@ -180,16 +180,15 @@ absl::Status PlanTable(const TrainConfig& config, int64_t dim, StagePlan* plan) 
 }
 
 // The time to read and decode the images of a step.
-absl::StatusOr<double> MeasureImages(const TrainConfig& config, const ImageSource& source,
+absl::StatusOr<double> MeasureImages(const Session& session, const ImageSource& source,
                                      int64_t batch) {
-  RandomStream random(config.seed, RandomPurpose::kTest, 0);
+  RandomStream random(session.config().seed, RandomPurpose::kTest, 0);
   Image image;
   const Stopwatch stopwatch;
   for (int i = 0; i < kReadImages; ++i) {
     RETURN_IF_ERROR(source.Read(static_cast<int64_t>(random.Below(source.size())), &image));
   }
-  return stopwatch.Seconds() / kReadImages * static_cast<double>(batch) /
-         static_cast<double>(config.loader_threads);
+  return stopwatch.Seconds() / kReadImages * static_cast<double>(batch) / session.LoaderThreads();
 }
 
 std::string FormatMs(double seconds) { return absl::StrFormat("%.3g ms", seconds * 1e3); }
@@ -220,7 +219,7 @@ absl::StatusOr<RunPlan> PlanRun(const TrainConfig& config, const RunPlanOptions&
       of.image_bytes = stage.batch_size * config.data.image_size * config.data.image_size *
                        ChannelsFor(config.data);
       of.image_memory = (config.selection.look_ahead + 2) * of.image_bytes;
-      ASSIGN_OR_RETURN(of.image_seconds, MeasureImages(config, *source, stage.batch_size));
+      ASSIGN_OR_RETURN(of.image_seconds, MeasureImages(*session, *source, stage.batch_size));
       plan.stages.push_back(of);
     }
   }

@@ -1,5 +1,7 @@
 #include "trainer/session.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/logging.h"
@@ -91,9 +93,15 @@ absl::Status Session::SetDropout(double dropout) {
   return absl::OkStatus();
 }
 
+int Session::LoaderThreads() const {
+  if (config_.loader_threads > 0) return static_cast<int>(config_.loader_threads);
+  if (backend_->device() == DeviceType::kCpu) return 1;
+  return std::clamp(pool_.num_threads() / 2, 1, 8);
+}
+
 Embedder Session::MakeEmbedder() {
   EmbedderOptions options;
-  options.loader_threads = static_cast<int>(config_.loader_threads);
+  options.loader_threads = LoaderThreads();
   return Embedder(net_.get(), backend_.get(), options);
 }
 

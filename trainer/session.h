@@ -58,6 +58,8 @@ class Session {
   // The images of the splits, each opened at its first use, with progress of slow ones on the
   // console.
   SplitSources& images() { return images_; }
+  // Threads that bring images: the config's, or so many as its help says.
+  int LoaderThreads() const;
   Embedder MakeEmbedder();
   // The parts of a model checkpoint that live here: net, and head when there is one.
   std::vector<CheckpointSection> Sections();

@@ -47,6 +47,17 @@ TEST(SessionTest, TheProcessorComputesInFloat32) {
               StatusIs(absl::StatusCode::kInvalidArgument, "found bf16 with device cpu"));
 }
 
+TEST(SessionTest, OneThreadBringsImagesBesideAProcessorThatTrains) {
+  TrainConfig config = TinyConfig();
+  config.device = "cpu";
+  config.threads = 6;
+  ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
+  EXPECT_EQ(session->LoaderThreads(), 1);
+  config.loader_threads = 4;
+  ASSERT_OK_AND_ASSIGN(const auto more, Session::Create(config));
+  EXPECT_EQ(more->LoaderThreads(), 4);
+}
+
 TEST(SessionTest, DropoutChangesTheGraphAndNotTheParameters) {
   ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(TinyConfig()));
   // Moves the running statistics, which a new net would not have.

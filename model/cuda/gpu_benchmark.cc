@@ -1,6 +1,6 @@
 // Speed of the CUDA backend beside the ceilings of the same GPU in the same run: the largest product
 // of cuBLAS for products, a big copy for what moves memory, and for convolutions the lower of both, when all that they need
-// is read and written once; a whole training step of
+// is read and written once (those of seed_cnn, and of a ResNet with a quarter of the batch); a whole training step of
 // seed_cnn in images/s. One line a figure, fields separated by tabs: name, value, unit, and the share of
 // its ceiling in percent or "-". Medians, of graphs of several calls.
 //
@@ -72,6 +72,9 @@ class GpuBenchmark {
     const int64_t batch = absl::GetFlag(FLAGS_batch);
     for (const Convolution3x3& layer : kSeedCnnConvolutions) {
       Convolution(layer, batch, peak_flops, peak_bytes);
+    }
+    for (const Convolution3x3& layer : kResNetConvolutions) {
+      Convolution(layer, std::max<int64_t>(1, batch / 4), peak_flops, peak_bytes);
     }
     BatchNorm(batch, peak_bytes);
     SeedCnnStep step(&backend_, batch);

@@ -10,7 +10,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "base/random.h"
+#include "base/status_macros.h"
 #include "base/status_matchers.h"
 #include "gtest/gtest.h"
 #include "model/backend.h"
@@ -303,6 +306,45 @@ INSTANTIATE_TEST_SUITE_P(Cuda, CudaImplicitTest,
                          testing::Values(kRoundings[0], kRoundings[1], kRoundings[2],
                                          Rounding{Precision::kFloat32, 1.0 / (1 << 22)}),
                          NameOfRounding);
+
+// Without columns it is three products of TF32.
+TEST(CudaBackendTest, Float32IsAsPreciseWithoutColumnsAsWithThem) {
+  Window2d w;
+  w.batch = 1;
+  w.in_h = w.in_w = 10, w.out_h = w.out_w = 8;
+  w.in_c = w.out_c = 64;
+  w.kernel_h = w.kernel_w = 3;
+  const Shape in = {1, 10, 10, 64}, kernel = {3, 3, 64, 64}, out = {1, 8, 8, 64};
+  const std::vector<float> x = RandomFloats(in.num_elements(), 1);
+  const std::vector<float> k = RandomFloats(kernel.num_elements(), 2);
+  const Array expected =
+      reference::Conv2dForward(w, Array(x.begin(), x.end()), Array(k.begin(), k.end()), {});
+  const auto error_of = [&](ConvolutionMethod method) -> absl::StatusOr<double> {
+    CudaBackendOptions options;
+    options.convolutions = method;
+    ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
+    ASSIGN_OR_RETURN(const Tensor tx, backend->Allocate(DType::kFloat32, in));
+    ASSIGN_OR_RETURN(const Tensor tk, backend->Allocate(DType::kFloat32, kernel));
+    ASSIGN_OR_RETURN(const Tensor ty, backend->Allocate(DType::kFloat32, out));
+    RETURN_IF_ERROR(backend->CopyToDevice(x.data(), tx));
+    RETURN_IF_ERROR(backend->CopyToDevice(k.data(), tk));
+    RETURN_IF_ERROR(backend->Conv2dForward(w, tx, tk, Tensor(), /*relu=*/false, ty));
+    std::vector<float> y(out.num_elements());
+    RETURN_IF_ERROR(backend->CopyToHost(ty, y.data()));
+    double squares = 0.0, size = 0.0;
+    for (size_t i = 0; i < y.size(); ++i) {
+      squares += (y[i] - expected[i]) * (y[i] - expected[i]);
+      size += expected[i] * expected[i];
+    }
+    return std::sqrt(squares / size);
+  };
+  ASSERT_OK_AND_ASSIGN(const double columns, error_of(ConvolutionMethod::kColumns));
+  ASSERT_OK_AND_ASSIGN(const double implicit, error_of(ConvolutionMethod::kImplicit));
+  RecordProperty("columns", absl::StrCat(columns));
+  RecordProperty("implicit", absl::StrCat(implicit));
+  EXPECT_LT(implicit, 2 * columns) << columns;
+  EXPECT_GT(implicit, 0.0);
+}
 
 // The device may copy long after the call; the caller's array is its own again at once.
 TEST(CudaBackendTest, CopyToDeviceHasReadItsSourceWhenItReturns) {

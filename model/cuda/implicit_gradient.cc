@@ -110,8 +110,12 @@ class GradientLoader {
   const Stored* const d_y_;
 };
 
+// Blocks of a multiprocessor: that 3 will do tells the compiler not to spill for more. 0 leaves it to itself.
 template <typename Core, int N>
-__global__ void __launch_bounds__(kThreads)
+constexpr int kLeastBlocks = Core::kPerWord == 2 && N == 8 ? 3 : 0;
+
+template <typename Core, int N>
+__global__ void __launch_bounds__(kThreads, kLeastBlocks<Core, N>)
     ImplicitGradientKernel(Geometry g, const typename Core::Format::Stored* x,
                            const typename Core::Format::Stored* d_y, float* sums) {
   using ChunkA = ChunkOf<Core, kRows>;

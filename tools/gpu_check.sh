@@ -14,6 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 limit_mib=60
 programs=(
   //model/cuda:cublas_test
+  //model/cuda:column_kernels_test
   //model/cuda:cuda_backend_test
   //model/cuda:training_steps_test
   //model/cuda:cuda_parity_test

@@ -137,6 +137,7 @@ benchmark() {
 
 checks() {
   check "products of cuBLAS" 120 "${bin}/cublas_test"
+  check "sums of columns" 120 "${bin}/column_kernels_test"
   check "conformance" 300 bash -c 'sharded "${bin}/cuda_backend_test"'
   check "pinned training steps" 120 "${bin}/training_steps_test"
   check "parity with the CPU" 240 bash -c 'sharded "${bin}/cuda_parity_test"'

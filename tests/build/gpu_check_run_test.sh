@@ -18,7 +18,7 @@ program() {
   { echo '#!/bin/bash'; cat; } > "${bundle}/bin/$1"
   chmod +x "${bundle}/bin/$1"
 }
-for test in cublas_test cuda_backend_test training_steps_test cuda_parity_test cuda_training_test; do
+for test in cublas_test column_kernels_test cuda_backend_test training_steps_test cuda_parity_test cuda_training_test; do
   echo 'exit 0' | program "${test}"
 done
 program protopage << 'END'

@@ -42,8 +42,9 @@ inline Given<Fragments> all_fragments;
 // to_numbers(word) are its numbers. Blocks are (threads, 1, 1). Of the memory of kernels it sees none, so that none of its many
 // accesses needs to be told of (access_hooks.h).
 template <typename ToNumbers>
-__attribute__((no_sanitize_thread)) void MultiplyAddWords(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&sums)[4],
-                      const ToNumbers& to_numbers) {
+__attribute__((no_sanitize_thread)) void MultiplyAddWords(const uint32_t (&a)[4],
+                                                          const uint32_t (&b)[2], float (&sums)[4],
+                                                          const ToNumbers& to_numbers) {
   const unsigned lane = threadIdx.x % warpSize, group = lane / 4, quarter = lane % 4;
   Fragments* const warp = all_fragments.NextOfWarp();
   for (int i = 0; i < 4; ++i) warp[lane].a[i] = to_numbers(a[i]);

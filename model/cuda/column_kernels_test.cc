@@ -9,51 +9,19 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "model/cuda/device_testing.h"
 
 namespace protopage {
 namespace {
 
-class ColumnKernelsTest : public ::testing::Test {
+class ColumnKernelsTest : public DeviceTest {
  protected:
-  void SetUp() override {
-    ASSERT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess);
-  }
-  void TearDown() override {
-    for (void* const memory : memory_) EXPECT_EQ(cudaFree(memory), cudaSuccess);
-    EXPECT_EQ(cudaStreamDestroy(stream_), cudaSuccess);
-  }
-
-  // On the device until the test's end, `offset` floats from an aligned address.
-  float* ToDevice(const std::vector<float>& values, int64_t offset = 0) {
-    float* device = nullptr;
-    EXPECT_EQ(cudaMalloc(&device, (values.size() + offset + 1) * sizeof(float)), cudaSuccess);
-    memory_.push_back(device);
-    EXPECT_EQ(cudaMemcpyAsync(device + offset, values.data(), values.size() * sizeof(float),
-                              cudaMemcpyHostToDevice, stream_),
-              cudaSuccess);
-    return device + offset;
-  }
   float* Zeros(int64_t n) { return ToDevice(std::vector<float>(n)); }
-  std::vector<float> ToHost(const float* device, int64_t n) {
-    std::vector<float> values(n);
-    EXPECT_EQ(
-        cudaMemcpyAsync(values.data(), device, n * sizeof(float), cudaMemcpyDeviceToHost, stream_),
-        cudaSuccess);
-    EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
-    return values;
-  }
-
-  cudaStream_t stream_ = nullptr;
-  std::vector<void*> memory_;
 };
 
-// In [-1, 1], with full mantissas.
 std::vector<float> Values(int64_t n, uint32_t seed) {
   std::vector<float> values(n);
-  for (float& value : values) {
-    seed = seed * 1664525u + 1013904223u;
-    value = static_cast<float>(seed >> 8) / 8388608.0f - 1.0f;
-  }
+  for (float& value : values) value = NextValue(&seed);
   return values;
 }
 

@@ -10,6 +10,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "model/cuda/device_testing.h"
 
 namespace protopage {
 namespace {
@@ -32,41 +33,27 @@ HostMatrix Filled(int rows, int cols, int leading, uint32_t seed) {
                        std::numeric_limits<float>::quiet_NaN());
   for (int j = 0; j < cols; ++j) {
     for (int i = 0; i < rows; ++i) {
-      seed = seed * 1664525u + 1013904223u;
-      matrix.values[static_cast<size_t>(j) * leading + i] =
-          static_cast<float>(seed >> 8) / 8388608.0f - 1.0f;
+      matrix.values[static_cast<size_t>(j) * leading + i] = NextValue(&seed);
     }
   }
   return matrix;
 }
 
-class CublasTest : public ::testing::Test {
+class CublasTest : public DeviceTest {
  protected:
+  using DeviceTest::ToDevice;
+
   void SetUp() override {
     const absl::StatusOr<const CublasApi*> api = LoadCublas();
     ASSERT_TRUE(api.ok()) << api.status();
     api_ = *api;
-    ASSERT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess);
+    ASSERT_NO_FATAL_FAILURE(DeviceTest::SetUp());
     ASSERT_EQ(api_->create(&handle_), CUBLAS_STATUS_SUCCESS);
     ASSERT_EQ(api_->set_stream(handle_, stream_), CUBLAS_STATUS_SUCCESS);
   }
-
   void TearDown() override {
     EXPECT_EQ(api_->destroy(handle_), CUBLAS_STATUS_SUCCESS);
-    for (void* const memory : memory_) EXPECT_EQ(cudaFree(memory), cudaSuccess);
-    EXPECT_EQ(cudaStreamDestroy(stream_), cudaSuccess);
-  }
-
-  // Device memory with the values, freed by the test's end.
-  template <typename T>
-  T* ToDevice(const std::vector<T>& values) {
-    T* device = nullptr;
-    EXPECT_EQ(cudaMalloc(&device, values.size() * sizeof(T)), cudaSuccess);
-    memory_.push_back(device);
-    EXPECT_EQ(cudaMemcpyAsync(device, values.data(), values.size() * sizeof(T),
-                              cudaMemcpyHostToDevice, stream_),
-              cudaSuccess);
-    return device;
+    DeviceTest::TearDown();
   }
 
   const void* ToDevice(const std::vector<float>& values, Input input) {
@@ -76,15 +63,6 @@ class CublasTest : public ::testing::Test {
       bits.push_back(input == Input::kHalf ? ToHalfBits(x) : ToBf16Bits(x));
     }
     return ToDevice(bits);
-  }
-
-  std::vector<float> ToHost(const float* device, size_t n) {
-    std::vector<float> values(n);
-    EXPECT_EQ(
-        cudaMemcpyAsync(values.data(), device, n * sizeof(float), cudaMemcpyDeviceToHost, stream_),
-        cudaSuccess);
-    EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
-    return values;
   }
 
   // C = alpha op(A) op(B) + beta C, held to a double loop over the inputs as they
@@ -141,9 +119,7 @@ class CublasTest : public ::testing::Test {
   }
 
   const CublasApi* api_ = nullptr;
-  cudaStream_t stream_ = nullptr;
   cublasHandle_t handle_ = nullptr;
-  std::vector<void*> memory_;
 };
 
 TEST_F(CublasTest, ProductsAreThoseOfADoubleLoop) {

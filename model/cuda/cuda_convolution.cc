@@ -11,6 +11,7 @@
 #include "model/cuda/elementwise_kernels.h"
 #include "model/cuda/implicit_gemm.h"
 #include "model/cuda/implicit_gradient.h"
+#include "model/cuda/implicit_windows.h"
 #include "model/cuda/kernel_support.h"
 #include "model/cuda/number_format.h"
 #include "model/cuda/window_kernels.h"

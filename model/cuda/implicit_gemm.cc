@@ -126,30 +126,18 @@ __global__ void __launch_bounds__(kThreads)
                        typename Core::Format::Stored* y) {
   constexpr int kColumns = 8 * N;
   constexpr int kStageWords = (kRows + kColumns) * kWords;
-  uint32_t* const shared = DynamicShared<uint32_t>();
   const int lane = static_cast<int>(threadIdx.x) % kWarp,
             warp = static_cast<int>(threadIdx.x) / kWarp;
 
   const int chunks = static_cast<int>(RowWeights<Core>(g.depth) / (kChunkWords * Core::kPerWord));
   WindowLoader<Core> windows(g, x);
   KernelLoader<Core, kColumns> kernel(g, packed, RowWeights<Core>(g.depth));
-  const auto load = [&](int chunk) {
-    uint32_t* const a = shared + chunk % kStages * kStageWords;
-    if (chunk < chunks) {
-      windows.Load(g, a);
-      kernel.Load(a + kRows * kWords);
-    }
-    CommitCopies();  // Also of none: groups are counted.
+  const auto load = [&](int, uint32_t* a) {
+    windows.Load(g, a);
+    kernel.Load(a + kRows * kWords);
   };
-  for (int chunk = 0; chunk < kStages - 1; ++chunk) load(chunk);
-
   float sums[kTiles][N][4] = {};
-  for (int chunk = 0; chunk < chunks; ++chunk) {
-    WaitForCopies<kStages - 2>();
-    // All have come, and nobody reads any more the chunk that the next one takes the place of.
-    __syncthreads();
-    load(chunk + kStages - 1);
-    const uint32_t* const a = shared + chunk % kStages * kStageWords;
+  const auto multiply = [&](const uint32_t* a) {
     const uint32_t* const b = a + kRows * kWords;
     PROTOPAGE_UNROLL
     for (int word = 0; word < kChunkWords; word += 8) {
@@ -164,7 +152,8 @@ __global__ void __launch_bounds__(kThreads)
         for (int n = 0; n < N; ++n) Core::MultiplyAdd(of_a, of_b[n], sums[tile][n]);
       }
     }
-  }
+  };
+  InStages<kStages, kStageWords>(chunks, load, multiply);
 
   const int group = lane / 4, quarter = lane % 4;  // As model/cuda/platform.h has them.
   PROTOPAGE_UNROLL
@@ -275,12 +264,6 @@ bool ImplicitGemmIsFaster(const Window2d& window, Precision precision) {
                          DivideUp(window.out_c, BlockColumns(window));
   return blocks >= kLeastBlocks &&
          (precision == Precision::kFloat32 || window.out_c <= kMostColumns);
-}
-
-int64_t ImplicitChannels(Precision precision, int64_t channels) {
-  Window2d window;
-  window.in_c = channels;
-  return WithWholePacks(window, precision).in_c;
 }
 
 cudaError_t LaunchPadChannels(cudaStream_t stream, Precision precision, const void* x,

@@ -9,7 +9,7 @@
 //     LaunchImplicitGemm(stream, window, precision, padded_x, packed, bias, relu, y);
 //   }
 //
-// x and y are feature maps as Precision has them, of x with ImplicitChannels() channels; sums are float32. float32 is by
+// x and y are feature maps as Precision has them, of x with ImplicitChannels() (model/cuda/implicit_windows.h); sums are float32. float32 is by
 // three products of TF32 (model/cuda/tensor_core.h).
 // Formulas and shapes are those of model/backend.h; pointers are the device's.
 #ifndef PROTOPAGE_MODEL_CUDA_IMPLICIT_GEMM_H_
@@ -30,8 +30,6 @@ bool ImplicitGemmTakes(const Window2d& window);
 // and not so many channels of y that columns are read often enough to be worth their making.
 bool ImplicitGemmIsFaster(const Window2d& window, Precision precision);
 
-// Those of 16 bytes, of which x has a whole number.
-int64_t ImplicitChannels(Precision precision, int64_t channels);
 // padded [pixels, ImplicitChannels(precision, channels)] = x [pixels, channels], and 0.
 cudaError_t LaunchPadChannels(cudaStream_t stream, Precision precision, const void* x,
                               int64_t pixels, int64_t channels, void* padded);

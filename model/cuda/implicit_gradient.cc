@@ -121,7 +121,6 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks<Core, N>)
   using ChunkA = ChunkOf<Core, kRows>;
   using ChunkB = ChunkOf<Core, 8 * N>;
   constexpr int kStageWords = ChunkA::kWords + ChunkB::kWords;
-  uint32_t* const shared = DynamicShared<uint32_t>();
   const int lane = static_cast<int>(threadIdx.x) % kWarp,
             warp = static_cast<int>(threadIdx.x) / kWarp;
 
@@ -130,24 +129,13 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks<Core, N>)
   const int chunks = static_cast<int>((end - begin + ChunkA::kDepth - 1) / ChunkA::kDepth);
   const WindowLoader<Core> windows(g, x);
   const GradientLoader<Core, 8 * N> gradient(d_y);
-  const auto load = [&](int chunk) {
-    uint32_t* const a = shared + chunk % kStages * kStageWords;
-    if (chunk < chunks) {
-      const uint32_t first = begin + static_cast<uint32_t>(chunk * ChunkA::kDepth);
-      windows.Load(g, first, end, a);
-      gradient.Load(g, first, end, a + ChunkA::kWords);
-    }
-    CommitCopies();  // Also of none: groups are counted.
+  const auto load = [&](int chunk, uint32_t* a) {
+    const uint32_t first = begin + static_cast<uint32_t>(chunk * ChunkA::kDepth);
+    windows.Load(g, first, end, a);
+    gradient.Load(g, first, end, a + ChunkA::kWords);
   };
-  for (int chunk = 0; chunk < kStages - 1; ++chunk) load(chunk);
-
   float of_part[kTiles][N][4] = {};
-  for (int chunk = 0; chunk < chunks; ++chunk) {
-    WaitForCopies<kStages - 2>();
-    // All have come, and nobody reads any more the chunk that the next one takes the place of.
-    __syncthreads();
-    load(chunk + kStages - 1);
-    const uint32_t* const a = shared + chunk % kStages * kStageWords;
+  const auto multiply = [&](const uint32_t* a) {
     const uint32_t* const b = a + ChunkA::kWords;
     PROTOPAGE_UNROLL
     for (int product = 0; product < kProducts; ++product) {
@@ -166,7 +154,8 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks<Core, N>)
         for (int n = 0; n < N; ++n) Core::MultiplyAdd(of_a, of_b[n], of_part[tile][n]);
       }
     }
-  }
+  };
+  InStages<kStages, kStageWords>(chunks, load, multiply);
 
   const int group = lane / 4, quarter = lane % 4;  // As model/cuda/platform.h has them.
   sums += static_cast<int64_t>(blockIdx.z) * g.kernel_h * g.kernel_w * g.channels * g.out_c;

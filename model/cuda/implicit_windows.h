@@ -1,7 +1,7 @@
-// What the kernels of convolutions without columns share: the channels of x as they take them, and the elements of a window in
-// the order of the kernel's rows.
+// What the kernels of convolutions without columns share: the channels of x as they take them, the elements of a window in
+// the order of the kernel's rows, and the stages in which they are brought.
 //
-//   const ImplicitGeometry geometry(window, Core::kPerWord);
+//   const ImplicitGeometry geometry(WithWholePacks(window, precision));
 //   const WindowElement element(geometry, /*row=*/17);  // (kh, kw, c) of row 17
 #ifndef PROTOPAGE_MODEL_CUDA_IMPLICIT_WINDOWS_H_
 #define PROTOPAGE_MODEL_CUDA_IMPLICIT_WINDOWS_H_
@@ -21,10 +21,12 @@ inline int64_t ImplicitPack(Precision precision) {
   return precision == Precision::kBf16 || precision == Precision::kFp16 ? 8 : 4;
 }
 
-// `window` with as many channels of x as fill whole copies.
+// The channels of x, with those that fill a last copy.
+inline int64_t ImplicitChannels(Precision precision, int64_t channels) {
+  return DivideUp(channels, ImplicitPack(precision)) * ImplicitPack(precision);
+}
 inline Window2d WithWholePacks(Window2d window, Precision precision) {
-  const int64_t pack = ImplicitPack(precision);
-  window.in_c = DivideUp(window.in_c, pack) * pack;
+  window.in_c = ImplicitChannels(precision, window.in_c);
   return window;
 }
 
@@ -61,6 +63,25 @@ struct WindowElement {
 // Whether x < n, of numbers that are not too large; a negative x is not.
 __device__ __forceinline__ bool IsBelow(int x, int n) {
   return static_cast<unsigned>(x) < static_cast<unsigned>(n);
+}
+
+// Calls load(chunk, words) for `chunks` chunks, which copies one to shared memory by CopyAsync16, and use(words) for one after
+// the other when it has come. kStages - 1 of them are on their way; one has kStageWords words. All threads of the block call it.
+template <int kStages, int kStageWords, typename Load, typename Use>
+__device__ __forceinline__ void InStages(int chunks, const Load& load, const Use& use) {
+  uint32_t* const shared = DynamicShared<uint32_t>();
+  const auto bring = [&](int chunk) {
+    if (chunk < chunks) load(chunk, shared + chunk % kStages * kStageWords);
+    CommitCopies();  // Also of none: groups are counted.
+  };
+  for (int chunk = 0; chunk < kStages - 1; ++chunk) bring(chunk);
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    WaitForCopies<kStages - 2>();
+    // All have come, and nobody reads any more the chunk that the next one takes the place of.
+    __syncthreads();
+    bring(chunk + kStages - 1);
+    use(shared + chunk % kStages * kStageWords);
+  }
 }
 
 }  // namespace protopage

@@ -41,6 +41,14 @@ __device__ inline uint32_t BitsOfFloat(float x) {
   return bits;
 }
 
+// What a lane gives to one product.
+struct RowsOfWords {
+  uint32_t words[4];
+};
+struct ColumnsOfWords {
+  uint32_t words[2];
+};
+
 // What depth-first loads of words of one number share.
 struct WordLayout {
   using Format = Float32Format;
@@ -74,12 +82,8 @@ struct Tf32Core : WordLayout {
   using Weight = uint32_t;
   __device__ static Weight ToWeight(float x) { return ToTf32Bits(x); }
 
-  struct Rows {
-    uint32_t words[4];
-  };
-  struct Columns {
-    uint32_t words[2];
-  };
+  using Rows = RowsOfWords;
+  using Columns = ColumnsOfWords;
   __device__ static Rows ToRows(const uint32_t (&words)[4]) {
     Rows rows;
     PROTOPAGE_UNROLL
@@ -149,12 +153,8 @@ struct HalfCore {
 
   __device__ static Weight ToWeight(float x) { return Format::Round(x); }
 
-  struct Rows {
-    uint32_t words[4];
-  };
-  struct Columns {
-    uint32_t words[2];
-  };
+  using Rows = RowsOfWords;
+  using Columns = ColumnsOfWords;
   __device__ static Rows ToRows(const uint32_t (&words)[4]) {
     return {{words[0], words[1], words[2], words[3]}};
   }

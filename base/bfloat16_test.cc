@@ -1,4 +1,4 @@
-#include "base/bfloat16.h"
+#include "protopage/base/bfloat16.h"
 
 #include <cmath>
 #include <cstdint>

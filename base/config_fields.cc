@@ -1,4 +1,4 @@
-#include "base/config_fields.h"
+#include "protopage/base/config_fields.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "base/status_macros.h"
+#include "protopage/base/status_macros.h"
 
 namespace protopage {
 namespace {

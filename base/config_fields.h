@@ -12,7 +12,7 @@
 //   };
 //
 //   LossConfig config;
-//   RETURN_IF_ERROR(ReadConfig(json, "loss", config));  // Errors name
+//   PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "loss", config));  // Errors name
 //   loss.scale. nlohmann::json resolved = WriteConfig(config); std::string help
 //   = ConfigHelp(config);
 //

@@ -1,11 +1,11 @@
-#include "base/config_fields.h"
+#include "protopage/base/config_fields.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "base/status_matchers.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
@@ -46,10 +46,10 @@ absl::Status Read(const std::string& text, Outer& outer) {
 
 TEST(ConfigFieldsTest, ReadsAndWritesBack) {
   Outer outer;
-  ASSERT_OK(Read(R"({ "on": true, "rate": 2, /* c */ "threads": 4, "steps": [3, 4.5],
+  PROTOPAGE_ASSERT_OK(Read(R"({ "on": true, "rate": 2, /* c */ "threads": 4, "steps": [3, 4.5],
                      "names": ["x"], "inner": {"count": 7}, // end
                      "list": [{"kind": "b"}, {}] })",
-                 outer));
+                           outer));
   EXPECT_TRUE(outer.on);
   EXPECT_EQ(outer.rate, 2);
   EXPECT_EQ(outer.inner.count, 7);
@@ -57,7 +57,7 @@ TEST(ConfigFieldsTest, ReadsAndWritesBack) {
   EXPECT_EQ(outer.list[0].kind, "b");
   EXPECT_EQ(outer.list[1].count, 3);
   Outer again;
-  ASSERT_OK(Read(WriteConfig(outer).dump(), again));
+  PROTOPAGE_ASSERT_OK(Read(WriteConfig(outer).dump(), again));
   EXPECT_EQ(WriteConfig(again), WriteConfig(outer));
 }
 
@@ -92,15 +92,15 @@ TEST(ConfigFieldsTest, MalformedJsonAndRepeatedKeysAreErrors) {
               StatusIs(absl::StatusCode::kInvalidArgument, "line 2"));
   EXPECT_THAT(ParseJson(R"({"a": {"b": 1, "b": 2}})", "f"),
               StatusIs(absl::StatusCode::kInvalidArgument, "\"b\" stands twice"));
-  EXPECT_OK(ParseJson(R"({"a": {"b": 1}, "c": {"b": 2}})", "f"));
+  PROTOPAGE_EXPECT_OK(ParseJson(R"({"a": {"b": 1}, "c": {"b": 2}})", "f"));
 }
 
 TEST(ConfigFieldsTest, SetReachesNestedKeysAndListElements) {
   nlohmann::json json = nlohmann::json::parse(R"({"list": [{}, {"count": 1}]})");
-  ASSERT_OK(SetJsonValue("inner.count=5", json));
-  ASSERT_OK(SetJsonValue("list[1].count=2", json));
-  ASSERT_OK(SetJsonValue("inner.kind=b", json));
-  ASSERT_OK(SetJsonValue("steps=[1,2]", json));
+  PROTOPAGE_ASSERT_OK(SetJsonValue("inner.count=5", json));
+  PROTOPAGE_ASSERT_OK(SetJsonValue("list[1].count=2", json));
+  PROTOPAGE_ASSERT_OK(SetJsonValue("inner.kind=b", json));
+  PROTOPAGE_ASSERT_OK(SetJsonValue("steps=[1,2]", json));
   EXPECT_EQ(json, nlohmann::json::parse(
                       R"({"list": [{}, {"count": 2}], "inner": {"count": 5, "kind": "b"},
                           "steps": [1, 2]})"));

@@ -1,4 +1,4 @@
-#include "base/file.h"
+#include "protopage/base/file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
-#include "base/status_macros.h"
+#include "protopage/base/check.h"
+#include "protopage/base/status_macros.h"
 
 namespace protopage {
 namespace {
@@ -60,8 +60,8 @@ class PosixFile : public File {
     return WritePieces(absl::MakeConstSpan(&piece, 1));
   }
 
-  // What the page cache holds is copied first, then the device is asked for all the rest at once: one
-  // after the other, the reads of a step would wait as often as it has rows.
+  // What the page cache holds is copied first, then the device is asked for all the rest at once:
+  // one after the other, the reads of a step would wait as often as it has rows.
   absl::Status ReadPieces(absl::Span<const ReadPiece> pieces) override {
     const auto read = [this](const iovec* parts, int count, int64_t offset) {
       return preadv(fd_, parts, count, offset);
@@ -71,7 +71,7 @@ class PosixFile : public File {
       return preadv2(fd_, parts, count, offset, RWF_NOWAIT);
     };
     std::vector<absl::Span<const ReadPiece>> missing;
-    RETURN_IF_ERROR(ForEachRun(pieces, [&](absl::Span<const ReadPiece> run) {
+    PROTOPAGE_RETURN_IF_ERROR(ForEachRun(pieces, [&](absl::Span<const ReadPiece> run) {
       // Another error of this attempt, such as that the file system cannot, is seen again below.
       if (run.size() == pieces.size() || !MoveRun(run, "read", read_cached).ok()) {
         missing.push_back(run);
@@ -85,7 +85,7 @@ class PosixFile : public File {
       }
     }
     for (const absl::Span<const ReadPiece> run : missing) {
-      RETURN_IF_ERROR(MoveRun(run, "read", read));
+      PROTOPAGE_RETURN_IF_ERROR(MoveRun(run, "read", read));
     }
     return absl::OkStatus();
   }
@@ -124,7 +124,7 @@ class PosixFile : public File {
   }
 
   absl::StatusOr<ByteRange> NextData(int64_t offset) override {
-    ASSIGN_OR_RETURN(const int64_t size, Size());
+    PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, Size());
     if (offset >= size) return ByteRange{size, size};
     const off_t begin = lseek(fd_, offset, SEEK_DATA);
     if (begin < 0) {
@@ -156,7 +156,7 @@ class PosixFile : public File {
         ++last;
       }
       PROTOPAGE_CHECK(last == pieces.size() || pieces[last].offset >= EndOf(pieces[last - 1]));
-      RETURN_IF_ERROR(move_run(pieces.subspan(first, last - first)));
+      PROTOPAGE_RETURN_IF_ERROR(move_run(pieces.subspan(first, last - first)));
       first = last;
     }
     return absl::OkStatus();
@@ -303,7 +303,7 @@ class PosixFileSystem : public FileSystem {
 }  // namespace
 
 absl::StatusOr<ByteRange> File::NextData(int64_t offset) {
-  ASSIGN_OR_RETURN(const int64_t size, Size());
+  PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, Size());
   return ByteRange{std::min(offset, size), size};
 }
 
@@ -329,10 +329,10 @@ std::string BaseName(absl::string_view path) {
 }
 
 absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs->Open(path, OpenMode::kRead));
-  ASSIGN_OR_RETURN(const int64_t size, file->Size());
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs->Open(path, OpenMode::kRead));
+  PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
   std::string content(size, '\0');
-  RETURN_IF_ERROR(file->ReadAt(0, &content[0], size));
+  PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(0, &content[0], size));
   return content;
 }
 
@@ -341,8 +341,9 @@ absl::Status ReplaceFile(
     absl::FunctionRef<absl::Status(File* file, const std::string& temporary)> write) {
   const std::string temporary = absl::StrCat(path, ".tmp");
   const auto write_and_sync = [&]() -> absl::Status {
-    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs->Open(temporary, OpenMode::kCreate));
-    RETURN_IF_ERROR(write(file.get(), temporary));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                               fs->Open(temporary, OpenMode::kCreate));
+    PROTOPAGE_RETURN_IF_ERROR(write(file.get(), temporary));
     return file->Sync();
   };
   absl::Status status = write_and_sync();
@@ -367,14 +368,14 @@ absl::Status CopyData(File* from, const ByteRange& range, File* to, int64_t begi
   constexpr int64_t kRead = int64_t{1} << 20, kWrite = int64_t{16} << 10;
   std::vector<char> block(std::min(kRead, range.end - range.begin));
   for (int64_t at = range.begin; at < range.end;) {
-    ASSIGN_OR_RETURN(const ByteRange data, from->NextData(at));
+    PROTOPAGE_ASSIGN_OR_RETURN(const ByteRange data, from->NextData(at));
     const int64_t end = std::min(data.end, range.end);
     for (at = data.begin; at < end;) {
       const int64_t count = std::min(end - at, kRead);
-      RETURN_IF_ERROR(from->ReadAt(at, block.data(), count));
+      PROTOPAGE_RETURN_IF_ERROR(from->ReadAt(at, block.data(), count));
       for (int64_t i = 0; i < count; i += kWrite) {
-        RETURN_IF_ERROR(to->WriteAt(begin + at - range.begin + i, block.data() + i,
-                                    std::min(kWrite, count - i)));
+        PROTOPAGE_RETURN_IF_ERROR(to->WriteAt(begin + at - range.begin + i, block.data() + i,
+                                              std::min(kWrite, count - i)));
       }
       at += count;
     }
@@ -383,10 +384,10 @@ absl::Status CopyData(File* from, const ByteRange& range, File* to, int64_t begi
 }
 
 absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from, const std::string& to) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> source, fs->Open(from, OpenMode::kRead));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> source, fs->Open(from, OpenMode::kRead));
   return ReplaceFile(fs, to, [&](File* target, const std::string&) -> absl::Status {
-    ASSIGN_OR_RETURN(const int64_t size, source->Size());
-    RETURN_IF_ERROR(target->Truncate(size));
+    PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, source->Size());
+    PROTOPAGE_RETURN_IF_ERROR(target->Truncate(size));
     return CopyData(source.get(), {0, size}, target, 0);
   });
 }

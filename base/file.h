@@ -3,10 +3,10 @@
 // loss.
 //
 //   FileSystem* fs = DefaultFileSystem();
-//   ASSIGN_OR_RETURN(auto file, fs->Open("a.log", OpenMode::kCreate));
-//   RETURN_IF_ERROR(file->WriteAt(0, "hello", 5));
-//   RETURN_IF_ERROR(file->Sync());
-//   RETURN_IF_ERROR(fs->SyncDirectory("."));  // The name is durable too.
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto file, fs->Open("a.log", OpenMode::kCreate));
+//   PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(0, "hello", 5));
+//   PROTOPAGE_RETURN_IF_ERROR(file->Sync());
+//   PROTOPAGE_RETURN_IF_ERROR(fs->SyncDirectory("."));  // The name is durable too.
 #ifndef PROTOPAGE_BASE_FILE_H_
 #define PROTOPAGE_BASE_FILE_H_
 
@@ -113,7 +113,8 @@ std::string BaseName(absl::string_view path);
 
 absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path);
 // Readers see the old content or the new, never a part: `write` fills a file beside, named
-// `temporary`, which is synced, renamed over `path` and its directory synced; it is removed on error.
+// `temporary`, which is synced, renamed over `path` and its directory synced; it is removed on
+// error.
 absl::Status ReplaceFile(
     FileSystem* fs, const std::string& path,
     absl::FunctionRef<absl::Status(File* file, const std::string& temporary)> write);

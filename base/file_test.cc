@@ -1,4 +1,4 @@
-#include "base/file.h"
+#include "protopage/base/file.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/status_matchers.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
@@ -21,29 +21,29 @@ std::string TempPath(const std::string& name) {
 TEST(FileTest, PiecesGoWhereTheyBelong) {
   FileSystem* fs = DefaultFileSystem();
   const std::string path = TempPath("pieces");
-  ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(path, OpenMode::kCreate));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(path, OpenMode::kCreate));
   // Two that touch, one apart.
-  ASSERT_OK(file->WritePieces({{0, "ab", 2}, {2, "cd", 2}, {8, "ef", 2}}));
-  ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
+  PROTOPAGE_ASSERT_OK(file->WritePieces({{0, "ab", 2}, {2, "cd", 2}, {8, "ef", 2}}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
   EXPECT_EQ(size, 10);
   std::string a(3, ' '), b(1, ' '), c(2, ' ');
-  ASSERT_OK(file->ReadPieces({{0, &a[0], 3}, {3, &b[0], 1}, {8, &c[0], 2}}));
+  PROTOPAGE_ASSERT_OK(file->ReadPieces({{0, &a[0], 3}, {3, &b[0], 1}, {8, &c[0], 2}}));
   EXPECT_EQ(a + b + c, "abcdef");
   EXPECT_THAT(file->ReadAt(9, &c[0], 2), StatusIs(absl::StatusCode::kOutOfRange, "1 bytes short"));
 }
 
 TEST(FileTest, FindsDataBetweenHoles) {
-  ASSERT_OK_AND_ASSIGN(const auto file,
-                       DefaultFileSystem()->Open(TempPath("holes"), OpenMode::kCreate));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                 DefaultFileSystem()->Open(TempPath("holes"), OpenMode::kCreate));
   constexpr int64_t kSize = int64_t{64} << 20, kAt = int64_t{16} << 20;
-  ASSERT_OK(file->Truncate(kSize));
-  ASSERT_OK(file->WriteAt(kAt, "data", 4));
+  PROTOPAGE_ASSERT_OK(file->Truncate(kSize));
+  PROTOPAGE_ASSERT_OK(file->WriteAt(kAt, "data", 4));
   file->ExpectScatteredReads();
   // File systems differ in where a hole begins, none may lose the data.
-  ASSERT_OK_AND_ASSIGN(const ByteRange data, file->NextData(0));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ByteRange data, file->NextData(0));
   EXPECT_LE(data.begin, kAt);
   EXPECT_GE(data.end, kAt + 4);
-  ASSERT_OK_AND_ASSIGN(const ByteRange none, file->NextData(kSize));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ByteRange none, file->NextData(kSize));
   EXPECT_EQ(none.begin, kSize);
   EXPECT_EQ(none.end, kSize);
 }
@@ -51,13 +51,13 @@ TEST(FileTest, FindsDataBetweenHoles) {
 TEST(FileTest, CopiesWithHoles) {
   FileSystem* fs = DefaultFileSystem();
   const std::string from = TempPath("copy_from"), to = TempPath("copy_to");
-  ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(from, OpenMode::kCreate));
-  ASSERT_OK(file->Truncate(40000000));
-  ASSERT_OK(file->WriteAt(20000000, "data", 4));
-  ASSERT_OK(WriteFileAtomically(fs, to, "old content"));
-  ASSERT_OK(CopyFileAtomically(fs, from, to));
-  ASSERT_OK_AND_ASSIGN(const std::string a, ReadFile(fs, from));
-  ASSERT_OK_AND_ASSIGN(const std::string b, ReadFile(fs, to));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(from, OpenMode::kCreate));
+  PROTOPAGE_ASSERT_OK(file->Truncate(40000000));
+  PROTOPAGE_ASSERT_OK(file->WriteAt(20000000, "data", 4));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, to, "old content"));
+  PROTOPAGE_ASSERT_OK(CopyFileAtomically(fs, from, to));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string a, ReadFile(fs, from));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string b, ReadFile(fs, to));
   EXPECT_TRUE(a == b);
   struct stat info;
   ASSERT_EQ(stat(to.c_str(), &info), 0);
@@ -68,23 +68,25 @@ TEST(FileTest, CopiesWithHoles) {
 
 TEST(FileTest, MoreTouchingPiecesThanOneSystemCallTakes) {
   const std::string path = TempPath("many");
-  ASSERT_OK_AND_ASSIGN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kCreate));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                 DefaultFileSystem()->Open(path, OpenMode::kCreate));
   std::string data(5000, 'x');
   for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>('a' + i % 26);
   std::vector<WritePiece> pieces;
   for (int64_t i = 0; i < 5000; ++i) pieces.push_back({i, &data[i], 1});
-  ASSERT_OK(file->WritePieces(pieces));
-  ASSERT_OK_AND_ASSIGN(const std::string read, ReadFile(DefaultFileSystem(), path));
+  PROTOPAGE_ASSERT_OK(file->WritePieces(pieces));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string read, ReadFile(DefaultFileSystem(), path));
   EXPECT_EQ(read, data);
 }
 
 TEST(FileTest, PiecesAreReadWhetherOrNotThePageCacheHasThem) {
   const std::string path = TempPath("cold");
-  ASSERT_OK_AND_ASSIGN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kCreate));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                 DefaultFileSystem()->Open(path, OpenMode::kCreate));
   std::string data(1 << 20, 'x');
   for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * 7 + (i >> 12));
-  ASSERT_OK(file->WriteAt(0, data.data(), static_cast<int64_t>(data.size())));
-  ASSERT_OK(file->Sync());
+  PROTOPAGE_ASSERT_OK(file->WriteAt(0, data.data(), static_cast<int64_t>(data.size())));
+  PROTOPAGE_ASSERT_OK(file->Sync());
   const int fd = open(path.c_str(), O_RDONLY);
   ASSERT_GE(fd, 0);
   posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -94,7 +96,7 @@ TEST(FileTest, PiecesAreReadWhetherOrNotThePageCacheHasThem) {
   std::string read(data.size(), ' ');
   std::vector<ReadPiece> pieces;
   for (int64_t at = 0; at + 100 < 1 << 20; at += 9001) pieces.push_back({at, &read[at], 100});
-  ASSERT_OK(file->ReadPieces(pieces));
+  PROTOPAGE_ASSERT_OK(file->ReadPieces(pieces));
   for (const ReadPiece& piece : pieces) {
     ASSERT_EQ(read.substr(piece.offset, 100), data.substr(piece.offset, 100)) << piece.offset;
   }
@@ -106,12 +108,12 @@ TEST(FileTest, PiecesAreReadWhetherOrNotThePageCacheHasThem) {
 TEST(FileTest, ALinkKeepsTheFileWhenItsFirstNameGoes) {
   FileSystem* fs = DefaultFileSystem();
   const std::string first = TempPath("first"), second = TempPath("second");
-  ASSERT_OK(WriteFileAtomically(fs, first, "content"));
-  ASSERT_OK(fs->Link(first, second));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, first, "content"));
+  PROTOPAGE_ASSERT_OK(fs->Link(first, second));
   EXPECT_THAT(fs->Link(first, second), StatusIs(absl::StatusCode::kAlreadyExists, second));
-  ASSERT_OK(WriteFileAtomically(fs, first, "another file of that name"));
-  ASSERT_OK(fs->Remove(first));
-  ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs, second));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, first, "another file of that name"));
+  PROTOPAGE_ASSERT_OK(fs->Remove(first));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs, second));
   EXPECT_EQ(content, "content");
   EXPECT_THAT(fs->Link(first, TempPath("third")), StatusIs(absl::StatusCode::kNotFound, first));
 }
@@ -121,7 +123,7 @@ TEST(FileTest, ErrorsNameTheFile) {
   EXPECT_THAT(fs->Open("/nowhere/x", OpenMode::kRead),
               StatusIs(absl::StatusCode::kNotFound, "open /nowhere/x: No such file"));
   const std::string path = TempPath("exclusive");
-  ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(path, OpenMode::kCreateExclusive));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(path, OpenMode::kCreateExclusive));
   EXPECT_THAT(fs->Open(path, OpenMode::kCreateExclusive),
               StatusIs(absl::StatusCode::kAlreadyExists, path));
   EXPECT_THAT(fs->List("/nowhere"), StatusIs(absl::StatusCode::kNotFound, "/nowhere"));
@@ -130,49 +132,49 @@ TEST(FileTest, ErrorsNameTheFile) {
 TEST(FileTest, SecondLockIsRefused) {
   FileSystem* fs = DefaultFileSystem();
   const std::string path = TempPath("lock");
-  ASSERT_OK_AND_ASSIGN(auto first, fs->Open(path, OpenMode::kCreate));
-  ASSERT_OK_AND_ASSIGN(const auto second, fs->Open(path, OpenMode::kReadWrite));
-  EXPECT_OK(first->Lock());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto first, fs->Open(path, OpenMode::kCreate));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto second, fs->Open(path, OpenMode::kReadWrite));
+  PROTOPAGE_EXPECT_OK(first->Lock());
   EXPECT_THAT(second->Lock(), StatusIs(absl::StatusCode::kFailedPrecondition, "another process"));
   first.reset();
-  EXPECT_OK(second->Lock());
+  PROTOPAGE_EXPECT_OK(second->Lock());
 }
 
 TEST(FileTest, DirectoriesAndAtomicWrite) {
   FileSystem* fs = DefaultFileSystem();
   const std::string dir = JoinPath(TempPath("dir"), "a/b");
-  ASSERT_OK(fs->CreateDirectories(dir));
-  ASSERT_OK(fs->CreateDirectories(dir));
+  PROTOPAGE_ASSERT_OK(fs->CreateDirectories(dir));
+  PROTOPAGE_ASSERT_OK(fs->CreateDirectories(dir));
   EXPECT_TRUE(fs->IsDirectory(dir));
   const std::string path = JoinPath(dir, "f");
-  ASSERT_OK(WriteFileAtomically(fs, path, "one"));
-  ASSERT_OK(WriteFileAtomically(fs, path, "two"));
-  ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs, path));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, path, "one"));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, path, "two"));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs, path));
   EXPECT_EQ(content, "two");
-  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(dir));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(dir));
   EXPECT_EQ(names, std::vector<std::string>{"f"});
   EXPECT_THAT(fs->CreateDirectories(JoinPath(path, "below")),
               StatusIs(absl::StatusCode::kAlreadyExists, "create directory"));
-  EXPECT_OK(fs->Remove(path));
-  EXPECT_OK(fs->RemoveDirectory(dir));
+  PROTOPAGE_EXPECT_OK(fs->Remove(path));
+  PROTOPAGE_EXPECT_OK(fs->RemoveDirectory(dir));
   EXPECT_FALSE(fs->Exists(dir));
 }
 
 TEST(FileTest, AFailedReplacementLeavesTheOldFileAndNothingElse) {
   FileSystem* fs = DefaultFileSystem();
   const std::string dir = TempPath("replace");
-  ASSERT_OK(fs->CreateDirectories(dir));
+  PROTOPAGE_ASSERT_OK(fs->CreateDirectories(dir));
   const std::string path = JoinPath(dir, "f");
-  ASSERT_OK(WriteFileAtomically(fs, path, "old"));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, path, "old"));
   const auto fail = [](File* file, const std::string& temporary) -> absl::Status {
     EXPECT_EQ(BaseName(temporary), "f.tmp");
-    EXPECT_OK(file->WriteAt(0, "half", 4));
+    PROTOPAGE_EXPECT_OK(file->WriteAt(0, "half", 4));
     return absl::DataLossError("no more");
   };
   EXPECT_THAT(ReplaceFile(fs, path, fail), StatusIs(absl::StatusCode::kDataLoss, "no more"));
-  ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs, path));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs, path));
   EXPECT_EQ(content, "old");
-  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(dir));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(dir));
   EXPECT_EQ(names, std::vector<std::string>{"f"});
 }
 

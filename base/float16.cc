@@ -1,4 +1,4 @@
-#include "base/float16.h"
+#include "protopage/base/float16.h"
 
 #include <cstring>
 
@@ -32,8 +32,8 @@ uint16_t FloatToHalf(float x) {
   } else if (magnitude >= 0x47800000) {
     half = 0x7c00;  // 65536 and more.
   } else if (magnitude >= 0x38800000) {
-    // 2^-14 and more: the exponent's bias falls by 112. Half of the last place, less one in its last
-    // bit unless the result is odd, carries where it must; from 65520 on into infinity.
+    // 2^-14 and more: the exponent's bias falls by 112. Half of the last place, less one in its
+    // last bit unless the result is odd, carries where it must; from 65520 on into infinity.
     const uint32_t odd = magnitude >> 13 & 1;
     half = (magnitude - (112u << 23) + 0xfff + odd) >> 13;
   } else {

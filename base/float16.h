@@ -1,12 +1,14 @@
-// IEEE half precision, float16: 1 sign bit, 5 bits of exponent, 10 of mantissa, as the bits of a uint16.
+// IEEE half precision, float16: 1 sign bit, 5 bits of exponent, 10 of mantissa, as the bits of a
+// uint16.
 //
 //   std::vector<uint16_t> halves(n);
 //   FloatsToHalves(floats.data(), n, halves.data());
 //   HalvesToFloats(halves.data(), n, floats.data());  // Each within 2^-11 of itself, where above 2^-14.
 //
-// Floats are rounded to the nearest half, ties to even: so what comes from a half goes back to the same
-// bits. Magnitudes from 65520 on become infinity, those up to 2^-25 zero; between, below 2^-14, halves
-// are multiples of 2^-24. A NaN stays one, with the upper bits of its payload, and is made quiet.
+// Floats are rounded to the nearest half, ties to even: so what comes from a half goes back to the
+// same bits. Magnitudes from 65520 on become infinity, those up to 2^-25 zero; between, below
+// 2^-14, halves are multiples of 2^-24. A NaN stays one, with the upper bits of its payload, and is
+// made quiet.
 #ifndef PROTOPAGE_BASE_FLOAT16_H_
 #define PROTOPAGE_BASE_FLOAT16_H_
 

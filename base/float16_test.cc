@@ -1,4 +1,4 @@
-#include "base/float16.h"
+#include "protopage/base/float16.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "base/random.h"
+#include "protopage/base/random.h"
 
 namespace protopage {
 namespace {
@@ -49,8 +49,8 @@ TEST(Float16Test, EveryHalfIsItsValueAndComesBack) {
   }
 }
 
-// Between each half and the next: what is just below the middle goes down, just above up, and the middle to
-// the even one of the two. 65504 is followed by infinity, where 65536 would be.
+// Between each half and the next: what is just below the middle goes down, just above up, and the
+// middle to the even one of the two. 65504 is followed by infinity, where 65536 would be.
 TEST(Float16Test, FloatsGoToTheNearestHalfAndTiesToEven) {
   for (uint16_t low = 0; low < 0x7c00; ++low) {
     const auto high = static_cast<uint16_t>(low + 1);

@@ -1,5 +1,5 @@
-// ForwardingFileSystem and ForwardingFile pass every call on to another one. Tests and benchmarks derive
-// from them and override the calls they care for.
+// ForwardingFileSystem and ForwardingFile pass every call on to another one. Tests and benchmarks
+// derive from them and override the calls they care for.
 //
 //   class NoSyncFile : public ForwardingFile {
 //     using ForwardingFile::ForwardingFile;
@@ -17,7 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "base/file.h"
+#include "protopage/base/file.h"
 
 namespace protopage {
 

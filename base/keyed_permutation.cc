@@ -1,7 +1,7 @@
-#include "base/keyed_permutation.h"
+#include "protopage/base/keyed_permutation.h"
 
-#include "base/check.h"
-#include "base/philox.h"
+#include "protopage/base/check.h"
+#include "protopage/base/philox.h"
 
 namespace protopage {
 namespace {

@@ -3,8 +3,8 @@
 //   const KeyedPermutation order(RandomKey(seed, RandomPurpose::kClassSampler), /*stream=*/epoch, n);
 //   for (int64_t i = 0; i < n; ++i) Visit(order.At(i));   // Each of [0, n) once.
 //
-// A Feistel network on the smallest domain of 4^h >= n, whose round function is Philox, walked until it
-// falls into [0, n) ("cycle walking": Black and Rogaway, "Ciphers with Arbitrary Finite
+// A Feistel network on the smallest domain of 4^h >= n, whose round function is Philox, walked
+// until it falls into [0, n) ("cycle walking": Black and Rogaway, "Ciphers with Arbitrary Finite
 // Domains", CT-RSA 2002). At most 4 walks in the mean.
 #ifndef PROTOPAGE_BASE_KEYED_PERMUTATION_H_
 #define PROTOPAGE_BASE_KEYED_PERMUTATION_H_

@@ -1,4 +1,4 @@
-#include "base/keyed_permutation.h"
+#include "protopage/base/keyed_permutation.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "base/logging.h"
+#include "protopage/base/logging.h"
 
 #include <unistd.h>
 

@@ -1,10 +1,10 @@
-#include "base/random.h"
+#include "protopage/base/random.h"
 
 #include <cmath>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "base/check.h"
+#include "protopage/base/check.h"
 
 namespace protopage {
 

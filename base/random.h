@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/philox.h"
+#include "protopage/base/philox.h"
 
 namespace protopage {
 

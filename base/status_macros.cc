@@ -1,4 +1,4 @@
-#include "base/status_macros.h"
+#include "protopage/base/status_macros.h"
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"

@@ -1,8 +1,8 @@
-// RETURN_IF_ERROR(expr) and ASSIGN_OR_RETURN(lhs, expr) for functions that
+// PROTOPAGE_RETURN_IF_ERROR(expr) and PROTOPAGE_ASSIGN_OR_RETURN(lhs, expr) for functions that
 // return absl::Status or absl::StatusOr:
 //
-//   ASSIGN_OR_RETURN(const int64_t size, file->Size());
-//   RETURN_IF_ERROR(file->Sync());
+//   PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
+//   PROTOPAGE_RETURN_IF_ERROR(file->Sync());
 #ifndef PROTOPAGE_BASE_STATUS_MACROS_H_
 #define PROTOPAGE_BASE_STATUS_MACROS_H_
 
@@ -23,22 +23,23 @@ absl::Status WithContext(const absl::Status& status, absl::string_view context);
 #define PROTOPAGE_STATUS_CONCAT_INNER(a, b) a##b
 #define PROTOPAGE_STATUS_CONCAT(a, b) PROTOPAGE_STATUS_CONCAT_INNER(a, b)
 
-#ifndef RETURN_IF_ERROR
-#define RETURN_IF_ERROR(expr)                            \
+#ifndef PROTOPAGE_RETURN_IF_ERROR
+#define PROTOPAGE_RETURN_IF_ERROR(expr)                  \
   do {                                                   \
     absl::Status protopage_status = (expr);              \
     if (!protopage_status.ok()) return protopage_status; \
   } while (false)
 #endif
 
-#ifndef ASSIGN_OR_RETURN
-#define ASSIGN_OR_RETURN(lhs, expr) \
-  PROTOPAGE_ASSIGN_OR_RETURN(PROTOPAGE_STATUS_CONCAT(protopage_status_or_, __LINE__), lhs, expr)
+#ifndef PROTOPAGE_ASSIGN_OR_RETURN
+#define PROTOPAGE_ASSIGN_OR_RETURN(lhs, expr)                                                    \
+  PROTOPAGE_ASSIGN_OR_RETURN_INNER(PROTOPAGE_STATUS_CONCAT(protopage_status_or_, __LINE__), lhs, \
+                                   expr)
 #endif
 
-#define PROTOPAGE_ASSIGN_OR_RETURN(result, lhs, expr)  \
-  auto result = (expr);                                \
-  if (!result.ok()) return std::move(result).status(); \
+#define PROTOPAGE_ASSIGN_OR_RETURN_INNER(result, lhs, expr) \
+  auto result = (expr);                                     \
+  if (!result.ok()) return std::move(result).status();      \
   lhs = std::move(result).value()
 
 #endif  // PROTOPAGE_BASE_STATUS_MACROS_H_

@@ -1,11 +1,11 @@
-#include "base/status_macros.h"
+#include "protopage/base/status_macros.h"
 
 #include <gtest/gtest.h>
 
 #include <memory>
 
 #include "absl/strings/cord.h"
-#include "base/status_matchers.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
@@ -16,16 +16,16 @@ absl::StatusOr<std::unique_ptr<int>> Half(int x) {
 }
 
 absl::Status Quarter(int x, int* out) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<int> half, Half(x));
-  ASSIGN_OR_RETURN(const std::unique_ptr<int> quarter, Half(*half));
-  RETURN_IF_ERROR(absl::OkStatus());
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<int> half, Half(x));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<int> quarter, Half(*half));
+  PROTOPAGE_RETURN_IF_ERROR(absl::OkStatus());
   *out = *quarter;
   return absl::OkStatus();
 }
 
 TEST(StatusMacrosTest, ValueIsMovedOutAndErrorsReturn) {
   int out = 0;
-  EXPECT_OK(Quarter(8, &out));
+  PROTOPAGE_EXPECT_OK(Quarter(8, &out));
   EXPECT_EQ(out, 2);
   EXPECT_THAT(Quarter(6, &out), StatusIs(absl::StatusCode::kInvalidArgument, "odd"));
   EXPECT_EQ(out, 2);
@@ -37,7 +37,7 @@ TEST(StatusMacrosTest, ContextKeepsCodeAndPayload) {
   const absl::Status result = WithContext(status, "w.h5");
   EXPECT_THAT(result, StatusIs(absl::StatusCode::kDataLoss, "w.h5: bad row"));
   EXPECT_TRUE(result.GetPayload("url").has_value());
-  EXPECT_OK(WithContext(absl::OkStatus(), "x"));
+  PROTOPAGE_EXPECT_OK(WithContext(absl::OkStatus(), "x"));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // GoogleTest matchers for absl::Status and absl::StatusOr:
 //
-//   EXPECT_OK(store->Sync());
-//   ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+//   PROTOPAGE_EXPECT_OK(store->Sync());
+//   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
 //   EXPECT_THAT(store->Gather(ids, rows),
 //   StatusIs(absl::StatusCode::kOutOfRange, "id 912"));
 #ifndef PROTOPAGE_BASE_STATUS_MATCHERS_H_
@@ -39,16 +39,17 @@ MATCHER(IsOk, "") {
 
 }  // namespace protopage
 
-#define EXPECT_OK(expr) EXPECT_THAT((expr), ::protopage::IsOk())
-#define ASSERT_OK(expr) ASSERT_THAT((expr), ::protopage::IsOk())
+#define PROTOPAGE_EXPECT_OK(expr) EXPECT_THAT((expr), ::protopage::IsOk())
+#define PROTOPAGE_ASSERT_OK(expr) ASSERT_THAT((expr), ::protopage::IsOk())
 
 #define PROTOPAGE_MATCHERS_CONCAT_INNER(a, b) a##b
 #define PROTOPAGE_MATCHERS_CONCAT(a, b) PROTOPAGE_MATCHERS_CONCAT_INNER(a, b)
-#define ASSERT_OK_AND_ASSIGN(lhs, expr) \
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(PROTOPAGE_MATCHERS_CONCAT(protopage_result_, __LINE__), lhs, expr)
-#define PROTOPAGE_ASSERT_OK_AND_ASSIGN(result, lhs, expr) \
-  auto result = (expr);                                   \
-  ASSERT_TRUE(result.ok()) << result.status();            \
+#define PROTOPAGE_ASSERT_OK_AND_ASSIGN(lhs, expr)                                              \
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN_INNER(PROTOPAGE_MATCHERS_CONCAT(protopage_result_, __LINE__), \
+                                       lhs, expr)
+#define PROTOPAGE_ASSERT_OK_AND_ASSIGN_INNER(result, lhs, expr) \
+  auto result = (expr);                                         \
+  ASSERT_TRUE(result.ok()) << result.status();                  \
   lhs = std::move(result).value()
 
 #endif  // PROTOPAGE_BASE_STATUS_MATCHERS_H_

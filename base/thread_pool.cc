@@ -1,17 +1,44 @@
-#include "base/thread_pool.h"
+#include "protopage/base/thread_pool.h"
 
 #include <sched.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace protopage {
 namespace {
 
-// The number of the running thread while it runs a body, else -1: nested calls
-// run in place.
-thread_local int current_thread = -1;
+// The body that this thread is in: of which pool, and with which number. Null outside of bodies.
+thread_local const ThreadPool* current_pool = nullptr;
+thread_local int current_thread = 0;
+
+// Marks this thread as being in a body of `pool`.
+class InBody {
+ public:
+  InBody(const ThreadPool* pool, int thread)
+      : pool_(std::exchange(current_pool, pool)), thread_(std::exchange(current_thread, thread)) {}
+  ~InBody() {
+    current_pool = pool_;
+    current_thread = thread_;
+  }
+
+ private:
+  const ThreadPool* const pool_;
+  const int thread_;
+};
 
 }  // namespace
+
+struct ThreadPool::Call {
+  Call(absl::FunctionRef<void(int64_t, int)> the_body, int64_t n) : body(the_body), num_tasks(n) {}
+
+  const absl::FunctionRef<void(int64_t, int)> body;
+  const int64_t num_tasks;
+  // Guarded by the pool's mutex_.
+  int64_t next_task = 0;
+  int running = 0;  // Tasks that workers are in.
+  CondVar finished;
+};
 
 int NumProcessors() {
   cpu_set_t set;
@@ -28,10 +55,10 @@ ThreadPool::ThreadPool(int num_threads) {
 
 ThreadPool::~ThreadPool() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
-  start_.notify_all();
+  work_.NotifyAll();
   for (std::thread& worker : workers_) worker.join();
 }
 
@@ -40,56 +67,54 @@ void ThreadPool::ParallelFor(int64_t n, absl::FunctionRef<void(int64_t)> body) {
 }
 
 void ThreadPool::ParallelForThread(int64_t n, absl::FunctionRef<void(int64_t, int)> body) {
-  if (current_thread >= 0) {
-    for (int64_t i = 0; i < n; ++i) body(i, current_thread);
+  if (current_pool != nullptr || workers_.empty() || n <= 1) {
+    // The number of a body of another pool may be out of this one's range.
+    const int thread = current_pool == this ? current_thread : 0;
+    const InBody in_body(this, thread);
+    for (int64_t i = 0; i < n; ++i) body(i, thread);
     return;
   }
-  if (workers_.empty() || n <= 1) {
-    current_thread = 0;
-    for (int64_t i = 0; i < n; ++i) body(i, 0);
-    current_thread = -1;
-    return;
-  }
-  const std::lock_guard<std::mutex> call_lock(call_mutex_);
+  Call call(body, n);
+  const MutexLock lock(mutex_);
+  calls_.push_back(&call);
+  work_.NotifyAll();
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    body_ = &body;
-    num_tasks_ = n;
-    next_task_ = 0;
-    busy_workers_ = static_cast<int>(workers_.size());
-    ++generation_;
+    const InBody in_body(this, 0);
+    while (call.next_task < n) RunTask(call, /*thread=*/0);
   }
-  start_.notify_all();
-  RunTasks(/*thread=*/0);
-  std::unique_lock<std::mutex> lock(mutex_);
-  finished_.wait(lock, [this] { return busy_workers_ == 0; });
-  body_ = nullptr;
+  while (call.running > 0) call.finished.Wait(mutex_);
+  calls_.erase(std::find(calls_.begin(), calls_.end(), &call));
 }
 
-void ThreadPool::RunTasks(int thread) {
-  current_thread = thread;
-  std::unique_lock<std::mutex> lock(mutex_);
-  while (next_task_ < num_tasks_) {
-    const int64_t task = next_task_++;
-    lock.unlock();
-    (*body_)(task, thread);
-    lock.lock();
+void ThreadPool::RunTask(Call& call, int thread) {
+  const int64_t task = call.next_task++;
+  ++call.running;
+  mutex_.Unlock();
+  call.body(task, thread);
+  mutex_.Lock();
+  // Notified with the mutex held: the call ends as soon as its caller holds it.
+  if (--call.running == 0) call.finished.NotifyOne();
+}
+
+ThreadPool::Call* ThreadPool::NextCall() {
+  for (size_t i = 0; i < calls_.size(); ++i) {
+    Call* const call = calls_[turn_++ % calls_.size()];
+    if (call->next_task < call->num_tasks) return call;
   }
-  lock.unlock();
-  current_thread = -1;
+  return nullptr;
 }
 
 void ThreadPool::WorkerLoop(int thread) {
-  int64_t seen = 0;
-  std::unique_lock<std::mutex> lock(mutex_);
+  const InBody in_body(this, thread);
+  const MutexLock lock(mutex_);
   while (true) {
-    start_.wait(lock, [&] { return stopping_ || generation_ != seen; });
-    if (stopping_) return;
-    seen = generation_;
-    lock.unlock();
-    RunTasks(thread);
-    lock.lock();
-    if (--busy_workers_ == 0) finished_.notify_one();
+    if (Call* const call = NextCall(); call != nullptr) {
+      RunTask(*call, thread);
+    } else if (stopping_) {
+      return;
+    } else {
+      work_.Wait(mutex_);
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-// ThreadPool: the one owner of compute threads. Work is cut into tasks by the
+// ThreadPool: the compute threads of a process or of a part of it. Work is cut into tasks by the
 // caller, never by the number of threads, so that results do not depend on it:
 //
 //   ThreadPool pool(2);
@@ -6,20 +6,21 @@
 #ifndef PROTOPAGE_BASE_THREAD_POOL_H_
 #define PROTOPAGE_BASE_THREAD_POOL_H_
 
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "protopage/base/mutex.h"
 
 namespace protopage {
 
+// Thread-safe. Calls from several threads run concurrently: each caller works on its own tasks, and
+// the workers take tasks of all calls in turn, so no call waits for another one to end.
 class ThreadPool {
  public:
-  // `num_threads` <= 0 means one for each processor this process may use. The
-  // calling thread is one of them, so ThreadPool(1) starts none.
+  // `num_threads` <= 0 means one for each processor this process may use. The calling thread is one
+  // of them, so ThreadPool(1) starts none.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -27,30 +28,31 @@ class ThreadPool {
 
   int num_threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(i) once for each i in [0, n) and returns when all are done.
-  // Tasks are claimed in ascending order. Calls from several threads run one
-  // after the other; a call from inside a body of any pool runs its tasks in
-  // place.
+  // Calls body(i) once for each i in [0, n) and returns when all are done. The tasks of a call are
+  // claimed in ascending order. A call from inside a body, of this pool or of another one, runs its
+  // tasks in place, one after the other.
   void ParallelFor(int64_t n, absl::FunctionRef<void(int64_t)> body);
 
-  // As above with the number of the running thread, in [0, num_threads()), for
-  // scratch memory. What a task computes must not depend on it.
+  // As above with the number of the running thread, in [0, num_threads()), for scratch memory: no
+  // two tasks of one call have the same number at the same time. Concurrent calls use the same
+  // numbers, so they must not share scratch memory. What a task computes must not depend on it.
   void ParallelForThread(int64_t n, absl::FunctionRef<void(int64_t task, int thread)> body);
 
  private:
-  void WorkerLoop(int thread);
-  void RunTasks(int thread);
+  // One ParallelFor under way, on its caller's stack.
+  struct Call;
 
-  std::mutex call_mutex_;  // Held for the length of a parallel call.
-  std::mutex mutex_;       // Guards what follows.
-  std::condition_variable start_;
-  std::condition_variable finished_;
-  const absl::FunctionRef<void(int64_t, int)>* body_ = nullptr;
-  int64_t generation_ = 0;
-  int64_t num_tasks_ = 0;
-  int64_t next_task_ = 0;
-  int busy_workers_ = 0;
-  bool stopping_ = false;
+  void WorkerLoop(int thread);
+  // Runs the next task of `call`, which has one, with the mutex released.
+  void RunTask(Call& call, int thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The next call in turn that has a task left, or null.
+  Call* NextCall() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Mutex mutex_;
+  CondVar work_;
+  std::vector<Call*> calls_ ABSL_GUARDED_BY(mutex_);
+  size_t turn_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> workers_;
 };
 

@@ -1,4 +1,4 @@
-#include "base/thread_pool.h"
+#include "protopage/base/thread_pool.h"
 
 #include <gtest/gtest.h>
 
@@ -45,6 +45,58 @@ TEST(ThreadPoolTest, CallsFromSeveralThreadsDoNotMix) {
   }
   for (std::thread& caller : callers) caller.join();
   EXPECT_EQ(total, 4 * 50 * 20);
+}
+
+TEST(ThreadPoolTest, ACallFromABodyOfALargerPoolHasAThreadOfItsOwnPool) {
+  ThreadPool large(5), small(2);
+  std::atomic<int> total{0};
+  large.ParallelForThread(40, [&](int64_t, int) {
+    small.ParallelForThread(4, [&](int64_t, int thread) {
+      EXPECT_LT(thread, small.num_threads());
+      ++total;
+    });
+  });
+  EXPECT_EQ(total, 160);
+}
+
+// Also where the calls have one task, or the pool one thread.
+TEST(ThreadPoolTest, NoTwoTasksOfACallHaveTheSameThreadAtTheSameTime) {
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    std::vector<std::thread> callers;
+    for (int c = 0; c < 3; ++c) {
+      callers.emplace_back([&] {
+        for (const int64_t n : {1, 2, 50}) {
+          std::vector<std::atomic<int>> inside(threads);
+          pool.ParallelForThread(n, [&](int64_t, int thread) {
+            EXPECT_EQ(++inside[thread], 1);
+            std::this_thread::yield();
+            --inside[thread];
+          });
+        }
+      });
+    }
+    for (std::thread& caller : callers) caller.join();
+  }
+}
+
+// A long call, as a search of the planner, does not hold up short ones, as operators of the
+// trainer.
+TEST(ThreadPoolTest, ACallEndsWhileAnotherOneIsUnderWay) {
+  ThreadPool pool(2);
+  std::atomic<bool> begun{false}, release{false};
+  std::thread slow([&] {
+    pool.ParallelFor(2, [&](int64_t) {
+      begun = true;
+      while (!release) std::this_thread::yield();
+    });
+  });
+  while (!begun) std::this_thread::yield();
+  std::atomic<int> total{0};
+  pool.ParallelFor(8, [&](int64_t) { ++total; });
+  EXPECT_EQ(total, 8);
+  release = true;
+  slow.join();
 }
 
 TEST(ThreadPoolTest, DefaultUsesAllProcessors) {

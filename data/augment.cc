@@ -1,4 +1,4 @@
-#include "data/augment.h"
+#include "protopage/data/augment.h"
 
 #include <algorithm>
 #include <cmath>

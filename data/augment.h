@@ -14,9 +14,9 @@
 
 #include <cstdint>
 
-#include "base/config_fields.h"
-#include "base/random.h"
-#include "data/image.h"
+#include "protopage/base/config_fields.h"
+#include "protopage/base/random.h"
+#include "protopage/data/image.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "data/cifar_source.h"
+#include "protopage/data/cifar_source.h"
 
 #include <cstring>
 #include <utility>
@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "base/status_macros.h"
+#include "protopage/base/status_macros.h"
 
 namespace protopage {
 namespace {
@@ -67,7 +67,7 @@ class CifarSource : public ImageSource {
   }
 
   absl::Status ReadFrom(FileSystem* fs, const std::string& path, const Layout& layout) {
-    ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, path));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, path));
     const int64_t record_bytes = layout.label_bytes + kPixelBytes;
     const int64_t bytes = static_cast<int64_t>(content.size());
     if (bytes == 0 || bytes % record_bytes != 0) {
@@ -137,13 +137,13 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenCifar(FileSystem* fs, const std
                        layout.files.size() > 1 ? absl::StrCat(" to ", layout.files.back()) : "",
                        "), as unpacked from https://www.cs.toronto.edu/~kriz/cifar.html"));
     }
-    RETURN_IF_ERROR(source->ReadFrom(fs, path, layout));
+    PROTOPAGE_RETURN_IF_ERROR(source->ReadFrom(fs, path, layout));
   }
   // The names are a convenience: without the file, or with another number of
   // lines than classes, classes are called by their numbers.
   const std::string names_path = JoinPath(folder, layout.names_file);
   if (fs->Exists(names_path)) {
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, names_path));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, names_path));
     std::vector<std::string> names =
         absl::StrSplit(text, absl::ByAnyChar("\r\n"), absl::SkipEmpty());
     if (static_cast<int>(names.size()) == layout.num_classes) source->names_ = std::move(names);

@@ -1,6 +1,6 @@
 // CIFAR-10 and CIFAR-100 in the official binary files.
 //
-//   ASSIGN_OR_RETURN(auto source, OpenCifar(fs, "/data/cifar", "cifar100",
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto source, OpenCifar(fs, "/data/cifar", "cifar100",
 //   /*train=*/false));
 //
 // Files below the folder given, each a sequence of records of label byte(s) and
@@ -17,8 +17,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "base/file.h"
-#include "data/image_source.h"
+#include "protopage/base/file.h"
+#include "protopage/data/image_source.h"
 
 namespace protopage {
 

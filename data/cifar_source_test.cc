@@ -1,11 +1,11 @@
-#include "data/cifar_source.h"
+#include "protopage/data/cifar_source.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "base/status_matchers.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
@@ -27,8 +27,8 @@ class CifarSourceTest : public ::testing::Test {
   void SetUp() override {
     dir_ = JoinPath(::testing::TempDir(),
                     ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    ASSERT_OK(fs_->CreateDirectories(JoinPath(dir_, "cifar-10-batches-bin")));
-    ASSERT_OK(fs_->CreateDirectories(JoinPath(dir_, "cifar-100-binary")));
+    PROTOPAGE_ASSERT_OK(fs_->CreateDirectories(JoinPath(dir_, "cifar-10-batches-bin")));
+    PROTOPAGE_ASSERT_OK(fs_->CreateDirectories(JoinPath(dir_, "cifar-100-binary")));
     for (int i = 1; i <= 5; ++i) {
       Write(absl::StrCat("cifar-10-batches-bin/data_batch_", i, ".bin"),
             Record(std::string(1, static_cast<char>(i))) + Record(std::string(1, '\x9')));
@@ -43,7 +43,7 @@ class CifarSourceTest : public ::testing::Test {
   }
 
   void Write(const std::string& name, const std::string& content) {
-    ASSERT_OK(WriteFileAtomically(fs_, JoinPath(dir_, name), content));
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, JoinPath(dir_, name), content));
   }
 
   FileSystem* fs_ = DefaultFileSystem();
@@ -51,7 +51,7 @@ class CifarSourceTest : public ::testing::Test {
 };
 
 TEST_F(CifarSourceTest, ReadsCifar10TrainingFilesInOrder) {
-  ASSERT_OK_AND_ASSIGN(auto source, OpenCifar(fs_, dir_, "cifar10", true));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenCifar(fs_, dir_, "cifar10", true));
   EXPECT_EQ(source->size(), 10);
   EXPECT_EQ(source->num_classes(), 10);
   EXPECT_EQ(source->Label(0), 1);
@@ -64,9 +64,9 @@ TEST_F(CifarSourceTest, ReadsCifar10TrainingFilesInOrder) {
 }
 
 TEST_F(CifarSourceTest, InterleavesThePlanes) {
-  ASSERT_OK_AND_ASSIGN(auto source, OpenCifar(fs_, dir_, "cifar10", false));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenCifar(fs_, dir_, "cifar10", false));
   Image image;
-  ASSERT_OK(source->Read(0, &image));
+  PROTOPAGE_ASSERT_OK(source->Read(0, &image));
   EXPECT_EQ(image.width, 32);
   EXPECT_EQ(image.height, 32);
   ASSERT_EQ(image.channels, 3);
@@ -76,18 +76,18 @@ TEST_F(CifarSourceTest, InterleavesThePlanes) {
 }
 
 TEST_F(CifarSourceTest, Cifar100LabelsAreTheFineOnes) {
-  ASSERT_OK_AND_ASSIGN(auto train, OpenCifar(fs_, dir_, "cifar100", true));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto train, OpenCifar(fs_, dir_, "cifar100", true));
   EXPECT_EQ(train->num_classes(), 100);
   EXPECT_EQ(train->Label(0), 99);
   EXPECT_EQ(train->ClassName(99), "99");  // No file of names.
-  ASSERT_OK_AND_ASSIGN(auto test, OpenCifar(fs_, dir_, "cifar100", false));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto test, OpenCifar(fs_, dir_, "cifar100", false));
   EXPECT_EQ(test->size(), 2);
   EXPECT_EQ(test->Label(1), 8);
 }
 
 TEST_F(CifarSourceTest, TakesTheInnerFolderToo) {
-  ASSERT_OK_AND_ASSIGN(auto source,
-                       OpenCifar(fs_, JoinPath(dir_, "cifar-100-binary"), "cifar100", true));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      auto source, OpenCifar(fs_, JoinPath(dir_, "cifar-100-binary"), "cifar100", true));
   EXPECT_EQ(source->size(), 1);
 }
 
@@ -97,7 +97,7 @@ TEST_F(CifarSourceTest, MissingFileSaysWhatIsLookedFor) {
                        "/nowhere/cifar-10-batches-bin/data_batch_1.bin is missing"));
   EXPECT_THAT(OpenCifar(fs_, "/nowhere", "cifar100", true),
               StatusIs(absl::StatusCode::kNotFound, "cifar-100-binary/train.bin"));
-  ASSERT_OK(fs_->Remove(JoinPath(dir_, "cifar-10-batches-bin/data_batch_4.bin")));
+  PROTOPAGE_ASSERT_OK(fs_->Remove(JoinPath(dir_, "cifar-10-batches-bin/data_batch_4.bin")));
   EXPECT_THAT(OpenCifar(fs_, dir_, "cifar10", true),
               StatusIs(absl::StatusCode::kNotFound, "data_batch_4.bin is missing"));
 }

@@ -1,8 +1,8 @@
-#include "data/class_images.h"
+#include "protopage/data/class_images.h"
 
 #include <limits>
 
-#include "base/check.h"
+#include "protopage/base/check.h"
 
 namespace protopage {
 

@@ -5,16 +5,16 @@
 //   random.Below(images.Count(label))); ClassImages ids(*source,
 //   FindDomain(*source, "id"));  // Of one domain only.
 //
-// Takes 4 bytes a record and 4 bytes a class, for a source of less than 2^32 records (CHECKed); nothing
-// for one that says its records_per_class().
+// Takes 4 bytes a record and 4 bytes a class, for a source of less than 2^32 records (CHECKed);
+// nothing for one that says its records_per_class().
 #ifndef PROTOPAGE_DATA_CLASS_IMAGES_H_
 #define PROTOPAGE_DATA_CLASS_IMAGES_H_
 
 #include <cstdint>
 #include <vector>
 
-#include "base/types.h"
-#include "data/image_source.h"
+#include "protopage/base/types.h"
+#include "protopage/data/image_source.h"
 
 namespace protopage {
 

@@ -1,9 +1,9 @@
-#include "data/class_images.h"
+#include "protopage/data/class_images.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "data/fake_source.h"
+#include "protopage/data/fake_source.h"
 
 namespace protopage {
 namespace {

@@ -15,14 +15,14 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
-#include "base/file.h"
-#include "base/random.h"
-#include "data/augment.h"
-#include "data/decode_image.h"
-#include "data/glyph_renderer.h"
-#include "data/loader.h"
-#include "data/open_source.h"
+#include "protopage/base/check.h"
+#include "protopage/base/file.h"
+#include "protopage/base/random.h"
+#include "protopage/data/augment.h"
+#include "protopage/data/decode_image.h"
+#include "protopage/data/glyphs/glyph_renderer.h"
+#include "protopage/data/loader.h"
+#include "protopage/data/open_source.h"
 
 namespace protopage {
 namespace {

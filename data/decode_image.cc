@@ -1,4 +1,4 @@
-#include "data/decode_image.h"
+#include "protopage/data/decode_image.h"
 
 #include <png.h>
 #include <turbojpeg.h>
@@ -27,8 +27,8 @@ absl::Status CheckSize(absl::string_view name, int64_t width, int64_t height,
 }
 
 // A decompressor a thread: making one costs more than decoding a small image. The API of
-// TurboJPEG catches libjpeg's longjmp itself, but the state that an error leaves behind can fail the
-// next image, so a decompressor ends with its first error.
+// TurboJPEG catches libjpeg's longjmp itself, but the state that an error leaves behind can fail
+// the next image, so a decompressor ends with its first error.
 class ThreadDecompressor {
  public:
   ~ThreadDecompressor() { Drop(); }

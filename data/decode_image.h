@@ -1,7 +1,7 @@
 // Decodes JPEG and PNG files, and encodes PNG.
 //
 //   Image image;
-//   RETURN_IF_ERROR(DecodeImage(bytes, path, {}, &image));  // Grey or RGB, as the file is.
+//   PROTOPAGE_RETURN_IF_ERROR(DecodeImage(bytes, path, {}, &image));  // Grey or RGB, as the file is.
 //
 // Palettes, 16-bit samples, interlacing and CMYK are brought to 8-bit grey or RGB; what is
 // transparent is laid on white. Orientation tags are not applied.
@@ -14,7 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "data/image.h"
+#include "protopage/data/image.h"
 
 namespace protopage {
 

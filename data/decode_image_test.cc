@@ -1,4 +1,4 @@
-#include "data/decode_image.h"
+#include "protopage/data/decode_image.h"
 
 #include <gtest/gtest.h>
 #include <png.h>
@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <string>
 
-#include "base/random.h"
-#include "base/status_matchers.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
@@ -46,9 +46,9 @@ std::string EncodeJpeg(const Image& image) {
 TEST(DecodeImageTest, PngRoundTripIsExact) {
   for (int channels : {1, 3}) {
     const Image in = Gradient(13, 9, channels);
-    ASSERT_OK_AND_ASSIGN(const std::string bytes, EncodePng(in));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string bytes, EncodePng(in));
     Image out;
-    ASSERT_OK(DecodeImage(bytes, "x.png", {}, &out));
+    PROTOPAGE_ASSERT_OK(DecodeImage(bytes, "x.png", {}, &out));
     EXPECT_EQ(out.width, 13);
     EXPECT_EQ(out.height, 9);
     EXPECT_EQ(out.channels, channels);
@@ -60,7 +60,7 @@ TEST(DecodeImageTest, JpegComesBackNearly) {
   for (int channels : {1, 3}) {
     const Image in = Gradient(32, 24, channels);
     Image out;
-    ASSERT_OK(DecodeImage(EncodeJpeg(in), "x.jpg", {}, &out));
+    PROTOPAGE_ASSERT_OK(DecodeImage(EncodeJpeg(in), "x.jpg", {}, &out));
     EXPECT_EQ(out.width, 32);
     EXPECT_EQ(out.height, 24);
     ASSERT_EQ(out.channels, channels);
@@ -82,7 +82,7 @@ TEST(DecodeImageTest, SixteenBitsAndAlphaBecomeEightOnWhite) {
   ASSERT_NE(png_image_write_to_memory(&png, &bytes[0], &size, 0, pixels, 0, nullptr), 0);
   bytes.resize(size);
   Image out;
-  ASSERT_OK(DecodeImage(bytes, "x.png", {}, &out));
+  PROTOPAGE_ASSERT_OK(DecodeImage(bytes, "x.png", {}, &out));
   EXPECT_EQ(out.pixels, (std::vector<uint8_t>{200, 100, 50, 255, 255, 255}));
 }
 
@@ -96,7 +96,7 @@ TEST(DecodeImageTest, ForeignAndEmptyFilesAreNamed) {
 
 TEST(DecodeImageTest, EveryTruncationIsAnError) {
   const Image in = Gradient(32, 24, 3);
-  ASSERT_OK_AND_ASSIGN(const std::string png, EncodePng(in));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string png, EncodePng(in));
   const std::string jpeg = EncodeJpeg(in);
   Image out;
   for (const std::string& whole : {png, jpeg}) {
@@ -113,7 +113,7 @@ TEST(DecodeImageTest, EveryTruncationIsAnError) {
 // Whatever bytes change, the decoder returns: it never crashes, and an error names the file.
 TEST(DecodeImageTest, DamageIsSurvived) {
   const Image in = Gradient(32, 24, 3);
-  ASSERT_OK_AND_ASSIGN(const std::string png, EncodePng(in));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string png, EncodePng(in));
   const std::string jpeg = EncodeJpeg(in);
   int errors = 0;
   for (const std::string& whole : {png, jpeg}) {
@@ -141,7 +141,7 @@ TEST(DecodeImageTest, DamageDoesNotReachTheNextImage) {
   const Image in = Gradient(32, 24, 3);
   const std::string jpeg = EncodeJpeg(in);
   Image expected;
-  ASSERT_OK(DecodeImage(jpeg, "whole", {}, &expected));
+  PROTOPAGE_ASSERT_OK(DecodeImage(jpeg, "whole", {}, &expected));
   for (int trial = 0; trial < 200; ++trial) {
     std::string bytes = jpeg;
     RandomStream random(2, RandomPurpose::kTest, trial);
@@ -150,14 +150,14 @@ TEST(DecodeImageTest, DamageDoesNotReachTheNextImage) {
     options.max_pixels = 1 << 20;
     Image out;
     DecodeImage(bytes, "damaged", options, &out).IgnoreError();
-    ASSERT_OK(DecodeImage(jpeg, "whole", {}, &out));
+    PROTOPAGE_ASSERT_OK(DecodeImage(jpeg, "whole", {}, &out));
     ASSERT_EQ(out.pixels, expected.pixels);
   }
 }
 
 TEST(DecodeImageTest, ImagesAboveTheLimitAreRefusedBeforeDecoding) {
   const Image in = Gradient(32, 24, 3);
-  ASSERT_OK_AND_ASSIGN(const std::string png, EncodePng(in));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string png, EncodePng(in));
   DecodeOptions options;
   options.max_pixels = 32 * 24 - 1;
   Image out;
@@ -167,7 +167,7 @@ TEST(DecodeImageTest, ImagesAboveTheLimitAreRefusedBeforeDecoding) {
   EXPECT_THAT(DecodeImage(EncodeJpeg(in), "big.jpg", options, &out),
               StatusIs(absl::StatusCode::kResourceExhausted, "big.jpg"));
   options.max_pixels = 32 * 24;
-  EXPECT_OK(DecodeImage(png, "big.png", options, &out));
+  PROTOPAGE_EXPECT_OK(DecodeImage(png, "big.png", options, &out));
 }
 
 TEST(DecodeImageTest, KnowsExtensions) {

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/random.h"
-#include "data/image_source.h"
+#include "protopage/base/random.h"
+#include "protopage/data/image_source.h"
 
 namespace protopage {
 

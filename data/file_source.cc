@@ -1,4 +1,4 @@
-#include "data/file_source.h"
+#include "protopage/data/file_source.h"
 
 #include <algorithm>
 #include <limits>
@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "base/status_macros.h"
+#include "protopage/base/status_macros.h"
 
 namespace protopage {
 namespace {
@@ -55,7 +55,7 @@ class FileSource : public ImageSource {
   }
   absl::Status Read(int64_t record, Image* image) const override {
     const std::string path = RecordName(record);
-    ASSIGN_OR_RETURN(const std::string bytes, ReadFile(fs_, path));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(fs_, path));
     return DecodeImage(bytes, path, decode_, image);
   }
   std::string Description() const override {
@@ -88,14 +88,14 @@ absl::flat_hash_map<std::string, ClassId> LabelsByName(const ImageSource& source
 // Adds the images below root/relative, at any depth.
 absl::Status AddFilesBelow(FileSystem* fs, const std::string& relative, FileSource* source) {
   const std::string folder = relative.empty() ? source->root_ : JoinPath(source->root_, relative);
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, fs->List(folder));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs->List(folder));
   for (const std::string& name : names) {
     if (absl::StartsWith(name, ".")) continue;
     const std::string path = relative.empty() ? name : JoinPath(relative, name);
     if (HasImageExtension(name)) {
       source->paths_.Add(path);
     } else if (fs->IsDirectory(JoinPath(source->root_, path))) {
-      RETURN_IF_ERROR(AddFilesBelow(fs, path, source));
+      PROTOPAGE_RETURN_IF_ERROR(AddFilesBelow(fs, path, source));
     } else {
       ++source->left_out_;
     }
@@ -212,7 +212,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
       source->class_names_.Add(options.classes_of->ClassName(c));
     }
   }
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, fs->List(path));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs->List(path));
   for (const std::string& name : names) {
     const std::string folder = JoinPath(path, name);
     if (absl::StartsWith(name, ".")) continue;
@@ -231,7 +231,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
     } else {
       source->class_names_.Add(name);
     }
-    ASSIGN_OR_RETURN(const std::vector<std::string> files, fs->List(folder));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> files, fs->List(folder));
     int64_t count = 0;
     for (const std::string& file : files) {
       if (absl::StartsWith(file, ".")) continue;
@@ -260,9 +260,10 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
 
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageList(FileSystem* fs, const std::string& path,
                                                            const FileSourceOptions& options) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
   auto source = std::make_unique<FileSource>(fs, DirectoryOf(path), path, options);
-  RETURN_IF_ERROR(ReadList(path, text, /*labels_needed=*/true, options.classes_of, source.get()));
+  PROTOPAGE_RETURN_IF_ERROR(
+      ReadList(path, text, /*labels_needed=*/true, options.classes_of, source.get()));
   return source;
 }
 
@@ -270,7 +271,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFiles(FileSystem* fs, cons
                                                             const FileSourceOptions& options) {
   if (fs->IsDirectory(path)) {
     auto source = std::make_unique<FileSource>(fs, path, path, options);
-    RETURN_IF_ERROR(AddFilesBelow(fs, "", source.get()));
+    PROTOPAGE_RETURN_IF_ERROR(AddFilesBelow(fs, "", source.get()));
     if (source->size() == 0) {
       return absl::NotFoundError(absl::StrCat(path, ": no .jpg, .jpeg or .png file below it"));
     }
@@ -282,8 +283,8 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFiles(FileSystem* fs, cons
     source->paths_.Add(BaseName(path));
     return source;
   }
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
-  RETURN_IF_ERROR(ReadList(path, text, /*labels_needed=*/false, nullptr, source.get()));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
+  PROTOPAGE_RETURN_IF_ERROR(ReadList(path, text, /*labels_needed=*/false, nullptr, source.get()));
   return source;
 }
 

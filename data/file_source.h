@@ -1,9 +1,9 @@
 // JPEG and PNG files as records: a folder a class, or a list.
 //
-//   ASSIGN_OR_RETURN(auto train, OpenImageFolder(fs, "faces/train", {}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto train, OpenImageFolder(fs, "faces/train", {}));
 //   FileSourceOptions options;
 //   options.classes_of = train.get();  // The test folder's labels are the training folder's.
-//   ASSIGN_OR_RETURN(auto test, OpenImageFolder(fs, "faces/test", options));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto test, OpenImageFolder(fs, "faces/test", options));
 //
 // A folder source: each folder directly below the root is a class, its .jpg, .jpeg and .png
 // files are the images. Labels number the folders in byte order of their names. Names
@@ -20,9 +20,9 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "base/file.h"
-#include "data/decode_image.h"
-#include "data/image_source.h"
+#include "protopage/base/file.h"
+#include "protopage/data/decode_image.h"
+#include "protopage/data/image_source.h"
 
 namespace protopage {
 
@@ -35,7 +35,8 @@ struct FileSourceOptions {
 };
 
 // Names are read at once, images only by Read(). Errors: NotFound (no such folder or list,
-// nothing in it), DataLoss (a line or label that is wrong, with its number; an unknown class). Read: NotFound, DataLoss, ResourceExhausted, each with the path.
+// nothing in it), DataLoss (a line or label that is wrong, with its number; an unknown class).
+// Read: NotFound, DataLoss, ResourceExhausted, each with the path.
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
                                                              const std::string& path,
                                                              const FileSourceOptions& options);

@@ -1,11 +1,11 @@
-#include "data/file_source.h"
+#include "protopage/data/file_source.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "base/status_matchers.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
@@ -17,24 +17,24 @@ class FileSourceTest : public ::testing::Test {
   void SetUp() override {
     dir_ = JoinPath(::testing::TempDir(),
                     ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    ASSERT_OK(fs_->CreateDirectories(dir_));
+    PROTOPAGE_ASSERT_OK(fs_->CreateDirectories(dir_));
   }
 
   void Write(const std::string& name, const std::string& content) {
     const std::string path = JoinPath(dir_, name);
-    ASSERT_OK(fs_->CreateDirectories(DirectoryOf(path)));
-    ASSERT_OK(WriteFileAtomically(fs_, path, content));
+    PROTOPAGE_ASSERT_OK(fs_->CreateDirectories(DirectoryOf(path)));
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, path, content));
   }
   // A grey image of one pixel.
   void WriteImage(const std::string& name, uint8_t value) {
     absl::StatusOr<std::string> png = EncodePng(Image{1, 1, 1, {value}});
-    ASSERT_OK(png);
+    PROTOPAGE_ASSERT_OK(png);
     Write(name, *png);
   }
   std::string Path(const std::string& name) { return JoinPath(dir_, name); }
   static int Value(const ImageSource& source, int64_t record) {
     Image image;
-    EXPECT_OK(source.Read(record, &image));
+    PROTOPAGE_EXPECT_OK(source.Read(record, &image));
     return image.pixels[0];
   }
 
@@ -49,7 +49,7 @@ TEST_F(FileSourceTest, FoldersAreClassesInOrderOfTheirNames) {
   Write("train/apple/notes.txt", "");
   Write("train/readme", "");
   WriteImage("train/.hidden/1.png", 9);
-  ASSERT_OK_AND_ASSIGN(auto source, OpenImageFolder(fs_, Path("train"), {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenImageFolder(fs_, Path("train"), {}));
   EXPECT_EQ(source->num_classes(), 2);
   ASSERT_EQ(source->size(), 3);
   EXPECT_EQ(source->ClassName(0), "apple");
@@ -69,10 +69,10 @@ TEST_F(FileSourceTest, TestFolderTakesTheTrainingFoldersLabels) {
   for (const char* name : {"train/a/1.png", "train/b/1.png", "train/c/1.png", "test/c/1.png"}) {
     WriteImage(name, 1);
   }
-  ASSERT_OK_AND_ASSIGN(auto train, OpenImageFolder(fs_, Path("train"), {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto train, OpenImageFolder(fs_, Path("train"), {}));
   FileSourceOptions options;
   options.classes_of = train.get();
-  ASSERT_OK_AND_ASSIGN(auto test, OpenImageFolder(fs_, Path("test"), options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto test, OpenImageFolder(fs_, Path("test"), options));
   EXPECT_EQ(test->num_classes(), 3);
   EXPECT_EQ(test->Label(0), 2);
   EXPECT_EQ(test->ClassName(2), "c");
@@ -94,20 +94,20 @@ TEST_F(FileSourceTest, MissingAndEmptyFoldersAreErrors) {
 TEST_F(FileSourceTest, DamagedImageIsNamedWhenRead) {
   WriteImage("a/1.png", 1);
   Write("a/2.png", "\x89PNG\r\n\x1a\n rubbish");
-  ASSERT_OK_AND_ASSIGN(auto source, OpenImageFolder(fs_, dir_, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenImageFolder(fs_, dir_, {}));
   Image image;
   EXPECT_THAT(source->Read(1, &image), StatusIs(absl::StatusCode::kDataLoss, Path("a/2.png")));
-  ASSERT_OK(fs_->Remove(Path("a/1.png")));
+  PROTOPAGE_ASSERT_OK(fs_->Remove(Path("a/1.png")));
   EXPECT_THAT(source->Read(0, &image), StatusIs(absl::StatusCode::kNotFound, Path("a/1.png")));
 }
 
 TEST_F(FileSourceTest, SizeLimitReachesTheDecoder) {
   absl::StatusOr<std::string> png = EncodePng(Image{2, 1, 1, {1, 2}});
-  ASSERT_OK(png);
+  PROTOPAGE_ASSERT_OK(png);
   Write("a/1.png", *png);
   FileSourceOptions options;
   options.decode.max_pixels = 1;
-  ASSERT_OK_AND_ASSIGN(auto source, OpenImageFolder(fs_, dir_, options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenImageFolder(fs_, dir_, options));
   Image image;
   EXPECT_THAT(source->Read(0, &image), StatusIs(absl::StatusCode::kResourceExhausted, "1.png"));
 }
@@ -117,7 +117,7 @@ TEST_F(FileSourceTest, ListGivesPathsLabelsAndDomains) {
   WriteImage("images/2.png", 2);
   Write("list.txt", "# ids and spots\nimages/2.png\t3\tspot\r\n\n" + Path("images/1.png") +
                         "\t0\tid\nimages/1.png\t3\tspot\n");
-  ASSERT_OK_AND_ASSIGN(auto source, OpenImageList(fs_, Path("list.txt"), {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenImageList(fs_, Path("list.txt"), {}));
   ASSERT_EQ(source->size(), 3);
   EXPECT_EQ(source->num_classes(), 4);
   EXPECT_EQ(source->Label(0), 3);
@@ -160,11 +160,11 @@ TEST_F(FileSourceTest, ListErrorsNameTheLine) {
 
 TEST_F(FileSourceTest, TestListKeepsToTheTrainingListsClassesAndDomains) {
   Write("train", "a.png\t0\tid\na.png\t1\tspot\n");
-  ASSERT_OK_AND_ASSIGN(auto train, OpenImageList(fs_, Path("train"), {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto train, OpenImageList(fs_, Path("train"), {}));
   FileSourceOptions options;
   options.classes_of = train.get();
   Write("test", "a.png\t0\tspot\n");
-  ASSERT_OK_AND_ASSIGN(auto test, OpenImageList(fs_, Path("test"), options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto test, OpenImageList(fs_, Path("test"), options));
   EXPECT_EQ(test->num_classes(), 2);
   EXPECT_EQ(test->Domain(0), 1);
   Write("test", "a.png\t2\tspot\n");
@@ -179,17 +179,17 @@ TEST_F(FileSourceTest, FilesComeWithoutLabels) {
   WriteImage("in/b.png", 2);
   WriteImage("in/a/deep/1.png", 1);
   Write("in/a/skip.txt", "");
-  ASSERT_OK_AND_ASSIGN(auto folder, OpenImageFiles(fs_, Path("in"), {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto folder, OpenImageFiles(fs_, Path("in"), {}));
   ASSERT_EQ(folder->size(), 2);
   EXPECT_EQ(folder->num_classes(), 1);
   EXPECT_EQ(folder->Label(1), 0);
   EXPECT_EQ(Value(*folder, 0), 1);
   EXPECT_EQ(Value(*folder, 1), 2);
-  ASSERT_OK_AND_ASSIGN(auto one, OpenImageFiles(fs_, Path("in/b.png"), {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto one, OpenImageFiles(fs_, Path("in/b.png"), {}));
   ASSERT_EQ(one->size(), 1);
   EXPECT_EQ(Value(*one, 0), 2);
   Write("list", "in/b.png\nin/a/deep/1.png\t7\n");
-  ASSERT_OK_AND_ASSIGN(auto list, OpenImageFiles(fs_, Path("list"), {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto list, OpenImageFiles(fs_, Path("list"), {}));
   ASSERT_EQ(list->size(), 2);
   EXPECT_EQ(Value(*list, 1), 1);
   EXPECT_EQ(list->Label(1), 0);

@@ -1,8 +1,8 @@
-#include "data/image.h"
+#include "protopage/data/image.h"
 
 #include <algorithm>
 
-#include "base/check.h"
+#include "protopage/base/check.h"
 
 namespace protopage {
 namespace {

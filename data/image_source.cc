@@ -1,4 +1,4 @@
-#include "data/image_source.h"
+#include "protopage/data/image_source.h"
 
 namespace protopage {
 

@@ -1,9 +1,9 @@
 // ImageSource: a fixed set of records (image of any size, label, domain).
 //
-//   ASSIGN_OR_RETURN(auto source, OpenSource(config, Split::kTargetTrain));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto source, OpenSource(config, Split::kTargetTrain));
 //   Image image;
 //   for (int64_t record = 0; record < source->size(); ++record) {
-//     RETURN_IF_ERROR(source->Read(record, &image));
+//     PROTOPAGE_RETURN_IF_ERROR(source->Read(record, &image));
 //     Use(image, source->Label(record), source->Domain(record));
 //   }
 //
@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/types.h"
-#include "data/image.h"
+#include "protopage/base/types.h"
+#include "protopage/data/image.h"
 
 namespace protopage {
 
@@ -32,8 +32,8 @@ class ImageSource {
   // split).
   virtual int64_t num_classes() const = 0;
   virtual ClassId Label(int64_t record) const = 0;
-  // n > 0 when class c has the records [c * n, (c + 1) * n), for all c: then nobody needs a table of
-  // which records a class has.
+  // n > 0 when class c has the records [c * n, (c + 1) * n), for all c: then nobody needs a table
+  // of which records a class has.
   virtual int64_t records_per_class() const { return 0; }
   // An index into domain_names(): where the image comes from, as "id" and
   // "spot". A source without domains has one, named "image".

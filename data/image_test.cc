@@ -1,4 +1,4 @@
-#include "data/image.h"
+#include "protopage/data/image.h"
 
 #include <gtest/gtest.h>
 

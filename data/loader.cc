@@ -1,14 +1,14 @@
-#include "data/loader.h"
+#include "protopage/data/loader.h"
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
-#include "base/random.h"
-#include "base/status_macros.h"
-#include "base/stopwatch.h"
+#include "protopage/base/check.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/stopwatch.h"
 
 namespace protopage {
 namespace {
@@ -31,7 +31,7 @@ absl::Status LoadImage(const ImageSource& source, const LoaderOptions& options, 
                                               step, " is outside [0, ", source.size(), ")"));
   }
   Image& image = scratch->image;
-  RETURN_IF_ERROR(source.Read(record, &image));
+  PROTOPAGE_RETURN_IF_ERROR(source.Read(record, &image));
   if (image.width != options.width || image.height != options.height) {
     // The fewer channels the cheaper.
     if (options.channels < image.channels) ConvertChannels(options.channels, &image);
@@ -111,7 +111,7 @@ absl::StatusOr<ImageBatch> Loader::Next() {
     if (!job->status.ok()) spare_.push_back(std::move(job->pixels));
   }
   work_.notify_all();  // There is room for another batch.
-  RETURN_IF_ERROR(job->status);
+  PROTOPAGE_RETURN_IF_ERROR(job->status);
   ImageBatch batch;
   batch.step = job->step;
   batch.size = job->size();

@@ -8,7 +8,7 @@
 //   Loader loader(source.get(), options);
 //   loader.Submit(0, {5, 17, 3});                        // Records of step 0.
 //   loader.Submit(1, {8, 2, 4});
-//   ASSIGN_OR_RETURN(ImageBatch batch, loader.Next());   // Step 0: uint8 [3,
+//   PROTOPAGE_ASSIGN_OR_RETURN(ImageBatch batch, loader.Next());   // Step 0: uint8 [3,
 //   32, 32, 3].
 //   ... backend->CopyToDevice(batch.pixels.data(), images) ...
 //   loader.Recycle(std::move(batch));                    // Its memory serves a
@@ -30,8 +30,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "data/augment.h"
-#include "data/image_source.h"
+#include "protopage/data/augment.h"
+#include "protopage/data/image_source.h"
 
 namespace protopage {
 

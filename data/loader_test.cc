@@ -1,12 +1,12 @@
-#include "data/loader.h"
+#include "protopage/data/loader.h"
 
 #include <gtest/gtest.h>
 
 #include <thread>
 #include <utility>
 
-#include "base/status_matchers.h"
-#include "data/fake_source.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/data/fake_source.h"
 
 namespace protopage {
 namespace {
@@ -64,11 +64,11 @@ TEST(LoaderTest, WithoutAugmentationImagesAreWhatTheSourceHolds) {
   options.augment = AugmentConfig::None();
   Loader loader(&source, options);
   loader.Submit(3, {2, 0});
-  ASSERT_OK_AND_ASSIGN(ImageBatch batch, loader.Next());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(ImageBatch batch, loader.Next());
   std::vector<uint8_t> expected;
   for (int64_t record : {2, 0}) {
     Image image;
-    ASSERT_OK(source.Read(record, &image));
+    PROTOPAGE_ASSERT_OK(source.Read(record, &image));
     expected.insert(expected.end(), image.pixels.begin(), image.pixels.end());
   }
   EXPECT_EQ(batch.pixels, expected);
@@ -81,9 +81,9 @@ TEST(LoaderTest, BringsImagesToShapeAndChannels) {
   options.augment = AugmentConfig::None();
   Loader loader(&source, options);
   loader.Submit(0, {0});
-  ASSERT_OK_AND_ASSIGN(ImageBatch batch, loader.Next());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(ImageBatch batch, loader.Next());
   Image image;
-  ASSERT_OK(source.Read(0, &image));
+  PROTOPAGE_ASSERT_OK(source.Read(0, &image));
   ConvertChannels(1, &image);
   Image expected;
   ResizeImage(image, 5, 6, &expected);
@@ -102,7 +102,7 @@ TEST(LoaderTest, ErrorOfAnImageSurfacesAndTheNextBatchIsFine) {
     loader.Submit(0, records);
     loader.Submit(1, {1, 2, 3});
     EXPECT_THAT(loader.Next(), StatusIs(absl::StatusCode::kDataLoss, "fake-11"));
-    ASSERT_OK_AND_ASSIGN(ImageBatch batch, loader.Next());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(ImageBatch batch, loader.Next());
     EXPECT_EQ(batch.step, 1);
     EXPECT_EQ(batch.size, 3);
   }
@@ -128,7 +128,7 @@ TEST(LoaderTest, IsReadyWhenNextNeedNotWait) {
   EXPECT_FALSE(loader.ready());  // Nothing was submitted.
   loader.Submit(0, {2, 0});
   while (!loader.ready()) std::this_thread::yield();
-  ASSERT_OK(loader.Next().status());
+  PROTOPAGE_ASSERT_OK(loader.Next().status());
   EXPECT_EQ(loader.seconds_waited(), 0);
   EXPECT_FALSE(loader.ready());
 }
@@ -137,7 +137,7 @@ TEST(LoaderTest, EmptyBatchIsComplete) {
   const FakeSource source({0}, 1);
   Loader loader(&source, SmallOptions(2));
   loader.Submit(0, {});
-  ASSERT_OK_AND_ASSIGN(ImageBatch batch, loader.Next());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(ImageBatch batch, loader.Next());
   EXPECT_EQ(batch.size, 0);
   EXPECT_TRUE(batch.pixels.empty());
 }
@@ -147,7 +147,7 @@ TEST(LoaderTest, StopsWithBatchesNotFetched) {
   Loader loader(&source, SmallOptions(3));
   std::vector<int64_t> records(1000, 5);
   for (int64_t step = 0; step < 20; ++step) loader.Submit(step, records);
-  ASSERT_OK(loader.Next());
+  PROTOPAGE_ASSERT_OK(loader.Next());
   EXPECT_EQ(loader.pending(), 19);
 }
 
@@ -156,7 +156,7 @@ TEST(LoaderTest, CountsTheTimeThatNextWaits) {
   Loader loader(&source, SmallOptions(1));
   EXPECT_EQ(loader.seconds_waited(), 0);
   loader.Submit(0, std::vector<int64_t>(50, 1));
-  ASSERT_OK(loader.Next());
+  PROTOPAGE_ASSERT_OK(loader.Next());
   EXPECT_GT(loader.seconds_waited(), 0);
 }
 

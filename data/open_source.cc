@@ -1,4 +1,4 @@
-#include "data/open_source.h"
+#include "protopage/data/open_source.h"
 
 #include <algorithm>
 #include <utility>
@@ -6,13 +6,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/file.h"
-#include "base/status_macros.h"
-#include "data/cifar_source.h"
-#include "data/file_source.h"
-#include "data/glyph_source.h"
-#include "data/subset_source.h"
-#include "data/synthetic_source.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/data/cifar_source.h"
+#include "protopage/data/file_source.h"
+#include "protopage/data/glyphs/glyph_source.h"
+#include "protopage/data/subset_source.h"
+#include "protopage/data/synthetic_source.h"
 
 namespace protopage {
 namespace {
@@ -179,8 +179,8 @@ absl::StatusOr<std::shared_ptr<const ImageSource>> SplitSources::Open(Split spli
     return absl::InvalidArgumentError(absl::StrCat("split ", SplitName(split), " needs ", need));
   }
   const bool holds_out = config_.validation_share > 0 && (IsTrain(split) || IsValidation(split));
-  ASSIGN_OR_RETURN(std::shared_ptr<const ImageSource> source,
-                   Whole(holds_out ? TrainingOf(split) : split));
+  PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<const ImageSource> source,
+                             Whole(holds_out ? TrainingOf(split) : split));
   if (holds_out) {
     std::vector<uint32_t> records =
         ChooseHeldOut(*source, config_.validation_share, static_cast<uint64_t>(config_.split_seed));
@@ -201,7 +201,7 @@ void SplitSources::KeepOnly(absl::Span<const Split> splits) {
 
 absl::StatusOr<std::shared_ptr<const ImageSource>> SplitSources::Whole(Split split) {
   if (std::shared_ptr<const ImageSource> open = wholes_[split].lock()) return open;
-  ASSIGN_OR_RETURN(std::shared_ptr<const ImageSource> whole, OpenWhole(split));
+  PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<const ImageSource> whole, OpenWhole(split));
   wholes_[split] = whole;
   return whole;
 }
@@ -225,7 +225,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> SplitSources::OpenWhole(Split split
                                                      " needs data.paths.", SplitName(training),
                                                      " beside it, which numbers the classes"));
     }
-    ASSIGN_OR_RETURN(const std::shared_ptr<const ImageSource> classes, Whole(training));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::shared_ptr<const ImageSource> classes, Whole(training));
     return OpenPath(config_, split, classes.get());
   }
   if (config_.type == "glyphs") {

@@ -1,8 +1,8 @@
 // Opens the images that a config's "data" object describes.
 //
 //   DataConfig config;  // {"type": "cifar", "data_dir": "/data/cifar"}
-//   ASSIGN_OR_RETURN(auto train, OpenSource(config, Split::kTargetTrain));
-//   ASSIGN_OR_RETURN(auto test, OpenSource(config, Split::kTargetTest));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto train, OpenSource(config, Split::kTargetTrain));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto test, OpenSource(config, Split::kTargetTest));
 //
 // The same splits exist for every type:
 //
@@ -29,8 +29,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "data/image_source.h"
-#include "data/source_config.h"
+#include "protopage/data/image_source.h"
+#include "protopage/data/source_config.h"
 
 namespace protopage {
 
@@ -71,7 +71,7 @@ absl::StatusOr<std::shared_ptr<const ImageSource>> OpenSource(const DataConfig& 
 // images of its validation split) are read once too.
 //
 //   SplitSources sources(config, {});
-//   ASSIGN_OR_RETURN(auto train, sources.Open(Split::kTargetTrain));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto train, sources.Open(Split::kTargetTrain));
 //   sources.KeepOnly({Split::kTargetTest});  // Others go with their last user.
 //
 // Used by one thread at a time; the sources are thread-safe.
@@ -105,7 +105,8 @@ bool HasSplit(const DataConfig& config, Split split);
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(const std::string& path,
                                                         const DataConfig& config);
 
-// Images with labels: a folder with a folder of images for each class, in the order of their names, or a list file.
+// Images with labels: a folder with a folder of images for each class, in the order of their names,
+// or a list file.
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenClasses(const std::string& path,
                                                          const DataConfig& config);
 

@@ -1,4 +1,4 @@
-#include "data/open_source.h"
+#include "protopage/data/open_source.h"
 
 #include <gtest/gtest.h>
 
@@ -6,9 +6,9 @@
 #include <set>
 #include <string>
 
-#include "base/file.h"
-#include "base/status_matchers.h"
-#include "data/decode_image.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/data/decode_image.h"
 
 namespace protopage {
 namespace {
@@ -18,16 +18,16 @@ class OpenSourceTest : public ::testing::Test {
   void SetUp() override {
     dir_ = JoinPath(::testing::TempDir(),
                     ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    ASSERT_OK(fs_->CreateDirectories(dir_));
+    PROTOPAGE_ASSERT_OK(fs_->CreateDirectories(dir_));
   }
   void Write(const std::string& name, const std::string& content) {
     const std::string path = JoinPath(dir_, name);
-    ASSERT_OK(fs_->CreateDirectories(DirectoryOf(path)));
-    ASSERT_OK(WriteFileAtomically(fs_, path, content));
+    PROTOPAGE_ASSERT_OK(fs_->CreateDirectories(DirectoryOf(path)));
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, path, content));
   }
   void WriteImage(const std::string& name, uint8_t value) {
     absl::StatusOr<std::string> png = EncodePng(Image{1, 1, 1, {value}});
-    ASSERT_OK(png);
+    PROTOPAGE_ASSERT_OK(png);
     Write(name, *png);
   }
   DataConfig FolderConfig() {
@@ -53,12 +53,12 @@ TEST(SplitTest, NamesGoBothWays) {
   for (Split split :
        {Split::kSourceTrain, Split::kSourceValidation, Split::kSourceTest, Split::kTargetTrain,
         Split::kTargetValidation, Split::kTargetTest, Split::kUnseen}) {
-    ASSERT_OK_AND_ASSIGN(const Split parsed, ParseSplit(SplitName(split)));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Split parsed, ParseSplit(SplitName(split)));
     EXPECT_EQ(parsed, split);
   }
-  ASSERT_OK_AND_ASSIGN(const Split none, ParseSplitOr("", Split::kUnseen));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Split none, ParseSplitOr("", Split::kUnseen));
   EXPECT_EQ(none, Split::kUnseen);
-  ASSERT_OK_AND_ASSIGN(const Split named, ParseSplitOr("target_test", Split::kUnseen));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Split named, ParseSplitOr("target_test", Split::kUnseen));
   EXPECT_EQ(named, Split::kTargetTest);
   EXPECT_THAT(ParseSplitOr("train", Split::kUnseen),
               StatusIs(absl::StatusCode::kInvalidArgument, "train"));
@@ -68,7 +68,7 @@ TEST(SplitTest, NamesGoBothWays) {
 
 TEST_F(OpenSourceTest, FolderTestHasTheTrainingLabels) {
   const DataConfig config = FolderConfig();
-  ASSERT_OK_AND_ASSIGN(auto test, OpenSource(config, Split::kTargetTest));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto test, OpenSource(config, Split::kTargetTest));
   ASSERT_EQ(test->size(), 1);
   EXPECT_EQ(test->num_classes(), 2);
   EXPECT_EQ(test->Label(0), 1);
@@ -77,8 +77,8 @@ TEST_F(OpenSourceTest, FolderTestHasTheTrainingLabels) {
 TEST_F(OpenSourceTest, ValidationAndTrainingShareNothingAndLeaveNothing) {
   DataConfig config = FolderConfig();
   config.validation_share = 0.2;
-  ASSERT_OK_AND_ASSIGN(auto train, OpenSource(config, Split::kTargetTrain));
-  ASSERT_OK_AND_ASSIGN(auto validation, OpenSource(config, Split::kTargetValidation));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto train, OpenSource(config, Split::kTargetTrain));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto validation, OpenSource(config, Split::kTargetValidation));
   EXPECT_EQ(train->size(), 16);
   EXPECT_EQ(validation->size(), 4);
   std::set<std::string> all;
@@ -121,24 +121,24 @@ TEST_F(OpenSourceTest, SplitSourcesReadEachFolderOnce) {
   DataConfig config = FolderConfig();
   config.validation_share = 0.2;
   SplitSources sources(config, {});
-  ASSERT_OK_AND_ASSIGN(const auto train, sources.Open(Split::kTargetTrain));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto train, sources.Open(Split::kTargetTrain));
   // The folder is gone, but it is open already.
-  ASSERT_OK(fs_->Rename(JoinPath(dir_, "train"), JoinPath(dir_, "elsewhere")));
-  ASSERT_OK_AND_ASSIGN(const auto again, sources.Open(Split::kTargetTrain));
+  PROTOPAGE_ASSERT_OK(fs_->Rename(JoinPath(dir_, "train"), JoinPath(dir_, "elsewhere")));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto again, sources.Open(Split::kTargetTrain));
   EXPECT_EQ(again, train);
-  ASSERT_OK_AND_ASSIGN(const auto validation, sources.Open(Split::kTargetValidation));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto validation, sources.Open(Split::kTargetValidation));
   EXPECT_EQ(train->size() + validation->size(), 20);
-  ASSERT_OK_AND_ASSIGN(const auto test, sources.Open(Split::kTargetTest));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto test, sources.Open(Split::kTargetTest));
   EXPECT_EQ(test->num_classes(), 2);
-  ASSERT_OK(fs_->Rename(JoinPath(dir_, "elsewhere"), JoinPath(dir_, "train")));
+  PROTOPAGE_ASSERT_OK(fs_->Rename(JoinPath(dir_, "elsewhere"), JoinPath(dir_, "train")));
 }
 
 TEST_F(OpenSourceTest, SplitSourcesForgetWhatIsNotKept) {
   SplitSources sources(FolderConfig(), {});
   std::weak_ptr<const ImageSource> train, test;
   {
-    ASSERT_OK_AND_ASSIGN(const auto train_source, sources.Open(Split::kTargetTrain));
-    ASSERT_OK_AND_ASSIGN(const auto test_source, sources.Open(Split::kTargetTest));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto train_source, sources.Open(Split::kTargetTrain));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto test_source, sources.Open(Split::kTargetTest));
     train = train_source;
     test = test_source;
   }
@@ -153,10 +153,10 @@ TEST_F(OpenSourceTest, CifarRolesAreDataSets) {
   DataConfig config;
   config.type = "cifar";
   config.data_dir = dir_;
-  ASSERT_OK_AND_ASSIGN(auto source, OpenSource(config, Split::kSourceTest));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenSource(config, Split::kSourceTest));
   EXPECT_EQ(source->num_classes(), 10);
   EXPECT_EQ(source->Label(0), 3);
-  ASSERT_OK_AND_ASSIGN(auto target, OpenSource(config, Split::kTargetTest));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto target, OpenSource(config, Split::kTargetTest));
   EXPECT_EQ(target->num_classes(), 100);
   EXPECT_EQ(target->Label(0), 23);
 }
@@ -167,9 +167,9 @@ TEST_F(OpenSourceTest, ListsWork) {
   DataConfig config;
   config.type = "list";
   config.paths.source_train = JoinPath(dir_, "train.txt");
-  ASSERT_OK_AND_ASSIGN(auto source, OpenSource(config, Split::kSourceTrain));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenSource(config, Split::kSourceTrain));
   EXPECT_EQ(source->Label(0), 1);
-  ASSERT_OK_AND_ASSIGN(auto images, OpenImages(JoinPath(dir_, "train.txt"), config));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto images, OpenImages(JoinPath(dir_, "train.txt"), config));
   EXPECT_EQ(images->size(), 2);
 }
 
@@ -180,10 +180,10 @@ TEST_F(OpenSourceTest, GlyphsWork) {
   config.glyphs.target_classes = 3;
   config.glyphs.cache_dir = dir_;
   config.validation_share = 0.5;
-  ASSERT_OK_AND_ASSIGN(auto unseen, OpenSource(config, Split::kUnseen));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto unseen, OpenSource(config, Split::kUnseen));
   EXPECT_EQ(unseen->num_classes(), 2);
-  ASSERT_OK_AND_ASSIGN(auto train, OpenSource(config, Split::kTargetTrain));
-  ASSERT_OK_AND_ASSIGN(auto validation, OpenSource(config, Split::kTargetValidation));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto train, OpenSource(config, Split::kTargetTrain));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto validation, OpenSource(config, Split::kTargetValidation));
   EXPECT_EQ(train->size(), 9);
   EXPECT_EQ(validation->size(), 6);
   for (int64_t r = 0; r < validation->size(); ++r) EXPECT_EQ(validation->Domain(r), 1);
@@ -197,20 +197,20 @@ TEST(SyntheticTest, SplitsHaveOtherImagesOfTheSameClassesAndUnseenHasOtherClasse
   config.synthetic.train_images = 3;
   config.synthetic.test_images = 1;
   config.synthetic.noise = 0;
-  ASSERT_OK_AND_ASSIGN(const auto train, OpenSource(config, Split::kTargetTrain));
-  ASSERT_OK_AND_ASSIGN(const auto test, OpenSource(config, Split::kTargetTest));
-  ASSERT_OK_AND_ASSIGN(const auto unseen, OpenSource(config, Split::kUnseen));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto train, OpenSource(config, Split::kTargetTrain));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto test, OpenSource(config, Split::kTargetTest));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto unseen, OpenSource(config, Split::kUnseen));
   EXPECT_EQ(train->size(), 15);
   EXPECT_EQ(test->size(), 5);
   EXPECT_EQ(unseen->num_classes(), 5);
   // As if the test image were the fourth of its class.
   config.synthetic.train_images = 4;
-  ASSERT_OK_AND_ASSIGN(const auto longer, OpenSource(config, Split::kTargetTrain));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto longer, OpenSource(config, Split::kTargetTrain));
   Image a, b;
-  ASSERT_OK(test->Read(2, &a));
-  ASSERT_OK(longer->Read(2 * 4 + 3, &b));
+  PROTOPAGE_ASSERT_OK(test->Read(2, &a));
+  PROTOPAGE_ASSERT_OK(longer->Read(2 * 4 + 3, &b));
   EXPECT_EQ(a.pixels, b.pixels);
-  ASSERT_OK(unseen->Read(2, &b));
+  PROTOPAGE_ASSERT_OK(unseen->Read(2, &b));
   EXPECT_NE(a.pixels, b.pixels);
   config.synthetic.unseen_classes = 0;
   EXPECT_FALSE(HasSplit(config, Split::kUnseen));
@@ -225,7 +225,8 @@ TEST(DataConfigTest, UnknownAndWrongKeysAreNamed) {
               StatusIs(absl::StatusCode::kInvalidArgument, "data.type"));
   EXPECT_THAT(ReadConfig(nlohmann::json{{"glyphs", {{"target_clases", 5}}}}, "data", config),
               StatusIs(absl::StatusCode::kInvalidArgument, "target_classes"));
-  EXPECT_OK(ReadConfig(nlohmann::json{{"type", "cifar"}, {"data_dir", "x"}}, "data", config));
+  PROTOPAGE_EXPECT_OK(
+      ReadConfig(nlohmann::json{{"type", "cifar"}, {"data_dir", "x"}}, "data", config));
 }
 
 TEST(DataConfigTest, AugmentationAndChannelsFollowTheType) {

@@ -1,4 +1,4 @@
-#include "data/source_config.h"
+#include "protopage/data/source_config.h"
 
 namespace protopage {
 

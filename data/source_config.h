@@ -13,9 +13,9 @@
 #include <cstdint>
 #include <string>
 
-#include "base/config_fields.h"
-#include "data/augment.h"
-#include "data/glyph_config.h"
+#include "protopage/base/config_fields.h"
+#include "protopage/data/augment.h"
+#include "protopage/data/glyphs/glyph_config.h"
 
 namespace protopage {
 

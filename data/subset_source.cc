@@ -1,11 +1,11 @@
-#include "data/subset_source.h"
+#include "protopage/data/subset_source.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/random.h"
-#include "data/class_images.h"
+#include "protopage/base/random.h"
+#include "protopage/data/class_images.h"
 
 namespace protopage {
 namespace {

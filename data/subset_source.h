@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "data/image_source.h"
+#include "protopage/data/image_source.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "data/subset_source.h"
+#include "protopage/data/subset_source.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <memory>
 
-#include "data/class_images.h"
-#include "data/fake_source.h"
+#include "protopage/data/class_images.h"
+#include "protopage/data/fake_source.h"
 
 namespace protopage {
 namespace {

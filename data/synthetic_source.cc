@@ -1,4 +1,4 @@
-#include "data/synthetic_source.h"
+#include "protopage/data/synthetic_source.h"
 
 #include <algorithm>
 #include <array>
@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
-#include "base/random.h"
+#include "protopage/base/check.h"
+#include "protopage/base/random.h"
 
 namespace protopage {
 namespace {
@@ -60,7 +60,8 @@ class SyntheticSource : public ImageSource {
               Mix(value(row.cell, column.cell), value(row.cell, column.cell + 1), column.fraction);
           const float below = Mix(value(row.cell + 1, column.cell),
                                   value(row.cell + 1, column.cell + 1), column.fraction);
-          // The sum of three uniform numbers in the place of a normal: cheap, and of variance 1 / 4.
+          // The sum of three uniform numbers in the place of a normal: cheap, and of variance 1
+          // / 4.
           const float noise = static_cast<float>(2 * options_.noise) *
                               (random.Uniform() + random.Uniform() + random.Uniform() - 1.5f);
           const float shade = Mix(above, below, row.fraction) + brightness + noise;

@@ -1,19 +1,19 @@
-#include "data/synthetic_source.h"
+#include "protopage/data/synthetic_source.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
-#include "base/status_matchers.h"
-#include "data/class_images.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/data/class_images.h"
 
 namespace protopage {
 namespace {
 
 std::vector<uint8_t> Pixels(const ImageSource& source, int64_t record) {
   Image image;
-  EXPECT_OK(source.Read(record, &image));
+  PROTOPAGE_EXPECT_OK(source.Read(record, &image));
   EXPECT_EQ(image.width, 32);
   EXPECT_EQ(image.height, 32);
   EXPECT_EQ(image.channels, 3);

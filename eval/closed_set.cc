@@ -1,11 +1,11 @@
-#include "eval/closed_set.h"
+#include "protopage/eval/closed_set.h"
 
 #include <algorithm>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "base/status_macros.h"
-#include "eval/top_k.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/eval/top_k.h"
 
 namespace protopage {
 
@@ -34,8 +34,9 @@ absl::StatusOr<ClosedSetResult> EvaluateClosedSet(
           absl::StrCat("label ", labels[i], " of feature ", i, " is a dropped class"));
     }
   }
-  ASSIGN_OR_RETURN(const TopK top,
-                   FindTopK(features, prototypes, {.k = 5, .excluded = options.is_dropped}, pool));
+  PROTOPAGE_ASSIGN_OR_RETURN(
+      const TopK top,
+      FindTopK(features, prototypes, {.k = 5, .excluded = options.is_dropped}, pool));
 
   ClosedSetResult result;
   result.num_classes = prototypes.rows;

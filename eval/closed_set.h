@@ -1,6 +1,6 @@
 // Closed-set accuracy: features classified against all N prototypes by cosine.
 //
-//   ASSIGN_OR_RETURN(ClosedSetResult result,
+//   PROTOPAGE_ASSIGN_OR_RETURN(ClosedSetResult result,
 //                    EvaluateClosedSet(features, labels, domains, prototypes, {}, pool));
 //   result.all.Top1();  // 0.574
 //
@@ -14,9 +14,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "base/thread_pool.h"
-#include "base/types.h"
-#include "eval/row_source.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/base/types.h"
+#include "protopage/eval/row_source.h"
 
 namespace protopage {
 

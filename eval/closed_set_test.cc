@@ -1,12 +1,12 @@
-#include "eval/closed_set.h"
+#include "protopage/eval/closed_set.h"
 
 #include <gtest/gtest.h>
 
 #include <limits>
 #include <vector>
 
-#include "base/status_matchers.h"
-#include "eval/test_features.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/eval/test_features.h"
 
 namespace protopage {
 namespace {
@@ -42,7 +42,7 @@ void ExpectPlainCounts(const TestFeatures& images, const RowMatrixXf& prototypes
   ASSERT_LT(all.top5, all.samples);
 
   ThreadPool pool(2);
-  ASSERT_OK_AND_ASSIGN(
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       const ClosedSetResult result,
       EvaluateClosedSet(images.features, images.labels, domains, MatrixRows(prototypes), {}, pool));
   EXPECT_EQ(result.num_classes, prototypes.rows());
@@ -73,8 +73,9 @@ TEST(EvaluateClosedSet, ACollapsedNetworkAnswersClassZero) {
   const RowMatrixXf same = RowMatrixXf::Ones(8, 4);
   for (const RowMatrixXf& features : {same, RowMatrixXf(0 * same)}) {
     ThreadPool pool(1);
-    ASSERT_OK_AND_ASSIGN(const ClosedSetResult result,
-                         EvaluateClosedSet(features, labels, {}, MatrixRows(same), {}, pool));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+        const ClosedSetResult result,
+        EvaluateClosedSet(features, labels, {}, MatrixRows(same), {}, pool));
     EXPECT_EQ(result.all.top1, 1);
     EXPECT_EQ(result.all.top5, 5);
     EXPECT_TRUE(result.by_domain.empty());
@@ -87,11 +88,12 @@ TEST(EvaluateClosedSet, ADroppedClassIsNoAnswer) {
   feature << 3, 2, 1;
   const std::vector<ClassId> label = {1};
   ThreadPool pool(1);
-  ASSERT_OK_AND_ASSIGN(const ClosedSetResult with,
-                       EvaluateClosedSet(feature, label, {}, MatrixRows(prototypes), {}, pool));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const ClosedSetResult with,
+      EvaluateClosedSet(feature, label, {}, MatrixRows(prototypes), {}, pool));
   EXPECT_EQ(with.all.top1, 0);
   const ClosedSetOptions options = {.is_dropped = [](ClassId id) { return id == 0; }};
-  ASSERT_OK_AND_ASSIGN(
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       const ClosedSetResult without,
       EvaluateClosedSet(feature, label, {}, MatrixRows(prototypes), options, pool));
   EXPECT_EQ(without.all.top1, 1);

@@ -1,10 +1,10 @@
-#include "eval/cosine_tiles.h"
+#include "protopage/eval/cosine_tiles.h"
 
 #include <algorithm>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
+#include "protopage/base/check.h"
 
 namespace protopage {
 namespace {

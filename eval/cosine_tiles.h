@@ -7,8 +7,8 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "base/thread_pool.h"
-#include "base/types.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/base/types.h"
 
 namespace protopage {
 

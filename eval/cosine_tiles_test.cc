@@ -1,4 +1,4 @@
-#include "eval/cosine_tiles.h"
+#include "protopage/eval/cosine_tiles.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <mutex>
 #include <vector>
 
-#include "base/status_matchers.h"
-#include "eval/test_features.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/eval/test_features.h"
 
 namespace protopage {
 namespace {
@@ -74,7 +74,7 @@ TEST(NormalizeRows, MakesUnitRowsAndLeavesZeroRows) {
 
 TEST(CheckFinite, NamesTheFirstBadRow) {
   RowMatrixXf rows = RowMatrixXf::Ones(5, 3);
-  EXPECT_OK(CheckFinite("probe", rows));
+  PROTOPAGE_EXPECT_OK(CheckFinite("probe", rows));
   rows(4, 0) = std::numeric_limits<float>::quiet_NaN();
   rows(3, 1) = -std::numeric_limits<float>::infinity();
   EXPECT_THAT(CheckFinite("probe", rows), StatusIs(kInvalidArgument, "probe 3 is not finite"));

@@ -1,13 +1,13 @@
-#include "eval/identification.h"
+#include "protopage/eval/identification.h"
 
 #include <algorithm>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
-#include "base/status_macros.h"
-#include "eval/top_k.h"
+#include "protopage/base/check.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/eval/top_k.h"
 
 namespace protopage {
 namespace {
@@ -18,7 +18,7 @@ RowSource Concatenated(const RowSource& first, const RowSource& second) {
           .dim = first.dim,
           .read = [&first, &second](int64_t row, RowMatrixRef out) -> absl::Status {
             const int64_t from_first = std::clamp<int64_t>(first.rows - row, 0, out.rows());
-            if (from_first > 0) RETURN_IF_ERROR(first.read(row, out.topRows(from_first)));
+            if (from_first > 0) PROTOPAGE_RETURN_IF_ERROR(first.read(row, out.topRows(from_first)));
             const int64_t from_second = out.rows() - from_first;
             if (from_second == 0) return absl::OkStatus();
             return second.read(row + from_first - first.rows, out.bottomRows(from_second));
@@ -65,8 +65,8 @@ absl::StatusOr<IdentificationResult> EvaluateIdentification(
   result.hits.assign(options.ranks.size(), 0);
   const RowSource gallery_rows = MatrixRows(gallery);
   const int64_t k = *std::max_element(options.ranks.begin(), options.ranks.end());
-  ASSIGN_OR_RETURN(const TopK top,
-                   FindTopK(probes, Concatenated(gallery_rows, distractors), {.k = k}, pool));
+  PROTOPAGE_ASSIGN_OR_RETURN(
+      const TopK top, FindTopK(probes, Concatenated(gallery_rows, distractors), {.k = k}, pool));
   for (int64_t i = 0; i < probes.rows(); ++i) {
     const auto mate = row_of.find(probe_labels[i]);
     if (mate == row_of.end()) {

@@ -1,7 +1,7 @@
 // Identification: whose image is this? Probes against a gallery of one id image a class, and
 // distractors.
 //
-//   ASSIGN_OR_RETURN(IdentificationResult result,
+//   PROTOPAGE_ASSIGN_OR_RETURN(IdentificationResult result,
 //                    EvaluateIdentification(gallery, gallery_labels, probes, probe_labels,
 //                                           /*distractors=*/{}, {.ranks = {1, 5}}, pool));
 //   result.Rate(1);  // rank-1 identification rate
@@ -13,9 +13,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "base/thread_pool.h"
-#include "base/types.h"
-#include "eval/row_source.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/base/types.h"
+#include "protopage/eval/row_source.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "eval/identification.h"
+#include "protopage/eval/identification.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <map>
 #include <vector>
 
-#include "base/status_matchers.h"
-#include "eval/test_features.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/eval/test_features.h"
 
 namespace protopage {
 namespace {
@@ -40,7 +40,7 @@ void ExpectPlainHits(const TestFeatures& gallery, const TestFeatures& probes,
   ASSERT_GT(hits[1], 0);
   ASSERT_LT(hits[1], hits[5]);
   ThreadPool pool(2);
-  ASSERT_OK_AND_ASSIGN(
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       const IdentificationResult result,
       EvaluateIdentification(gallery.features, gallery.labels, probes.features, probes.labels,
                              MatrixRows(distractors), {.ranks = ranks}, pool));
@@ -73,9 +73,9 @@ TEST(EvaluateIdentification, CountsProbesWithoutAMateApart) {
   RowMatrixXf probes(3, 3);
   probes << 1, 0, 0, 0, 1, 0, 0, 1, 0.5f;
   ThreadPool pool(1);
-  ASSERT_OK_AND_ASSIGN(const IdentificationResult result,
-                       EvaluateIdentification(gallery, {10, 20, 30}, probes, {10, 99, 30}, {},
-                                              {.ranks = {2, 1}}, pool));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const IdentificationResult result,
+                                 EvaluateIdentification(gallery, {10, 20, 30}, probes, {10, 99, 30},
+                                                        {}, {.ranks = {2, 1}}, pool));
   EXPECT_EQ(result.probes, 2);
   EXPECT_EQ(result.probes_without_mate, 1);
   EXPECT_EQ(result.Rate(1), 0.5);

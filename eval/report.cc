@@ -1,4 +1,4 @@
-#include "eval/report.h"
+#include "protopage/eval/report.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,8 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
-#include "eval/text_table.h"
-#include "eval/wilson_interval.h"
+#include "protopage/eval/text_table.h"
+#include "protopage/eval/wilson_interval.h"
 
 namespace protopage {
 namespace {

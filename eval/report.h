@@ -16,9 +16,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "eval/closed_set.h"
-#include "eval/identification.h"
-#include "eval/verification.h"
+#include "protopage/eval/closed_set.h"
+#include "protopage/eval/identification.h"
+#include "protopage/eval/verification.h"
 
 namespace protopage {
 
@@ -45,8 +45,9 @@ absl::StatusOr<EvalReport> EvalReportFromJson(const nlohmann::ordered_json& json
 // false accepts is marked.
 std::string FormatReport(const EvalReport& report);
 
-// One line a metric, one column a report, and last the change to the last report from the first that is of
-// the same classes (absent if there is none but itself). Metrics that a report has not are "-".
+// One line a metric, one column a report, and last the change to the last report from the first
+// that is of the same classes (absent if there is none but itself). Metrics that a report has not
+// are "-".
 std::string FormatComparison(absl::Span<const EvalReport> reports);
 
 }  // namespace protopage

@@ -1,4 +1,4 @@
-#include "eval/report.h"
+#include "protopage/eval/report.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "eval/row_source.h"
+#include "protopage/eval/row_source.h"
 
 namespace protopage {
 

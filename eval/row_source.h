@@ -12,7 +12,7 @@
 #include <functional>
 
 #include "absl/status/status.h"
-#include "base/types.h"
+#include "protopage/base/types.h"
 
 namespace protopage {
 

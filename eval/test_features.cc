@@ -1,8 +1,8 @@
-#include "eval/test_features.h"
+#include "protopage/eval/test_features.h"
 
 #include <cmath>
 
-#include "base/random.h"
+#include "protopage/base/random.h"
 
 namespace protopage {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/types.h"
+#include "protopage/base/types.h"
 
 namespace protopage {
 

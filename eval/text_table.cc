@@ -1,4 +1,4 @@
-#include "eval/text_table.h"
+#include "protopage/eval/text_table.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/check.h"
+#include "protopage/base/check.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "eval/text_table.h"
+#include "protopage/eval/text_table.h"
 
 #include <gtest/gtest.h>
 

@@ -1,12 +1,12 @@
-#include "eval/top_k.h"
+#include "protopage/eval/top_k.h"
 
 #include <algorithm>
 #include <limits>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "base/status_macros.h"
-#include "eval/cosine_tiles.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/eval/cosine_tiles.h"
 
 namespace protopage {
 
@@ -19,7 +19,7 @@ absl::StatusOr<TopK> FindTopK(ConstRowMatrixRef queries, const RowSource& rows,
     return absl::InvalidArgumentError(
         absl::StrCat("queries have ", queries.cols(), " columns, but rows have ", rows.dim));
   }
-  RETURN_IF_ERROR(CheckFinite("query", queries));
+  PROTOPAGE_RETURN_IF_ERROR(CheckFinite("query", queries));
 
   const int64_t k = options.k;
   TopK top;
@@ -28,8 +28,8 @@ absl::StatusOr<TopK> FindTopK(ConstRowMatrixRef queries, const RowSource& rows,
   RowMatrixXf block;
   for (int64_t first = 0; first < rows.rows; first += kTopKBlockRows) {
     block.resize(std::min(kTopKBlockRows, rows.rows - first), rows.dim);
-    RETURN_IF_ERROR(rows.read(first, block));
-    RETURN_IF_ERROR(CheckFinite("row", block, first));
+    PROTOPAGE_RETURN_IF_ERROR(rows.read(first, block));
+    PROTOPAGE_RETURN_IF_ERROR(CheckFinite("row", block, first));
     NormalizeRows(block);
     ForEachCosineTile(queries, block, pool, [&](const CosineTile& tile) {
       for (int64_t i = 0; i < tile.cosines.rows(); ++i) {

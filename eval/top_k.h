@@ -1,7 +1,7 @@
 // FindTopK: for every query the k rows with the largest cosine, exactly, over
 // rows that are read once, in blocks.
 //
-//   ASSIGN_OR_RETURN(TopK top, FindTopK(features, prototypes, {.k = 5}, pool));
+//   PROTOPAGE_ASSIGN_OR_RETURN(TopK top, FindTopK(features, prototypes, {.k = 5}, pool));
 //   top.rows(3, 0);  // the row nearest to query 3
 //
 // The work is a blocked matrix product on all threads of the pool; the bits do not depend on
@@ -14,9 +14,9 @@
 #include <functional>
 
 #include "absl/status/statusor.h"
-#include "base/thread_pool.h"
-#include "base/types.h"
-#include "eval/row_source.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/base/types.h"
+#include "protopage/eval/row_source.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "eval/top_k.h"
+#include "protopage/eval/top_k.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/status_matchers.h"
-#include "eval/test_features.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/eval/test_features.h"
 
 namespace protopage {
 namespace {
@@ -28,7 +28,8 @@ std::vector<int64_t> PlainTopK(const Eigen::MatrixXd& cosines, int64_t query, in
 
 void ExpectPlainTopK(const RowMatrixXf& queries, const RowMatrixXf& rows, int64_t k) {
   ThreadPool pool(2);
-  ASSERT_OK_AND_ASSIGN(const TopK top, FindTopK(queries, MatrixRows(rows), {.k = k}, pool));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const TopK top,
+                                 FindTopK(queries, MatrixRows(rows), {.k = k}, pool));
   const Eigen::MatrixXd cosines = PlainCosines(queries, rows);
   ASSERT_EQ(top.rows.rows(), queries.rows());
   ASSERT_EQ(top.rows.cols(), k);
@@ -59,8 +60,8 @@ TEST(FindTopK, DoesNotDependOnTheNumberOfThreads) {
   const RowMatrixXf queries = MakeTestFeatures(1, 300, 1, 32, 1).features;
   const RowMatrixXf rows = MakeTestFeatures(2, 5000, 1, 32, 1).features;
   ThreadPool one(1), three(3);
-  ASSERT_OK_AND_ASSIGN(const TopK a, FindTopK(queries, MatrixRows(rows), {}, one));
-  ASSERT_OK_AND_ASSIGN(const TopK b, FindTopK(queries, MatrixRows(rows), {}, three));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const TopK a, FindTopK(queries, MatrixRows(rows), {}, one));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const TopK b, FindTopK(queries, MatrixRows(rows), {}, three));
   EXPECT_EQ(a.rows, b.rows);
   EXPECT_EQ(a.cosines, b.cosines);
 }
@@ -70,7 +71,7 @@ TEST(FindTopK, LeavesOutExcludedRowsAndMarksMissingOnes) {
   RowMatrixXf query(1, 6);
   query << 6, 5, 4, 3, 2, 1;
   ThreadPool pool(1);
-  ASSERT_OK_AND_ASSIGN(
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       const TopK top,
       FindTopK(query, MatrixRows(rows),
                {.k = 5, .excluded = [](int64_t row) { return row == 0 || row == 3; }}, pool));
@@ -94,7 +95,7 @@ TEST(FindTopK, ReadsEveryRowOnceInOrder) {
         return absl::OkStatus();
       }};
   ThreadPool pool(1);
-  ASSERT_OK(FindTopK(queries, rows, {}, pool));
+  PROTOPAGE_ASSERT_OK(FindTopK(queries, rows, {}, pool));
   EXPECT_EQ(next, 2 * kTopKBlockRows + 1);
 }
 

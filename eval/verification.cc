@@ -1,4 +1,4 @@
-#include "eval/verification.h"
+#include "protopage/eval/verification.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,8 +8,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "base/status_macros.h"
-#include "eval/cosine_tiles.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/eval/cosine_tiles.h"
 
 namespace protopage {
 namespace {
@@ -177,8 +177,8 @@ absl::StatusOr<VerificationResult> EvaluateVerification(const LabeledFeatures& i
                                                         const LabeledFeatures& spots,
                                                         const VerificationOptions& options,
                                                         ThreadPool& pool) {
-  RETURN_IF_ERROR(CheckSide("id", ids));
-  RETURN_IF_ERROR(CheckSide("spot", spots));
+  PROTOPAGE_RETURN_IF_ERROR(CheckSide("id", ids));
+  PROTOPAGE_RETURN_IF_ERROR(CheckSide("spot", spots));
   if (ids.features.cols() != spots.features.cols()) {
     return absl::InvalidArgumentError(absl::StrCat("id features have ", ids.features.cols(),
                                                    " columns, but spot features have ",

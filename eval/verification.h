@@ -1,6 +1,6 @@
 // Verification: is this pair of images one class? Every id image against every spot image.
 //
-//   ASSIGN_OR_RETURN(VerificationResult result,
+//   PROTOPAGE_ASSIGN_OR_RETURN(VerificationResult result,
 //                    EvaluateVerification({id_features, id_labels}, {spot_features, spot_labels},
 //                                         {.fars = {1e-2, 1e-3, 1e-4}}, pool));
 //   result.at_far[0].tar;  // the share of genuine pairs accepted at FAR 1e-2
@@ -16,9 +16,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "base/thread_pool.h"
-#include "base/types.h"
-#include "eval/wilson_interval.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/base/types.h"
+#include "protopage/eval/wilson_interval.h"
 
 namespace protopage {
 

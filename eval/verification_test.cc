@@ -1,4 +1,4 @@
-#include "eval/verification.h"
+#include "protopage/eval/verification.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <limits>
 #include <vector>
 
-#include "base/status_matchers.h"
-#include "eval/test_features.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/eval/test_features.h"
 
 namespace protopage {
 namespace {
@@ -71,7 +71,7 @@ VerificationResult Evaluate(const TestFeatures& ids, const TestFeatures& spots,
   ThreadPool pool(num_threads);
   auto result = EvaluateVerification({ids.features, ids.labels}, {spots.features, spots.labels},
                                      options, pool);
-  EXPECT_OK(result);
+  PROTOPAGE_EXPECT_OK(result);
   return std::move(result).value();
 }
 
@@ -197,7 +197,7 @@ TEST(EvaluateVerification, RefusesBadInput) {
     return EvaluateVerification({ids.features, ids.labels}, {spots.features, spots.labels}, options,
                                 pool);
   };
-  ASSERT_OK(evaluate());
+  PROTOPAGE_ASSERT_OK(evaluate());
   EXPECT_THAT(evaluate({.fars = {0.0}}), StatusIs(kInvalidArgument, "FAR 0 is outside (0, 1)"));
   EXPECT_THAT(evaluate({.fars = {1.0}}), StatusIs(kInvalidArgument, "FAR 1 is outside (0, 1)"));
   EXPECT_THAT(evaluate({.fars = {std::nan("")}}), StatusIs(kInvalidArgument, "outside (0, 1)"));

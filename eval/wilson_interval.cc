@@ -1,9 +1,9 @@
-#include "eval/wilson_interval.h"
+#include "protopage/eval/wilson_interval.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "base/check.h"
+#include "protopage/base/check.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "eval/wilson_interval.h"
+#include "protopage/eval/wilson_interval.h"
 
 #include <gtest/gtest.h>
 

@@ -15,7 +15,7 @@
 // caller's duty (the graph infers them) and are CHECKed; a Status is for what a
 // device can fail at: memory, launches.
 //
-// One conformance suite (model/backend_conformance.h) holds every backend to a
+// One conformance suite (model/testing/backend_conformance.h) holds every backend to a
 // plain double-precision loop. Not thread-safe: one thread drives a backend.
 #ifndef PROTOPAGE_MODEL_BACKEND_H_
 #define PROTOPAGE_MODEL_BACKEND_H_
@@ -28,8 +28,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "model/precision.h"
-#include "model/tensor.h"
+#include "protopage/model/precision.h"
+#include "protopage/model/tensor.h"
 
 namespace protopage {
 
@@ -54,7 +54,7 @@ struct DropoutKey {
   uint64_t step = 0;
 };
 
-// The margin of a softmax over cosines; see model/margin_loss.h for the
+// The margin of a softmax over cosines; see model/losses/margin_loss.h for the
 // formulas.
 enum class MarginKind : int32_t {
   kAdditiveCosine,  // s (c_y - m): AM-Softmax, CosFace
@@ -140,19 +140,20 @@ class Backend {
   virtual absl::Status Fill(const Tensor& x, float value) = 0;
   // Host memory, zero-filled, for Upload and Download. Errors: ResourceExhausted.
   virtual absl::StatusOr<std::shared_ptr<Buffer>> AllocateHost(int64_t bytes) = 0;
-  // Starts a copy of dst.bytes() bytes from `src`, memory of AllocateHost, and does not wait for it nor for the
-  // work before it: no operation called earlier may use `dst` unless a call has waited for it since (CopyToHost,
-  // FinishDownloads, Synchronize). Both are the copy's until such a call has waited for FinishUploads.
+  // Starts a copy of dst.bytes() bytes from `src`, memory of AllocateHost, and does not wait for it
+  // nor for the work before it: no operation called earlier may use `dst` unless a call has waited
+  // for it since (CopyToHost, FinishDownloads, Synchronize). Both are the copy's until such a call
+  // has waited for FinishUploads.
   virtual absl::Status Upload(const void* src, const Tensor& dst) = 0;
   // Operations called from now on see what was uploaded before. The host does not wait.
   virtual absl::Status FinishUploads() = 0;
   // Queues a copy of src.bytes() bytes to `dst`, memory of AllocateHost, and does not wait for it.
   virtual absl::Status Download(const Tensor& src, void* dst) = 0;
-  // Waits until what was downloaded is there: for all operations called before the last Download, uploads aside,
-  // and not for those called since.
+  // Waits until what was downloaded is there: for all operations called before the last Download,
+  // uploads aside, and not for those called since.
   virtual absl::Status FinishDownloads() = 0;
-  // dst[i] = src[from[i]] for rows of [M, ...] and [N, ...] with the same bytes a row; from int32 [M], in
-  // [0, N), or negative: dst[i] stays.
+  // dst[i] = src[from[i]] for rows of [M, ...] and [N, ...] with the same bytes a row; from int32
+  // [M], in [0, N), or negative: dst[i] stays.
   virtual absl::Status CopyRows(const Tensor& src, const Tensor& from, const Tensor& dst) = 0;
   virtual absl::Status Synchronize() = 0;
 
@@ -160,10 +161,11 @@ class Backend {
   // -----------------------------------------------------------------------------
   // For Run of this backend, which must outlive it.
   virtual std::unique_ptr<Recording> NewRecording() = 0;
-  // Does what `operations` does, which from call to call of one recording is the same: the same operations on the
-  // same tensors with the same numbers, but for DropoutKey::step, which is `step`. A device may remember them and
-  // queue them as one (a CUDA graph) without calling `operations`. They must not allocate after the first
-  // call, wait, or copy from the host; if they do, they are called every time.
+  // Does what `operations` does, which from call to call of one recording is the same: the same
+  // operations on the same tensors with the same numbers, but for DropoutKey::step, which is
+  // `step`. A device may remember them and queue them as one (a CUDA graph) without calling
+  // `operations`. They must not allocate after the first call, wait, or copy from the host; if they
+  // do, they are called every time.
   virtual absl::Status Run(Recording* recording, uint64_t step,
                            absl::FunctionRef<absl::Status()> operations) = 0;
 
@@ -263,8 +265,8 @@ class Backend {
 
   // --- Optimizers
   // -----------------------------------------------------------------------------
-  // norm [1] = the Euclidean norm of all tensors together, summed in double. Where it is finite and above max_norm,
-  // every tensor is scaled by max_norm / norm.
+  // norm [1] = the Euclidean norm of all tensors together, summed in double. Where it is finite and
+  // above max_norm, every tensor is scaled by max_norm / norm.
   virtual absl::Status ClipNorm(absl::Span<const Tensor> tensors, float max_norm,
                                 const Tensor& norm) = 0;
   virtual absl::Status AdamUpdate(const AdamParams& params,

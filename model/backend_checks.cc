@@ -1,6 +1,6 @@
-#include "model/backend_checks.h"
+#include "protopage/model/backend_checks.h"
 
-#include "base/check.h"
+#include "protopage/base/check.h"
 
 namespace protopage {
 

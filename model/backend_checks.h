@@ -8,8 +8,8 @@
 
 #include <cstdint>
 
-#include "model/backend.h"
-#include "model/tensor.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/tensor.h"
 
 namespace protopage {
 
@@ -22,7 +22,8 @@ struct MatrixView {
 // x is there, float32 (int32), and has n elements.
 void CheckFloat(const Tensor& x, int64_t n);
 void CheckInt(const Tensor& x, int64_t n);
-// x is there and of floats, float32 or 16 bits; and is of the dtype of `map`, with as many elements.
+// x is there and of floats, float32 or 16 bits; and is of the dtype of `map`, with as many
+// elements.
 void CheckMap(const Tensor& x);
 void CheckMapLike(const Tensor& x, const Tensor& map);
 void CheckWindow(const Window2d& window);

@@ -1,4 +1,4 @@
-#include "model/checkpoint.h"
+#include "protopage/model/checkpoint.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -11,8 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "base/status_macros.h"
 #include "hdf5.h"
+#include "protopage/base/status_macros.h"
 #include "xxhash.h"
 
 namespace protopage {
@@ -209,7 +209,7 @@ class Writer : public StateVisitor {
 
 // Reads a file and opens it in memory, after its checksum: HDF5 sees no damaged bytes.
 absl::StatusOr<Handle> OpenCheckpoint(FileSystem* fs, const std::string& path) {
-  ASSIGN_OR_RETURN(std::string image, ReadFile(fs, path));
+  PROTOPAGE_ASSIGN_OR_RETURN(std::string image, ReadFile(fs, path));
   const absl::string_view magic = kMagic;
   if (image.size() <= kUserBlockBytes || !absl::StartsWith(image, magic)) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -474,7 +474,7 @@ absl::Status SaveCheckpoint(FileSystem* fs, const std::string& path,
     if (!group) return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
     Writer writer(path, group.get(), backend);
     section.state(writer);
-    RETURN_IF_ERROR(writer.status());
+    PROTOPAGE_RETURN_IF_ERROR(writer.status());
   }
   if (H5Fflush(file.get(), H5F_SCOPE_GLOBAL) < 0) {
     return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
@@ -491,24 +491,24 @@ absl::Status SaveCheckpoint(FileSystem* fs, const std::string& path,
 absl::Status LoadCheckpoint(FileSystem* fs, const std::string& path,
                             const std::vector<CheckpointSection>& sections, Backend* backend) {
   const QuietHdf5 quiet;
-  ASSIGN_OR_RETURN(Handle file, OpenCheckpoint(fs, path));
+  PROTOPAGE_ASSIGN_OR_RETURN(Handle file, OpenCheckpoint(fs, path));
   // All is compared before anything is changed.
   std::vector<Handle> groups;
   std::vector<std::set<std::string>> names;
   for (const CheckpointSection& section : sections) {
-    ASSIGN_OR_RETURN(Handle group, OpenSection(path, file.get(), section.name));
-    ASSIGN_OR_RETURN(const auto stored, ListSection(path, group.get()));
+    PROTOPAGE_ASSIGN_OR_RETURN(Handle group, OpenSection(path, file.get(), section.name));
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto stored, ListSection(path, group.get()));
     Lister lister;
     section.state(lister);
     Match match = MatchNames(lister, stored);
-    RETURN_IF_ERROR(MatchError(path, section.name, match, /*exact=*/true));
+    PROTOPAGE_RETURN_IF_ERROR(MatchError(path, section.name, match, /*exact=*/true));
     groups.push_back(std::move(group));
     names.push_back(std::move(match.fitting));
   }
   for (size_t i = 0; i < sections.size(); ++i) {
     Reader reader(path, groups[i].get(), &names[i], backend);
     sections[i].state(reader);
-    RETURN_IF_ERROR(reader.status());
+    PROTOPAGE_RETURN_IF_ERROR(reader.status());
   }
   return absl::OkStatus();
 }
@@ -517,9 +517,9 @@ absl::StatusOr<LoadByNameResult> LoadByName(FileSystem* fs, const std::string& p
                                             const CheckpointSection& section,
                                             const LoadByNameOptions& options, Backend* backend) {
   const QuietHdf5 quiet;
-  ASSIGN_OR_RETURN(Handle file, OpenCheckpoint(fs, path));
-  ASSIGN_OR_RETURN(Handle group, OpenSection(path, file.get(), section.name));
-  ASSIGN_OR_RETURN(const auto stored, ListSection(path, group.get()));
+  PROTOPAGE_ASSIGN_OR_RETURN(Handle file, OpenCheckpoint(fs, path));
+  PROTOPAGE_ASSIGN_OR_RETURN(Handle group, OpenSection(path, file.get(), section.name));
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto stored, ListSection(path, group.get()));
   Lister lister;
   section.state(lister);
   Match match = MatchNames(lister, stored);
@@ -537,11 +537,11 @@ absl::StatusOr<LoadByNameResult> LoadByName(FileSystem* fs, const std::string& p
   };
   take_optional(match.missing);
   take_optional(match.mismatching);
-  RETURN_IF_ERROR(MatchError(path, section.name, match, /*exact=*/false));
+  PROTOPAGE_RETURN_IF_ERROR(MatchError(path, section.name, match, /*exact=*/false));
 
   Reader reader(path, group.get(), &match.fitting, backend);
   section.state(reader);
-  RETURN_IF_ERROR(reader.status());
+  PROTOPAGE_RETURN_IF_ERROR(reader.status());
   result.loaded.assign(match.fitting.begin(), match.fitting.end());
   result.unused = std::move(match.unexpected);
   return result;

@@ -6,8 +6,8 @@
 //       {"loss", [&](StateVisitor& v) { loss->State(v); }},
 //       {"schedule", [&](StateVisitor& v) { schedule->State(v); }},
 //       {"trainer", [&](StateVisitor& v) { v.Integer("step", &step); }}};
-//   RETURN_IF_ERROR(SaveCheckpoint(fs, "model.h5", sections, backend));
-//   RETURN_IF_ERROR(LoadCheckpoint(fs, "model.h5", sections, backend));  // The same bits.
+//   PROTOPAGE_RETURN_IF_ERROR(SaveCheckpoint(fs, "model.h5", sections, backend));
+//   PROTOPAGE_RETURN_IF_ERROR(LoadCheckpoint(fs, "model.h5", sections, backend));  // The same bits.
 //
 // The file: a group for each section; in it a dataset for each array, in groups by the slashes
 // of its name (/net/conv_1/kernel; little-endian, row-major, shape as in memory); numbers are
@@ -25,9 +25,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "base/file.h"
-#include "model/backend.h"
-#include "model/state.h"
+#include "protopage/base/file.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/state.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "model/checkpoint.h"
+#include "protopage/model/checkpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,12 +11,12 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "base/file.h"
-#include "base/status_matchers.h"
-#include "model/backend.h"
-#include "model/state.h"
-#include "model/tensor.h"
-#include "model/testing.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/state.h"
+#include "protopage/model/tensor.h"
+#include "protopage/model/testing/testing.h"
 
 namespace protopage {
 namespace {
@@ -34,7 +34,7 @@ struct Component {
     auto allocated = backend->Allocate(DType::kInt32, {2});
     counts = *allocated;
     const int32_t values[] = {static_cast<int32_t>(stream), -7};
-    EXPECT_OK(backend->CopyToDevice(values, counts));
+    PROTOPAGE_EXPECT_OK(backend->CopyToDevice(values, counts));
   }
 
   void State(StateVisitor& v) {
@@ -52,7 +52,7 @@ struct Component {
     std::string bytes;
     for (const Tensor& tensor : {kernel, bias, counts}) {
       std::string part(tensor.bytes(), '\0');
-      EXPECT_OK(backend->CopyToHost(tensor, part.data()));
+      PROTOPAGE_EXPECT_OK(backend->CopyToHost(tensor, part.data()));
       bytes += part;
     }
     bytes.append(reinterpret_cast<const char*>(&steps), sizeof(steps));
@@ -77,26 +77,26 @@ TEST_F(CheckpointTest, GivesBackTheSameBits) {
   Component net(backend_, 1), optimizer(backend_, 5);
   optimizer.best = -std::numeric_limits<double>::infinity();
   const std::string path = Path("bits.h5");
-  ASSERT_OK(SaveCheckpoint(fs_, path, {net.Section("net"), optimizer.Section("optimizer")},
-                           backend_.get()));
+  PROTOPAGE_ASSERT_OK(SaveCheckpoint(
+      fs_, path, {net.Section("net"), optimizer.Section("optimizer")}, backend_.get()));
   Component net2(backend_, 11), optimizer2(backend_, 12);
   ASSERT_NE(net2.Bytes(backend_), net.Bytes(backend_));
   // Order of the sections does not matter, nor sections that nobody asks for.
-  ASSERT_OK(LoadCheckpoint(fs_, path, {optimizer2.Section("optimizer"), net2.Section("net")},
-                           backend_.get()));
+  PROTOPAGE_ASSERT_OK(LoadCheckpoint(
+      fs_, path, {optimizer2.Section("optimizer"), net2.Section("net")}, backend_.get()));
   EXPECT_EQ(net2.Bytes(backend_), net.Bytes(backend_));
   EXPECT_EQ(optimizer2.Bytes(backend_), optimizer.Bytes(backend_));
   Component net3(backend_, 13);
-  ASSERT_OK(LoadCheckpoint(fs_, path, {net3.Section("net")}, backend_.get()));
+  PROTOPAGE_ASSERT_OK(LoadCheckpoint(fs_, path, {net3.Section("net")}, backend_.get()));
   EXPECT_EQ(net3.Bytes(backend_), net.Bytes(backend_));
 }
 
 TEST_F(CheckpointTest, EqualStatesMakeEqualFiles) {
   Component net(backend_, 1);
-  ASSERT_OK(SaveCheckpoint(fs_, Path("a.h5"), {net.Section("net")}, backend_.get()));
-  ASSERT_OK(SaveCheckpoint(fs_, Path("b.h5"), {net.Section("net")}, backend_.get()));
-  ASSERT_OK_AND_ASSIGN(const std::string a, ReadFile(fs_, Path("a.h5")));
-  ASSERT_OK_AND_ASSIGN(const std::string b, ReadFile(fs_, Path("b.h5")));
+  PROTOPAGE_ASSERT_OK(SaveCheckpoint(fs_, Path("a.h5"), {net.Section("net")}, backend_.get()));
+  PROTOPAGE_ASSERT_OK(SaveCheckpoint(fs_, Path("b.h5"), {net.Section("net")}, backend_.get()));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string a, ReadFile(fs_, Path("a.h5")));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string b, ReadFile(fs_, Path("b.h5")));
   EXPECT_TRUE(a == b);
 }
 
@@ -107,7 +107,7 @@ TEST_F(CheckpointTest, NamesThatDoNotFitAreListedAndNothingIsChanged) {
                                     net.State(v);
                                     v.Array("head/kernel", net.bias);
                                   }};
-  ASSERT_OK(SaveCheckpoint(fs_, path, {more}, backend_.get()));
+  PROTOPAGE_ASSERT_OK(SaveCheckpoint(fs_, path, {more}, backend_.get()));
   Component here(backend_, 2, /*channels=*/1);
   const std::string before = here.Bytes(backend_);
   const CheckpointSection section = {"net", [&](StateVisitor& v) {
@@ -132,7 +132,7 @@ TEST_F(CheckpointTest, NamesThatDoNotFitAreListedAndNothingIsChanged) {
 TEST_F(CheckpointTest, LoadsByNameForFineTuning) {
   Component net(backend_, 1);
   const std::string path = Path("by_name.h5");
-  ASSERT_OK(SaveCheckpoint(fs_, path, {net.Section("net")}, backend_.get()));
+  PROTOPAGE_ASSERT_OK(SaveCheckpoint(fs_, path, {net.Section("net")}, backend_.get()));
   Component here(backend_, 2, /*channels=*/1);  // conv/kernel has another shape.
   Tensor head = backend_.Random({5}, 9);
   const CheckpointSection section = {"net", [&](StateVisitor& v) {
@@ -144,9 +144,10 @@ TEST_F(CheckpointTest, LoadsByNameForFineTuning) {
   EXPECT_THAT(LoadByName(fs_, path, section, {.optional_prefixes = {"head/"}}, backend_.get()),
               StatusIs(absl::StatusCode::kFailedPrecondition, "other shape or type: conv/kernel"));
   EXPECT_EQ(here.Bytes(backend_), before);
-  ASSERT_OK_AND_ASSIGN(const LoadByNameResult result,
-                       LoadByName(fs_, path, section,
-                                  {.optional_prefixes = {"head/", "conv/kernel"}}, backend_.get()));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const LoadByNameResult result,
+      LoadByName(fs_, path, section, {.optional_prefixes = {"head/", "conv/kernel"}},
+                 backend_.get()));
   EXPECT_THAT(result.loaded, ElementsAre("conv/bias"));
   EXPECT_THAT(result.skipped, UnorderedElementsAre("conv/kernel", "head/kernel"));
   EXPECT_THAT(result.unused, ElementsAre("best", "counts", "steps"));
@@ -173,10 +174,10 @@ TEST_F(CheckpointTest, FilesThatAreNoCheckpointsAreNamedQuietly) {
   ::testing::internal::CaptureStderr();
   EXPECT_THAT(LoadCheckpoint(fs_, Path("nowhere.h5"), sections, backend_.get()),
               StatusIs(absl::StatusCode::kNotFound, "nowhere.h5"));
-  ASSERT_OK(WriteFileAtomically(fs_, Path("text.h5"), "this is not HDF5"));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, Path("text.h5"), "this is not HDF5"));
   EXPECT_THAT(LoadCheckpoint(fs_, Path("text.h5"), sections, backend_.get()),
               StatusIs(absl::StatusCode::kInvalidArgument, "text.h5 is not a model checkpoint"));
-  ASSERT_OK(WriteFileAtomically(fs_, Path("empty.h5"), ""));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, Path("empty.h5"), ""));
   EXPECT_THAT(LoadCheckpoint(fs_, Path("empty.h5"), sections, backend_.get()),
               StatusIs(absl::StatusCode::kInvalidArgument, "empty.h5"));
   EXPECT_THAT(SaveCheckpoint(fs_, Path("no/such/folder/a.h5"), sections, backend_.get()),
@@ -186,10 +187,10 @@ TEST_F(CheckpointTest, FilesThatAreNoCheckpointsAreNamedQuietly) {
 
 TEST_F(CheckpointTest, TruncatedFilesAreFound) {
   Component net(backend_, 1);
-  ASSERT_OK(SaveCheckpoint(fs_, Path("whole.h5"), {net.Section("net")}, backend_.get()));
-  ASSERT_OK_AND_ASSIGN(const std::string whole, ReadFile(fs_, Path("whole.h5")));
+  PROTOPAGE_ASSERT_OK(SaveCheckpoint(fs_, Path("whole.h5"), {net.Section("net")}, backend_.get()));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string whole, ReadFile(fs_, Path("whole.h5")));
   for (const size_t size : {size_t{513}, whole.size() / 2, whole.size() - 1}) {
-    ASSERT_OK(WriteFileAtomically(fs_, Path("cut.h5"), whole.substr(0, size)));
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, Path("cut.h5"), whole.substr(0, size)));
     EXPECT_THAT(LoadCheckpoint(fs_, Path("cut.h5"), {net.Section("net")}, backend_.get()),
                 StatusIs(absl::StatusCode::kDataLoss, "cut.h5"));
   }
@@ -198,13 +199,13 @@ TEST_F(CheckpointTest, TruncatedFilesAreFound) {
 TEST_F(CheckpointTest, AFlippedByteIsFound) {
   Component net(backend_, 1);
   const std::string before = net.Bytes(backend_);
-  ASSERT_OK(SaveCheckpoint(fs_, Path("good.h5"), {net.Section("net")}, backend_.get()));
-  ASSERT_OK_AND_ASSIGN(const std::string good, ReadFile(fs_, Path("good.h5")));
+  PROTOPAGE_ASSERT_OK(SaveCheckpoint(fs_, Path("good.h5"), {net.Section("net")}, backend_.get()));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string good, ReadFile(fs_, Path("good.h5")));
   for (size_t i = 0; i < good.size(); i += i < 40 ? 1 : good.size() / 50) {
     if (i >= 40 && i < 512) continue;  // Zeros behind the line of text mean nothing.
     std::string bad = good;
     bad[i] = static_cast<char>(bad[i] ^ 0x20);
-    ASSERT_OK(WriteFileAtomically(fs_, Path("bad.h5"), bad));
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, Path("bad.h5"), bad));
     const absl::Status status =
         LoadCheckpoint(fs_, Path("bad.h5"), {net.Section("net")}, backend_.get());
     EXPECT_FALSE(status.ok()) << "byte " << i;
@@ -215,11 +216,11 @@ TEST_F(CheckpointTest, AFlippedByteIsFound) {
 
 TEST_F(CheckpointTest, ANewerFormatIsRefused) {
   Component net(backend_, 1);
-  ASSERT_OK(SaveCheckpoint(fs_, Path("newer.h5"), {net.Section("net")}, backend_.get()));
-  ASSERT_OK_AND_ASSIGN(std::string content, ReadFile(fs_, Path("newer.h5")));
+  PROTOPAGE_ASSERT_OK(SaveCheckpoint(fs_, Path("newer.h5"), {net.Section("net")}, backend_.get()));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(std::string content, ReadFile(fs_, Path("newer.h5")));
   ASSERT_EQ(content.substr(0, 18), "protopage-model 1 ");
   content[16] = '2';
-  ASSERT_OK(WriteFileAtomically(fs_, Path("newer.h5"), content));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, Path("newer.h5"), content));
   EXPECT_THAT(LoadCheckpoint(fs_, Path("newer.h5"), {net.Section("net")}, backend_.get()),
               StatusIs(absl::StatusCode::kFailedPrecondition, "format version 2"));
 }

@@ -1,6 +1,6 @@
-#include "model/cuda_device.h"
+#include "protopage/model/cuda_device.h"
 
-#include "model/cuda/cuda_backend.h"
+#include "protopage/model/cuda/cuda_backend.h"
 
 namespace protopage {
 

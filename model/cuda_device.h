@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "model/backend.h"
-#include "model/cuda/cuda_options.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/cuda/cuda_options.h"
 
 namespace protopage {
 

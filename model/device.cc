@@ -1,11 +1,11 @@
-#include "model/device.h"
+#include "protopage/model/device.h"
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "base/logging.h"
-#include "base/status_macros.h"
-#include "model/cpu/cpu_backend.h"
-#include "model/cuda_device.h"
+#include "protopage/base/logging.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/model/cpu/cpu_backend.h"
+#include "protopage/model/cuda_device.h"
 
 namespace protopage {
 

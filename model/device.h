@@ -1,7 +1,7 @@
 // The backend that a user's choice of device names.
 //
 //   ThreadPool pool(0);
-//   ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewBackend("auto", {}, &pool));
+//   PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewBackend("auto", {}, &pool));
 //   LogInfo(backend->Description());
 //
 // A program has the CUDA backend when it was built with --config=cuda. It starts and runs on a
@@ -13,9 +13,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "base/thread_pool.h"
-#include "model/backend.h"
-#include "model/cuda/cuda_options.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/cuda/cuda_options.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "model/device.h"
+#include "protopage/model/device.h"
 
 #include <gtest/gtest.h>
 
@@ -6,22 +6,24 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "base/status_matchers.h"
-#include "base/thread_pool.h"
-#include "model/cuda_device.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/model/cuda_device.h"
 
 namespace protopage {
 namespace {
 
 TEST(DeviceTest, CpuIsTheCpu) {
   ThreadPool pool(1);
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewBackend("cpu", {}, &pool));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend,
+                                 NewBackend("cpu", {}, &pool));
   EXPECT_EQ(backend->device(), DeviceType::kCpu);
 }
 
 TEST(DeviceTest, AutoAlwaysGivesADevice) {
   ThreadPool pool(1);
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewBackend("auto", {}, &pool));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend,
+                                 NewBackend("auto", {}, &pool));
   const bool gpu = NewCudaDevice({}).ok();
   EXPECT_EQ(backend->device(), gpu ? DeviceType::kCuda : DeviceType::kCpu);
 }

@@ -1,4 +1,4 @@
-#include "model/graph.h"
+#include "protopage/model/graph.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,15 +6,15 @@
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
-#include "base/random.h"
-#include "base/status_macros.h"
+#include "protopage/base/check.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 
 namespace protopage {
 namespace {
 
-// Pieces of memory start at multiples of this many bytes of an image, which keeps every tensor of any
-// batch size on a line.
+// Pieces of memory start at multiples of this many bytes of an image, which keeps every tensor of
+// any batch size on a line.
 constexpr int64_t kAlignment = 64;
 
 Shape WithBatch(int64_t batch, const Shape& image_shape) {
@@ -87,15 +87,15 @@ class Graph::Factory : public ParameterFactory {
     parameter->trainable = trainable;
     parameter->decay = decay;
     Backend* backend = graph_->backend_;
-    ASSIGN_OR_RETURN(parameter->value, backend->Allocate(DType::kFloat32, shape));
+    PROTOPAGE_ASSIGN_OR_RETURN(parameter->value, backend->Allocate(DType::kFloat32, shape));
     if (trainable) {
-      ASSIGN_OR_RETURN(parameter->gradient, backend->Allocate(DType::kFloat32, shape));
+      PROTOPAGE_ASSIGN_OR_RETURN(parameter->gradient, backend->Allocate(DType::kFloat32, shape));
     }
     switch (initializer) {
       case Initializer::kZeros:
         break;  // As allocated.
       case Initializer::kOnes:
-        RETURN_IF_ERROR(backend->Fill(parameter->value, 1.0f));
+        PROTOPAGE_RETURN_IF_ERROR(backend->Fill(parameter->value, 1.0f));
         break;
       case Initializer::kGlorotUniform: {
         const float limit = std::sqrt(6.0f / static_cast<float>(fan_in + fan_out));
@@ -103,7 +103,7 @@ class Graph::Factory : public ParameterFactory {
                             graph_->parameters_.size());
         std::vector<float> values(shape.num_elements());
         for (float& value : values) value = random.Uniform(-limit, limit);
-        RETURN_IF_ERROR(backend->CopyToDevice(values.data(), parameter->value));
+        PROTOPAGE_RETURN_IF_ERROR(backend->CopyToDevice(values.data(), parameter->value));
         break;
       }
     }
@@ -186,7 +186,7 @@ int Graph::Add(std::unique_ptr<Op> op, const std::vector<int>& inputs) {
 
 absl::Status Graph::Finish(int output) {
   PROTOPAGE_CHECK(output_ < 0);
-  RETURN_IF_ERROR(build_status_);
+  PROTOPAGE_RETURN_IF_ERROR(build_status_);
   std::vector<bool> used(nodes_.size(), false);
   for (const Node& node : nodes_) {
     for (const int input : node.inputs) used[input] = true;
@@ -289,7 +289,7 @@ absl::StatusOr<Graph::Plan*> Graph::GetPlan(int64_t batch, bool training) {
   if (bytes > memory_.bytes()) {
     plans_.clear();  // They hold on to the memory that is about to be replaced.
   }
-  ASSIGN_OR_RETURN(const Tensor memory, memory_.Get(backend_, DType::kUint8, {bytes}));
+  PROTOPAGE_ASSIGN_OR_RETURN(const Tensor memory, memory_.Get(backend_, DType::kUint8, {bytes}));
   for (const Piece& piece : pieces) {
     *piece.tensor = memory.ViewedAs(piece.dtype, WithBatch(batch, piece.image_shape),
                                     space.offset(piece.number) * batch);
@@ -324,15 +324,15 @@ absl::Status Graph::Forward(const Tensor& images, const RunOptions& run, Tensor*
         absl::StrCat("images are ", images ? images.shape().ToString() : "absent",
                      ", must be uint8 or float32 of shape [B, ", expected.ToString().substr(1)));
   }
-  ASSIGN_OR_RETURN(Plan * plan, GetPlan(batch, run.training));
+  PROTOPAGE_ASSIGN_OR_RETURN(Plan * plan, GetPlan(batch, run.training));
   const Tensor& input = plan->tensors[0].output;
   if (images.dtype() == DType::kUint8) {
-    RETURN_IF_ERROR(backend_->ImagesToFloat(images, input_scale_, input_shift_, input));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->ImagesToFloat(images, input_scale_, input_shift_, input));
   } else {
-    RETURN_IF_ERROR(backend_->Copy(images, input));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->Copy(images, input));
   }
   for (size_t i = 1; i < nodes_.size(); ++i) {
-    RETURN_IF_ERROR(
+    PROTOPAGE_RETURN_IF_ERROR(
         WithContext(nodes_[i].op->Forward(backend_, run, plan->tensors[i]), nodes_[i].op->name()));
   }
   *output = plan->tensors[output_].output;
@@ -342,7 +342,7 @@ absl::Status Graph::Forward(const Tensor& images, const RunOptions& run, Tensor*
 }
 
 absl::Status Graph::NoteForward(int64_t batch, const RunOptions& run) {
-  ASSIGN_OR_RETURN(Plan * plan, GetPlan(batch, run.training));
+  PROTOPAGE_ASSIGN_OR_RETURN(Plan * plan, GetPlan(batch, run.training));
   last_forward_ = run.training ? plan : nullptr;
   last_run_ = run;
   return absl::OkStatus();
@@ -363,10 +363,10 @@ absl::Status Graph::Backward(const Tensor& d_output) {
   last.d_output = d_output;
   for (int i = output_; i > 0; --i) {
     if (!nodes_[i].needs_gradient) continue;
-    RETURN_IF_ERROR(WithContext(nodes_[i].op->Backward(backend_, last_run_, plan->tensors[i]),
-                                nodes_[i].op->name()));
+    PROTOPAGE_RETURN_IF_ERROR(WithContext(
+        nodes_[i].op->Backward(backend_, last_run_, plan->tensors[i]), nodes_[i].op->name()));
     for (const Plan::Accumulation& sum : plan->accumulations[i]) {
-      RETURN_IF_ERROR(backend_->Axpy(1.0f, sum.from, sum.to));
+      PROTOPAGE_RETURN_IF_ERROR(backend_->Axpy(1.0f, sum.from, sum.to));
     }
   }
   last.d_output = Tensor();

@@ -7,11 +7,11 @@
 //   int x = graph.Input({8, 8, 1});
 //   x = graph.Add(Conv2d("conv", {.filters = 4, .relu = true}), {x});
 //   x = graph.Add(GlobalAveragePool("pool"), {x});
-//   RETURN_IF_ERROR(graph.Finish(x));  // The first error of building.
+//   PROTOPAGE_RETURN_IF_ERROR(graph.Finish(x));  // The first error of building.
 //
 //   Tensor y;  // [B, 4]
-//   RETURN_IF_ERROR(graph.Forward(images, {.training = true, .step = step}, &y));
-//   RETURN_IF_ERROR(graph.Backward(d_y));  // Fills the gradients of graph.parameters().
+//   PROTOPAGE_RETURN_IF_ERROR(graph.Forward(images, {.training = true, .step = step}, &y));
+//   PROTOPAGE_RETURN_IF_ERROR(graph.Backward(d_y));  // Fills the gradients of graph.parameters().
 //
 // Not thread-safe. The backend must outlive the graph.
 #ifndef PROTOPAGE_MODEL_GRAPH_H_
@@ -26,11 +26,11 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "model/backend.h"
-#include "model/op.h"
-#include "model/scratch.h"
-#include "model/state.h"
-#include "model/tensor.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/op.h"
+#include "protopage/model/scratch.h"
+#include "protopage/model/state.h"
+#include "protopage/model/tensor.h"
 
 namespace protopage {
 
@@ -56,8 +56,8 @@ class Graph {
   // as it is, without scale and shift. *output [B, ...] is good until the next
   // Forward. Errors: InvalidArgument (shape), ResourceExhausted.
   absl::Status Forward(const Tensor& images, const RunOptions& run, Tensor* output);
-  // The device did what Forward gave it once more without being asked again (Backend::Run): for the Backward that
-  // follows all is as after a Forward of `batch` images. Errors: as Forward's.
+  // The device did what Forward gave it once more without being asked again (Backend::Run): for the
+  // Backward that follows all is as after a Forward of `batch` images. Errors: as Forward's.
   absl::Status NoteForward(int64_t batch, const RunOptions& run);
   // d_output: the gradient of the loss, of the output's shape; it is scratch.
   // Overwrites the gradients of all parameters. Errors: FailedPrecondition (no

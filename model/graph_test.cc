@@ -1,4 +1,4 @@
-#include "model/graph.h"
+#include "protopage/model/graph.h"
 
 #include <gtest/gtest.h>
 
@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/random.h"
-#include "base/status_matchers.h"
-#include "model/backend.h"
-#include "model/ops.h"
-#include "model/tensor.h"
-#include "model/testing.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/ops.h"
+#include "protopage/model/tensor.h"
+#include "protopage/model/testing/testing.h"
 
 namespace protopage {
 namespace {
@@ -35,7 +35,7 @@ void BuildChain(Graph* graph) {
   x = graph->Add(GlobalAveragePool("gap"), {x});
   x = graph->Add(Linear("linear", {.units = 5}), {x});
   x = graph->Add(L2Normalize("normalize"), {x});
-  ASSERT_OK(graph->Finish(x));
+  PROTOPAGE_ASSERT_OK(graph->Finish(x));
 }
 
 // Nodes that several others read: gradients are summed.
@@ -51,7 +51,7 @@ void BuildResidual(Graph* graph) {
   z = graph->Add(Add("again"), {z, sum});
   z = graph->Add(Flatten("flatten"), {z});
   z = graph->Add(Linear("linear", {.units = 3, .bias = false}), {z});
-  ASSERT_OK(graph->Finish(z));
+  PROTOPAGE_ASSERT_OK(graph->Finish(z));
 }
 
 struct NetCase {
@@ -77,12 +77,12 @@ TEST_P(GradientTest, BackwardAgreesWithFiniteDifferences) {
   const Tensor images = backend.Random(GetParam().batch_shape, 1);
   const RunOptions run = {.training = true, .step = 5};
   Tensor output;
-  ASSERT_OK(graph.Forward(images, run, &output));
+  PROTOPAGE_ASSERT_OK(graph.Forward(images, run, &output));
   const Tensor d_output = backend.Random(output.shape(), 2);
   const std::vector<float> r = backend.ToHost(d_output);
   double magnitude = 0.0;
   const auto loss = [&]() {
-    EXPECT_OK(graph.Forward(images, run, &output));
+    PROTOPAGE_EXPECT_OK(graph.Forward(images, run, &output));
     const std::vector<float> y = backend.ToHost(output);
     double sum = 0.0;
     magnitude = 0.0;
@@ -92,7 +92,7 @@ TEST_P(GradientTest, BackwardAgreesWithFiniteDifferences) {
     }
     return sum;
   };
-  ASSERT_OK(graph.Backward(d_output));
+  PROTOPAGE_ASSERT_OK(graph.Backward(d_output));
   // The next Forward leaves the gradients alone; copies all the same.
   std::vector<std::vector<float>> gradients;
   double all_squares = 0.0;
@@ -163,10 +163,10 @@ INSTANTIATE_TEST_SUITE_P(Nets, GradientTest,
 std::vector<float> RunOnce(TestBackend& backend, Graph& graph, const Tensor& images,
                            bool training) {
   Tensor output;
-  EXPECT_OK(graph.Forward(images, {.training = training, .step = 9}, &output));
+  PROTOPAGE_EXPECT_OK(graph.Forward(images, {.training = training, .step = 9}, &output));
   std::vector<float> result = backend.ToHost(output);
   if (!training) return result;
-  EXPECT_OK(graph.Backward(backend.Random(output.shape(), 7)));
+  PROTOPAGE_EXPECT_OK(graph.Backward(backend.Random(output.shape(), 7)));
   for (const Tensor& gradient : graph.gradients()) {
     const std::vector<float> values = backend.ToHost(gradient);
     result.insert(result.end(), values.begin(), values.end());
@@ -220,13 +220,13 @@ TEST(GraphTest, MemoryIsUsedAgain) {
   Graph graph(backend.get(), 3);
   int x = graph.Input({16});
   for (int i = 0; i < 20; ++i) x = graph.Add(Linear("l" + std::to_string(i), {.units = 16}), {x});
-  ASSERT_OK(graph.Finish(x));
+  PROTOPAGE_ASSERT_OK(graph.Finish(x));
   Tensor output;
   const Tensor images = backend.Random({8, 16}, 1);
-  ASSERT_OK(graph.Forward(images, {}, &output));
+  PROTOPAGE_ASSERT_OK(graph.Forward(images, {}, &output));
   // Inference holds an input and an output at a time.
   EXPECT_EQ(graph.workspace_bytes(), 2 * 8 * 16 * 4);
-  ASSERT_OK(graph.Forward(images, {.training = true}, &output));
+  PROTOPAGE_ASSERT_OK(graph.Forward(images, {.training = true}, &output));
   // Training keeps 21 activations; the gradients behind the last one's take the place of
   // activations that are no longer read.
   EXPECT_EQ(graph.workspace_bytes(), 22 * 8 * 16 * 4);
@@ -236,12 +236,12 @@ TEST(GraphTest, Uint8ImagesAreScaledAndShifted) {
   TestBackend backend(1);
   Graph graph(backend.get(), 1);
   const int x = graph.Input({1, 2, 1}, /*scale=*/0.5f, /*shift=*/-1.0f);
-  ASSERT_OK(graph.Finish(graph.Add(Flatten("f"), {x})));
-  ASSERT_OK_AND_ASSIGN(Tensor images, backend->Allocate(DType::kUint8, {2, 1, 2, 1}));
+  PROTOPAGE_ASSERT_OK(graph.Finish(graph.Add(Flatten("f"), {x})));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(Tensor images, backend->Allocate(DType::kUint8, {2, 1, 2, 1}));
   const uint8_t pixels[] = {0, 1, 128, 255};
-  ASSERT_OK(backend->CopyToDevice(pixels, images));
+  PROTOPAGE_ASSERT_OK(backend->CopyToDevice(pixels, images));
   Tensor output;
-  ASSERT_OK(graph.Forward(images, {}, &output));
+  PROTOPAGE_ASSERT_OK(graph.Forward(images, {}, &output));
   EXPECT_EQ(backend.ToHost(output), (std::vector<float>{-1.0f, -0.5f, 63.0f, 126.5f}));
 }
 
@@ -253,9 +253,9 @@ TEST(GraphTest, BackwardNeedsATrainingForward) {
   EXPECT_THAT(graph.Backward(d), StatusIs(absl::StatusCode::kFailedPrecondition, "Forward"));
   Tensor output;
   const Tensor images = backend.Random({2, 6, 6, 1}, 1);
-  ASSERT_OK(graph.Forward(images, {}, &output));
+  PROTOPAGE_ASSERT_OK(graph.Forward(images, {}, &output));
   EXPECT_THAT(graph.Backward(d), StatusIs(absl::StatusCode::kFailedPrecondition, "training"));
-  ASSERT_OK(graph.Forward(images, {.training = true}, &output));
+  PROTOPAGE_ASSERT_OK(graph.Forward(images, {.training = true}, &output));
   EXPECT_THAT(graph.Backward(backend.Random({3, 3}, 1)),
               StatusIs(absl::StatusCode::kInvalidArgument, "d_output is [3, 3], must be [2, 3]"));
 }
@@ -297,7 +297,7 @@ TEST(GraphTest, InitialValuesAreGlorotUniformAndKeyedBySeed) {
   const auto kernel = [&](uint64_t seed) {
     Graph graph(backend.get(), seed);
     const int x = graph.Input({8, 8, 16});
-    EXPECT_OK(graph.Finish(graph.Add(Conv2d("c", {.filters = 32}), {x})));
+    PROTOPAGE_EXPECT_OK(graph.Finish(graph.Add(Conv2d("c", {.filters = 32}), {x})));
     EXPECT_EQ(graph.parameters()[0]->name, "c/kernel");
     EXPECT_EQ(graph.parameters()[1]->name, "c/bias");
     EXPECT_EQ(backend.ToHost(graph.parameters()[1]->value), std::vector<float>(32, 0.0f));

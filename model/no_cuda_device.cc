@@ -1,5 +1,5 @@
 #include "absl/status/status.h"
-#include "model/cuda_device.h"
+#include "protopage/model/cuda_device.h"
 
 namespace protopage {
 

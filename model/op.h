@@ -18,8 +18,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "model/backend.h"
-#include "model/tensor.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/tensor.h"
 
 namespace protopage {
 

@@ -1,13 +1,13 @@
-#include "model/ops.h"
+#include "protopage/model/ops.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
-#include "base/philox.h"
-#include "base/random.h"
-#include "base/status_macros.h"
+#include "protopage/base/check.h"
+#include "protopage/base/philox.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 
 namespace protopage {
 namespace {
@@ -73,13 +73,14 @@ class Conv2dOp : public Op {
     if (window_.out_h < 1 || window_.out_w < 1) {
       return ShapeError(*this, inputs, absl::StrCat("at least ", k, " x ", k));
     }
-    ASSIGN_OR_RETURN(kernel_, parameters.Make("kernel", {k, k, in_c, options_.filters},
-                                              Initializer::kGlorotUniform,
-                                              /*trainable=*/true, /*decay=*/true, k * k * in_c,
-                                              k * k * options_.filters));
+    PROTOPAGE_ASSIGN_OR_RETURN(kernel_, parameters.Make("kernel", {k, k, in_c, options_.filters},
+                                                        Initializer::kGlorotUniform,
+                                                        /*trainable=*/true, /*decay=*/true,
+                                                        k * k * in_c, k * k * options_.filters));
     if (options_.bias) {
-      ASSIGN_OR_RETURN(bias_, parameters.Make("bias", {options_.filters}, Initializer::kZeros,
-                                              /*trainable=*/true, /*decay=*/false));
+      PROTOPAGE_ASSIGN_OR_RETURN(bias_,
+                                 parameters.Make("bias", {options_.filters}, Initializer::kZeros,
+                                                 /*trainable=*/true, /*decay=*/false));
     }
     return Shape{window_.out_h, window_.out_w, window_.out_c};
   }
@@ -122,18 +123,18 @@ class BatchNormOp : public Op {
     if (inputs.size() != 1 || inputs[0].rank() < 1)
       return ShapeError(*this, inputs, "one [..., C]");
     const Shape c = {inputs[0][inputs[0].rank() - 1]};
-    ASSIGN_OR_RETURN(gamma_, parameters.Make("gamma", c, Initializer::kOnes,
-                                             /*trainable=*/true,
-                                             /*decay=*/false));
-    ASSIGN_OR_RETURN(beta_, parameters.Make("beta", c, Initializer::kZeros,
-                                            /*trainable=*/true,
-                                            /*decay=*/false));
-    ASSIGN_OR_RETURN(mean_, parameters.Make("moving_mean", c, Initializer::kZeros,
-                                            /*trainable=*/false, /*decay=*/false));
-    ASSIGN_OR_RETURN(variance_, parameters.Make("moving_variance", c, Initializer::kOnes,
-                                                /*trainable=*/false, /*decay=*/false));
-    ASSIGN_OR_RETURN(saved_mean_, parameters.backend()->Allocate(DType::kFloat32, c));
-    ASSIGN_OR_RETURN(saved_inv_std_, parameters.backend()->Allocate(DType::kFloat32, c));
+    PROTOPAGE_ASSIGN_OR_RETURN(gamma_, parameters.Make("gamma", c, Initializer::kOnes,
+                                                       /*trainable=*/true,
+                                                       /*decay=*/false));
+    PROTOPAGE_ASSIGN_OR_RETURN(beta_, parameters.Make("beta", c, Initializer::kZeros,
+                                                      /*trainable=*/true,
+                                                      /*decay=*/false));
+    PROTOPAGE_ASSIGN_OR_RETURN(mean_, parameters.Make("moving_mean", c, Initializer::kZeros,
+                                                      /*trainable=*/false, /*decay=*/false));
+    PROTOPAGE_ASSIGN_OR_RETURN(variance_, parameters.Make("moving_variance", c, Initializer::kOnes,
+                                                          /*trainable=*/false, /*decay=*/false));
+    PROTOPAGE_ASSIGN_OR_RETURN(saved_mean_, parameters.backend()->Allocate(DType::kFloat32, c));
+    PROTOPAGE_ASSIGN_OR_RETURN(saved_inv_std_, parameters.backend()->Allocate(DType::kFloat32, c));
     return inputs[0];
   }
   bool backward_reads_inputs() const override { return true; }
@@ -317,15 +318,15 @@ class AddOp : public Op {
   }
 
   absl::Status Forward(Backend* backend, const RunOptions&, const OpTensors& t) override {
-    RETURN_IF_ERROR(backend->Add(t.inputs[0], t.inputs[1], t.output));
+    PROTOPAGE_RETURN_IF_ERROR(backend->Add(t.inputs[0], t.inputs[1], t.output));
     for (size_t i = 2; i < t.inputs.size(); ++i) {
-      RETURN_IF_ERROR(backend->Axpy(1.0f, t.inputs[i], t.output));
+      PROTOPAGE_RETURN_IF_ERROR(backend->Axpy(1.0f, t.inputs[i], t.output));
     }
     return absl::OkStatus();
   }
   absl::Status Backward(Backend* backend, const RunOptions&, const OpTensors& t) override {
     for (const Tensor& d_input : t.d_inputs) {
-      if (d_input) RETURN_IF_ERROR(backend->Copy(t.d_output, d_input));
+      if (d_input) PROTOPAGE_RETURN_IF_ERROR(backend->Copy(t.d_output, d_input));
     }
     return absl::OkStatus();
   }
@@ -363,27 +364,28 @@ class LinearOp : public Op {
                               ParameterFactory& parameters) override {
     if (inputs.size() != 1 || inputs[0].rank() != 1) return ShapeError(*this, inputs, "one [n]");
     const int64_t n = inputs[0][0];
-    ASSIGN_OR_RETURN(kernel_,
-                     parameters.Make("kernel", {n, options_.units}, Initializer::kGlorotUniform,
-                                     /*trainable=*/true, /*decay=*/true, n, options_.units));
+    PROTOPAGE_ASSIGN_OR_RETURN(
+        kernel_, parameters.Make("kernel", {n, options_.units}, Initializer::kGlorotUniform,
+                                 /*trainable=*/true, /*decay=*/true, n, options_.units));
     if (options_.bias) {
-      ASSIGN_OR_RETURN(bias_, parameters.Make("bias", {options_.units}, Initializer::kZeros,
-                                              /*trainable=*/true, /*decay=*/false));
+      PROTOPAGE_ASSIGN_OR_RETURN(bias_,
+                                 parameters.Make("bias", {options_.units}, Initializer::kZeros,
+                                                 /*trainable=*/true, /*decay=*/false));
     }
     return Shape{options_.units};
   }
   bool backward_reads_inputs() const override { return true; }
 
   absl::Status Forward(Backend* backend, const RunOptions&, const OpTensors& t) override {
-    RETURN_IF_ERROR(
+    PROTOPAGE_RETURN_IF_ERROR(
         backend->MatMul(t.inputs[0], false, kernel_->value, false, 1.0f, 0.0f, t.output));
     if (!bias_) return absl::OkStatus();
     return backend->BiasAdd(t.output, bias_->value, t.output);
   }
   absl::Status Backward(Backend* backend, const RunOptions&, const OpTensors& t) override {
-    RETURN_IF_ERROR(
+    PROTOPAGE_RETURN_IF_ERROR(
         backend->MatMul(t.inputs[0], true, t.d_output, false, 1.0f, 0.0f, kernel_->gradient));
-    if (bias_) RETURN_IF_ERROR(backend->BiasBackward(t.d_output, bias_->gradient));
+    if (bias_) PROTOPAGE_RETURN_IF_ERROR(backend->BiasBackward(t.d_output, bias_->gradient));
     if (!t.d_inputs[0]) return absl::OkStatus();
     return backend->MatMul(t.d_output, false, kernel_->value, true, 1.0f, 0.0f, t.d_inputs[0]);
   }

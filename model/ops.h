@@ -10,7 +10,7 @@
 #include <memory>
 #include <string>
 
-#include "model/op.h"
+#include "protopage/model/op.h"
 
 namespace protopage {
 

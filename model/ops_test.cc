@@ -1,4 +1,4 @@
-#include "model/ops.h"
+#include "protopage/model/ops.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/status_matchers.h"
-#include "model/backend.h"
-#include "model/graph.h"
-#include "model/tensor.h"
-#include "model/testing.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/graph.h"
+#include "protopage/model/tensor.h"
+#include "protopage/model/testing/testing.h"
 
 namespace protopage {
 namespace {
@@ -39,9 +39,9 @@ std::vector<float> Output(TestBackend& backend, std::unique_ptr<Op> op, const Te
   Graph graph(backend.get(), /*seed=*/1);
   const int input = graph.Input(image);
   const int node = graph.Add(std::move(op), {input});
-  EXPECT_OK(graph.Finish(node));
+  PROTOPAGE_EXPECT_OK(graph.Finish(node));
   Tensor y;
-  EXPECT_OK(graph.Forward(x, run, &y));
+  PROTOPAGE_EXPECT_OK(graph.Forward(x, run, &y));
   return backend.ToHost(y);
 }
 
@@ -88,10 +88,10 @@ TEST(OpsTest, SamePaddingPutsTheOddPixelAfter) {
   const int x = graph.Input({1, 4, 1});
   const int y = graph.Add(
       Conv2d("c", {.filters = 1, .kernel = 3, .stride = 2, .padding = Padding::kSame}), {x});
-  ASSERT_OK(graph.Finish(y));
+  PROTOPAGE_ASSERT_OK(graph.Finish(y));
   backend.Set(graph.parameters()[0]->value, {0, 0, 0, 1, 1, 1, 0, 0, 0});
   Tensor output;
-  ASSERT_OK(graph.Forward(backend.FromHost({1, 1, 4, 1}, {1, 2, 3, 4}), {}, &output));
+  PROTOPAGE_ASSERT_OK(graph.Forward(backend.FromHost({1, 1, 4, 1}, {1, 2, 3, 4}), {}, &output));
   EXPECT_THAT(backend.ToHost(output), ElementsAre(6, 7));
 }
 
@@ -124,9 +124,9 @@ TEST(OpsTest, TwoDropoutsOfOneGraphDrawDifferentNumbers) {
   const int a = graph.Add(Dropout("a", 0.5f), {x});
   const int b = graph.Add(Dropout("b", 0.5f), {x});
   const int y = graph.Add(Add("y"), {a, b});
-  ASSERT_OK(graph.Finish(y));
+  PROTOPAGE_ASSERT_OK(graph.Finish(y));
   Tensor output;
-  ASSERT_OK(graph.Forward(ones, {.training = true}, &output));
+  PROTOPAGE_ASSERT_OK(graph.Forward(ones, {.training = true}, &output));
   int one_of_two = 0;
   for (const float value : backend.ToHost(output)) one_of_two += value == 2.0f;
   EXPECT_NEAR(one_of_two, 128, 40);

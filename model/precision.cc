@@ -1,4 +1,4 @@
-#include "model/precision.h"
+#include "protopage/model/precision.h"
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"

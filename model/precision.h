@@ -1,11 +1,12 @@
-// Precision: how products (MatMul, convolutions) take their inputs, and in how many bits the feature maps of a network
-// and their gradients are kept (Backend::activation_dtype): 16 in bf16 and fp16, otherwise 32. Sums, statistics, weights
-// and their gradients, embeddings, the loss and the prototypes are float32. 16 bits and tf32 (10 bits of fraction) are
-// for the tensor cores of GPUs; a GPU's float32 convolutions may be three products of TF32 each (model/cuda/tensor_core.h),
-// which are as precise. fp16's range is small: gradients below 6e-8 become zero and values above 65504
-// infinite, so losses are scaled (trainer/loss_scale.h).
+// Precision: how products (MatMul, convolutions) take their inputs, and in how many bits the
+// feature maps of a network and their gradients are kept (Backend::activation_dtype): 16 in bf16
+// and fp16, otherwise 32. Sums, statistics, weights and their gradients, embeddings, the loss and
+// the prototypes are float32. 16 bits and tf32 (10 bits of fraction) are for the tensor cores of
+// GPUs; a GPU's float32 convolutions may be three products of TF32 each (model/cuda/tensor_core.h),
+// which are as precise. fp16's range is small: gradients below 6e-8 become zero and values above
+// 65504 infinite, so losses are scaled (trainer/step/loss_scale.h).
 //
-//   ASSIGN_OR_RETURN(const Precision precision, ParsePrecision("bf16"));
+//   PROTOPAGE_ASSIGN_OR_RETURN(const Precision precision, ParsePrecision("bf16"));
 #ifndef PROTOPAGE_MODEL_PRECISION_H_
 #define PROTOPAGE_MODEL_PRECISION_H_
 

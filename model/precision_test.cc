@@ -1,9 +1,9 @@
-#include "model/precision.h"
+#include "protopage/model/precision.h"
 
 #include <gtest/gtest.h>
 
 #include "absl/status/status.h"
-#include "base/status_matchers.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
@@ -11,7 +11,8 @@ namespace {
 TEST(PrecisionTest, NamesOfPrecisionsAreRead) {
   for (const Precision precision :
        {Precision::kFloat32, Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
-    ASSERT_OK_AND_ASSIGN(const Precision parsed, ParsePrecision(PrecisionName(precision)));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Precision parsed,
+                                   ParsePrecision(PrecisionName(precision)));
     EXPECT_EQ(parsed, precision);
   }
   EXPECT_THAT(ParsePrecision("fp8"),

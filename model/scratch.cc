@@ -1,7 +1,7 @@
-#include "model/scratch.h"
+#include "protopage/model/scratch.h"
 
-#include "base/check.h"
-#include "base/status_macros.h"
+#include "protopage/base/check.h"
+#include "protopage/base/status_macros.h"
 
 namespace protopage {
 
@@ -10,7 +10,7 @@ absl::StatusOr<Tensor> ScratchBuffer::Get(Backend* backend, DType dtype, const S
   const int64_t count = shape.num_elements();
   if (!buffer_ || buffer_.num_elements() < count) {
     buffer_ = Tensor();  // The old memory goes back before the new is asked for.
-    ASSIGN_OR_RETURN(buffer_, backend->Allocate(dtype, {count}));
+    PROTOPAGE_ASSIGN_OR_RETURN(buffer_, backend->Allocate(dtype, {count}));
   }
   return buffer_.Slice(0, count).Reshaped(shape);
 }

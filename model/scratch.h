@@ -2,7 +2,7 @@
 // that a steady loop allocates nothing:
 //
 //   ScratchBuffer cosines;
-//   ASSIGN_OR_RETURN(Tensor c, cosines.Get(backend, DType::kFloat32, {batch, slots}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(Tensor c, cosines.Get(backend, DType::kFloat32, {batch, slots}));
 //
 // Content is unspecified; a later Get hands out the same memory again.
 #ifndef PROTOPAGE_MODEL_SCRATCH_H_
@@ -11,8 +11,8 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
-#include "model/backend.h"
-#include "model/tensor.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/tensor.h"
 
 namespace protopage {
 

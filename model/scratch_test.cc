@@ -1,10 +1,10 @@
-#include "model/scratch.h"
+#include "protopage/model/scratch.h"
 
 #include <gtest/gtest.h>
 
-#include "base/status_matchers.h"
-#include "model/tensor.h"
-#include "model/testing.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/model/tensor.h"
+#include "protopage/model/testing/testing.h"
 
 namespace protopage {
 namespace {
@@ -13,16 +13,16 @@ TEST(ScratchBufferTest, GrowsOnlyWhenMoreIsAskedFor) {
   TestBackend backend(1);
   ScratchBuffer scratch;
   EXPECT_EQ(scratch.bytes(), 0);
-  ASSERT_OK_AND_ASSIGN(Tensor a, scratch.Get(backend.get(), DType::kFloat32, {4, 5}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(Tensor a, scratch.Get(backend.get(), DType::kFloat32, {4, 5}));
   EXPECT_EQ(a.shape(), Shape({4, 5}));
   EXPECT_EQ(scratch.bytes(), 80);
-  ASSERT_OK_AND_ASSIGN(Tensor b, scratch.Get(backend.get(), DType::kFloat32, {3, 2}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(Tensor b, scratch.Get(backend.get(), DType::kFloat32, {3, 2}));
   EXPECT_EQ(b.shape(), Shape({3, 2}));
   EXPECT_EQ(scratch.bytes(), 80);
   // The same memory: what is written through one view is seen through the other.
   backend.Set(b, {1, 2, 3, 4, 5, 6});
   EXPECT_EQ(backend.ToHost(a)[5], 6.0f);
-  ASSERT_OK_AND_ASSIGN(Tensor c, scratch.Get(backend.get(), DType::kFloat32, {100}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(Tensor c, scratch.Get(backend.get(), DType::kFloat32, {100}));
   EXPECT_EQ(scratch.bytes(), 400);
 }
 

@@ -15,7 +15,7 @@
 #include <functional>
 
 #include "absl/strings/string_view.h"
-#include "model/tensor.h"
+#include "protopage/model/tensor.h"
 
 namespace protopage {
 

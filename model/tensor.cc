@@ -1,10 +1,10 @@
-#include "model/tensor.h"
+#include "protopage/model/tensor.h"
 
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/check.h"
+#include "protopage/base/check.h"
 
 namespace protopage {
 

@@ -4,8 +4,8 @@
 // in_c, out_c], matrices row-major. A tensor shares its buffer with its copies,
 // as views do; the buffer goes back to its backend with the last of them.
 //
-//   ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {64, 32, 32,
-//   3})); RETURN_IF_ERROR(backend->CopyToDevice(host.data(), x));
+//   PROTOPAGE_ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {64, 32, 32,
+//   3})); PROTOPAGE_RETURN_IF_ERROR(backend->CopyToDevice(host.data(), x));
 //
 // data() is a device pointer: only a backend's own code may follow it.
 #ifndef PROTOPAGE_MODEL_TENSOR_H_
@@ -17,7 +17,7 @@
 #include <memory>
 #include <string>
 
-#include "base/check.h"
+#include "protopage/base/check.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "model/tensor.h"
+#include "protopage/model/tensor.h"
 
 #include <memory>
 #include <vector>

@@ -1,5 +1,5 @@
-// Classes of a store are added, dropped and merged while the power goes at any moment: afterwards the store opens, has
-// each change or has it not, and what a call reported done is there.
+// Classes of a store are added, dropped and merged while the power goes at any moment: afterwards
+// the store opens, has each change or has it not, and what a call reported done is there.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/file.h"
-#include "base/status_macros.h"
-#include "base/status_matchers.h"
-#include "prototypes/crash_file_system.h"
-#include "prototypes/prototype_store.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/prototype_store.h"
+#include "protopage/prototypes/testing/crash_file_system.h"
 
 namespace protopage {
 namespace {
@@ -38,18 +38,18 @@ struct Done {
 // Two classes within the capacity, two beyond it; class 3 dropped, and 2 merged into 0.
 absl::Status Change(CrashFileSystem* fs, Done* done) {
   for (const float value : {1.0f, 2.0f}) {
-    RETURN_IF_ERROR(PrototypeStore::Reserve(kPath, done->classes + 2, fs));
-    ASSIGN_OR_RETURN(const auto store, PrototypeStore::Open(kPath, Options(fs)));
-    RETURN_IF_ERROR(store->AppendRows(NewRows(value)));
-    RETURN_IF_ERROR(store->AddAppended());
+    PROTOPAGE_RETURN_IF_ERROR(PrototypeStore::Reserve(kPath, done->classes + 2, fs));
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto store, PrototypeStore::Open(kPath, Options(fs)));
+    PROTOPAGE_RETURN_IF_ERROR(store->AppendRows(NewRows(value)));
+    PROTOPAGE_RETURN_IF_ERROR(store->AddAppended());
     done->classes += 2;
   }
   if (!done->dropped) {
-    ASSIGN_OR_RETURN(const auto store, PrototypeStore::Open(kPath, Options(fs)));
-    RETURN_IF_ERROR(store->Drop({3}));
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto store, PrototypeStore::Open(kPath, Options(fs)));
+    PROTOPAGE_RETURN_IF_ERROR(store->Drop({3}));
     done->dropped = true;
   }
-  RETURN_IF_ERROR(PrototypeStore::Merge(kPath, /*into=*/0, {2}, fs));
+  PROTOPAGE_RETURN_IF_ERROR(PrototypeStore::Merge(kPath, /*into=*/0, {2}, fs));
   done->merged = true;
   return absl::OkStatus();
 }
@@ -72,17 +72,18 @@ TEST(ClassChangesTest, NoMomentOfAPowerLossHurtsAStore) {
         spec.num_classes = kClasses;
         spec.capacity = kClasses + 2;
         spec.dim = kDim;
-        ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Create(kPath, spec, Options(&fs)));
-        ASSERT_OK(store->WriteRange(0, NewRows(9)));
-        ASSERT_OK(store->Flush());
-        ASSERT_OK(store->ReadRange(0, old));
+        PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store,
+                                       PrototypeStore::Create(kPath, spec, Options(&fs)));
+        PROTOPAGE_ASSERT_OK(store->WriteRange(0, NewRows(9)));
+        PROTOPAGE_ASSERT_OK(store->Flush());
+        PROTOPAGE_ASSERT_OK(store->ReadRange(0, old));
       }
       if (trial % 2 == 1) {
         // As a crash may leave it: without its seal.
-        ASSERT_OK_AND_ASSIGN(const auto file, fs.Open(kPath, OpenMode::kReadWrite));
-        ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
-        ASSERT_OK(file->Truncate(size - 32));
-        ASSERT_OK(file->Sync());
+        PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs.Open(kPath, OpenMode::kReadWrite));
+        PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
+        PROTOPAGE_ASSERT_OK(file->Truncate(size - 32));
+        PROTOPAGE_ASSERT_OK(file->Sync());
       }
       Done done;
       fs.CrashAt(event, /*write_every=*/3);
@@ -91,7 +92,7 @@ TEST(ClassChangesTest, NoMomentOfAPowerLossHurtsAStore) {
       EXPECT_EQ(status.ok(), !crashed) << status;
       fs.Restart(loss, /*seed=*/1000 * trial + event);
       {
-        ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(kPath, Options(&fs)));
+        PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(kPath, Options(&fs)));
         EXPECT_TRUE(store->clean_when_opened());
         const int64_t classes = store->num_classes();
         ASSERT_TRUE(classes == done.classes || (crashed && classes == done.classes + 2)) << classes;
@@ -100,7 +101,7 @@ TEST(ClassChangesTest, NoMomentOfAPowerLossHurtsAStore) {
         EXPECT_GE(dropped, done.dropped);
         EXPECT_GE(merged, done.merged);
         RowMatrixXf rows(classes, kDim);
-        ASSERT_OK(store->ReadRange(0, rows));
+        PROTOPAGE_ASSERT_OK(store->ReadRange(0, rows));
         if (dropped) {
           EXPECT_EQ(classes, kClasses + 4);
           old.row(3).setZero();
@@ -125,8 +126,8 @@ TEST(ClassChangesTest, NoMomentOfAPowerLossHurtsAStore) {
       // It goes on from there.
       if (done.merged) continue;
       const int64_t classes = done.classes;
-      EXPECT_OK(Change(&fs, &done));
-      ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(kPath, Options(&fs)));
+      PROTOPAGE_EXPECT_OK(Change(&fs, &done));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(kPath, Options(&fs)));
       EXPECT_EQ(store->num_classes(), classes + 4);
       EXPECT_TRUE(store->clean_when_opened());
     }

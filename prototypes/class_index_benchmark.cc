@@ -1,20 +1,21 @@
 // The class index at N classes of 512 dimensions: time to build, to search 256 queries for their 50
-// nearest, to re-encode 256 rows that moved, recall after scoring the candidates again by the rows, and
-// memory; beside a scan of all rows by a matrix product.
+// nearest, to re-encode 256 rows that moved, recall after scoring the candidates again by the rows,
+// and memory; beside a scan of all rows by a matrix product.
 //
 //   ./bazelw run -c opt //prototypes:class_index_benchmark -- --classes=100000,1000000
 //       [--kinds=flat,auto,ivf_sq8,ivf_pq] [--index_bytes=268435456] [--rounds=5] [--threads=0]
 //       [--directory=DIR] [--store=FILE]
 //
-// Rows are those of prototypes/mixture_rows.h (clustered: uniform random vectors have no meaningful
-// neighbours), or those of a store. Mixture rows are first written to a store in DIR (the current
-// folder), as candidates are read from one, by FindNeighbors' way past the row cache; its pages are in
-// the page cache as far as memory allows. "auto" is what the defaults give with index_bytes; the forced kinds may
-// take what they need. The queries are rows of 256 random classes. The kinds take turns; the table
-// shows medians over the rounds. Recall is that of 128 other classes, against a scan of all rows.
-// Times are wall clock with CPU time (of all threads) in brackets, for machines that do other things too.
-// "scan" is the product of 256 queries with all rows, in blocks that are in memory already: what a search
-// without any index costs at least. "decoded" is a search that scores candidates by the codes alone.
+// Rows are those of prototypes/testing/mixture_rows.h (clustered: uniform random vectors have no
+// meaningful neighbours), or those of a store. Mixture rows are first written to a store in DIR
+// (the current folder), as candidates are read from one, by FindNeighbors' way past the row cache;
+// its pages are in the page cache as far as memory allows. "auto" is what the defaults give with
+// index_bytes; the forced kinds may take what they need. The queries are rows of 256 random
+// classes. The kinds take turns; the table shows medians over the rounds. Recall is that of 128
+// other classes, against a scan of all rows. Times are wall clock with CPU time (of all threads) in
+// brackets, for machines that do other things too. "scan" is the product of 256 queries with all
+// rows, in blocks that are in memory already: what a search without any index costs at least.
+// "decoded" is a search that scores candidates by the codes alone.
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,16 +32,16 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "base/benchmark_timing.h"
-#include "base/file.h"
-#include "base/random.h"
-#include "base/status_macros.h"
-#include "base/stopwatch.h"
-#include "prototypes/class_index.h"
-#include "prototypes/exact_neighbors.h"
-#include "prototypes/mixture_rows.h"
-#include "prototypes/neighbor_search.h"
-#include "prototypes/prototype_store.h"
+#include "protopage/base/benchmark_timing.h"
+#include "protopage/base/file.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/stopwatch.h"
+#include "protopage/prototypes/index/class_index.h"
+#include "protopage/prototypes/index/exact_neighbors.h"
+#include "protopage/prototypes/neighbor_search.h"
+#include "protopage/prototypes/prototype_store.h"
+#include "protopage/prototypes/testing/mixture_rows.h"
 
 namespace protopage {
 namespace {

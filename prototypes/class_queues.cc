@@ -1,4 +1,4 @@
-#include "prototypes/class_queues.h"
+#include "protopage/prototypes/class_queues.h"
 
 #include <algorithm>
 #include <cstring>
@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/status_macros.h"
-#include "prototypes/paged_table.h"
-#include "prototypes/row_cache.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/prototypes/table/paged_table.h"
+#include "protopage/prototypes/table/row_cache.h"
 
 namespace protopage {
 namespace {
@@ -72,7 +72,7 @@ ClassQueues::~ClassQueues() = default;
 
 absl::StatusOr<std::unique_ptr<ClassQueues>> ClassQueues::Create(
     const std::string& path, int64_t num_classes, const ClassQueuesOptions& options) {
-  RETURN_IF_ERROR(CheckOptions(path, options));
+  PROTOPAGE_RETURN_IF_ERROR(CheckOptions(path, options));
   if (num_classes < 1 || num_classes > std::numeric_limits<int32_t>::max()) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", num_classes,
                                                    " classes; allowed is [1, ",
@@ -87,7 +87,7 @@ absl::StatusOr<std::unique_ptr<ClassQueues>> ClassQueues::Create(
                   {"built_step", CellType::kInt64, 1}};
   spec.integers["dominant_queue"] = options.dominant_queue;
   spec.integers["candidate_queue"] = options.candidate_queue;
-  ASSIGN_OR_RETURN(
+  PROTOPAGE_ASSIGN_OR_RETURN(
       std::unique_ptr<PagedTable> table,
       PagedTable::Create(FileSystemOf(options), path, spec, MakeTableOptions(options)));
   return std::unique_ptr<ClassQueues>(new ClassQueues(std::move(table), options));
@@ -95,7 +95,7 @@ absl::StatusOr<std::unique_ptr<ClassQueues>> ClassQueues::Create(
 
 absl::StatusOr<std::unique_ptr<ClassQueues>> ClassQueues::Open(const std::string& path,
                                                                const ClassQueuesOptions& options) {
-  RETURN_IF_ERROR(CheckOptions(path, options));
+  PROTOPAGE_RETURN_IF_ERROR(CheckOptions(path, options));
   const auto choose = [&](const Hdf5Layout& layout) -> absl::StatusOr<std::vector<std::string>> {
     const std::pair<const char*, int64_t> lengths[] = {
         {"dominant_queue", options.dominant_queue}, {"candidate_queue", options.candidate_queue}};
@@ -111,7 +111,7 @@ absl::StatusOr<std::unique_ptr<ClassQueues>> ClassQueues::Open(const std::string
     }
     return std::vector<std::string>{"dominants", "candidates", "built_step"};
   };
-  ASSIGN_OR_RETURN(
+  PROTOPAGE_ASSIGN_OR_RETURN(
       std::unique_ptr<PagedTable> table,
       PagedTable::Open(FileSystemOf(options), path, kKind, MakeTableOptions(options), choose));
   if (table->cell_bytes(kDominants) != 4 * options.dominant_queue ||
@@ -179,13 +179,14 @@ int64_t ClassQueues::BatchRows() const {
 absl::Status ClassQueues::EnsureBuilt(absl::Span<const ClassId> ids, int64_t step,
                                       NeighborSearch search) {
   if (step < 0) return absl::InvalidArgumentError(absl::StrCat("step ", step, " is negative"));
-  RETURN_IF_ERROR(CheckIds(ids));
+  PROTOPAGE_RETURN_IF_ERROR(CheckIds(ids));
   const std::lock_guard<std::mutex> lock(mutex_);
   const std::vector<ClassId> sorted = SortedUnique(ids);
   std::vector<Entry> batch, todo;
   int64_t age_steps = 0;
   for (size_t begin = 0; begin < sorted.size(); begin += BatchRows()) {
-    RETURN_IF_ERROR(ReadEntries(absl::MakeConstSpan(sorted).subspan(begin, BatchRows()), &batch));
+    PROTOPAGE_RETURN_IF_ERROR(
+        ReadEntries(absl::MakeConstSpan(sorted).subspan(begin, BatchRows()), &batch));
     for (Entry& entry : batch) {
       const bool old = !options_.frozen && options_.candidate_refresh_steps > 0 &&
                        step - entry.built_step > options_.candidate_refresh_steps;
@@ -196,7 +197,7 @@ absl::Status ClassQueues::EnsureBuilt(absl::Span<const ClassId> ids, int64_t ste
       }
     }
   }
-  if (!todo.empty()) RETURN_IF_ERROR(Search(todo, step, search));
+  if (!todo.empty()) PROTOPAGE_RETURN_IF_ERROR(Search(todo, step, search));
   stats_.used += static_cast<int64_t>(sorted.size());
   stats_.used_age_steps += age_steps;
   return absl::OkStatus();
@@ -207,7 +208,7 @@ absl::Status ClassQueues::Search(std::vector<Entry>& todo, int64_t step, Neighbo
   std::vector<ClassId> todo_ids;
   for (const Entry& entry : todo) todo_ids.push_back(entry.id);
   std::vector<ClassId> neighbors(todo.size() * k, kNoClass);
-  RETURN_IF_ERROR(search(todo_ids, k, absl::MakeSpan(neighbors)));
+  PROTOPAGE_RETURN_IF_ERROR(search(todo_ids, k, absl::MakeSpan(neighbors)));
   ClassQueuesStats added;
   for (size_t i = 0; i < todo.size(); ++i) {
     Entry& entry = todo[i];
@@ -229,7 +230,8 @@ absl::Status ClassQueues::Search(std::vector<Entry>& todo, int64_t step, Neighbo
   }
   for (size_t begin = 0; begin < todo.size(); begin += BatchRows()) {
     const size_t end = std::min(todo.size(), begin + BatchRows());
-    RETURN_IF_ERROR(WriteEntries(std::vector<Entry>(todo.begin() + begin, todo.begin() + end)));
+    PROTOPAGE_RETURN_IF_ERROR(
+        WriteEntries(std::vector<Entry>(todo.begin() + begin, todo.begin() + end)));
   }
   stats_.built += added.built;
   stats_.refreshed += added.refreshed;
@@ -242,10 +244,10 @@ absl::Status ClassQueues::CopyQueue(ClassId id, bool dominants, absl::Span<Class
     return absl::InvalidArgumentError(
         absl::StrCat(path_, ": room for ", out.size(), " ids, the queue has ", size));
   }
-  RETURN_IF_ERROR(CheckIds({id}));
+  PROTOPAGE_RETURN_IF_ERROR(CheckIds({id}));
   const std::lock_guard<std::mutex> lock(mutex_);
   std::vector<Entry> entries;
-  RETURN_IF_ERROR(ReadEntries({id}, &entries));
+  PROTOPAGE_RETURN_IF_ERROR(ReadEntries({id}, &entries));
   if (entries[0].built_step < 0) {
     return absl::FailedPreconditionError(
         absl::StrCat(path_, ": the queues of class ", id, " were never built"));
@@ -266,7 +268,7 @@ absl::Status ClassQueues::Candidates(ClassId id, absl::Span<ClassId> out) {
 absl::Status ClassQueues::ApplyMistakes(absl::Span<const ClassId> classes,
                                         absl::Span<const int32_t> slots,
                                         absl::Span<const int32_t> predicted) {
-  RETURN_IF_ERROR(CheckIds(classes));
+  PROTOPAGE_RETURN_IF_ERROR(CheckIds(classes));
   if (slots.size() != predicted.size()) {
     return absl::InvalidArgumentError(absl::StrCat("slots of ", slots.size(),
                                                    " samples, predicted "
@@ -298,7 +300,8 @@ absl::Status ClassQueues::ApplyMistakes(absl::Span<const ClassId> classes,
   auto mistake = mistakes.begin();
   std::vector<Entry> batch, changed;
   for (size_t begin = 0; begin < ys.size(); begin += BatchRows()) {
-    RETURN_IF_ERROR(ReadEntries(absl::MakeConstSpan(ys).subspan(begin, BatchRows()), &batch));
+    PROTOPAGE_RETURN_IF_ERROR(
+        ReadEntries(absl::MakeConstSpan(ys).subspan(begin, BatchRows()), &batch));
     changed.clear();
     int64_t pushes = 0;
     for (Entry& entry : batch) {
@@ -316,7 +319,7 @@ absl::Status ClassQueues::ApplyMistakes(absl::Span<const ClassId> classes,
       }
       if (pushes > before) changed.push_back(std::move(entry));
     }
-    if (!changed.empty()) RETURN_IF_ERROR(WriteEntries(changed));
+    if (!changed.empty()) PROTOPAGE_RETURN_IF_ERROR(WriteEntries(changed));
     stats_.pushes += pushes;
   }
   return absl::OkStatus();

@@ -1,15 +1,15 @@
 // ClassQueues: for each class, the classes it is most easily confused with.
 //
-// The *candidate* queue of a class holds its nearest classes by the index; the *dominant* queue starts
-// as the nearest of them and is then corrected by the network's own mistakes. Both are paged
+// The *candidate* queue of a class holds its nearest classes by the index; the *dominant* queue
+// starts as the nearest of them and is then corrected by the network's own mistakes. Both are paged
 // tables in an HDF5 file of their own (FORMAT.md), built when a class is first drawn:
 //
-//   ASSIGN_OR_RETURN(auto queues, ClassQueues::Create("queues.h5", num_classes, options));
-//   RETURN_IF_ERROR(queues->EnsureBuilt(positives, step, search));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto queues, ClassQueues::Create("queues.h5", num_classes, options));
+//   PROTOPAGE_RETURN_IF_ERROR(queues->EnsureBuilt(positives, step, search));
 //   std::vector<ClassId> dominants(queues->dominant_queue());
-//   RETURN_IF_ERROR(queues->Dominants(positives[0], absl::MakeSpan(dominants)));
+//   PROTOPAGE_RETURN_IF_ERROR(queues->Dominants(positives[0], absl::MakeSpan(dominants)));
 //   ... a training step over classes[K], samples with slots[B], predicted slots[B] ...
-//   RETURN_IF_ERROR(queues->ApplyMistakes(classes, slots, predicted));
+//   PROTOPAGE_RETURN_IF_ERROR(queues->ApplyMistakes(classes, slots, predicted));
 //
 // Content is a function of the calls and of what `search` returned, never of threads.
 #ifndef PROTOPAGE_PROTOTYPES_CLASS_QUEUES_H_
@@ -25,8 +25,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "base/file.h"
-#include "base/types.h"
+#include "protopage/base/file.h"
+#include "protopage/base/types.h"
 
 namespace protopage {
 
@@ -51,8 +51,8 @@ struct ClassQueuesStats {
   int64_t refreshed = 0;  // Candidate queues searched again since opened.
   int64_t mistakes = 0;   // Samples whose predicted class was another than their own.
   int64_t pushes = 0;     // Of these, pushed into a dominant queue.
-  // How old the queues in use are: classes that EnsureBuilt was asked for, each once a call, and the
-  // sum over them of the steps since their candidates were searched (0 when it searched them).
+  // How old the queues in use are: classes that EnsureBuilt was asked for, each once a call, and
+  // the sum over them of the steps since their candidates were searched (0 when it searched them).
   int64_t used = 0;
   int64_t used_age_steps = 0;
 };
@@ -80,8 +80,8 @@ class ClassQueues {
   int64_t dominant_queue() const { return options_.dominant_queue; }
   int64_t candidate_queue() const { return options_.candidate_queue; }
 
-  // Builds the queues of those `ids` (repeats allowed) that have none, and searches the candidates again of
-  // those that are too old at `step`, by one call of `search` with the ids ascending.
+  // Builds the queues of those `ids` (repeats allowed) that have none, and searches the candidates
+  // again of those that are too old at `step`, by one call of `search` with the ids ascending.
   // Errors: OutOfRange (id), the search's; nothing is changed then.
   absl::Status EnsureBuilt(absl::Span<const ClassId> ids, int64_t step, NeighborSearch search);
 

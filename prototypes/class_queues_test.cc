@@ -1,4 +1,4 @@
-#include "prototypes/class_queues.h"
+#include "protopage/prototypes/class_queues.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/random.h"
-#include "base/status_matchers.h"
-#include "prototypes/prototype_store.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/prototype_store.h"
 
 namespace protopage {
 namespace {
@@ -52,29 +52,30 @@ ClassQueuesOptions Options(int64_t dominant, int64_t candidate, int64_t refresh 
 
 std::vector<ClassId> Dominants(ClassQueues* queues, ClassId id) {
   std::vector<ClassId> out(queues->dominant_queue());
-  EXPECT_OK(queues->Dominants(id, absl::MakeSpan(out)));
+  PROTOPAGE_EXPECT_OK(queues->Dominants(id, absl::MakeSpan(out)));
   return out;
 }
 
 std::vector<ClassId> Candidates(ClassQueues* queues, ClassId id) {
   std::vector<ClassId> out(queues->candidate_queue());
-  EXPECT_OK(queues->Candidates(id, absl::MakeSpan(out)));
+  PROTOPAGE_EXPECT_OK(queues->Candidates(id, absl::MakeSpan(out)));
   return out;
 }
 
 using Ids = std::vector<ClassId>;
 
 TEST(ClassQueuesTest, BuildsOnlyWhatIsMissingInOneSearch) {
-  ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Create(TempPath("build"), 100, Options(2, 4)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues,
+                                 ClassQueues::Create(TempPath("build"), 100, Options(2, 4)));
   Circle circle(100);
   std::vector<ClassId> out(2);
   EXPECT_THAT(queues->Dominants(7, absl::MakeSpan(out)),
               StatusIs(absl::StatusCode::kFailedPrecondition, "class 7 were never built"));
-  ASSERT_OK(queues->EnsureBuilt({7, 3, 7}, 0, circle));
+  PROTOPAGE_ASSERT_OK(queues->EnsureBuilt({7, 3, 7}, 0, circle));
   EXPECT_EQ(circle.asked, (Ids{3, 7}));
-  ASSERT_OK(queues->EnsureBuilt({9, 7, 3}, 1, circle));
+  PROTOPAGE_ASSERT_OK(queues->EnsureBuilt({9, 7, 3}, 1, circle));
   EXPECT_EQ(circle.asked, (Ids{9}));
-  ASSERT_OK(queues->EnsureBuilt({9, 7, 3}, 1000000, circle));
+  PROTOPAGE_ASSERT_OK(queues->EnsureBuilt({9, 7, 3}, 1000000, circle));
   EXPECT_EQ(circle.calls, 2);
   EXPECT_EQ(Dominants(queues.get(), 7), (Ids{8, 9}));
   EXPECT_EQ(Candidates(queues.get(), 7), (Ids{8, 9, 10, 11}));
@@ -82,14 +83,14 @@ TEST(ClassQueuesTest, BuildsOnlyWhatIsMissingInOneSearch) {
 }
 
 TEST(ClassQueuesTest, ARefreshReplacesCandidatesNotDominants) {
-  ASSERT_OK_AND_ASSIGN(auto queues,
-                       ClassQueues::Create(TempPath("refresh"), 100, Options(2, 4, 10)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues,
+                                 ClassQueues::Create(TempPath("refresh"), 100, Options(2, 4, 10)));
   Circle circle(100);
-  ASSERT_OK(queues->EnsureBuilt({7}, 5, circle));
+  PROTOPAGE_ASSERT_OK(queues->EnsureBuilt({7}, 5, circle));
   circle.shift = 20;
-  ASSERT_OK(queues->EnsureBuilt({7}, 15, circle));  // As old as is allowed.
+  PROTOPAGE_ASSERT_OK(queues->EnsureBuilt({7}, 15, circle));  // As old as is allowed.
   EXPECT_EQ(circle.calls, 1);
-  ASSERT_OK(queues->EnsureBuilt({7}, 16, circle));
+  PROTOPAGE_ASSERT_OK(queues->EnsureBuilt({7}, 16, circle));
   EXPECT_EQ(circle.calls, 2);
   EXPECT_EQ(Dominants(queues.get(), 7), (Ids{8, 9}));
   EXPECT_EQ(Candidates(queues.get(), 7), (Ids{28, 29, 30, 31}));
@@ -100,20 +101,22 @@ TEST(ClassQueuesTest, ARefreshReplacesCandidatesNotDominants) {
 }
 
 TEST(ClassQueuesTest, MistakesArePushedInOrder) {
-  ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Create(TempPath("push"), 100, Options(3, 6)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues,
+                                 ClassQueues::Create(TempPath("push"), 100, Options(3, 6)));
   Circle circle(100);
-  ASSERT_OK(queues->EnsureBuilt({10}, 0, circle));  // Dominants 11 12 13, candidates 11 .. 16.
+  PROTOPAGE_ASSERT_OK(
+      queues->EnsureBuilt({10}, 0, circle));  // Dominants 11 12 13, candidates 11 .. 16.
   const Ids classes = {10, 14, 12, 50, 15, 16};
   // Right; 14 is pushed; 12 is there; 50 is no candidate; 14 is there now; 15; 14 again; 16; and
   // classes that have no queues.
-  ASSERT_OK(queues->ApplyMistakes(classes, {0, 0, 0, 0, 0, 0, 0, 0, 1, 3},
-                                  {0, 1, 2, 3, 1, 4, 1, 5, 0, 0}));
+  PROTOPAGE_ASSERT_OK(queues->ApplyMistakes(classes, {0, 0, 0, 0, 0, 0, 0, 0, 1, 3},
+                                            {0, 1, 2, 3, 1, 4, 1, 5, 0, 0}));
   EXPECT_EQ(Dominants(queues.get(), 10), (Ids{16, 15, 14}));
   EXPECT_EQ(Candidates(queues.get(), 10), (Ids{11, 12, 13, 14, 15, 16}));
   EXPECT_EQ(queues->stats().pushes, 3);
   EXPECT_EQ(queues->stats().mistakes, 9);
   // 13 fell out and may come back.
-  ASSERT_OK(queues->ApplyMistakes({10, 13}, {0}, {1}));
+  PROTOPAGE_ASSERT_OK(queues->ApplyMistakes({10, 13}, {0}, {1}));
   EXPECT_EQ(Dominants(queues.get(), 10), (Ids{13, 16, 15}));
 }
 
@@ -122,7 +125,8 @@ TEST(ClassQueuesTest, EqualsThePlainRuleWhateverIsCached) {
   constexpr int64_t kClasses = 400;
   ClassQueuesOptions options = Options(4, 12);
   options.cache_bytes = 8000;
-  ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Create(TempPath("plain"), kClasses, options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues,
+                                 ClassQueues::Create(TempPath("plain"), kClasses, options));
   Circle circle(kClasses);
   std::vector<std::deque<ClassId>> dominant(kClasses);
   std::vector<bool> built(kClasses);
@@ -133,7 +137,7 @@ TEST(ClassQueuesTest, EqualsThePlainRuleWhateverIsCached) {
     const auto base = static_cast<ClassId>(random.Below(kClasses - 30));
     for (ClassId& id : classes) id += base;
     const Ids positives(classes.begin(), classes.begin() + 10);
-    ASSERT_OK(queues->EnsureBuilt(positives, step, circle));
+    PROTOPAGE_ASSERT_OK(queues->EnsureBuilt(positives, step, circle));
     for (ClassId id : positives) {
       if (built[id]) continue;
       built[id] = true;
@@ -153,7 +157,7 @@ TEST(ClassQueuesTest, EqualsThePlainRuleWhateverIsCached) {
       queue.push_front(r);
       queue.pop_back();
     }
-    ASSERT_OK(queues->ApplyMistakes(classes, slots, predicted));
+    PROTOPAGE_ASSERT_OK(queues->ApplyMistakes(classes, slots, predicted));
   }
   EXPECT_GT(queues->stats().pushes, 100);
   for (ClassId id = 0; id < kClasses; ++id) {
@@ -166,21 +170,23 @@ TEST(ClassQueuesTest, EqualsThePlainRuleWhateverIsCached) {
 TEST(ClassQueuesTest, FrozenQueuesAreBuiltButNeverChanged) {
   ClassQueuesOptions options = Options(2, 4, 1);
   options.frozen = true;
-  ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Create(TempPath("frozen"), 100, options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues,
+                                 ClassQueues::Create(TempPath("frozen"), 100, options));
   Circle circle(100);
-  ASSERT_OK(queues->EnsureBuilt({1}, 0, circle));
-  ASSERT_OK(queues->EnsureBuilt({1}, 100, circle));
+  PROTOPAGE_ASSERT_OK(queues->EnsureBuilt({1}, 0, circle));
+  PROTOPAGE_ASSERT_OK(queues->EnsureBuilt({1}, 100, circle));
   EXPECT_EQ(circle.calls, 1);
-  ASSERT_OK(queues->ApplyMistakes({1, 4}, {0}, {1}));
+  PROTOPAGE_ASSERT_OK(queues->ApplyMistakes({1, 4}, {0}, {1}));
   EXPECT_EQ(Dominants(queues.get(), 1), (Ids{2, 3}));
   EXPECT_EQ(queues->stats().mistakes, 1);
   EXPECT_EQ(queues->stats().pushes, 0);
 }
 
 TEST(ClassQueuesTest, ShortListsEndWithNoClass) {
-  ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Create(TempPath("short"), 3, Options(3, 5)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues,
+                                 ClassQueues::Create(TempPath("short"), 3, Options(3, 5)));
   Circle circle(3);
-  ASSERT_OK(queues->EnsureBuilt({1}, 0, circle));
+  PROTOPAGE_ASSERT_OK(queues->EnsureBuilt({1}, 0, circle));
   EXPECT_EQ(Dominants(queues.get(), 1), (Ids{2, 0, kNoClass}));
   EXPECT_EQ(Candidates(queues.get(), 1), (Ids{2, 0, kNoClass, kNoClass, kNoClass}));
 }
@@ -189,26 +195,26 @@ TEST(ClassQueuesTest, SurviveCopyRestoreAndReset) {
   const std::string path = TempPath("live"), copy = TempPath("copy");
   Circle circle(100);
   {
-    ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Create(path, 100, Options(2, 4)));
-    ASSERT_OK(queues->EnsureBuilt({7}, 3, circle));
-    ASSERT_OK(queues->SaveCopy(copy));
-    ASSERT_OK(queues->ApplyMistakes({7, 10}, {0}, {1}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Create(path, 100, Options(2, 4)));
+    PROTOPAGE_ASSERT_OK(queues->EnsureBuilt({7}, 3, circle));
+    PROTOPAGE_ASSERT_OK(queues->SaveCopy(copy));
+    PROTOPAGE_ASSERT_OK(queues->ApplyMistakes({7, 10}, {0}, {1}));
     EXPECT_EQ(Dominants(queues.get(), 7), (Ids{10, 8}));
-    ASSERT_OK(queues->Flush());
+    PROTOPAGE_ASSERT_OK(queues->Flush());
   }
   {
-    ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Open(path, Options(2, 4)));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Open(path, Options(2, 4)));
     EXPECT_EQ(Dominants(queues.get(), 7), (Ids{10, 8}));
   }
-  ASSERT_OK(RestoreCopy(DefaultFileSystem(), copy, path));
+  PROTOPAGE_ASSERT_OK(RestoreCopy(DefaultFileSystem(), copy, path));
   EXPECT_THAT(
       ClassQueues::Open(path, Options(3, 4)),
       StatusIs(absl::StatusCode::kInvalidArgument, "dominant_queue is 2 in the file, 3 asked for"));
   EXPECT_THAT(PrototypeStore::Open(path, {}),
               StatusIs(absl::StatusCode::kInvalidArgument, "kind is 'queues'"));
-  ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Open(path, Options(2, 4)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Open(path, Options(2, 4)));
   EXPECT_EQ(Dominants(queues.get(), 7), (Ids{8, 9}));
-  ASSERT_OK(queues->Reset());
+  PROTOPAGE_ASSERT_OK(queues->Reset());
   std::vector<ClassId> out(2);
   EXPECT_THAT(queues->Dominants(7, absl::MakeSpan(out)),
               StatusIs(absl::StatusCode::kFailedPrecondition, "never built"));
@@ -217,7 +223,8 @@ TEST(ClassQueuesTest, SurviveCopyRestoreAndReset) {
 TEST(ClassQueuesTest, RefusesBadArguments) {
   EXPECT_THAT(ClassQueues::Create(TempPath("bad"), 10, Options(5, 4)),
               StatusIs(absl::StatusCode::kInvalidArgument, "dominant_queue 5"));
-  ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Create(TempPath("good"), 10, Options(2, 4)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues,
+                                 ClassQueues::Create(TempPath("good"), 10, Options(2, 4)));
   Circle circle(10);
   EXPECT_THAT(queues->EnsureBuilt({3, 10}, 0, circle),
               StatusIs(absl::StatusCode::kOutOfRange, "id 10 at position 1"));

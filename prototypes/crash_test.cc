@@ -1,6 +1,7 @@
-// The power goes at each moment of a short training's storage in turn: prototypes with momentum, queues,
-// checkpoints, retirement, a new stage, a rollback. What is found afterwards is the newest complete
-// checkpoint, and going on from there ends in what the run ends in that nothing interrupts.
+// The power goes at each moment of a short training's storage in turn: prototypes with momentum,
+// queues, checkpoints, retirement, a new stage, a rollback. What is found afterwards is the newest
+// complete checkpoint, and going on from there ends in what the run ends in that nothing
+// interrupts.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,15 +16,15 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/file.h"
-#include "base/random.h"
-#include "base/status_macros.h"
-#include "base/status_matchers.h"
-#include "prototypes/class_queues.h"
-#include "prototypes/crash_file_system.h"
-#include "prototypes/hdf5_file.h"
-#include "prototypes/prototype_store.h"
-#include "prototypes/table_log.h"
+#include "protopage/base/file.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/class_queues.h"
+#include "protopage/prototypes/prototype_store.h"
+#include "protopage/prototypes/table/hdf5_file.h"
+#include "protopage/prototypes/table/table_log.h"
+#include "protopage/prototypes/testing/crash_file_system.h"
 
 namespace protopage {
 namespace {
@@ -53,7 +54,7 @@ absl::StatusOr<Content> ReadStore(PrototypeStore* store) {
   for (ClassId first = 0; first < kClasses; first += kRowsPerStep) {
     std::vector<ClassId> ids(kRowsPerStep);
     std::iota(ids.begin(), ids.end(), first);
-    RETURN_IF_ERROR(store->GatherStep(ids, &rows));
+    PROTOPAGE_RETURN_IF_ERROR(store->GatherStep(ids, &rows));
     content.rows.middleRows(first, kRowsPerStep) = rows.rows;
     content.momentum.middleRows(first, kRowsPerStep) = rows.state;
     content.last_step.insert(content.last_step.end(), rows.last_step.begin(), rows.last_step.end());
@@ -66,41 +67,41 @@ class Training {
  public:
   Training(FileSystem* fs, std::map<int64_t, Content>* contents) : fs_(fs), contents_(contents) {}
 
-  // From the newest complete checkpoint, or from the beginning, to the end. A checkpoint's content is
-  // put into `contents`, or compared with what is there.
+  // From the newest complete checkpoint, or from the beginning, to the end. A checkpoint's content
+  // is put into `contents`, or compared with what is there.
   absl::Status Go() {
-    RETURN_IF_ERROR(fs_->CreateDirectories(JoinPath(kRun, "done")));
-    ASSIGN_OR_RETURN(std::vector<int64_t> done, Done());
+    PROTOPAGE_RETURN_IF_ERROR(fs_->CreateDirectories(JoinPath(kRun, "done")));
+    PROTOPAGE_ASSIGN_OR_RETURN(std::vector<int64_t> done, Done());
     int64_t step = 0;
     if (done.empty()) {
-      RETURN_IF_ERROR(Begin());
+      PROTOPAGE_RETURN_IF_ERROR(Begin());
     } else {
       step = done.back();
-      RETURN_IF_ERROR(Open(step));
+      PROTOPAGE_RETURN_IF_ERROR(Open(step));
     }
     while (step < kSteps) {
       if (step == kRollbackStep && !fs_->Exists(JoinPath(kRun, "rolled_back"))) {
         // Once, to the oldest checkpoint that is kept.
-        ASSIGN_OR_RETURN(done, Done());
+        PROTOPAGE_ASSIGN_OR_RETURN(done, Done());
         while (done.size() > 1) {
-          RETURN_IF_ERROR(fs_->Remove(DonePath(done.back())));
+          PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(DonePath(done.back())));
           done.pop_back();
         }
-        RETURN_IF_ERROR(fs_->SyncDirectory(JoinPath(kRun, "done")));
-        RETURN_IF_ERROR(WriteFileAtomically(fs_, JoinPath(kRun, "rolled_back"), "1"));
+        PROTOPAGE_RETURN_IF_ERROR(fs_->SyncDirectory(JoinPath(kRun, "done")));
+        PROTOPAGE_RETURN_IF_ERROR(WriteFileAtomically(fs_, JoinPath(kRun, "rolled_back"), "1"));
         step = done.back();
-        RETURN_IF_ERROR(Open(step));
+        PROTOPAGE_RETURN_IF_ERROR(Open(step));
         continue;
       }
-      RETURN_IF_ERROR(Step(step));
+      PROTOPAGE_RETURN_IF_ERROR(Step(step));
       ++step;
-      if (step % kCheckpointSteps == 0) RETURN_IF_ERROR(Checkpoint(step));
+      if (step % kCheckpointSteps == 0) PROTOPAGE_RETURN_IF_ERROR(Checkpoint(step));
     }
     return log_->RetireNow(kSteps);
   }
 
   absl::StatusOr<Content> Read() {
-    ASSIGN_OR_RETURN(Content content, ReadStore(store_.get()));
+    PROTOPAGE_ASSIGN_OR_RETURN(Content content, ReadStore(store_.get()));
     if (queues_ == nullptr) return content;
     std::vector<ClassId> queue(queues_->dominant_queue()), more(queues_->candidate_queue());
     for (ClassId id = 0; id < kClasses; ++id) {
@@ -109,8 +110,8 @@ class Training {
         content.queues.push_back(-9);
         continue;
       }
-      RETURN_IF_ERROR(status);
-      RETURN_IF_ERROR(queues_->Candidates(id, absl::MakeSpan(more)));
+      PROTOPAGE_RETURN_IF_ERROR(status);
+      PROTOPAGE_RETURN_IF_ERROR(queues_->Candidates(id, absl::MakeSpan(more)));
       content.queues.insert(content.queues.end(), queue.begin(), queue.end());
       content.queues.insert(content.queues.end(), more.begin(), more.end());
     }
@@ -151,7 +152,8 @@ class Training {
   }
 
   absl::StatusOr<std::vector<int64_t>> Done() {
-    ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(JoinPath(kRun, "done")));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                               fs_->List(JoinPath(kRun, "done")));
     std::vector<int64_t> steps;
     for (const std::string& name : names) {
       int64_t step;
@@ -161,12 +163,12 @@ class Training {
   }
 
   absl::Status Begin() {
-    RETURN_IF_ERROR(RemoveIfThere(StorePath()));
-    ASSIGN_OR_RETURN(log_, TableLog::Create(fs_, LogPath(), LogOptions()));
+    PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(StorePath()));
+    PROTOPAGE_ASSIGN_OR_RETURN(log_, TableLog::Create(fs_, LogPath(), LogOptions()));
     PrototypeStoreSpec spec;
     spec.num_classes = kClasses;
     spec.dim = kDim;
-    ASSIGN_OR_RETURN(store_, PrototypeStore::Create(StorePath(), spec, StoreOptions()));
+    PROTOPAGE_ASSIGN_OR_RETURN(store_, PrototypeStore::Create(StorePath(), spec, StoreOptions()));
     return store_->WriteRange(0, RowMatrixXf::Constant(kClasses / 2, kDim, 0.5f));
   }
 
@@ -174,16 +176,16 @@ class Training {
     queues_.reset();
     store_.reset();
     log_.reset();
-    ASSIGN_OR_RETURN(log_, TableLog::Open(fs_, LogPath(), checkpoint, LogOptions()));
-    ASSIGN_OR_RETURN(store_, PrototypeStore::Open(StorePath(), StoreOptions()));
+    PROTOPAGE_ASSIGN_OR_RETURN(log_, TableLog::Open(fs_, LogPath(), checkpoint, LogOptions()));
+    PROTOPAGE_ASSIGN_OR_RETURN(store_, PrototypeStore::Open(StorePath(), StoreOptions()));
     if (log_->HasTable(1)) {
-      ASSIGN_OR_RETURN(queues_, ClassQueues::Open(QueuesPath(), QueuesOptions()));
+      PROTOPAGE_ASSIGN_OR_RETURN(queues_, ClassQueues::Open(QueuesPath(), QueuesOptions()));
     }
     return Compare(checkpoint);
   }
 
   absl::Status Compare(int64_t checkpoint) {
-    ASSIGN_OR_RETURN(const Content content, Read());
+    PROTOPAGE_ASSIGN_OR_RETURN(const Content content, Read());
     const auto known = contents_->try_emplace(checkpoint, content);
     if (known.first->second == content) return absl::OkStatus();
     return absl::InternalError(absl::StrCat("checkpoint ", checkpoint, " has another content"));
@@ -193,27 +195,28 @@ class Training {
     RandomStream random(1, RandomPurpose::kTest, step);
     const std::vector<ClassId> ids = SampleWithoutReplacement(random, kClasses, kRowsPerStep);
     if (step == kQueueStep) {
-      RETURN_IF_ERROR(RemoveIfThere(QueuesPath()));
-      ASSIGN_OR_RETURN(queues_, ClassQueues::Create(QueuesPath(), kClasses, QueuesOptions()));
+      PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(QueuesPath()));
+      PROTOPAGE_ASSIGN_OR_RETURN(queues_,
+                                 ClassQueues::Create(QueuesPath(), kClasses, QueuesOptions()));
     }
     if (step == kRangeStep) {
-      RETURN_IF_ERROR(store_->WriteRange(30, RowMatrixXf::Constant(40, kDim, 0.25f)));
+      PROTOPAGE_RETURN_IF_ERROR(store_->WriteRange(30, RowMatrixXf::Constant(40, kDim, 0.25f)));
     }
     if (step == kResetStep) {
-      RETURN_IF_ERROR(store_->ResetState());
-      RETURN_IF_ERROR(queues_->Reset());
+      PROTOPAGE_RETURN_IF_ERROR(store_->ResetState());
+      PROTOPAGE_RETURN_IF_ERROR(queues_->Reset());
     }
     StepRows rows;
-    RETURN_IF_ERROR(store_->GatherStep(ids, &rows));
+    PROTOPAGE_RETURN_IF_ERROR(store_->GatherStep(ids, &rows));
     for (int64_t i = 0; i < kRowsPerStep; ++i) {
       for (int64_t j = 0; j < kDim; ++j) {
         rows.state(i, j) = 0.5f * rows.state(i, j) + random.Uniform();
         rows.rows(i, j) -= rows.state(i, j) * (1 + static_cast<float>(rows.last_step[i] & 3));
       }
     }
-    RETURN_IF_ERROR(store_->ScatterStep(ids, rows, step));
+    PROTOPAGE_RETURN_IF_ERROR(store_->ScatterStep(ids, rows, step));
     if (queues_ == nullptr) return absl::OkStatus();
-    RETURN_IF_ERROR(queues_->EnsureBuilt(
+    PROTOPAGE_RETURN_IF_ERROR(queues_->EnsureBuilt(
         {ids[0], ids[1]}, step,
         [](absl::Span<const ClassId> classes, int64_t k, absl::Span<ClassId> neighbors) {
           for (size_t i = 0; i < classes.size(); ++i) {
@@ -227,17 +230,17 @@ class Training {
   }
 
   absl::Status Checkpoint(int64_t step) {
-    RETURN_IF_ERROR(store_->Flush());
-    if (queues_ != nullptr) RETURN_IF_ERROR(queues_->Flush());
-    RETURN_IF_ERROR(log_->Commit(step));
-    RETURN_IF_ERROR(WriteFileAtomically(fs_, DonePath(step), "done"));
-    RETURN_IF_ERROR(Compare(step));
-    ASSIGN_OR_RETURN(std::vector<int64_t> done, Done());
+    PROTOPAGE_RETURN_IF_ERROR(store_->Flush());
+    if (queues_ != nullptr) PROTOPAGE_RETURN_IF_ERROR(queues_->Flush());
+    PROTOPAGE_RETURN_IF_ERROR(log_->Commit(step));
+    PROTOPAGE_RETURN_IF_ERROR(WriteFileAtomically(fs_, DonePath(step), "done"));
+    PROTOPAGE_RETURN_IF_ERROR(Compare(step));
+    PROTOPAGE_ASSIGN_OR_RETURN(std::vector<int64_t> done, Done());
     while (static_cast<int64_t>(done.size()) > kKeep) {
-      RETURN_IF_ERROR(fs_->Remove(DonePath(done.front())));
+      PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(DonePath(done.front())));
       done.erase(done.begin());
     }
-    RETURN_IF_ERROR(fs_->SyncDirectory(JoinPath(kRun, "done")));
+    PROTOPAGE_RETURN_IF_ERROR(fs_->SyncDirectory(JoinPath(kRun, "done")));
     return log_->Retire(done.front());
   }
 
@@ -255,7 +258,7 @@ class PrototypesCrashTest : public testing::Test {
     CrashFileSystem fs;
     fs.CrashAt(0, kWriteEvery);
     Training run(&fs, &Contents());
-    ASSERT_OK(run.Go());
+    PROTOPAGE_ASSERT_OK(run.Go());
     events_ = fs.events();
     ASSERT_EQ(Contents().size(), kSteps / kCheckpointSteps);
     ASSERT_FALSE(Contents().at(12) == Contents().at(18));
@@ -277,10 +280,11 @@ class PrototypesCrashTest : public testing::Test {
     const auto layout = ReadHdf5Layout(file->get(), path);
     if (!layout.ok()) return;
     std::array<uint64_t, 2> header;
-    ASSERT_OK((*file)->ReadAt(layout->Find("header")->offset, header.data(), sizeof(header)));
+    PROTOPAGE_ASSERT_OK(
+        (*file)->ReadAt(layout->Find("header")->offset, header.data(), sizeof(header)));
     if (header[0] != 0 || header[1] == 0) return;
-    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
-    ASSERT_OK_AND_ASSIGN(const Content content, ReadStore(store.get()));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Content content, ReadStore(store.get()));
     const bool known = std::any_of(Contents().begin(), Contents().end(), [&](const auto& entry) {
       return entry.second.rows == content.rows && entry.second.momentum == content.momentum &&
              entry.second.last_step == content.last_step;
@@ -306,8 +310,8 @@ class PrototypesCrashTest : public testing::Test {
     }
     fs.CrashAt(0);
     Training run(&fs, &Contents());
-    ASSERT_OK(run.Go()) << "event " << event << ", seed " << seed;
-    ASSERT_OK_AND_ASSIGN(const Content content, run.Read());
+    PROTOPAGE_ASSERT_OK(run.Go()) << "event " << event << ", seed " << seed;
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Content content, run.Read());
     ASSERT_TRUE(content == Contents().at(kSteps)) << "event " << event << ", seed " << seed;
   }
 
@@ -354,7 +358,8 @@ TEST_F(PrototypesCrashTest, AtEveryEventAMixSurvives) {
   }
 }
 
-// A sync that fails ends the run. Begun again, while the machine runs on, it ends as it should, and the power may go.
+// A sync that fails ends the run. Begun again, while the machine runs on, it ends as it should, and
+// the power may go.
 TEST_F(PrototypesCrashTest, ASyncThatFailsLosesNothing) {
   int64_t sync = 0;
   for (bool failed = true; failed;) {
@@ -373,12 +378,12 @@ TEST_F(PrototypesCrashTest, ASyncThatFailsLosesNothing) {
     fs.FailSyncAt(0);
     {
       Training run(&fs, &Contents());
-      ASSERT_OK(run.Go()) << "sync " << sync;
+      PROTOPAGE_ASSERT_OK(run.Go()) << "sync " << sync;
     }
     fs.Restart(CrashFileSystem::kDropAll, 0);
     Training run(&fs, &Contents());
-    ASSERT_OK(run.Go()) << "sync " << sync;
-    ASSERT_OK_AND_ASSIGN(const Content content, run.Read());
+    PROTOPAGE_ASSERT_OK(run.Go()) << "sync " << sync;
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Content content, run.Read());
     ASSERT_TRUE(content == Contents().at(kSteps)) << "sync " << sync;
   }
   EXPECT_GT(sync, 50);
@@ -397,33 +402,33 @@ TEST_F(PrototypesCrashTest, AClearedColumnIsClearedAfterASyncThatFailed) {
     const auto go = [&](bool read, StepRows* rows) -> absl::Status {
       TableLogOptions log_options;
       log_options.background = false;
-      RETURN_IF_ERROR(fs.CreateDirectories(kRun));
-      RETURN_IF_ERROR(fs.SyncDirectory("/"));
-      ASSIGN_OR_RETURN(const auto log, committed == 0
-                                           ? TableLog::Create(&fs, log_path, log_options)
-                                           : TableLog::Open(&fs, log_path, committed, log_options));
+      PROTOPAGE_RETURN_IF_ERROR(fs.CreateDirectories(kRun));
+      PROTOPAGE_RETURN_IF_ERROR(fs.SyncDirectory("/"));
+      PROTOPAGE_ASSIGN_OR_RETURN(
+          const auto log, committed == 0 ? TableLog::Create(&fs, log_path, log_options)
+                                         : TableLog::Open(&fs, log_path, committed, log_options));
       PrototypeStoreOptions options;
       options.file_system = &fs;
       options.log = log.get();
       PrototypeStoreSpec spec;
       spec.num_classes = kManyClasses;
       spec.dim = kDim;
-      if (committed == 0 && fs.Exists(path)) RETURN_IF_ERROR(fs.Remove(path));
-      ASSIGN_OR_RETURN(const auto store, committed == 0
-                                             ? PrototypeStore::Create(path, spec, options)
-                                             : PrototypeStore::Open(path, options));
+      if (committed == 0 && fs.Exists(path)) PROTOPAGE_RETURN_IF_ERROR(fs.Remove(path));
+      PROTOPAGE_ASSIGN_OR_RETURN(const auto store, committed == 0
+                                                       ? PrototypeStore::Create(path, spec, options)
+                                                       : PrototypeStore::Open(path, options));
       if (read) return store->GatherStep({1, 999}, rows);
       while (committed < 2) {
-        RETURN_IF_ERROR(store->GatherStep({1, 999}, rows));
+        PROTOPAGE_RETURN_IF_ERROR(store->GatherStep({1, 999}, rows));
         rows->state.setOnes();
-        if (committed == 1) RETURN_IF_ERROR(store->ResetState());
+        if (committed == 1) PROTOPAGE_RETURN_IF_ERROR(store->ResetState());
         rows->rows.conservativeResize(committed == 0 ? 2 : 1, kDim);
         rows->state.conservativeResize(committed == 0 ? 2 : 1, kDim);
-        RETURN_IF_ERROR(store->ScatterStep(
+        PROTOPAGE_RETURN_IF_ERROR(store->ScatterStep(
             absl::MakeConstSpan({ClassId{1}, ClassId{999}}).subspan(0, rows->rows.rows()), *rows,
             committed));
-        RETURN_IF_ERROR(store->Flush());
-        RETURN_IF_ERROR(log->Commit(committed + 1));
+        PROTOPAGE_RETURN_IF_ERROR(store->Flush());
+        PROTOPAGE_RETURN_IF_ERROR(log->Commit(committed + 1));
         ++committed;
       }
       return log->RetireNow(2);
@@ -432,9 +437,9 @@ TEST_F(PrototypesCrashTest, AClearedColumnIsClearedAfterASyncThatFailed) {
     fs.FailSyncAt(sync);
     failed = !go(false, &rows).ok();
     fs.FailSyncAt(0);
-    ASSERT_OK(go(false, &rows)) << "sync " << sync;
+    PROTOPAGE_ASSERT_OK(go(false, &rows)) << "sync " << sync;
     fs.Restart(CrashFileSystem::kDropAll, 0);
-    ASSERT_OK(go(true, &rows)) << "sync " << sync;
+    PROTOPAGE_ASSERT_OK(go(true, &rows)) << "sync " << sync;
     EXPECT_EQ(rows.last_step, (std::vector<int64_t>{1, -1})) << "sync " << sync;
     EXPECT_TRUE((rows.state.row(0).array() == 1).all()) << "sync " << sync;
     EXPECT_TRUE((rows.state.row(1).array() == 0).all()) << "sync " << sync;
@@ -442,7 +447,8 @@ TEST_F(PrototypesCrashTest, AClearedColumnIsClearedAfterASyncThatFailed) {
   EXPECT_GT(sync, 10);
 }
 
-// A store without a log promises less: after a crash it is as flushed, or says that rows may be mixed.
+// A store without a log promises less: after a crash it is as flushed, or says that rows may be
+// mixed.
 TEST_F(PrototypesCrashTest, WithoutALogAFileThatIsCleanIsAsFlushed) {
   const std::string path = JoinPath(kRun, "prototypes.h5");
   const std::string copy = JoinPath(kRun, "copy.h5");
@@ -463,24 +469,24 @@ TEST_F(PrototypesCrashTest, WithoutALogAFileThatIsCleanIsAsFlushed) {
       std::vector<Content> flushed;
       bool copied = false;
       const auto work = [&]() -> absl::Status {
-        RETURN_IF_ERROR(fs.CreateDirectories(kRun));
-        RETURN_IF_ERROR(fs.SyncDirectory("/"));
+        PROTOPAGE_RETURN_IF_ERROR(fs.CreateDirectories(kRun));
+        PROTOPAGE_RETURN_IF_ERROR(fs.SyncDirectory("/"));
         fs.CrashAt(event, /*write_every=*/3);
-        ASSIGN_OR_RETURN(const auto store, PrototypeStore::Create(path, spec, options));
+        PROTOPAGE_ASSIGN_OR_RETURN(const auto store, PrototypeStore::Create(path, spec, options));
         for (int64_t step = 0; step < 4; ++step) {
-          ASSIGN_OR_RETURN(Content content, ReadStore(store.get()));
+          PROTOPAGE_ASSIGN_OR_RETURN(Content content, ReadStore(store.get()));
           flushed.push_back(content);  // From now on it is what the file holds when it is clean,
           StepRows rows;
-          RETURN_IF_ERROR(store->GatherStep({3 * step, 50, 89}, &rows));
+          PROTOPAGE_RETURN_IF_ERROR(store->GatherStep({3 * step, 50, 89}, &rows));
           rows.rows.array() += 1;
           rows.state.array() += 1;
-          RETURN_IF_ERROR(store->ScatterStep({3 * step, 50, 89}, rows, step));
-          ASSIGN_OR_RETURN(content, ReadStore(store.get()));
+          PROTOPAGE_RETURN_IF_ERROR(store->ScatterStep({3 * step, 50, 89}, rows, step));
+          PROTOPAGE_ASSIGN_OR_RETURN(content, ReadStore(store.get()));
           flushed.push_back(content);  // or this, while it is flushed,
-          RETURN_IF_ERROR(store->Flush());
+          PROTOPAGE_RETURN_IF_ERROR(store->Flush());
           flushed.assign(1, content);  // and then this only.
         }
-        RETURN_IF_ERROR(store->SaveCopy(copy));
+        PROTOPAGE_RETURN_IF_ERROR(store->SaveCopy(copy));
         copied = true;
         return absl::OkStatus();
       };
@@ -489,7 +495,7 @@ TEST_F(PrototypesCrashTest, WithoutALogAFileThatIsCleanIsAsFlushed) {
       options.read_only = true;
       if (flushed.empty())
         continue;  // The file was not made yet; HDF5 may not survive what there is.
-      ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
       const bool is_clean = store->clean_when_opened();
       ++(is_clean ? clean : marked);
       // Between two calls it is clean.
@@ -497,12 +503,12 @@ TEST_F(PrototypesCrashTest, WithoutALogAFileThatIsCleanIsAsFlushed) {
         ASSERT_TRUE(is_clean || !done);
       }
       if (is_clean) {
-        ASSERT_OK_AND_ASSIGN(const Content content, ReadStore(store.get()));
+        PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Content content, ReadStore(store.get()));
         ASSERT_TRUE(std::find(flushed.begin(), flushed.end(), content) != flushed.end());
       }
       if (copied) {
-        ASSERT_OK_AND_ASSIGN(const auto saved, PrototypeStore::Open(copy, options));
-        ASSERT_OK_AND_ASSIGN(const Content content, ReadStore(saved.get()));
+        PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto saved, PrototypeStore::Open(copy, options));
+        PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Content content, ReadStore(saved.get()));
         ASSERT_TRUE(content == flushed.back());
       }
     }

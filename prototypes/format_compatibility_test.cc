@@ -1,5 +1,5 @@
-// Files that earlier versions of the code wrote still open, and go on. testdata/*_1.h5 are of format
-// version 1, by the code that had no log yet.
+// Files that earlier versions of the code wrote still open, and go on. testdata/*_1.h5 are of
+// format version 1, by the code that had no log yet.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/file.h"
-#include "base/status_matchers.h"
-#include "prototypes/class_queues.h"
-#include "prototypes/prototype_store.h"
-#include "prototypes/table_log.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/class_queues.h"
+#include "protopage/prototypes/prototype_store.h"
+#include "protopage/prototypes/table/table_log.h"
 
 namespace protopage {
 namespace {
@@ -21,9 +21,9 @@ namespace {
 std::string Copy(const std::string& name) {
   FileSystem* fs = DefaultFileSystem();
   const std::string dir = absl::StrCat(testing::TempDir(), "/format_test_", getpid());
-  EXPECT_OK(fs->CreateDirectories(dir));
+  PROTOPAGE_EXPECT_OK(fs->CreateDirectories(dir));
   const std::string path = JoinPath(dir, name);
-  EXPECT_OK(CopyFileAtomically(fs, absl::StrCat("prototypes/testdata/", name), path));
+  PROTOPAGE_EXPECT_OK(CopyFileAtomically(fs, absl::StrCat("prototypes/testdata/", name), path));
   return path;
 }
 
@@ -33,7 +33,7 @@ void ExpectContent(PrototypeStore* store) {
   EXPECT_EQ(store->dim(), 20);
   EXPECT_EQ(store->spec().seed, 3u);
   StepRows rows;
-  ASSERT_OK(store->GatherStep({0, 1, 4, 8, 5, 6}, &rows));
+  PROTOPAGE_ASSERT_OK(store->GatherStep({0, 1, 4, 8, 5, 6}, &rows));
   EXPECT_EQ(rows.last_step, (std::vector<int64_t>{-1, 17, 17, 17, -1, -1}));
   RowMatrixXf initial(1, 20);
   InitialPrototype(3, 0, absl::MakeSpan(initial.data(), 20));
@@ -53,29 +53,31 @@ void ExpectContent(PrototypeStore* store) {
 TEST(FormatCompatibilityTest, AStoreOfVersion1OpensAndJoinsALog) {
   const std::string path = Copy("prototypes_1.h5");
   {
-    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
     EXPECT_TRUE(store->clean_when_opened());
     ExpectContent(store.get());
   }
   const std::string log_path = path + ".log";
   PrototypeStoreOptions options;
   {
-    ASSERT_OK_AND_ASSIGN(const auto log, TableLog::Create(DefaultFileSystem(), log_path, {}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto log,
+                                   TableLog::Create(DefaultFileSystem(), log_path, {}));
     options.log = log.get();
-    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
-    ASSERT_OK(store->Flush());
-    ASSERT_OK(log->Commit(10));
-    ASSERT_OK(store->Scatter({2}, RowMatrixXf::Ones(1, 20)));
-    ASSERT_OK(store->Flush());
-    ASSERT_OK(log->Commit(20));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
+    PROTOPAGE_ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK(log->Commit(10));
+    PROTOPAGE_ASSERT_OK(store->Scatter({2}, RowMatrixXf::Ones(1, 20)));
+    PROTOPAGE_ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK(log->Commit(20));
     ExpectContent(store.get());
   }
-  ASSERT_OK_AND_ASSIGN(const auto log, TableLog::Open(DefaultFileSystem(), log_path, 20, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto log,
+                                 TableLog::Open(DefaultFileSystem(), log_path, 20, {}));
   options.log = log.get();
-  ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
   ExpectContent(store.get());
   RowMatrixXf row(1, 20);
-  ASSERT_OK(store->Gather({2}, row));
+  PROTOPAGE_ASSERT_OK(store->Gather({2}, row));
   EXPECT_EQ(row, RowMatrixXf::Ones(1, 20));
 }
 
@@ -83,13 +85,14 @@ TEST(FormatCompatibilityTest, QueuesOfVersion1Open) {
   ClassQueuesOptions options;
   options.dominant_queue = 2;
   options.candidate_queue = 4;
-  ASSERT_OK_AND_ASSIGN(const auto queues, ClassQueues::Open(Copy("queues_1.h5"), options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto queues,
+                                 ClassQueues::Open(Copy("queues_1.h5"), options));
   std::vector<ClassId> dominants(2), candidates(4);
-  ASSERT_OK(queues->Dominants(2, absl::MakeSpan(dominants)));
+  PROTOPAGE_ASSERT_OK(queues->Dominants(2, absl::MakeSpan(dominants)));
   EXPECT_EQ(dominants, (std::vector<ClassId>{6, 3}));  // 6 was pushed.
-  ASSERT_OK(queues->Dominants(7, absl::MakeSpan(dominants)));
+  PROTOPAGE_ASSERT_OK(queues->Dominants(7, absl::MakeSpan(dominants)));
   EXPECT_EQ(dominants, (std::vector<ClassId>{8, 0}));
-  ASSERT_OK(queues->Candidates(2, absl::MakeSpan(candidates)));
+  PROTOPAGE_ASSERT_OK(queues->Candidates(2, absl::MakeSpan(candidates)));
   EXPECT_EQ(candidates, (std::vector<ClassId>{3, 4, 5, 6}));
   EXPECT_THAT(queues->Dominants(1, absl::MakeSpan(dominants)),
               StatusIs(absl::StatusCode::kFailedPrecondition, "never built"));

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/status_matchers.h"
-#include "prototypes/prototype_store.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/prototype_store.h"
 
 namespace protopage {
 namespace {
@@ -34,19 +34,19 @@ TEST_P(H5pyReadTest, H5pyReadsTheStore) {
   spec.dim = 24;
   spec.seed = 5;
   spec.dtype = type;
-  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, {}));
   if (Check(path, "empty", type) == 77) GTEST_SKIP() << "no h5py in /usr/bin/python3";
   // As in the script: row(c)[j] = c / 2 + j, which halves hold too, momentum = -row.
   const std::vector<ClassId> ids = {0, 7, 8, 999};
   StepRows rows;
-  ASSERT_OK(store->GatherStep(ids, &rows));
+  PROTOPAGE_ASSERT_OK(store->GatherStep(ids, &rows));
   for (int i = 0; i < 4; ++i) {
     for (int j = 0; j < 24; ++j) rows.rows(i, j) = 0.5f * static_cast<float>(ids[i]) + j;
   }
   rows.state = -rows.rows;
-  ASSERT_OK(store->ScatterStep(ids, rows, 41));
+  PROTOPAGE_ASSERT_OK(store->ScatterStep(ids, rows, 41));
   EXPECT_EQ(Check(path, "empty", type), 0) << "well-formed while it is written";
-  ASSERT_OK(store->Flush());
+  PROTOPAGE_ASSERT_OK(store->Flush());
   EXPECT_EQ(Check(path, "written", type), 0) << "also while it is open";
   store.reset();
   EXPECT_EQ(Check(path, "written", type), 0);

@@ -1,13 +1,13 @@
-#include "prototypes/neighbor_search.h"
+#include "protopage/prototypes/neighbor_search.h"
 
 #include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/random.h"
-#include "base/status_macros.h"
-#include "prototypes/exact_neighbors.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/prototypes/index/exact_neighbors.h"
 
 namespace protopage {
 
@@ -27,8 +27,9 @@ absl::Status FindNeighbors(PrototypeStore* store, const ClassIndex& index, Threa
   for (size_t begin = 0; begin < ids.size(); begin += kBatch) {
     const absl::Span<const ClassId> batch = ids.subspan(begin, kBatch);
     rows.resize(batch.size(), store->dim());
-    RETURN_IF_ERROR(store->Gather(batch, rows));
-    RETURN_IF_ERROR(index.Search(rows, asked, batch, UncachedRows(store), pool, &nearest));
+    PROTOPAGE_RETURN_IF_ERROR(store->Gather(batch, rows));
+    PROTOPAGE_RETURN_IF_ERROR(
+        index.Search(rows, asked, batch, UncachedRows(store), pool, &nearest));
     for (size_t q = 0; q < batch.size(); ++q) {
       const auto found = neighbors.subspan((begin + q) * k, k);
       std::fill(found.begin(), found.end(), kNoClass);
@@ -60,16 +61,16 @@ absl::StatusOr<IndexRecall> MeasureRecall(PrototypeStore* store, const ClassInde
   std::vector<ClassId> ids = SampleWithoutReplacement(random, n, num_classes);
   std::sort(ids.begin(), ids.end());
   RowMatrixXf queries(num_classes, dim);
-  RETURN_IF_ERROR(UncachedRows(store)(ids, queries));
+  PROTOPAGE_RETURN_IF_ERROR(UncachedRows(store)(ids, queries));
   NearestClasses nearest;
-  RETURN_IF_ERROR(index.Search(queries, k, ids, UncachedRows(store), pool, &nearest));
+  PROTOPAGE_RETURN_IF_ERROR(index.Search(queries, k, ids, UncachedRows(store), pool, &nearest));
 
   constexpr int64_t kBlockRows = 4096;
   ExactNeighbors exact(std::move(queries), k, ids);
   RowMatrixXf rows(std::min(kBlockRows, n), dim);
   for (int64_t first = 0; first < n; first += kBlockRows) {
     const int64_t count = std::min(kBlockRows, n - first);
-    RETURN_IF_ERROR(store->ReadRange(first, rows.topRows(count)));
+    PROTOPAGE_RETURN_IF_ERROR(store->ReadRange(first, rows.topRows(count)));
     exact.Add(first, rows.topRows(count), pool);
   }
   exact.Finish();
@@ -91,9 +92,9 @@ absl::StatusOr<RecallEstimate> EstimateRecall(PrototypeStore* store, const Class
   std::sort(ids.begin(), ids.end());
   const int64_t num_queries = static_cast<int64_t>(ids.size());
   RowMatrixXf queries(num_queries, store->dim());
-  RETURN_IF_ERROR(UncachedRows(store)(ids, queries));
+  PROTOPAGE_RETURN_IF_ERROR(UncachedRows(store)(ids, queries));
   NearestClasses nearest;
-  RETURN_IF_ERROR(index.Search(queries, k, ids, UncachedRows(store), pool, &nearest));
+  PROTOPAGE_RETURN_IF_ERROR(index.Search(queries, k, ids, UncachedRows(store), pool, &nearest));
 
   const int64_t wanted = std::clamp(n / k, kLeastRows, kMostRows);
   const int64_t all_blocks = (n + kBlockRows - 1) / kBlockRows;
@@ -106,7 +107,7 @@ absl::StatusOr<RecallEstimate> EstimateRecall(PrototypeStore* store, const Class
   for (const int64_t block : blocks) {
     const ClassId first = block * kBlockRows;
     const int64_t count = std::min(kBlockRows, n - first);
-    RETURN_IF_ERROR(store->ReadRange(first, rows.topRows(count)));
+    PROTOPAGE_RETURN_IF_ERROR(store->ReadRange(first, rows.topRows(count)));
     seen += count;
     for (int64_t q = 0; q < num_queries; ++q) {
       const ClassId* const found = nearest.ids.data() + q * k;

@@ -1,4 +1,4 @@
-#include "prototypes/neighbor_search.h"
+#include "protopage/prototypes/neighbor_search.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/status_matchers.h"
-#include "prototypes/mixture_rows.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/testing/mixture_rows.h"
 
 namespace protopage {
 namespace {
@@ -24,9 +24,9 @@ std::unique_ptr<PrototypeStore> MixtureStore(const std::string& name, RowMatrixX
   spec.dim = rows.cols();
   auto store = PrototypeStore::Create(
       absl::StrCat(testing::TempDir(), "/neighbor_search_test_", name, "_", getpid()), spec, {});
-  EXPECT_OK(store.status());
+  PROTOPAGE_EXPECT_OK(store.status());
   MixtureRows(rows.rows(), rows.cols(), 1).Read(0, rows);
-  EXPECT_OK((*store)->WriteRange(0, rows));
+  PROTOPAGE_EXPECT_OK((*store)->WriteRange(0, rows));
   return *std::move(store);
 }
 
@@ -34,23 +34,24 @@ TEST(NeighborSearchTest, SearchesWithTheRowsOfTheStore) {
   PrototypeStoreSpec spec;
   spec.num_classes = 700;
   spec.dim = 32;
-  ASSERT_OK_AND_ASSIGN(
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       auto store,
       PrototypeStore::Create(absl::StrCat(testing::TempDir(), "/neighbor_search_test_", getpid()),
                              spec, {}));
   RowMatrixXf rows(700, 32);
-  ASSERT_OK(store->ReadRange(0, rows));
-  ASSERT_OK(store->WriteRange(0, rows));
+  PROTOPAGE_ASSERT_OK(store->ReadRange(0, rows));
+  PROTOPAGE_ASSERT_OK(store->WriteRange(0, rows));
   ThreadPool pool(2);
-  ASSERT_OK_AND_ASSIGN(const auto index,
-                       ClassIndex::Build(700, 32, {}, &pool, [&](ClassId first, RowMatrixRef out) {
-                         return store->ReadRange(first, out);
-                       }));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const auto index, ClassIndex::Build(700, 32, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+        return store->ReadRange(first, out);
+      }));
   // Class 5 moved since: its neighbours are those of where it is now.
-  ASSERT_OK(store->Scatter({5}, -rows.row(8)));
+  PROTOPAGE_ASSERT_OK(store->Scatter({5}, -rows.row(8)));
   std::vector<ClassId> ids(600), neighbors(600 * 10), want;
   std::iota(ids.begin(), ids.end(), 0);
-  ASSERT_OK(FindNeighbors(store.get(), *index, &pool, ids, 10, absl::MakeSpan(neighbors)));
+  PROTOPAGE_ASSERT_OK(
+      FindNeighbors(store.get(), *index, &pool, ids, 10, absl::MakeSpan(neighbors)));
   for (ClassId id : {0, 5, 8, 300, 599}) {
     const RowMatrixXf query = id == 5 ? RowMatrixXf(-rows.row(8)) : RowMatrixXf(rows.row(id));
     // By looking at all classes.
@@ -75,24 +76,27 @@ TEST(NeighborSearchTest, CandidatesAreReadPastTheCacheAndRecallIsMeasured) {
   ClassIndexOptions options;
   options.kind = "ivf_sq8";
   options.candidates = 1.5;
-  ASSERT_OK_AND_ASSIGN(const auto index, ClassIndex::Build(kClasses, kDim, options, &pool,
-                                                           [&](ClassId first, RowMatrixRef out) {
-                                                             return store->ReadRange(first, out);
-                                                           }));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const auto index,
+      ClassIndex::Build(kClasses, kDim, options, &pool, [&](ClassId first, RowMatrixRef out) {
+        return store->ReadRange(first, out);
+      }));
   std::vector<ClassId> ids(100), neighbors(100 * 10);
   std::iota(ids.begin(), ids.end(), 50);
-  ASSERT_OK(FindNeighbors(store.get(), *index, &pool, ids, 10, absl::MakeSpan(neighbors)));
+  PROTOPAGE_ASSERT_OK(
+      FindNeighbors(store.get(), *index, &pool, ids, 10, absl::MakeSpan(neighbors)));
   EXPECT_GT(index->stats().rows_fetched, 100);
   EXPECT_EQ(store->stats().cached_rows, 100);  // Those of the queries only.
 
-  ASSERT_OK_AND_ASSIGN(IndexRecall recall, MeasureRecall(store.get(), *index, &pool, 80, 20, 1));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(IndexRecall recall,
+                                 MeasureRecall(store.get(), *index, &pool, 80, 20, 1));
   EXPECT_EQ(recall.classes, 80);
   EXPECT_EQ(recall.k, 20);
   EXPECT_GE(recall.recall, 0.95);
   EXPECT_EQ(store->stats().cached_rows, 100);
   // The rows move, the index does not learn of it: measured by the rows as they are now.
-  ASSERT_OK(store->WriteRange(0, rows.colwise().reverse()));
-  ASSERT_OK_AND_ASSIGN(recall, MeasureRecall(store.get(), *index, &pool, 80, 20, 1));
+  PROTOPAGE_ASSERT_OK(store->WriteRange(0, rows.colwise().reverse()));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(recall, MeasureRecall(store.get(), *index, &pool, 80, 20, 1));
   EXPECT_LT(recall.recall, 0.3);
   EXPECT_THAT(MeasureRecall(store.get(), *index, &pool, kClasses + 1, 20, 1),
               StatusIs(absl::StatusCode::kInvalidArgument, "3001 sampled classes"));
@@ -107,16 +111,18 @@ TEST(NeighborSearchTest, EstimatedRecallAgreesWithTheMeasuredOne) {
     ClassIndexOptions options;
     options.kind = "ivf_sq8";
     options.probes = probes;
-    ASSERT_OK_AND_ASSIGN(const auto index, ClassIndex::Build(kClasses, kDim, options, &pool,
-                                                             [&](ClassId first, RowMatrixRef out) {
-                                                               return store->ReadRange(first, out);
-                                                             }));
-    ASSERT_OK_AND_ASSIGN(const IndexRecall measured,
-                         MeasureRecall(store.get(), *index, &pool, 500, kNeighbors, 1));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+        const auto index,
+        ClassIndex::Build(kClasses, kDim, options, &pool, [&](ClassId first, RowMatrixRef out) {
+          return store->ReadRange(first, out);
+        }));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const IndexRecall measured,
+                                   MeasureRecall(store.get(), *index, &pool, 500, kNeighbors, 1));
     RecallEstimate sum;
     for (int64_t draw = 0; draw < 20; ++draw) {
-      ASSERT_OK_AND_ASSIGN(const RecallEstimate estimate,
-                           EstimateRecall(store.get(), *index, &pool, kNeighbors, 1, draw));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+          const RecallEstimate estimate,
+          EstimateRecall(store.get(), *index, &pool, kNeighbors, 1, draw));
       EXPECT_EQ(estimate.queries, 16);
       sum.queries += estimate.queries;
       sum.missed += estimate.missed;
@@ -133,15 +139,16 @@ TEST(NeighborSearchTest, EstimatedRecallAgreesWithTheMeasuredOne) {
 TEST(NeighborSearchTest, DroppedClassesAreNobodysNeighbours) {
   RowMatrixXf rows(40, 8);
   const auto store = MixtureStore("dropped", rows);
-  ASSERT_OK(store->Drop({3, 9, 30}));
+  PROTOPAGE_ASSERT_OK(store->Drop({3, 9, 30}));
   ThreadPool pool(1);
-  ASSERT_OK_AND_ASSIGN(const auto index,
-                       ClassIndex::Build(40, 8, {}, &pool, [&](ClassId first, RowMatrixRef out) {
-                         return store->ReadRange(first, out);
-                       }));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const auto index, ClassIndex::Build(40, 8, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+        return store->ReadRange(first, out);
+      }));
   // All the others, and then nothing.
   std::vector<ClassId> neighbors(39);
-  ASSERT_OK(FindNeighbors(store.get(), *index, &pool, {5}, 39, absl::MakeSpan(neighbors)));
+  PROTOPAGE_ASSERT_OK(
+      FindNeighbors(store.get(), *index, &pool, {5}, 39, absl::MakeSpan(neighbors)));
   std::vector<ClassId> want;
   for (ClassId id = 0; id < 40; ++id) {
     if (id != 5 && id != 3 && id != 9 && id != 30) want.push_back(id);
@@ -157,15 +164,15 @@ TEST(NeighborSearchTest, RefusesAResultOfTheWrongSize) {
   PrototypeStoreSpec spec;
   spec.num_classes = 10;
   spec.dim = 4;
-  ASSERT_OK_AND_ASSIGN(
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       auto store,
       PrototypeStore::Create(
           absl::StrCat(testing::TempDir(), "/neighbor_search_test_size_", getpid()), spec, {}));
   ThreadPool pool(1);
-  ASSERT_OK_AND_ASSIGN(const auto index,
-                       ClassIndex::Build(10, 4, {}, &pool, [&](ClassId first, RowMatrixRef out) {
-                         return store->ReadRange(first, out);
-                       }));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const auto index, ClassIndex::Build(10, 4, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+        return store->ReadRange(first, out);
+      }));
   std::vector<ClassId> neighbors(5);
   EXPECT_THAT(FindNeighbors(store.get(), *index, &pool, {1, 2}, 3, absl::MakeSpan(neighbors)),
               StatusIs(absl::StatusCode::kInvalidArgument, "room for 5 neighbors"));

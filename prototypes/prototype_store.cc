@@ -1,4 +1,4 @@
-#include "prototypes/prototype_store.h"
+#include "protopage/prototypes/prototype_store.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/float16.h"
-#include "base/random.h"
-#include "base/status_macros.h"
-#include "prototypes/paged_table.h"
-#include "prototypes/row_cache.h"
+#include "protopage/base/float16.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/prototypes/table/paged_table.h"
+#include "protopage/prototypes/table/row_cache.h"
 
 namespace protopage {
 namespace {
@@ -68,8 +68,8 @@ void InitialCell(const PrototypeStoreSpec& spec, ClassId id, void* cell) {
   StoreCell(spec.dtype, row.data(), spec.dim, static_cast<char*>(cell));
 }
 
-// When a store is opened, seed and size of a row are known only after its attributes are read: `spec` may be
-// filled then.
+// When a store is opened, seed and size of a row are known only after its attributes are read:
+// `spec` may be filled then.
 TableOptions MakeTableOptions(std::shared_ptr<const PrototypeStoreSpec> spec,
                               const PrototypeStoreOptions& options) {
   TableOptions table;
@@ -151,7 +151,7 @@ void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row) {
 }
 
 absl::Status RestoreCopy(FileSystem* file_system, const std::string& from, const std::string& to) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(file_system, to));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(file_system, to));
   return CopyFileAtomically(file_system, from, to);
 }
 
@@ -191,7 +191,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
   table.texts["row_state"] = RowStateName(full.row_state);
 
   std::unique_ptr<PrototypeStore> store(new PrototypeStore(path, full, options.read_only));
-  ASSIGN_OR_RETURN(
+  PROTOPAGE_ASSIGN_OR_RETURN(
       store->table_,
       PagedTable::Create(FileSystemOf(options), path, table,
                          MakeTableOptions(std::make_shared<PrototypeStoreSpec>(full), options)));
@@ -234,9 +234,9 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
     names.push_back("last_step");
     return names;
   };
-  ASSIGN_OR_RETURN(std::unique_ptr<PagedTable> table,
-                   PagedTable::Open(FileSystemOf(options), path, kKind,
-                                    MakeTableOptions(shared_spec, options), choose));
+  PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<PagedTable> table,
+                             PagedTable::Open(FileSystemOf(options), path, kKind,
+                                              MakeTableOptions(shared_spec, options), choose));
   spec.num_classes = table->spec().num_rows;
   spec.capacity = table->spec().capacity;
   const int last_step = LastStepColumn(spec.row_state);
@@ -259,7 +259,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
   store->clean_when_opened_ = table->clean_when_opened();
   store->had_log_when_opened_ = table->had_log_when_opened();
   store->table_ = std::move(table);
-  RETURN_IF_ERROR(store->ReadDropped());
+  PROTOPAGE_RETURN_IF_ERROR(store->ReadDropped());
   store->cache_ = std::make_unique<RowCache>(store->table_.get(), MakeCacheOptions(options));
   return store;
 }
@@ -279,7 +279,7 @@ void PrototypeStore::StoreRow(const float* row, char* cell) const {
 }
 
 absl::Status PrototypeStore::ReadDropped() {
-  ASSIGN_OR_RETURN(const std::vector<int64_t> ids, table_->ReadMarks(kDropped));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> ids, table_->ReadMarks(kDropped));
   num_dropped_ = static_cast<int64_t>(ids.size());
   if (ids.empty()) return absl::OkStatus();
   dropped_.assign(spec_.num_classes, false);
@@ -298,7 +298,7 @@ absl::Status PrototypeStore::CheckRange(absl::Span<const ClassId> ids) const {
 }
 
 absl::Status PrototypeStore::CheckIds(absl::Span<const ClassId> ids) const {
-  RETURN_IF_ERROR(CheckRange(ids));
+  PROTOPAGE_RETURN_IF_ERROR(CheckRange(ids));
   if (dropped_.empty()) return absl::OkStatus();
   for (size_t i = 0; i < ids.size(); ++i) {
     if (!dropped_[ids[i]]) continue;
@@ -316,7 +316,7 @@ absl::Status PrototypeStore::CheckWritable(absl::Span<const ClassId> ids) const 
 }
 
 absl::Status PrototypeStore::CheckDistinct(absl::Span<const ClassId> ids) const {
-  RETURN_IF_ERROR(CheckIds(ids));
+  PROTOPAGE_RETURN_IF_ERROR(CheckIds(ids));
   std::vector<ClassId> sorted(ids.begin(), ids.end());
   std::sort(sorted.begin(), sorted.end());
   const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
@@ -329,21 +329,21 @@ absl::Status PrototypeStore::CheckDistinct(absl::Span<const ClassId> ids) const 
 }
 
 absl::Status PrototypeStore::Gather(absl::Span<const ClassId> ids, RowMatrixRef out) {
-  RETURN_IF_ERROR(CheckShape("rows", out.rows(), out.cols(), ids.size(), spec_.dim));
-  RETURN_IF_ERROR(CheckIds(ids));
+  PROTOPAGE_RETURN_IF_ERROR(CheckShape("rows", out.rows(), out.cols(), ids.size(), spec_.dim));
+  PROTOPAGE_RETURN_IF_ERROR(CheckIds(ids));
   return cache_->Read(ids, /*unpin=*/false,
                       [&](size_t i, const char* record) { LoadRow(record, out.row(i).data()); });
 }
 
 absl::Status PrototypeStore::Scatter(absl::Span<const ClassId> ids, ConstRowMatrixRef rows) {
-  RETURN_IF_ERROR(CheckShape("rows", rows.rows(), rows.cols(), ids.size(), spec_.dim));
-  RETURN_IF_ERROR(CheckWritable(ids));
+  PROTOPAGE_RETURN_IF_ERROR(CheckShape("rows", rows.rows(), rows.cols(), ids.size(), spec_.dim));
+  PROTOPAGE_RETURN_IF_ERROR(CheckWritable(ids));
   return cache_->Write(ids, RowCache::kPart,
                        [&](size_t i, char* record) { StoreRow(rows.row(i).data(), record); });
 }
 
 absl::Status PrototypeStore::GatherStep(absl::Span<const ClassId> ids, StepRows* out) {
-  RETURN_IF_ERROR(CheckIds(ids));
+  PROTOPAGE_RETURN_IF_ERROR(CheckIds(ids));
   const int64_t count = static_cast<int64_t>(ids.size());
   const int64_t floats = state_floats();
   out->rows.resize(count, spec_.dim);
@@ -365,15 +365,16 @@ absl::Status PrototypeStore::GatherStep(absl::Span<const ClassId> ids, StepRows*
 absl::Status PrototypeStore::ScatterStep(absl::Span<const ClassId> ids, const StepRows& rows,
                                          int64_t step) {
   const int64_t floats = state_floats();
-  RETURN_IF_ERROR(CheckShape("rows", rows.rows.rows(), rows.rows.cols(), ids.size(), spec_.dim));
+  PROTOPAGE_RETURN_IF_ERROR(
+      CheckShape("rows", rows.rows.rows(), rows.rows.cols(), ids.size(), spec_.dim));
   if (floats > 0) {
-    RETURN_IF_ERROR(CheckShape(RowStateName(spec_.row_state), rows.state.rows(), rows.state.cols(),
-                               ids.size(), floats));
+    PROTOPAGE_RETURN_IF_ERROR(CheckShape(RowStateName(spec_.row_state), rows.state.rows(),
+                                         rows.state.cols(), ids.size(), floats));
   }
   if (step < 0) {
     return absl::InvalidArgumentError(absl::StrCat("step ", step, " is negative"));
   }
-  RETURN_IF_ERROR(CheckWritable(ids));
+  PROTOPAGE_RETURN_IF_ERROR(CheckWritable(ids));
   const int64_t bytes = table_->cell_bytes(kRows);
   const int64_t step_offset = table_->record_offset(LastStepColumn(spec_.row_state));
   const int64_t next_step = step + 1;
@@ -389,13 +390,13 @@ absl::Status PrototypeStore::ScatterStep(absl::Span<const ClassId> ids, const St
 }
 
 absl::Status PrototypeStore::Prefetch(absl::Span<const ClassId> ids) {
-  RETURN_IF_ERROR(CheckIds(ids));
+  PROTOPAGE_RETURN_IF_ERROR(CheckIds(ids));
   return cache_->Pin(ids);
 }
 
 absl::Status PrototypeStore::ReadRows(absl::Span<const ClassId> ids, RowMatrixRef out) {
-  RETURN_IF_ERROR(CheckShape("rows", out.rows(), out.cols(), ids.size(), spec_.dim));
-  RETURN_IF_ERROR(CheckRange(ids));
+  PROTOPAGE_RETURN_IF_ERROR(CheckShape("rows", out.rows(), out.cols(), ids.size(), spec_.dim));
+  PROTOPAGE_RETURN_IF_ERROR(CheckRange(ids));
   for (size_t i = 1; i < ids.size(); ++i) {
     if (ids[i] > ids[i - 1]) continue;
     return absl::InvalidArgumentError(absl::StrCat("id ", ids[i], " at position ", i, " follows ",
@@ -408,7 +409,7 @@ absl::Status PrototypeStore::ReadRows(absl::Span<const ClassId> ids, RowMatrixRe
   std::vector<char> cells(std::min<int64_t>(ids.size(), kConvertRows) * bytes);
   for (size_t begin = 0; begin < ids.size(); begin += kConvertRows) {
     const absl::Span<const ClassId> some = ids.subspan(begin, kConvertRows);
-    RETURN_IF_ERROR(cache_->ReadCells(kRows, some, cells.data()));
+    PROTOPAGE_RETURN_IF_ERROR(cache_->ReadCells(kRows, some, cells.data()));
     for (size_t i = 0; i < some.size(); ++i) {
       if (is_dropped(some[i])) {
         out.row(begin + i).setZero();
@@ -429,23 +430,24 @@ absl::Status PrototypeStore::ReadRange(ClassId first, RowMatrixRef out) {
 absl::Status PrototypeStore::ReadStates(ClassId first, absl::Span<ClassState> out) {
   const auto count = static_cast<int64_t>(out.size());
   if (count == 0) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckRange({first, first + count - 1}));
+  PROTOPAGE_RETURN_IF_ERROR(CheckRange({first, first + count - 1}));
   std::vector<uint8_t> written(count);
   std::vector<int64_t> steps(count);
-  RETURN_IF_ERROR(cache_->ReadWritten(kRows, first, count, written.data()));
-  RETURN_IF_ERROR(cache_->ReadColumn(LastStepColumn(spec_.row_state), first, count, steps.data()));
+  PROTOPAGE_RETURN_IF_ERROR(cache_->ReadWritten(kRows, first, count, written.data()));
+  PROTOPAGE_RETURN_IF_ERROR(
+      cache_->ReadColumn(LastStepColumn(spec_.row_state), first, count, steps.data()));
   for (int64_t i = 0; i < count; ++i) out[i] = {written[i] != 0, steps[i] - 1};
   return absl::OkStatus();
 }
 
 absl::Status PrototypeStore::WriteRange(ClassId first, ConstRowMatrixRef rows) {
-  RETURN_IF_ERROR(CheckShape("rows", rows.rows(), rows.cols(), rows.rows(), spec_.dim));
+  PROTOPAGE_RETURN_IF_ERROR(CheckShape("rows", rows.rows(), rows.cols(), rows.rows(), spec_.dim));
   if (read_only_) {
     return absl::FailedPreconditionError(absl::StrCat(path_, ": opened read-only"));
   }
   const int64_t count = rows.rows();
   if (count == 0) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckRange({first, first + count - 1}));
+  PROTOPAGE_RETURN_IF_ERROR(CheckRange({first, first + count - 1}));
   return WriteRows(first, rows);
 }
 
@@ -461,7 +463,7 @@ absl::Status PrototypeStore::WriteRows(ClassId first, ConstRowMatrixRef rows) {
     for (int64_t i = 0; i < some; ++i) {
       StoreRow(rows.row(begin + i).data(), cells.data() + i * bytes);
     }
-    RETURN_IF_ERROR(cache_->WriteColumn(kRows, first + begin, some, cells.data()));
+    PROTOPAGE_RETURN_IF_ERROR(cache_->WriteColumn(kRows, first + begin, some, cells.data()));
   }
   return absl::OkStatus();
 }
@@ -471,7 +473,7 @@ absl::Status PrototypeStore::ResetState() {
     return absl::FailedPreconditionError(absl::StrCat(path_, ": opened read-only"));
   }
   for (int column = kRows + 1; column <= LastStepColumn(spec_.row_state); ++column) {
-    RETURN_IF_ERROR(cache_->ClearColumn(column));
+    PROTOPAGE_RETURN_IF_ERROR(cache_->ClearColumn(column));
   }
   return absl::OkStatus();
 }
@@ -481,21 +483,21 @@ absl::Status PrototypeStore::Flush() { return cache_->Flush(); }
 absl::Status PrototypeStore::SaveCopy(const std::string& path) { return cache_->SaveCopy(path); }
 
 absl::Status PrototypeStore::AppendRows(ConstRowMatrixRef rows) {
-  RETURN_IF_ERROR(CheckShape("rows", rows.rows(), rows.cols(), rows.rows(), spec_.dim));
-  RETURN_IF_ERROR(table_->CheckOwnFile());
+  PROTOPAGE_RETURN_IF_ERROR(CheckShape("rows", rows.rows(), rows.cols(), rows.rows(), spec_.dim));
+  PROTOPAGE_RETURN_IF_ERROR(table_->CheckOwnFile());
   const ClassId first = spec_.num_classes + num_appended_;
   if (first + rows.rows() > spec_.capacity) {
     return absl::OutOfRangeError(absl::StrCat(path_, ": ", rows.rows(), " new classes from id ",
                                               first, " on, with room for ", spec_.capacity));
   }
-  RETURN_IF_ERROR(WriteRows(first, rows));
+  PROTOPAGE_RETURN_IF_ERROR(WriteRows(first, rows));
   num_appended_ += rows.rows();
   return absl::OkStatus();
 }
 
 absl::Status PrototypeStore::AddAppended() {
-  RETURN_IF_ERROR(cache_->Flush());
-  RETURN_IF_ERROR(table_->SetNumRows(spec_.num_classes + num_appended_));
+  PROTOPAGE_RETURN_IF_ERROR(cache_->Flush());
+  PROTOPAGE_RETURN_IF_ERROR(table_->SetNumRows(spec_.num_classes + num_appended_));
   spec_.num_classes += num_appended_;
   num_appended_ = 0;
   if (!dropped_.empty()) dropped_.resize(spec_.num_classes);
@@ -503,19 +505,19 @@ absl::Status PrototypeStore::AddAppended() {
 }
 
 absl::Status PrototypeStore::CheckDrop(absl::Span<const ClassId> ids) const {
-  RETURN_IF_ERROR(CheckDistinct(ids));
+  PROTOPAGE_RETURN_IF_ERROR(CheckDistinct(ids));
   const int64_t left = spec_.num_classes - num_dropped_ - static_cast<int64_t>(ids.size());
   if (left > 0) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(path_, ": no class would be left"));
 }
 
 absl::Status PrototypeStore::Drop(absl::Span<const ClassId> ids) {
-  RETURN_IF_ERROR(table_->CheckOwnFile());
-  RETURN_IF_ERROR(CheckDrop(ids));
-  RETURN_IF_ERROR(cache_->Flush());
+  PROTOPAGE_RETURN_IF_ERROR(table_->CheckOwnFile());
+  PROTOPAGE_RETURN_IF_ERROR(CheckDrop(ids));
+  PROTOPAGE_RETURN_IF_ERROR(cache_->Flush());
   std::vector<ClassId> ascending(ids.begin(), ids.end());
   std::sort(ascending.begin(), ascending.end());
-  RETURN_IF_ERROR(table_->WriteMarks(kDropped, ascending));
+  PROTOPAGE_RETURN_IF_ERROR(table_->WriteMarks(kDropped, ascending));
   dropped_.resize(spec_.num_classes, false);
   for (const ClassId id : ids) dropped_[id] = true;
   num_dropped_ += static_cast<int64_t>(ids.size());
@@ -526,12 +528,12 @@ absl::StatusOr<RowMatrixXf> PrototypeStore::MergedRow(ClassId into,
                                                       absl::Span<const ClassId> from) {
   std::vector<ClassId> ids(from.begin(), from.end());
   ids.push_back(into);
-  RETURN_IF_ERROR(CheckDistinct(ids));
-  RETURN_IF_ERROR(CheckDrop(from));
+  PROTOPAGE_RETURN_IF_ERROR(CheckDistinct(ids));
+  PROTOPAGE_RETURN_IF_ERROR(CheckDrop(from));
   Eigen::RowVectorXd sum = Eigen::RowVectorXd::Zero(spec_.dim);
   RowMatrixXf row(1, spec_.dim);
   for (const ClassId id : ids) {
-    RETURN_IF_ERROR(ReadRows({id}, row));
+    PROTOPAGE_RETURN_IF_ERROR(ReadRows({id}, row));
     const Eigen::RowVectorXd wide = row.row(0).cast<double>();
     if (const double norm = wide.norm(); norm > 0) sum += wide / norm;
   }
@@ -550,28 +552,29 @@ absl::Status PrototypeStore::Merge(const std::string& path, ClassId into,
   PrototypeStoreOptions options;
   options.file_system = file_system;
   FileSystem* const fs = FileSystemOf(options);
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(fs, path));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(fs, path));
   RowMatrixXf row;
   {
     options.read_only = true;
-    ASSIGN_OR_RETURN(const auto store, Open(path, options));
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto store, Open(path, options));
     if (store->had_log_when_opened() || !store->clean_when_opened()) {
       return absl::FailedPreconditionError(absl::StrCat(
           path, store->had_log_when_opened() ? ": it is the file of a run"
                                              : ": its process died while it was being written"));
     }
-    ASSIGN_OR_RETURN(row, store->MergedRow(into, from));
+    PROTOPAGE_ASSIGN_OR_RETURN(row, store->MergedRow(into, from));
   }
   const std::string merged = absl::StrCat(path, ".merged");
   const auto merge = [&]() -> absl::Status {
-    RETURN_IF_ERROR(CopyFileAtomically(fs, path, merged));
+    PROTOPAGE_RETURN_IF_ERROR(CopyFileAtomically(fs, path, merged));
     options.read_only = false;
-    ASSIGN_OR_RETURN(const auto store, Open(merged, options));
-    RETURN_IF_ERROR(store->cache_->Write({into}, RowCache::kWhole, [&](size_t, char* record) {
-      std::memset(record, 0, store->table_->record_bytes());
-      store->StoreRow(row.data(), record);
-    }));
-    RETURN_IF_ERROR(store->Drop(from));
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto store, Open(merged, options));
+    PROTOPAGE_RETURN_IF_ERROR(
+        store->cache_->Write({into}, RowCache::kWhole, [&](size_t, char* record) {
+          std::memset(record, 0, store->table_->record_bytes());
+          store->StoreRow(row.data(), record);
+        }));
+    PROTOPAGE_RETURN_IF_ERROR(store->Drop(from));
     return fs->Rename(merged, path);
   };
   const absl::Status status = merge();
@@ -594,7 +597,7 @@ absl::Status PrototypeStore::Reserve(const std::string& path, int64_t capacity,
     PrototypeStoreOptions options;
     options.file_system = fs;
     options.read_only = true;
-    ASSIGN_OR_RETURN(const auto store, Open(path, options));
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto store, Open(path, options));
     const bool large = store->spec().capacity >= capacity;
     if (large && (!names || store->has_names())) return absl::OkStatus();
     if (large) capacity = store->spec().capacity;
@@ -621,10 +624,10 @@ bool PrototypeStore::has_names() const { return table_->HasBytes(kNames, kMostNa
 absl::StatusOr<std::vector<std::string>> PrototypeStore::ReadNames(ClassId first, int64_t count) {
   std::vector<std::string> names(count);
   if (count == 0) return names;
-  RETURN_IF_ERROR(CheckRange({first, first + count - 1}));
+  PROTOPAGE_RETURN_IF_ERROR(CheckRange({first, first + count - 1}));
   if (!has_names()) return names;
   std::vector<char> cells(count * kMostNameBytes);
-  RETURN_IF_ERROR(table_->ReadBytes(kNames, first, count, cells.data()));
+  PROTOPAGE_RETURN_IF_ERROR(table_->ReadBytes(kNames, first, count, cells.data()));
   for (int64_t i = 0; i < count; ++i) {
     const char* const cell = cells.data() + i * kMostNameBytes;
     names[i].assign(cell, std::find(cell, cell + kMostNameBytes, '\0'));
@@ -639,9 +642,9 @@ absl::Status PrototypeStore::WriteNames(ClassId first, absl::Span<const std::str
                                               first + count - 1, ", of ",
                                               spec_.num_classes + num_appended_));
   }
-  RETURN_IF_ERROR(CheckNames(names));
+  PROTOPAGE_RETURN_IF_ERROR(CheckNames(names));
   if (!has_names()) {
-    RETURN_IF_ERROR(table_->CheckOwnFile());
+    PROTOPAGE_RETURN_IF_ERROR(table_->CheckOwnFile());
     return absl::FailedPreconditionError(absl::StrCat(path_, ": it has no room for names"));
   }
   std::vector<char> cells(count * kMostNameBytes);

@@ -4,21 +4,22 @@
 // shape [num_classes, dim], row-major, and may be far larger than
 // memory, so a training step copies out only the rows it touches:
 //
-//   ASSIGN_OR_RETURN(auto store, PrototypeStore::Create(
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto store, PrototypeStore::Create(
 //       "w.h5", {.num_classes = 1000000, .dim = 512, .seed = 1}, {.cache_bytes = 256 << 20}));
 //   const std::vector<ClassId> ids = {4, 1, 9};
 //   StepRows step_rows;
-//   RETURN_IF_ERROR(store->GatherStep(ids, &step_rows));
+//   PROTOPAGE_RETURN_IF_ERROR(store->GatherStep(ids, &step_rows));
 //   ... update step_rows.rows [3, dim] and step_rows.state [3, dim], the momentum ...
-//   RETURN_IF_ERROR(store->ScatterStep(ids, step_rows, /*step=*/17));
-//   RETURN_IF_ERROR(store->Flush());
+//   PROTOPAGE_RETURN_IF_ERROR(store->ScatterStep(ids, step_rows, /*step=*/17));
+//   PROTOPAGE_RETURN_IF_ERROR(store->Flush());
 //
 // The row of a class that was never written is a unit vector that is a function of
 // (seed, class), so that a store of 100M classes is created at once and takes no room.
 //
-// Rows are float32, or float16 to take half the room in the file and in the cache. Then whatever writes
-// rows rounds them (base/float16.h), the initial ones too: what is gathered is exactly what a float16 can
-// hold, cached or not, and its length is 1 up to the rounding. State is always float32.
+// Rows are float32, or float16 to take half the room in the file and in the cache. Then whatever
+// writes rows rounds them (base/float16.h), the initial ones too: what is gathered is exactly what
+// a float16 can hold, cached or not, and its length is 1 up to the rounding. State is always
+// float32.
 //
 // The file layout is a contract: see prototypes/FORMAT.md.
 #ifndef PROTOPAGE_PROTOTYPES_PROTOTYPE_STORE_H_
@@ -32,8 +33,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "base/file.h"
-#include "base/types.h"
+#include "protopage/base/file.h"
+#include "protopage/base/types.h"
 
 namespace protopage {
 
@@ -79,7 +80,8 @@ struct PrototypeStoreOptions {
   // Takes no lock and refuses everything that writes (FailedPrecondition).
   bool read_only = false;
   // The log of the run that the store belongs to (table_log.h), which outlives the store and was
-  // opened as it is. Without one, rows are written in place, and a crash leaves rows of several steps.
+  // opened as it is. Without one, rows are written in place, and a crash leaves rows of several
+  // steps.
   TableLog* log = nullptr;
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
 };
@@ -139,21 +141,22 @@ class PrototypeStore {
   int64_t state_floats() const;
   const PrototypeStoreSpec& spec() const { return spec_; }
   const std::string& path() const { return path_; }
-  // False when rows were written, without a log, and the process died before a flush: rows of several
-  // steps may be mixed.
+  // False when rows were written, without a log, and the process died before a flush: rows of
+  // several steps may be mixed.
   bool clean_when_opened() const { return clean_when_opened_; }
   // The file belongs to a run's log, which has the newer rows.
   bool had_log_when_opened() const { return had_log_when_opened_; }
 
-  // A dropped class exists no more, and its id is never used again. Calls that name ids refuse it; those that
-  // go over ranges, and ReadRows, read zeros, which are nobody's nearest.
+  // A dropped class exists no more, and its id is never used again. Calls that name ids refuse it;
+  // those that go over ranges, and ReadRows, read zeros, which are nobody's nearest.
   bool is_dropped(ClassId id) const { return !dropped_.empty() && dropped_[id]; }
   int64_t num_dropped() const { return num_dropped_; }
 
   // Copies W[ids[i], :] to out.row(i). `out` must be [ids.size(), dim]; repeated ids are
   // allowed. On error `out` is unspecified.
-  // Errors: InvalidArgument (shape), OutOfRange (the first bad id is named), FailedPrecondition (a dropped class),
-  // DataLoss (checksum; the file and the row are named), ResourceExhausted (more rows than the cache holds).
+  // Errors: InvalidArgument (shape), OutOfRange (the first bad id is named), FailedPrecondition (a
+  // dropped class), DataLoss (checksum; the file and the row are named), ResourceExhausted (more
+  // rows than the cache holds).
   absl::Status Gather(absl::Span<const ClassId> ids, RowMatrixRef out);
   // W[ids[i], :] = rows.row(i); the classes' state stays. The store is unchanged on error.
   // Errors: as Gather; InvalidArgument (repeated id).
@@ -171,10 +174,12 @@ class PrototypeStore {
   // Errors: as Gather; on error nothing is pinned.
   absl::Status Prefetch(absl::Span<const ClassId> ids);
 
-  // W[ids[i], :] for ascending, distinct ids, past the cache (which is read for newer rows but not filled): for
-  // many rows of which few are wanted again soon. Errors: as Gather; InvalidArgument (order).
+  // W[ids[i], :] for ascending, distinct ids, past the cache (which is read for newer rows but not
+  // filled): for many rows of which few are wanted again soon. Errors: as Gather; InvalidArgument
+  // (order).
   absl::Status ReadRows(absl::Span<const ClassId> ids, RowMatrixRef out);
-  // The same for rows [first, first + out.rows()): evaluation, indexing and export of all rows in blocks.
+  // The same for rows [first, first + out.rows()): evaluation, indexing and export of all rows in
+  // blocks.
   absl::Status ReadRange(ClassId first, RowMatrixRef out);
   // The state of the classes first, first + 1, ..., in the same way. Errors: as Gather.
   absl::Status ReadStates(ClassId first, absl::Span<ClassState> out);
@@ -188,42 +193,48 @@ class PrototypeStore {
   // Writes all dirty rows to the file and syncs it; with a log, writes them to the log, where the
   // next commit makes them durable.
   absl::Status Flush();
-  // Flushes, then writes a file of its own with this very content to `path` (replaced when it exists), sparse
-  // and durable: an export, or a checkpoint of a store without a log.
+  // Flushes, then writes a file of its own with this very content to `path` (replaced when it
+  // exists), sparse and durable: an export, or a checkpoint of a store without a log.
   absl::Status SaveCopy(const std::string& path);
 
-  // --- Classes come and go. Of a store without a log, while no other call runs, and durable when they return. All
-  // errors: FailedPrecondition (read-only, or a run's file), those of the file system.
+  // --- Classes come and go. Of a store without a log, while no other call runs, and durable when
+  // they return. All errors: FailedPrecondition (read-only, or a run's file), those of the file
+  // system.
 
-  // Puts the rows of new classes behind those that are there. They count once AddAppended is called; the rows of an
-  // attempt that was given up are written over by the next, and leave the store clean. Errors: InvalidArgument
-  // (shape), OutOfRange (the capacity: Reserve more).
+  // Puts the rows of new classes behind those that are there. They count once AddAppended is
+  // called; the rows of an attempt that was given up are written over by the next, and leave the
+  // store clean. Errors: InvalidArgument (shape), OutOfRange (the capacity: Reserve more).
   absl::Status AppendRows(ConstRowMatrixRef rows);
   // Makes all that was appended classes num_classes(), num_classes() + 1, ...
   absl::Status AddAppended();
   // Drops classes. Errors: InvalidArgument (none would be left, or an id stands twice), OutOfRange,
   // FailedPrecondition (dropped before).
   absl::Status Drop(absl::Span<const ClassId> ids);
-  // Gives the store at `path`, which is not open for writing, room for `capacity` rows and, with `names`, for names of
-  // classes, when it has less: copies it to a larger file, which takes its place. Errors: as PagedTable::CopyLarger.
+  // Gives the store at `path`, which is not open for writing, room for `capacity` rows and, with
+  // `names`, for names of classes, when it has less: copies it to a larger file, which takes its
+  // place. Errors: as PagedTable::CopyLarger.
   static absl::Status Reserve(const std::string& path, int64_t capacity,
                               FileSystem* file_system = nullptr, bool names = false);
-  // In the store at `path`, which is not open for writing, W[into, :] = the normalised sum of the normalised rows of
-  // `into` and all of `from`, its state zeros; drops `from`. Done to a copy, which takes the file's place: a crash
-  // leaves all as it was or all done, and perhaps `path`.merged, which the next merge writes over. Errors: as Drop;
-  // InvalidArgument (the sum is zero), FailedPrecondition (not clean_when_opened, or open for writing).
+  // In the store at `path`, which is not open for writing, W[into, :] = the normalised sum of the
+  // normalised rows of `into` and all of `from`, its state zeros; drops `from`. Done to a copy,
+  // which takes the file's place: a crash leaves all as it was or all done, and perhaps
+  // `path`.merged, which the next merge writes over. Errors: as Drop; InvalidArgument (the sum is
+  // zero), FailedPrecondition (not clean_when_opened, or open for writing).
   static absl::Status Merge(const std::string& path, ClassId into, absl::Span<const ClassId> from,
                             FileSystem* file_system = nullptr);
 
-  // The name that a class has outside: UTF-8 without zeros. Not in memory, and nothing that trains asks for it.
+  // The name that a class has outside: UTF-8 without zeros. Not in memory, and nothing that trains
+  // asks for it.
   static constexpr int64_t kMostNameBytes = 128;
   // Errors: InvalidArgument (a name that is longer, or has zeros).
   static absl::Status CheckNames(absl::Span<const std::string> names);
   bool has_names() const;
-  // Of classes first, first + 1, ...; "" where there is none. Errors: OutOfRange, those of the file system.
+  // Of classes first, first + 1, ...; "" where there is none. Errors: OutOfRange, those of the file
+  // system.
   absl::StatusOr<std::vector<std::string>> ReadNames(ClassId first, int64_t count);
-  // The same, durably; also of rows that were appended and do not count yet. Errors: as CheckNames; OutOfRange,
-  // FailedPrecondition (read-only, a run's file, or one without room for names: Reserve).
+  // The same, durably; also of rows that were appended and do not count yet. Errors: as CheckNames;
+  // OutOfRange, FailedPrecondition (read-only, a run's file, or one without room for names:
+  // Reserve).
   absl::Status WriteNames(ClassId first, absl::Span<const std::string> names);
 
   PrototypeStoreStats stats() const;
@@ -260,8 +271,8 @@ class PrototypeStore {
 // `to` must not be open. Errors: what the file system reports.
 absl::Status RestoreCopy(FileSystem* file_system, const std::string& from, const std::string& to);
 
-// The row of a class that was never written: [dim] keyed standard normals over their norm. A float16
-// store has it rounded.
+// The row of a class that was never written: [dim] keyed standard normals over their norm. A
+// float16 store has it rounded.
 void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row);
 
 }  // namespace protopage

@@ -1,22 +1,23 @@
 // The cost of a training step's rows: GatherStep and ScatterStep of K rows of 512 floats with
-// momentum, in stores of N classes, beside its ceilings in the same run: memcpy, sorted pread and pwrite of the
-// same bytes, and a row-at-a-time h5py loop.
+// momentum, in stores of N classes, beside its ceilings in the same run: memcpy, sorted pread and
+// pwrite of the same bytes, and a row-at-a-time h5py loop.
 //
 //   ./bazelw run -c opt //prototypes:prototype_store_benchmark -- [--classes=N,...] [--rounds=7]
 //       [--directory=DIR]
 //
 // The cache has its default size. cached: the classes drawn (16384) fit into it. page cache: they
-// do not (131072, room for less than half), their file does; they lie at random among the N. cold: the same, but the
-// page cache is emptied of the file before each round. Each round is 262144 rows (cold: 16384)
-// and the write-back of all that they changed: in place, or, with a log, to
-// a segment that is then committed as a checkpoint. Segments are merged into the file in every second round or
-// so, as merge_bytes has it; that time is shared out over all rows that were scattered and added to the
-// median, though in training it is a thread's beside the steps. The syncs are left out, which are the
-// disk's speed and not ours. The kinds take turns; the table shows medians over the rounds, in ms a step.
-// pread and pwrite: a call a cell, rows and momentum, K rows of 131072 in ascending order, from and to the page cache.
-// The h5py loop reads, then writes the rows (no momentum) one by one, as the Keras demo does; it is
-// left out where python3 has no h5py. The last table is a checkpoint with its syncs, a merge beside
-// training behind it, after 1 % of the classes have changed.
+// do not (131072, room for less than half), their file does; they lie at random among the N. cold:
+// the same, but the page cache is emptied of the file before each round. Each round is 262144 rows
+// (cold: 16384) and the write-back of all that they changed: in place, or, with a log, to a segment
+// that is then committed as a checkpoint. Segments are merged into the file in every second round
+// or so, as merge_bytes has it; that time is shared out over all rows that were scattered and added
+// to the median, though in training it is a thread's beside the steps. The syncs are left out,
+// which are the disk's speed and not ours. The kinds take turns; the table shows medians over the
+// rounds, in ms a step. pread and pwrite: a call a cell, rows and momentum, K rows of 131072 in
+// ascending order, from and to the page cache. The h5py loop reads, then writes the rows (no
+// momentum) one by one, as the Keras demo does; it is left out where python3 has no h5py. The last
+// table is a checkpoint with its syncs, a merge beside training behind it, after 1 % of the classes
+// have changed.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -35,13 +36,13 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "base/benchmark_timing.h"
-#include "base/file.h"
-#include "base/forwarding_file_system.h"
-#include "base/random.h"
-#include "base/status_macros.h"
-#include "prototypes/prototype_store.h"
-#include "prototypes/table_log.h"
+#include "protopage/base/benchmark_timing.h"
+#include "protopage/base/file.h"
+#include "protopage/base/forwarding_file_system.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/prototypes/prototype_store.h"
+#include "protopage/prototypes/table/table_log.h"
 
 namespace protopage {
 namespace {
@@ -59,7 +60,7 @@ double Milliseconds() {
 class NoSyncFileSystem : public ForwardingFileSystem {
  public:
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
-    ASSIGN_OR_RETURN(std::unique_ptr<File> file, base()->Open(path, mode));
+    PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, base()->Open(path, mode));
     return std::unique_ptr<File>(new NoSyncFile(std::move(file)));
   }
   absl::Status SyncDirectory(const std::string&) override { return absl::OkStatus(); }
@@ -206,8 +207,8 @@ class StoreSteps {
   int64_t rows_scattered_ = 0;
 };
 
-// Milliseconds that training stands still for a checkpoint of the prototypes, with all syncs, when 1 % of the
-// classes have changed, of which half were written back before.
+// Milliseconds that training stands still for a checkpoint of the prototypes, with all syncs, when
+// 1 % of the classes have changed, of which half were written back before.
 double CheckpointStall(const std::string& path, int64_t num_classes) {
   FileSystem* fs = DefaultFileSystem();
   TableLogOptions log_options;

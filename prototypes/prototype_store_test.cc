@@ -1,4 +1,4 @@
-#include "prototypes/prototype_store.h"
+#include "protopage/prototypes/prototype_store.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -13,12 +13,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/float16.h"
-#include "base/random.h"
-#include "base/status_matchers.h"
-#include "prototypes/faulty_file_system.h"
-#include "prototypes/hdf5_file.h"
-#include "prototypes/paged_table.h"
+#include "protopage/base/float16.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/table/hdf5_file.h"
+#include "protopage/prototypes/table/paged_table.h"
+#include "protopage/prototypes/testing/faulty_file_system.h"
 
 namespace protopage {
 namespace {
@@ -62,19 +62,19 @@ std::vector<ClassId> RandomIds(int64_t classes, int64_t count, uint64_t key) {
 }
 
 TEST(PrototypeStoreTest, TheExampleOfTheHeader) {
-  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("example"), 1000));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("example"), 1000));
   const std::vector<ClassId> ids = {4, 1, 9};
   StepRows step_rows;
-  ASSERT_OK(store->GatherStep(ids, &step_rows));
+  PROTOPAGE_ASSERT_OK(store->GatherStep(ids, &step_rows));
   ASSERT_EQ(step_rows.rows.rows(), 3);
   EXPECT_EQ(step_rows.last_step, (std::vector<int64_t>{-1, -1, -1}));
   EXPECT_TRUE(step_rows.state.isZero(0));
   step_rows.rows *= 2;
   step_rows.state.setConstant(0.5f);
-  ASSERT_OK(store->ScatterStep(ids, step_rows, 17));
-  ASSERT_OK(store->Flush());
+  PROTOPAGE_ASSERT_OK(store->ScatterStep(ids, step_rows, 17));
+  PROTOPAGE_ASSERT_OK(store->Flush());
   StepRows again;
-  ASSERT_OK(store->GatherStep({9, 9, 8, 4}, &again));
+  PROTOPAGE_ASSERT_OK(store->GatherStep({9, 9, 8, 4}, &again));
   EXPECT_EQ(again.rows.row(0), step_rows.rows.row(2));
   EXPECT_EQ(again.rows.row(1), step_rows.rows.row(2));
   EXPECT_EQ(again.rows.row(3), step_rows.rows.row(0));
@@ -83,16 +83,16 @@ TEST(PrototypeStoreTest, TheExampleOfTheHeader) {
 }
 
 TEST(PrototypeStoreTest, UntouchedRowsAreUnitVectorsOfSeedAndClass) {
-  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("initial"), 1000000000));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("initial"), 1000000000));
   RowMatrixXf rows(3, kDim);
-  ASSERT_OK(store->Gather({0, 999999999, 12345}, rows));
+  PROTOPAGE_ASSERT_OK(store->Gather({0, 999999999, 12345}, rows));
   for (int i = 0; i < 3; ++i) EXPECT_NEAR(rows.row(i).norm(), 1.0f, 1e-6f);
   EXPECT_LT(std::abs(rows.row(0).dot(rows.row(1))), 0.7f);
   RowMatrixXf direct(1, kDim);
   InitialPrototype(7, 12345, absl::MakeSpan(direct.data(), kDim));
   EXPECT_EQ(direct.row(0), rows.row(2));
   RowMatrixXf range(2, kDim);
-  ASSERT_OK(store->ReadRange(12344, range));
+  PROTOPAGE_ASSERT_OK(store->ReadRange(12344, range));
   EXPECT_EQ(range.row(1), rows.row(2));
   InitialPrototype(8, 12345, absl::MakeSpan(direct.data(), kDim));
   EXPECT_NE(direct.row(0), rows.row(2));
@@ -111,18 +111,19 @@ TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
   {
     // About 300 rows of 3 * 48 * 4 bytes and more, with momentum.
     constexpr int64_t kCacheBytes = 200000;
-    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, kClasses, kCacheBytes, nullptr, GetParam()));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store,
+                                   CreateTest(path, kClasses, kCacheBytes, nullptr, GetParam()));
     const int64_t floats = store->state_floats();
     want_state = RowMatrixXf::Zero(kClasses, floats);
-    ASSERT_OK(store->ReadRange(0, want));
+    PROTOPAGE_ASSERT_OK(store->ReadRange(0, want));
     ASSERT_EQ(want, Stored(type, want));
     StepRows rows;
     for (int64_t step = 0; step < 300; ++step) {
       const std::vector<ClassId> ids = RandomIds(kClasses, kCount, step);
       if (step % 3 == 0) {
-        ASSERT_OK(store->Prefetch(ids));
+        PROTOPAGE_ASSERT_OK(store->Prefetch(ids));
       }
-      ASSERT_OK(store->GatherStep(ids, &rows));
+      PROTOPAGE_ASSERT_OK(store->GatherStep(ids, &rows));
       for (int64_t i = 0; i < kCount; ++i) {
         ASSERT_EQ(rows.rows.row(i), want.row(ids[i])) << step;
         if (floats > 0) {
@@ -132,7 +133,7 @@ TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
       }
       rows.rows = RandomRows(kCount, 2 * step);
       rows.state = RandomRows(kCount, 2 * step + 1, floats);
-      ASSERT_OK(store->ScatterStep(ids, rows, step));
+      PROTOPAGE_ASSERT_OK(store->ScatterStep(ids, rows, step));
       for (int64_t i = 0; i < kCount; ++i) {
         want.row(ids[i]) = Stored(type, rows.rows.row(i));
         if (floats > 0) want_state.row(ids[i]) = rows.state.row(i);
@@ -140,32 +141,32 @@ TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
       }
       if (step % 50 == 20) {
         const RowMatrixXf block = RandomRows(200, 100000 + step);
-        ASSERT_OK(store->WriteRange(5 * step, block));
+        PROTOPAGE_ASSERT_OK(store->WriteRange(5 * step, block));
         want.middleRows(5 * step, 200) = Stored(type, block);
       }
       if (step % 50 == 30) {
         const std::vector<ClassId> some = RandomIds(kClasses, 30, 200000 + step);
         const RowMatrixXf block = RandomRows(30, 300000 + step);
-        ASSERT_OK(store->Scatter(some, block));
+        PROTOPAGE_ASSERT_OK(store->Scatter(some, block));
         for (int i = 0; i < 30; ++i) want.row(some[i]) = Stored(type, block.row(i));
       }
       if (step % 50 == 40) {
         RowMatrixXf all(kClasses, kDim);
-        ASSERT_OK(store->ReadRange(0, all));
+        PROTOPAGE_ASSERT_OK(store->ReadRange(0, all));
         ASSERT_EQ(all, want) << step;
       }
       if (step % 50 == 20) {
         std::vector<ClassId> some = RandomIds(kClasses, 700, 1000 + step);
         std::sort(some.begin(), some.end());
         RowMatrixXf read(some.size(), kDim);
-        ASSERT_OK(store->ReadRows(some, read));
+        PROTOPAGE_ASSERT_OK(store->ReadRows(some, read));
         for (size_t i = 0; i < some.size(); ++i) ASSERT_EQ(read.row(i), want.row(some[i])) << step;
         std::swap(some[3], some[4]);
         EXPECT_THAT(store->ReadRows(some, read),
                     StatusIs(absl::StatusCode::kInvalidArgument, "at position 4 follows"));
       }
       if (step == 150) {
-        ASSERT_OK(store->ResetState());
+        PROTOPAGE_ASSERT_OK(store->ResetState());
         want_state.setZero();
         std::fill(want_step.begin(), want_step.end(), -1);
       }
@@ -173,15 +174,15 @@ TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
     }
     EXPECT_GT(store->stats().misses, 1000);
     EXPECT_GT(store->stats().rows_written, 1000);
-    ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK(store->Flush());
     EXPECT_EQ(store->stats().dirty_rows, 0);
   }
-  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
   EXPECT_TRUE(store->clean_when_opened());
   std::vector<ClassId> ids(kClasses);
   for (int64_t i = 0; i < kClasses; ++i) ids[i] = i;
   StepRows rows;
-  ASSERT_OK(store->GatherStep(ids, &rows));
+  PROTOPAGE_ASSERT_OK(store->GatherStep(ids, &rows));
   EXPECT_EQ(rows.rows, want);
   if (store->state_floats() > 0) {
     EXPECT_EQ(rows.state, want_state);
@@ -219,23 +220,23 @@ TEST(PrototypeStoreTest, Float16RowsTakeHalfTheRoomAndAreRoundedFromTheFirstOn) 
     spec.dtype = type;
     PrototypeStoreOptions options;
     options.cache_bytes = 200 << 10;
-    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, options));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, options));
     RowMatrixXf initial(1, kWide), rows(kClasses, kWide);
     InitialPrototype(9, 17, absl::MakeSpan(initial.data(), kWide));
-    ASSERT_OK(store->ReadRange(0, rows));
+    PROTOPAGE_ASSERT_OK(store->ReadRange(0, rows));
     EXPECT_EQ(rows.row(17), Stored(type, initial));
     // 2^-11 of each element at most.
     EXPECT_NEAR(rows.row(17).norm(), 1, 0x1p-11);
-    ASSERT_OK(store->WriteRange(0, rows));
-    ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK(store->WriteRange(0, rows));
+    PROTOPAGE_ASSERT_OK(store->Flush());
     const int i = type == RowType::kFloat16 ? 1 : 0;
     rows_of_cache[i] = store->stats().capacity_rows;
     bytes_of_file[i] = store->stats().bytes_written;
     store.reset();
-    ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, options));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, options));
     EXPECT_EQ(store->spec().dtype, type);
     RowMatrixXf read(kClasses, kWide);
-    ASSERT_OK(store->ReadRange(0, read));
+    PROTOPAGE_ASSERT_OK(store->ReadRange(0, read));
     EXPECT_EQ(read, rows);
   }
   EXPECT_GT(rows_of_cache[1], rows_of_cache[0] * 3 / 2);
@@ -249,14 +250,14 @@ TEST(PrototypeStoreTest, NarrowFloat16Rows) {
   spec.num_classes = 9;
   spec.dim = 5;
   spec.dtype = RowType::kFloat16;
-  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(TempPath("narrow"), spec, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(TempPath("narrow"), spec, {}));
   RowMatrixXf initial(9, 5), read(9, 5);
   for (ClassId id = 0; id < 9; ++id) InitialPrototype(0, id, absl::MakeSpan(&initial(id, 0), 5));
-  ASSERT_OK(store->ReadRange(0, read));
+  PROTOPAGE_ASSERT_OK(store->ReadRange(0, read));
   EXPECT_EQ(read, Stored(spec.dtype, initial));
-  ASSERT_OK(store->Scatter({4}, RowMatrixXf::Constant(1, 5, 0.1f)));
-  ASSERT_OK(store->Flush());
-  ASSERT_OK(store->ReadRange(0, read));
+  PROTOPAGE_ASSERT_OK(store->Scatter({4}, RowMatrixXf::Constant(1, 5, 0.1f)));
+  PROTOPAGE_ASSERT_OK(store->Flush());
+  PROTOPAGE_ASSERT_OK(store->ReadRange(0, read));
   EXPECT_EQ(read(4, 2), HalfToFloat(FloatToHalf(0.1f)));
   EXPECT_EQ(read.row(3), Stored(spec.dtype, initial.row(3)));
 }
@@ -264,7 +265,7 @@ TEST(PrototypeStoreTest, NarrowFloat16Rows) {
 // The ids of all rows of a store that are not zeros.
 std::vector<ClassId> IdsWithRows(PrototypeStore* store) {
   RowMatrixXf rows(store->num_classes(), kDim);
-  EXPECT_OK(store->ReadRange(0, rows));
+  PROTOPAGE_EXPECT_OK(store->ReadRange(0, rows));
   std::vector<ClassId> ids;
   for (ClassId id = 0; id < store->num_classes(); ++id) {
     if (!rows.row(id).isZero(0)) ids.push_back(id);
@@ -282,36 +283,36 @@ TEST(PrototypeStoreTest, ClassesAreAddedWithinTheCapacityAndBeyondIt) {
   const RowMatrixXf rows = RandomRows(400, 1);
   StepRows trained;
   {
-    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, {}));
-    ASSERT_OK(store->GatherStep({3}, &trained));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, {}));
+    PROTOPAGE_ASSERT_OK(store->GatherStep({3}, &trained));
     trained.state.setConstant(0.5f);
-    ASSERT_OK(store->ScatterStep({3}, trained, 17));
-    ASSERT_OK(store->AppendRows(rows.topRows(1)));
-    ASSERT_OK(store->AppendRows(rows.middleRows(1, 1)));
+    PROTOPAGE_ASSERT_OK(store->ScatterStep({3}, trained, 17));
+    PROTOPAGE_ASSERT_OK(store->AppendRows(rows.topRows(1)));
+    PROTOPAGE_ASSERT_OK(store->AppendRows(rows.middleRows(1, 1)));
     EXPECT_EQ(store->num_classes(), 5);
     RowMatrixXf row(1, kDim);
     EXPECT_THAT(store->Gather({5}, row), StatusIs(absl::StatusCode::kOutOfRange, "[0, 5)"));
-    ASSERT_OK(store->AddAppended());
+    PROTOPAGE_ASSERT_OK(store->AddAppended());
     EXPECT_EQ(store->num_classes(), 7);
-    ASSERT_OK(store->Gather({6}, row));
+    PROTOPAGE_ASSERT_OK(store->Gather({6}, row));
     EXPECT_EQ(row, rows.row(1));
     EXPECT_THAT(store->AppendRows(rows.topRows(2)),
                 StatusIs(absl::StatusCode::kOutOfRange, "from id 7 on, with room for 8"));
     // Given up: these rows never count.
-    ASSERT_OK(store->AppendRows(rows.middleRows(7, 1)));
-    ASSERT_OK(store->Drop({1}));
+    PROTOPAGE_ASSERT_OK(store->AppendRows(rows.middleRows(7, 1)));
+    PROTOPAGE_ASSERT_OK(store->Drop({1}));
     EXPECT_THAT(PrototypeStore::Reserve(path, 500),
                 StatusIs(absl::StatusCode::kFailedPrecondition, "already open for writing"));
   }
-  ASSERT_OK(PrototypeStore::Reserve(path, 8));  // It has that.
-  ASSERT_OK(PrototypeStore::Reserve(path, 500));
-  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 8));  // It has that.
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 500));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
   EXPECT_TRUE(store->clean_when_opened());
   EXPECT_EQ(store->num_classes(), 7);
   EXPECT_EQ(store->spec().capacity, 500);
   EXPECT_TRUE(store->is_dropped(1));
   StepRows step;
-  ASSERT_OK(store->GatherStep({3, 0, 5, 6}, &step));
+  PROTOPAGE_ASSERT_OK(store->GatherStep({3, 0, 5, 6}, &step));
   EXPECT_EQ(step.rows.row(0), trained.rows.row(0));
   EXPECT_EQ(step.state.row(0), trained.state.row(0));
   EXPECT_EQ(step.last_step, (std::vector<int64_t>{17, -1, -1, -1}));
@@ -319,18 +320,18 @@ TEST(PrototypeStoreTest, ClassesAreAddedWithinTheCapacityAndBeyondIt) {
   InitialPrototype(2, 0, absl::MakeSpan(initial.data(), kDim));
   EXPECT_EQ(step.rows.row(1), initial.row(0));
   EXPECT_EQ(step.rows.row(3), rows.row(1));
-  ASSERT_OK(store->AppendRows(rows));
-  ASSERT_OK(store->AddAppended());
+  PROTOPAGE_ASSERT_OK(store->AppendRows(rows));
+  PROTOPAGE_ASSERT_OK(store->AddAppended());
   EXPECT_EQ(store->num_classes(), 407);
   RowMatrixXf read(400, kDim);
-  ASSERT_OK(store->ReadRange(7, read));
+  PROTOPAGE_ASSERT_OK(store->ReadRange(7, read));
   EXPECT_EQ(read, rows);
   // New classes train as others do, more of them at once than there were.
   std::vector<ClassId> ids(400);
   for (int i = 0; i < 400; ++i) ids[i] = 7 + i;
-  ASSERT_OK(store->GatherStep(ids, &step));
+  PROTOPAGE_ASSERT_OK(store->GatherStep(ids, &step));
   EXPECT_TRUE(step.state.isZero(0));
-  ASSERT_OK(store->ScatterStep(ids, step, 3));
+  PROTOPAGE_ASSERT_OK(store->ScatterStep(ids, step, 3));
 }
 
 TEST(PrototypeStoreTest, ClassesHaveNamesOutside) {
@@ -339,22 +340,22 @@ TEST(PrototypeStoreTest, ClassesHaveNamesOutside) {
   const std::vector<std::string> none(3);
   RowMatrixXf rows = RandomRows(2, 1);
   {
-    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 3));
-    ASSERT_OK(store->WriteRange(0, rows));
-    ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 3));
+    PROTOPAGE_ASSERT_OK(store->WriteRange(0, rows));
+    PROTOPAGE_ASSERT_OK(store->Flush());
     EXPECT_FALSE(store->has_names());
-    ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 3));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 3));
     EXPECT_EQ(names, none);
     EXPECT_THAT(store->WriteNames(0, {"a"}),
                 StatusIs(absl::StatusCode::kFailedPrecondition, "no room for names"));
   }
-  ASSERT_OK(PrototypeStore::Reserve(path, 5, nullptr, /*names=*/true));
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 5, nullptr, /*names=*/true));
   {
-    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
     EXPECT_TRUE(store->has_names());
-    ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 3));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 3));
     EXPECT_EQ(names, none);
-    ASSERT_OK(store->WriteNames(1, {"Zoë", longest}));
+    PROTOPAGE_ASSERT_OK(store->WriteNames(1, {"Zoë", longest}));
     EXPECT_THAT(store->WriteNames(0, {longest + "y"}),
                 StatusIs(absl::StatusCode::kInvalidArgument, "129 bytes, expected at most 128"));
     EXPECT_THAT(store->WriteNames(0, {std::string("a\0b", 3)}),
@@ -362,26 +363,26 @@ TEST(PrototypeStoreTest, ClassesHaveNamesOutside) {
     EXPECT_THAT(store->WriteNames(3, {"d"}), StatusIs(absl::StatusCode::kOutOfRange, "of 3"));
     EXPECT_THAT(store->ReadNames(2, 2), StatusIs(absl::StatusCode::kOutOfRange, "id 3"));
     // Of a row that does not count yet.
-    ASSERT_OK(store->AppendRows(rows));
-    ASSERT_OK(store->WriteNames(3, {"d", "e"}));
-    ASSERT_OK(store->AddAppended());
-    ASSERT_OK(store->Drop({1}));
+    PROTOPAGE_ASSERT_OK(store->AppendRows(rows));
+    PROTOPAGE_ASSERT_OK(store->WriteNames(3, {"d", "e"}));
+    PROTOPAGE_ASSERT_OK(store->AddAppended());
+    PROTOPAGE_ASSERT_OK(store->Drop({1}));
   }
   // They stay in a larger file, and in a copy; a dropped class keeps its own.
-  ASSERT_OK(PrototypeStore::Reserve(path, 50));
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 50));
   const std::string copy = TempPath("names_copy");
   {
-    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
     EXPECT_EQ(store->spec().capacity, 50);
-    ASSERT_OK(store->SaveCopy(copy));
+    PROTOPAGE_ASSERT_OK(store->SaveCopy(copy));
   }
   PrototypeStoreOptions options;
   options.read_only = true;
-  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(copy, options));
-  ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 5));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(copy, options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 5));
   EXPECT_EQ(names, (std::vector<std::string>{"", "Zoë", longest, "d", "e"}));
   RowMatrixXf read(2, kDim);
-  ASSERT_OK(store->ReadRange(3, read));
+  PROTOPAGE_ASSERT_OK(store->ReadRange(3, read));
   EXPECT_EQ(read, rows);
   EXPECT_THAT(store->WriteNames(0, {"a"}), StatusIs(absl::StatusCode::kFailedPrecondition, ""));
 }
@@ -389,23 +390,23 @@ TEST(PrototypeStoreTest, ClassesHaveNamesOutside) {
 TEST(PrototypeStoreTest, ALargerFileStaysSparse) {
   const std::string path = TempPath("sparse");
   {
-    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 100000000));
-    ASSERT_OK(store->Scatter({77777777}, RandomRows(1, 1)));
-    ASSERT_OK(store->Drop({99999999}));
-    ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 100000000));
+    PROTOPAGE_ASSERT_OK(store->Scatter({77777777}, RandomRows(1, 1)));
+    PROTOPAGE_ASSERT_OK(store->Drop({99999999}));
+    PROTOPAGE_ASSERT_OK(store->Flush());
   }
-  ASSERT_OK(PrototypeStore::Reserve(path, 150000000));
-  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 150000000));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
   RowMatrixXf row(1, kDim);
-  ASSERT_OK(store->Gather({77777777}, row));
+  PROTOPAGE_ASSERT_OK(store->Gather({77777777}, row));
   EXPECT_EQ(row, RandomRows(1, 1));
   EXPECT_TRUE(store->is_dropped(99999999));
-  ASSERT_OK_AND_ASSIGN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kRead));
-  ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kRead));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
   EXPECT_GT(size, int64_t{150000000} * kDim * 8);
   int64_t allocated = 0;
   for (int64_t at = 0; at < size;) {
-    ASSERT_OK_AND_ASSIGN(const ByteRange data, file->NextData(at));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ByteRange data, file->NextData(at));
     allocated += data.end - data.begin;
     at = std::max(data.end, at + 1);
   }
@@ -415,8 +416,8 @@ TEST(PrototypeStoreTest, ALargerFileStaysSparse) {
 TEST(PrototypeStoreTest, DroppedClassesExistNoMore) {
   const std::string path = TempPath("dropped");
   {
-    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 10));
-    ASSERT_OK(store->Drop({3, 8}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 10));
+    PROTOPAGE_ASSERT_OK(store->Drop({3, 8}));
     EXPECT_THAT(store->Drop({4, 3}), StatusIs(absl::StatusCode::kFailedPrecondition,
                                               "id 3 at position 1 is a class that was dropped"));
     EXPECT_THAT(store->Drop({4, 4}), StatusIs(absl::StatusCode::kInvalidArgument, "id 4"));
@@ -427,7 +428,7 @@ TEST(PrototypeStoreTest, DroppedClassesExistNoMore) {
   PrototypeStoreOptions options;
   for (const bool read_only : {false, true}) {
     options.read_only = read_only;
-    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, options));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, options));
     EXPECT_EQ(store->num_classes(), 10);
     EXPECT_EQ(store->num_dropped(), 2);
     EXPECT_EQ(IdsWithRows(store.get()), (std::vector<ClassId>{0, 1, 2, 4, 5, 6, 7, 9}));
@@ -445,57 +446,57 @@ TEST(PrototypeStoreTest, DroppedClassesExistNoMore) {
       continue;
     }
     EXPECT_THAT(store->Scatter({2, 8}, rows), refused);
-    ASSERT_OK(store->WriteRange(2, rows));  // Over class 3, which stays away.
-    ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK(store->WriteRange(2, rows));  // Over class 3, which stays away.
+    PROTOPAGE_ASSERT_OK(store->Flush());
   }
   const std::string copy = TempPath("dropped_copy");
-  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
-  ASSERT_OK(store->SaveCopy(copy));
-  ASSERT_OK_AND_ASSIGN(auto copied, PrototypeStore::Open(copy, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK(store->SaveCopy(copy));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto copied, PrototypeStore::Open(copy, {}));
   EXPECT_EQ(IdsWithRows(copied.get()), (std::vector<ClassId>{0, 1, 2, 4, 5, 6, 7, 9}));
 }
 
 TEST(PrototypeStoreTest, MergedClassesBecomeTheMeanOfTheirRows) {
   const std::string path = TempPath("merged");
-  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 10));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 10));
   StepRows step;
   step.rows = 3 * RandomRows(3, 1);
   step.state = RandomRows(3, 2);
-  ASSERT_OK(store->ScatterStep({2, 5, 7}, step, 4));
+  PROTOPAGE_ASSERT_OK(store->ScatterStep({2, 5, 7}, step, 4));
   EXPECT_THAT(PrototypeStore::Merge(path, 5, {2}),
               StatusIs(absl::StatusCode::kFailedPrecondition, "already open for writing"));
-  ASSERT_OK(store->WriteRange(2, step.rows));
+  PROTOPAGE_ASSERT_OK(store->WriteRange(2, step.rows));
   store.reset();  // Without a flush.
   EXPECT_THAT(PrototypeStore::Merge(path, 5, {2}),
               StatusIs(absl::StatusCode::kFailedPrecondition, "while it was being written"));
-  ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, {}));
-  ASSERT_OK(store->ScatterStep({2, 5, 7}, step, 4));
-  ASSERT_OK(store->Flush());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK(store->ScatterStep({2, 5, 7}, step, 4));
+  PROTOPAGE_ASSERT_OK(store->Flush());
   store.reset();
   EXPECT_THAT(PrototypeStore::Merge(path, 5, {2, 5}),
               StatusIs(absl::StatusCode::kInvalidArgument, "merged: id 5"));
   EXPECT_THAT(PrototypeStore::Merge(path, 0, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}),
               StatusIs(absl::StatusCode::kOutOfRange, "[0, 10)"));
-  ASSERT_OK(PrototypeStore::Merge(path, 5, {7, 2}));
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Merge(path, 5, {7, 2}));
   EXPECT_THAT(PrototypeStore::Merge(path, 5, {7, 2}),
               StatusIs(absl::StatusCode::kFailedPrecondition, "a class that was dropped"));
-  ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, {}));
   Eigen::RowVectorXf want = Eigen::RowVectorXf::Zero(kDim);
   for (int i = 0; i < 3; ++i) want += step.rows.row(i).normalized();
   want.normalize();
-  ASSERT_OK(store->GatherStep({5}, &step));
+  PROTOPAGE_ASSERT_OK(store->GatherStep({5}, &step));
   EXPECT_LT((step.rows.row(0) - want).norm(), 1e-6f);
   EXPECT_TRUE(step.state.isZero(0));
   EXPECT_EQ(step.last_step, (std::vector<int64_t>{-1}));
   EXPECT_EQ(IdsWithRows(store.get()), (std::vector<ClassId>{0, 1, 3, 4, 5, 6, 8, 9}));
   // Opposite rows.
-  ASSERT_OK(store->Gather({0}, step.rows));
-  ASSERT_OK(store->Scatter({1}, -step.rows));
-  ASSERT_OK(store->Flush());
+  PROTOPAGE_ASSERT_OK(store->Gather({0}, step.rows));
+  PROTOPAGE_ASSERT_OK(store->Scatter({1}, -step.rows));
+  PROTOPAGE_ASSERT_OK(store->Flush());
   store.reset();
   EXPECT_THAT(PrototypeStore::Merge(path, 0, {1}),
               StatusIs(absl::StatusCode::kInvalidArgument, "no direction in common"));
-  ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(store, PrototypeStore::Open(path, {}));
   EXPECT_FALSE(store->is_dropped(1));
 }
 
@@ -509,31 +510,31 @@ TEST(PrototypeStoreTest, ClassesComeAndGoWhateverFails) {
   spec.dim = kDim;
   PrototypeStoreOptions options;
   options.file_system = &fs;
-  { ASSERT_OK(PrototypeStore::Create(path, spec, options)); }
+  { PROTOPAGE_ASSERT_OK(PrototypeStore::Create(path, spec, options)); }
   int64_t classes = 20, failed = 0;
   for (int64_t call = 1, succeeded = 0; succeeded < 2; ++call) {
     fs.FailAt(call);
     const RowMatrixXf rows = RandomRows(1, call);
     const auto change = [&]() -> absl::Status {
-      RETURN_IF_ERROR(PrototypeStore::Reserve(path, classes + 1, &fs));
-      ASSIGN_OR_RETURN(auto store, PrototypeStore::Open(path, options));
-      RETURN_IF_ERROR(store->AppendRows(rows));
+      PROTOPAGE_RETURN_IF_ERROR(PrototypeStore::Reserve(path, classes + 1, &fs));
+      PROTOPAGE_ASSIGN_OR_RETURN(auto store, PrototypeStore::Open(path, options));
+      PROTOPAGE_RETURN_IF_ERROR(store->AppendRows(rows));
       return store->AddAppended();
     };
     const absl::Status status = change();
     fs.FailAt(0);
     failed += status.ok() ? 0 : 1;
     succeeded += status.ok() ? 1 : 0;
-    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, options));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, options));
     EXPECT_GE(store->num_classes(), classes + (status.ok() ? 1 : 0)) << call;
     EXPECT_LE(store->num_classes(), classes + 1) << call;
     if (store->num_classes() > classes) {
       RowMatrixXf read(1, kDim);
-      ASSERT_OK(store->ReadRange(classes, read));
+      PROTOPAGE_ASSERT_OK(store->ReadRange(classes, read));
       EXPECT_EQ(read, rows) << call;
     }
     classes = store->num_classes();
-    ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK(store->Flush());
     EXPECT_FALSE(fs.Exists(path + ".tmp"));
   }
   EXPECT_GT(failed, 20);
@@ -546,24 +547,24 @@ TEST(PrototypeStoreTest, AMergeThatFailsHasChangedNothingOrIsDone) {
   options.file_system = &fs;
   RowMatrixXf old(2, kDim), rows(2, kDim);
   {
-    ASSERT_OK_AND_ASSIGN(const auto store, CreateTest(before, 20));
-    ASSERT_OK(store->WriteRange(0, 3 * RandomRows(2, 1)));
-    ASSERT_OK(store->Flush());
-    ASSERT_OK(store->ReadRange(0, old));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, CreateTest(before, 20));
+    PROTOPAGE_ASSERT_OK(store->WriteRange(0, 3 * RandomRows(2, 1)));
+    PROTOPAGE_ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK(store->ReadRange(0, old));
   }
   const Eigen::RowVectorXf mean = (old.row(0).normalized() + old.row(1).normalized()).normalized();
   int64_t failed = 0;
   bool done = false;
   for (int64_t call = 1; !done; ++call) {
-    ASSERT_OK(CopyFileAtomically(DefaultFileSystem(), before, path));
+    PROTOPAGE_ASSERT_OK(CopyFileAtomically(DefaultFileSystem(), before, path));
     const int64_t calls = fs.calls();
     fs.FailAt(call);
     const absl::Status status = PrototypeStore::Merge(path, 0, {1}, &fs);
     done = fs.calls() - calls < call;
     fs.FailAt(0);
     failed += status.ok() ? 0 : 1;
-    ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
-    ASSERT_OK(store->ReadRange(0, rows));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
+    PROTOPAGE_ASSERT_OK(store->ReadRange(0, rows));
     EXPECT_TRUE(store->clean_when_opened()) << call;
     if (store->is_dropped(1)) {
       EXPECT_LT((rows.row(0) - mean).norm(), 1e-6f) << call;
@@ -578,13 +579,13 @@ TEST(PrototypeStoreTest, AMergeThatFailsHasChangedNothingOrIsDone) {
 
 TEST(PrototypeStoreTest, AnAttributeOfALaterProgramIsRefused) {
   const std::string path = TempPath("later");
-  { ASSERT_OK(CreateTest(path, 10)); }
-  ASSERT_OK_AND_ASSIGN(std::string bytes, ReadFile(DefaultFileSystem(), path));
+  { PROTOPAGE_ASSERT_OK(CreateTest(path, 10)); }
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(std::string bytes, ReadFile(DefaultFileSystem(), path));
   const size_t at = bytes.find("float32");
   ASSERT_NE(at, std::string::npos);
   bytes.replace(at, 7, "float64");
   bytes.resize(bytes.size() - 32);  // The seal, which would tell.
-  ASSERT_OK(WriteFileAtomically(DefaultFileSystem(), path, bytes));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(DefaultFileSystem(), path, bytes));
   EXPECT_THAT(PrototypeStore::Open(path, {}),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        "dtype: found \"float64\", expected one of float32, float16"));
@@ -593,7 +594,7 @@ TEST(PrototypeStoreTest, AnAttributeOfALaterProgramIsRefused) {
 TEST(PrototypeStoreTest, RefusesBadArguments) {
   const std::string path = TempPath("arguments");
   EXPECT_THAT(CreateTest(path, 0), StatusIs(absl::StatusCode::kInvalidArgument, "num_classes 0"));
-  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 900));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 900));
   RowMatrixXf rows = RandomRows(2, 1);
   EXPECT_THAT(store->Gather({1, 912}, rows),
               StatusIs(absl::StatusCode::kOutOfRange, "id 912 at position 1 is outside [0, 900)"));
@@ -620,51 +621,51 @@ TEST(PrototypeStoreTest, AStoreWithoutState) {
   spec.row_state = RowState::kNone;
   const std::string path = TempPath("none");
   {
-    ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, {}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, {}));
     StepRows rows;
-    ASSERT_OK(store->GatherStep({3}, &rows));
+    PROTOPAGE_ASSERT_OK(store->GatherStep({3}, &rows));
     EXPECT_EQ(rows.state.size(), 0);
-    ASSERT_OK(store->ScatterStep({3}, rows, 5));
-    ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK(store->ScatterStep({3}, rows, 5));
+    PROTOPAGE_ASSERT_OK(store->Flush());
   }
-  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
   EXPECT_EQ(store->spec().capacity, 20);
   EXPECT_EQ(store->spec().row_state, RowState::kNone);
   StepRows rows;
-  ASSERT_OK(store->GatherStep({3, 4}, &rows));
+  PROTOPAGE_ASSERT_OK(store->GatherStep({3, 4}, &rows));
   EXPECT_EQ(rows.last_step, (std::vector<int64_t>{5, -1}));
 }
 
 TEST(PrototypeStoreTest, ACacheTooSmallForTheRowsSaysSo) {
-  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("small"), 1000, 20 * 600));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("small"), 1000, 20 * 600));
   RowMatrixXf rows(100, kDim);
   EXPECT_THAT(store->Gather(RandomIds(1000, 100, 1), rows),
               StatusIs(absl::StatusCode::kResourceExhausted, "cache_bytes"));
   RowMatrixXf few(5, kDim);
-  EXPECT_OK(store->Gather(RandomIds(1000, 5, 1), few));
+  PROTOPAGE_EXPECT_OK(store->Gather(RandomIds(1000, 5, 1), few));
   // Pins count until the gather that releases them.
-  ASSERT_OK(store->Prefetch({1, 2, 3, 4, 5, 6}));
-  ASSERT_OK(store->Prefetch({1, 2, 3, 4, 5, 6}));
+  PROTOPAGE_ASSERT_OK(store->Prefetch({1, 2, 3, 4, 5, 6}));
+  PROTOPAGE_ASSERT_OK(store->Prefetch({1, 2, 3, 4, 5, 6}));
   EXPECT_THAT(store->Prefetch(RandomIds(1000, 15, 2)),
               StatusIs(absl::StatusCode::kResourceExhausted, "in use"));
   StepRows step;
-  ASSERT_OK(store->GatherStep({1, 2, 3, 4, 5, 6}, &step));
-  ASSERT_OK(store->GatherStep({1, 2, 3, 4, 5, 6}, &step));
-  EXPECT_OK(store->Prefetch(RandomIds(1000, 15, 2)));
+  PROTOPAGE_ASSERT_OK(store->GatherStep({1, 2, 3, 4, 5, 6}, &step));
+  PROTOPAGE_ASSERT_OK(store->GatherStep({1, 2, 3, 4, 5, 6}, &step));
+  PROTOPAGE_EXPECT_OK(store->Prefetch(RandomIds(1000, 15, 2)));
 }
 
 TEST(PrototypeStoreTest, OneWriterManyReaders) {
   const std::string path = TempPath("lock");
-  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 10));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 10));
   EXPECT_THAT(PrototypeStore::Open(path, {}),
               StatusIs(absl::StatusCode::kFailedPrecondition, "already open for writing"));
   EXPECT_THAT(RestoreCopy(DefaultFileSystem(), path, path),
               StatusIs(absl::StatusCode::kFailedPrecondition, "already open for writing"));
   PrototypeStoreOptions options;
   options.read_only = true;
-  ASSERT_OK_AND_ASSIGN(auto reader, PrototypeStore::Open(path, options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto reader, PrototypeStore::Open(path, options));
   RowMatrixXf rows(1, kDim);
-  EXPECT_OK(reader->Gather({3}, rows));
+  PROTOPAGE_EXPECT_OK(reader->Gather({3}, rows));
   EXPECT_THAT(reader->Scatter({3}, rows),
               StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
   EXPECT_THAT(reader->WriteRange(3, rows),
@@ -677,20 +678,20 @@ TEST(PrototypeStoreTest, ACopyIsACheckpoint) {
   StepRows saved, rows;
   const std::vector<ClassId> ids = {1, 5, 77};
   {
-    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 100));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 100));
     rows.rows = RandomRows(3, 1);
     rows.state = RandomRows(3, 2);
-    ASSERT_OK(store->ScatterStep(ids, rows, 4));
-    ASSERT_OK(store->SaveCopy(copy));
-    ASSERT_OK(store->GatherStep(ids, &saved));
+    PROTOPAGE_ASSERT_OK(store->ScatterStep(ids, rows, 4));
+    PROTOPAGE_ASSERT_OK(store->SaveCopy(copy));
+    PROTOPAGE_ASSERT_OK(store->GatherStep(ids, &saved));
     rows.rows = RandomRows(3, 3);
-    ASSERT_OK(store->ScatterStep(ids, rows, 5));
-    ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK(store->ScatterStep(ids, rows, 5));
+    PROTOPAGE_ASSERT_OK(store->Flush());
   }
-  ASSERT_OK(RestoreCopy(DefaultFileSystem(), copy, path));
-  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK(RestoreCopy(DefaultFileSystem(), copy, path));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
   EXPECT_TRUE(store->clean_when_opened());
-  ASSERT_OK(store->GatherStep(ids, &rows));
+  PROTOPAGE_ASSERT_OK(store->GatherStep(ids, &rows));
   EXPECT_EQ(rows.rows, saved.rows);
   EXPECT_EQ(rows.state, saved.state);
   EXPECT_EQ(rows.last_step, (std::vector<int64_t>{4, 4, 4}));
@@ -699,43 +700,45 @@ TEST(PrototypeStoreTest, ACopyIsACheckpoint) {
 TEST(PrototypeStoreTest, NamesOfAnotherLengthAreNotRead) {
   const std::string path = TempPath("long_names");
   {
-    ASSERT_OK_AND_ASSIGN(const auto store, CreateTest(path, 3));
-    ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, CreateTest(path, 3));
+    PROTOPAGE_ASSERT_OK(store->Flush());
   }
-  ASSERT_OK(PagedTable::CopyLarger(DefaultFileSystem(), path, path, 3,
-                                   {{"names", CellType::kUint8, 1000}}));
-  ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK(PagedTable::CopyLarger(DefaultFileSystem(), path, path, 3,
+                                             {{"names", CellType::kUint8, 1000}}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
   EXPECT_FALSE(store->has_names());
-  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, store->ReadNames(0, 3));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, store->ReadNames(0, 3));
   EXPECT_EQ(names, std::vector<std::string>(3));
 }
 
 TEST(PrototypeStoreTest, AFlippedByteOfARowIsNamed) {
   const std::string path = TempPath("flipped");
   {
-    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 100));
-    ASSERT_OK(store->WriteRange(40, RandomRows(3, 1)));
-    ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 100));
+    PROTOPAGE_ASSERT_OK(store->WriteRange(40, RandomRows(3, 1)));
+    PROTOPAGE_ASSERT_OK(store->Flush());
   }
   {
-    ASSERT_OK_AND_ASSIGN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kReadWrite));
-    ASSERT_OK_AND_ASSIGN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), path));
-    ASSERT_OK(file->WriteAt(layout.Find("prototypes")->offset + 41 * kDim * 4 + 9, "x", 1));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                   DefaultFileSystem()->Open(path, OpenMode::kReadWrite));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), path));
+    PROTOPAGE_ASSERT_OK(
+        file->WriteAt(layout.Find("prototypes")->offset + 41 * kDim * 4 + 9, "x", 1));
   }
-  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
   RowMatrixXf rows(2, kDim);
   EXPECT_THAT(store->Gather({1, 41}, rows), StatusIs(absl::StatusCode::kDataLoss, path));
   EXPECT_THAT(store->Gather({1, 41}, rows), StatusIs(absl::StatusCode::kDataLoss, "row 41"));
   EXPECT_THAT(store->ReadRange(40, rows), StatusIs(absl::StatusCode::kDataLoss, "row 41"));
-  EXPECT_OK(store->Gather({40, 42}, rows));  // The failed call left nothing behind.
+  PROTOPAGE_EXPECT_OK(store->Gather({40, 42}, rows));  // The failed call left nothing behind.
 }
 
 TEST(PrototypeStoreTest, AFullDiskIsReportedAndNothingIsLost) {
   FaultyFileSystem fs;
   const std::string path = TempPath("full");
-  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 3000, 200000, &fs));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 3000, 200000, &fs));
   RowMatrixXf want(3000, kDim);
-  ASSERT_OK(store->ReadRange(0, want));
+  PROTOPAGE_ASSERT_OK(store->ReadRange(0, want));
   StepRows rows;
   int refused = 0;
   for (int64_t step = 0; step < 200; ++step) {
@@ -748,7 +751,7 @@ TEST(PrototypeStoreTest, AFullDiskIsReportedAndNothingIsLost) {
       ++refused;
       EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted, "full disk"));
       if (step >= 100) {
-        ASSERT_OK(store->Flush());  // Room again: goes on from here.
+        PROTOPAGE_ASSERT_OK(store->Flush());  // Room again: goes on from here.
       }
       continue;
     }
@@ -756,9 +759,9 @@ TEST(PrototypeStoreTest, AFullDiskIsReportedAndNothingIsLost) {
   }
   EXPECT_GT(refused, 10);
   EXPECT_LT(refused, 60);
-  ASSERT_OK(store->Flush());
+  PROTOPAGE_ASSERT_OK(store->Flush());
   RowMatrixXf all(3000, kDim);
-  ASSERT_OK(store->ReadRange(0, all));
+  PROTOPAGE_ASSERT_OK(store->ReadRange(0, all));
   EXPECT_EQ(all, want);
 }
 
@@ -766,13 +769,13 @@ TEST(PrototypeStoreTest, AFailedReadLeavesTheCacheRight) {
   FaultyFileSystem fs;
   const std::string path = TempPath("eio");
   {
-    ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 1000));
-    ASSERT_OK(store->WriteRange(0, RandomRows(1000, 1)));
-    ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 1000));
+    PROTOPAGE_ASSERT_OK(store->WriteRange(0, RandomRows(1000, 1)));
+    PROTOPAGE_ASSERT_OK(store->Flush());
   }
   PrototypeStoreOptions options;
   options.file_system = &fs;
-  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, options));
   const RowMatrixXf want = RandomRows(1000, 1);
   RowMatrixXf rows(3, kDim);
   for (int64_t call = 1; call < 5; ++call) {
@@ -782,7 +785,7 @@ TEST(PrototypeStoreTest, AFailedReadLeavesTheCacheRight) {
     if (!status.ok()) {
       EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, "injected fault"));
       fs.FailAt(0);
-      ASSERT_OK(store->Gather(ids, rows));
+      PROTOPAGE_ASSERT_OK(store->Gather(ids, rows));
     }
     for (int i = 0; i < 3; ++i) EXPECT_EQ(rows.row(i), want.row(ids[i]));
   }
@@ -793,7 +796,7 @@ TEST(PrototypeStoreTest, AFailedReadLeavesTheCacheRight) {
 // others push it out of the cache, and one reads all rows in ranges.
 TEST(PrototypeStoreTest, ThreadsSeeTheirOwnWrites) {
   constexpr int64_t kClasses = 2000;
-  ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("threads"), kClasses, 400000));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("threads"), kClasses, 400000));
   std::atomic<bool> stop{false};
   std::atomic<int> errors{0};
   const auto work = [&](int thread) {

@@ -1,4 +1,4 @@
-#include "prototypes/store_inspection.h"
+#include "protopage/prototypes/store_inspection.h"
 
 #include <algorithm>
 #include <array>
@@ -11,10 +11,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/random.h"
-#include "base/status_macros.h"
-#include "prototypes/exact_neighbors.h"
-#include "prototypes/hdf5_file.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/prototypes/index/exact_neighbors.h"
+#include "protopage/prototypes/table/hdf5_file.h"
 
 namespace protopage {
 namespace {
@@ -74,10 +74,10 @@ class Inspector {
       return absl::InvalidArgumentError(absl::StrCat(
           options_.pairs, " pairs, ", options_.max_products, " products; at least 0 and 1"));
     }
-    RETURN_IF_ERROR(ReadFileFacts());
-    RETURN_IF_ERROR(CountClasses());
-    RETURN_IF_ERROR(MeasureClasses());
-    if (options_.pairs > 0) RETURN_IF_ERROR(FindPairs());
+    PROTOPAGE_RETURN_IF_ERROR(ReadFileFacts());
+    PROTOPAGE_RETURN_IF_ERROR(CountClasses());
+    PROTOPAGE_RETURN_IF_ERROR(MeasureClasses());
+    if (options_.pairs > 0) PROTOPAGE_RETURN_IF_ERROR(FindPairs());
     return std::move(out_);
   }
 
@@ -92,15 +92,17 @@ class Inspector {
     out_.dropped = store_->num_dropped();
     out_.has_names = store_->has_names();
     out_.clean = store_->clean_when_opened();
-    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_->Open(out_.path, OpenMode::kRead));
-    ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), out_.path));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                               fs_->Open(out_.path, OpenMode::kRead));
+    PROTOPAGE_ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), out_.path));
     out_.format_version = layout.integers.at("format_version");
     std::array<uint64_t, 3> header;
-    RETURN_IF_ERROR(file->ReadAt(layout.Find("header")->offset, header.data(), sizeof(header)));
+    PROTOPAGE_RETURN_IF_ERROR(
+        file->ReadAt(layout.Find("header")->offset, header.data(), sizeof(header)));
     if (header[1] != 0) out_.main_checkpoint = static_cast<int64_t>(header[2]);
-    ASSIGN_OR_RETURN(out_.file_bytes, file->Size());
+    PROTOPAGE_ASSIGN_OR_RETURN(out_.file_bytes, file->Size());
     for (int64_t at = 0; at < out_.file_bytes;) {
-      ASSIGN_OR_RETURN(const ByteRange data, file->NextData(at));
+      PROTOPAGE_ASSIGN_OR_RETURN(const ByteRange data, file->NextData(at));
       out_.allocated_bytes += data.end - data.begin;
       at = std::max(data.end, at + 1);
     }
@@ -118,7 +120,7 @@ class Inspector {
   absl::Status CountClasses() {
     for (ClassId first = 0; first < out_.num_classes; first += kBlockRows) {
       const int64_t count = std::min(kBlockRows, out_.num_classes - first);
-      RETURN_IF_ERROR(ReadStates(first, count));
+      PROTOPAGE_RETURN_IF_ERROR(ReadStates(first, count));
       for (int64_t i = 0; i < count; ++i) {
         if (store_->is_dropped(first + i)) continue;
         if (!states_[i].written) {
@@ -138,12 +140,13 @@ class Inspector {
   template <typename Visit>
   absl::Status ReadBlock(ClassId first, Visit visit) {
     const int64_t count = std::min(kBlockRows, out_.num_classes - first);
-    RETURN_IF_ERROR(ReadStates(first, count));
+    PROTOPAGE_RETURN_IF_ERROR(ReadStates(first, count));
     int64_t begin = 0, end = count;
     while (begin < end && !Counts(begin)) ++begin;
     while (begin < end && !Counts(end - 1)) --end;
     if (begin == end) return absl::OkStatus();
-    RETURN_IF_ERROR(store_->ReadRange(first + begin, rows_.middleRows(begin, end - begin)));
+    PROTOPAGE_RETURN_IF_ERROR(
+        store_->ReadRange(first + begin, rows_.middleRows(begin, end - begin)));
     for (int64_t i = begin; i < end; ++i) {
       if (Counts(i)) visit(i);
     }
@@ -154,7 +157,7 @@ class Inspector {
     AgeHistogram ages;
     double sum = 0, smallest = std::numeric_limits<double>::infinity(), largest = 0;
     for (ClassId first = 0; first < out_.num_classes; first += kBlockRows) {
-      RETURN_IF_ERROR(ReadBlock(first, [&](int64_t i) {
+      PROTOPAGE_RETURN_IF_ERROR(ReadBlock(first, [&](int64_t i) {
         const double norm = rows_.row(i).cast<double>().norm();
         sum += norm;
         smallest = std::min(smallest, norm);
@@ -202,7 +205,7 @@ class Inspector {
     for (ClassId first = 0; first < out_.num_classes; first += kBlockRows) {
       int64_t count = std::min(kBlockRows, out_.num_classes - first);
       if (!out_.pairs_complete) {
-        RETURN_IF_ERROR(ReadStates(first, count));
+        PROTOPAGE_RETURN_IF_ERROR(ReadStates(first, count));
         int64_t end = position;
         for (int64_t i = 0; i < count; ++i) end += Counts(i) ? 1 : 0;
         if (next == sample.size() || sample[next] >= end) {
@@ -210,7 +213,7 @@ class Inspector {
           continue;
         }
       }
-      RETURN_IF_ERROR(ReadUnitRows(first, &count));
+      PROTOPAGE_RETURN_IF_ERROR(ReadUnitRows(first, &count));
       for (int64_t i = 0; i < count; ++i) {
         if (!Counts(i)) continue;
         const int64_t at = position++;
@@ -219,19 +222,20 @@ class Inspector {
         queries.row(static_cast<int64_t>(ids.size())) = unit_.row(i);
         ids.push_back(first + i);
         if (static_cast<int64_t>(ids.size()) < queries.rows()) continue;
-        RETURN_IF_ERROR(ComparePass(queries, ids));
+        PROTOPAGE_RETURN_IF_ERROR(ComparePass(queries, ids));
         ids.clear();
         // ComparePass read other blocks.
-        RETURN_IF_ERROR(ReadUnitRows(first, &count));
+        PROTOPAGE_RETURN_IF_ERROR(ReadUnitRows(first, &count));
       }
     }
     if (!ids.empty()) {
-      RETURN_IF_ERROR(ComparePass(queries.topRows(static_cast<int64_t>(ids.size())), ids));
+      PROTOPAGE_RETURN_IF_ERROR(
+          ComparePass(queries.topRows(static_cast<int64_t>(ids.size())), ids));
     }
     out_.pairs.assign(best_.begin(), best_.end());
     for (ClassPair& pair : out_.pairs) {
-      ASSIGN_OR_RETURN(const std::vector<std::string> a, store_->ReadNames(pair.a, 1));
-      ASSIGN_OR_RETURN(const std::vector<std::string> b, store_->ReadNames(pair.b, 1));
+      PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> a, store_->ReadNames(pair.a, 1));
+      PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> b, store_->ReadNames(pair.b, 1));
       pair.a_name = a[0];
       pair.b_name = b[0];
     }
@@ -245,7 +249,7 @@ class Inspector {
     ExactNeighbors exact(queries, options_.pairs, ids);
     for (ClassId first = 0; first < out_.num_classes; first += kBlockRows) {
       int64_t count = 0;
-      RETURN_IF_ERROR(ReadUnitRows(first, &count));
+      PROTOPAGE_RETURN_IF_ERROR(ReadUnitRows(first, &count));
       exact.Add(first, unit_, pool_);
     }
     exact.Finish();

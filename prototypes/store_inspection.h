@@ -1,6 +1,6 @@
 // InspectStore: what a prototype store holds, and which of its classes are likely the same one.
 //
-//   ASSIGN_OR_RETURN(const StoreInspection found, InspectStore(store.get(), {}, &pool));
+//   PROTOPAGE_ASSIGN_OR_RETURN(const StoreInspection found, InspectStore(store.get(), {}, &pool));
 //   ... found.never_written of found.num_classes ...
 //   for (const ClassPair& pair : found.pairs) ... pair.a and pair.b have cosine pair.cosine ...
 //
@@ -13,18 +13,19 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "base/file.h"
-#include "base/thread_pool.h"
-#include "base/types.h"
-#include "prototypes/prototype_store.h"
+#include "protopage/base/file.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/base/types.h"
+#include "protopage/prototypes/prototype_store.h"
 
 namespace protopage {
 
 struct StoreInspectionOptions {
   // The nearest pairs to find; 0: none, which reads each row once only.
   int64_t pairs = 20;
-  // At most so many products of rows, of about 50 ns in one thread at D = 512, are computed for pairs: up to 65,536
-  // classes all pairs are looked at; of more, those of a sample of classes with all.
+  // At most so many products of rows, of about 50 ns in one thread at D = 512, are computed for
+  // pairs: up to 65,536 classes all pairs are looked at; of more, those of a sample of classes with
+  // all.
   int64_t max_products = int64_t{1} << 32;
   uint64_t seed = 1;                  // Of the sample.
   FileSystem* file_system = nullptr;  // The store's; null means DefaultFileSystem().
@@ -47,7 +48,8 @@ struct StoreInspection {
   std::string dtype;
   std::string row_state;
   bool clean = false;  // PrototypeStore::clean_when_opened.
-  // Of a run's file: the checkpoint, counted by its log, that the main file is at; -1 for a file without a log.
+  // Of a run's file: the checkpoint, counted by its log, that the main file is at; -1 for a file
+  // without a log.
   int64_t main_checkpoint = -1;
   int64_t file_bytes = 0;
   int64_t allocated_bytes = 0;  // What the file's holes leave.
@@ -58,8 +60,8 @@ struct StoreInspection {
   int64_t imprinted = 0;  // Written, but not by a training step since the stage began.
   int64_t trained = 0;
 
-  // Steps between the newest one of any class and the class's last, over trained classes. Quantiles above 256 steps
-  // are rounded down, by less than 1 %.
+  // Steps between the newest one of any class and the class's last, over trained classes. Quantiles
+  // above 256 steps are rounded down, by less than 1 %.
   int64_t newest_step = -1;
   int64_t age_median = 0, age_p90 = 0, age_p99 = 0, age_max = 0;
 
@@ -72,7 +74,8 @@ struct StoreInspection {
   bool pairs_complete = true;  // These were all: no pair was missed.
 };
 
-// Nothing may write to the store meanwhile. Errors: those of reading the store; InvalidArgument (options).
+// Nothing may write to the store meanwhile. Errors: those of reading the store; InvalidArgument
+// (options).
 absl::StatusOr<StoreInspection> InspectStore(PrototypeStore* store,
                                              const StoreInspectionOptions& options,
                                              ThreadPool* pool);

@@ -1,4 +1,4 @@
-#include "prototypes/store_inspection.h"
+#include "protopage/prototypes/store_inspection.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/random.h"
-#include "base/status_matchers.h"
-#include "prototypes/hdf5_file.h"
-#include "prototypes/table_log.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/table/hdf5_file.h"
+#include "protopage/prototypes/table/table_log.h"
 
 namespace protopage {
 namespace {
@@ -26,7 +26,7 @@ class StoreInspectionTest : public testing::Test {
   void SetUp() override {
     dir_ = absl::StrCat(testing::TempDir(), "/store_inspection_test_", getpid());
     std::filesystem::remove_all(dir_);
-    ASSERT_OK(DefaultFileSystem()->CreateDirectories(dir_));
+    PROTOPAGE_ASSERT_OK(DefaultFileSystem()->CreateDirectories(dir_));
   }
 
   std::string Path() const { return dir_ + "/w.h5"; }
@@ -36,14 +36,14 @@ class StoreInspectionTest : public testing::Test {
     spec.num_classes = num_classes;
     spec.capacity = num_classes + 10;
     spec.dim = kDim;
-    ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Create(Path(), spec, options));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Create(Path(), spec, options));
   }
   // Rows of norm 1 that are far from each other, as a training step writes them.
   void Train(const std::vector<ClassId>& ids, int64_t step) {
     StepRows rows;
-    ASSERT_OK(store_->GatherStep(ids, &rows));
+    PROTOPAGE_ASSERT_OK(store_->GatherStep(ids, &rows));
     for (size_t i = 0; i < ids.size(); ++i) rows.rows.row(i) = Unit(ids[i]);
-    ASSERT_OK(store_->ScatterStep(ids, rows, step));
+    PROTOPAGE_ASSERT_OK(store_->ScatterStep(ids, rows, step));
   }
   static RowMatrixXf Unit(ClassId id) {
     RowMatrixXf row(1, kDim);
@@ -77,10 +77,10 @@ TEST_F(StoreInspectionTest, TellsWhatTheClassesAreAndWhichAreAlike) {
     Train({trained.begin() + i * 100, trained.begin() + i * 100 + 100}, 1100 + i * 300);
   }
   // Imprinted, and in another block than what it is like.
-  ASSERT_OK(store_->WriteRange(9001, Near(20, 0.99f)));
-  ASSERT_OK(store_->WriteRange(41, 3 * Near(40, 0.97f)));  // Of norm 3.
-  ASSERT_OK(store_->WriteRange(7, 0.5 * Unit(60)));
-  ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect());
+  PROTOPAGE_ASSERT_OK(store_->WriteRange(9001, Near(20, 0.99f)));
+  PROTOPAGE_ASSERT_OK(store_->WriteRange(41, 3 * Near(40, 0.97f)));  // Of norm 3.
+  PROTOPAGE_ASSERT_OK(store_->WriteRange(7, 0.5 * Unit(60)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect());
   EXPECT_EQ(found.path, Path());
   EXPECT_EQ(found.format_version, 1);
   EXPECT_EQ(found.num_classes, 10000);
@@ -123,7 +123,7 @@ TEST_F(StoreInspectionTest, PairsAreThoseOfAPlainSearch) {
   Create(kClasses);
   RowMatrixXf rows(kClasses, kDim);
   for (ClassId id = 0; id < kClasses; ++id) rows.row(id) = Unit(id / 3 + 1000 * (id % 2));
-  ASSERT_OK(store_->WriteRange(0, rows));
+  PROTOPAGE_ASSERT_OK(store_->WriteRange(0, rows));
   std::vector<ClassPair> want;
   for (ClassId a = 0; a < kClasses; ++a) {
     for (ClassId b = a + 1; b < kClasses; ++b) want.push_back({a, b, rows.row(a).dot(rows.row(b))});
@@ -134,7 +134,7 @@ TEST_F(StoreInspectionTest, PairsAreThoseOfAPlainSearch) {
   for (const int64_t pairs : {1, 30, 200}) {
     StoreInspectionOptions options;
     options.pairs = pairs;
-    ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect(options));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect(options));
     ASSERT_EQ(found.pairs.size(), static_cast<size_t>(pairs));
     for (int64_t i = 0; i < pairs; ++i) {
       EXPECT_LT(found.pairs[i].a, found.pairs[i].b);
@@ -154,27 +154,27 @@ TEST_F(StoreInspectionTest, ManyClassesAreSampled) {
   }
   RowMatrixXf copies(1000, kDim);
   for (ClassId id = 0; id < 1000; ++id) copies.row(id) = Unit(id);
-  ASSERT_OK(store_->WriteRange(1000, copies));
-  ASSERT_OK(store_->WriteRange(9000, Near(3, 0.1f)));
-  ASSERT_OK(store_->WriteRange(19000, Near(4, 0.1f)));
+  PROTOPAGE_ASSERT_OK(store_->WriteRange(1000, copies));
+  PROTOPAGE_ASSERT_OK(store_->WriteRange(9000, Near(3, 0.1f)));
+  PROTOPAGE_ASSERT_OK(store_->WriteRange(19000, Near(4, 0.1f)));
   StoreInspectionOptions options;
   options.max_products = 20000 * 100;
-  ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect(options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect(options));
   EXPECT_FALSE(found.pairs_complete);
   EXPECT_EQ(found.pair_classes, 100);
   // Each class that was looked up has a copy.
   ASSERT_EQ(found.pairs.size(), 20u);
   for (const ClassPair& pair : found.pairs) EXPECT_EQ(pair.b, pair.a + 1000);
-  ASSERT_OK_AND_ASSIGN(const StoreInspection again, Inspect(options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StoreInspection again, Inspect(options));
   for (size_t i = 0; i < 20; ++i) EXPECT_EQ(again.pairs[i].a, found.pairs[i].a);
 }
 
 TEST_F(StoreInspectionTest, DroppedClassesCountForNothingElse) {
   Create(50);
   Train({1, 2, 3}, 9);
-  ASSERT_OK(store_->WriteRange(4, Unit(1)));
-  ASSERT_OK(store_->Drop({4, 20}));
-  ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect());
+  PROTOPAGE_ASSERT_OK(store_->WriteRange(4, Unit(1)));
+  PROTOPAGE_ASSERT_OK(store_->Drop({4, 20}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect());
   EXPECT_EQ(found.dropped, 2);
   EXPECT_EQ(found.trained, 3);
   EXPECT_EQ(found.imprinted, 0);
@@ -183,23 +183,24 @@ TEST_F(StoreInspectionTest, DroppedClassesCountForNothingElse) {
 }
 
 TEST_F(StoreInspectionTest, WhatIsInTheLogCounts) {
-  ASSERT_OK_AND_ASSIGN(const auto log, TableLog::Create(DefaultFileSystem(), dir_ + "/log", {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto log,
+                                 TableLog::Create(DefaultFileSystem(), dir_ + "/log", {}));
   PrototypeStoreOptions options;
   options.log = log.get();
   Create(50, options);
   Train({1, 2}, 3);
-  ASSERT_OK(store_->Flush());
-  ASSERT_OK(log->Commit(1));
+  PROTOPAGE_ASSERT_OK(store_->Flush());
+  PROTOPAGE_ASSERT_OK(log->Commit(1));
   Train({2, 3}, 7);
-  ASSERT_OK(store_->Flush());
-  ASSERT_OK(log->Commit(2));
-  ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect());
+  PROTOPAGE_ASSERT_OK(store_->Flush());
+  PROTOPAGE_ASSERT_OK(log->Commit(2));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect());
   EXPECT_EQ(found.main_checkpoint, 1);
   EXPECT_EQ(found.trained, 3);
   EXPECT_EQ(found.newest_step, 7);
   EXPECT_EQ(found.age_max, 4);
-  ASSERT_OK(store_->ResetState());
-  ASSERT_OK_AND_ASSIGN(const StoreInspection reset, Inspect());
+  PROTOPAGE_ASSERT_OK(store_->ResetState());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StoreInspection reset, Inspect());
   EXPECT_EQ(reset.trained, 0);
   EXPECT_EQ(reset.imprinted, 3);
   EXPECT_EQ(reset.newest_step, -1);
@@ -207,15 +208,15 @@ TEST_F(StoreInspectionTest, WhatIsInTheLogCounts) {
   // The file alone is older.
   options = {};
   options.read_only = true;
-  ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Open(Path(), options));
-  ASSERT_OK_AND_ASSIGN(const StoreInspection main, Inspect());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Open(Path(), options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StoreInspection main, Inspect());
   EXPECT_EQ(main.trained, 2);
   EXPECT_EQ(main.newest_step, 3);
 }
 
 TEST_F(StoreInspectionTest, AnEmptyStoreIsAllHoles) {
   Create(1000000);
-  ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect());
   EXPECT_EQ(found.never_written, 1000000);
   EXPECT_GT(found.file_bytes, int64_t{1000000} * kDim * 4);
   EXPECT_LT(found.allocated_bytes, 1 << 20);
@@ -230,14 +231,15 @@ TEST_F(StoreInspectionTest, RefusesBadOptionsAndDamage) {
   options.pairs = -1;
   EXPECT_THAT(Inspect(options), StatusIs(absl::StatusCode::kInvalidArgument, "-1 pairs"));
   Train({1}, 1);
-  ASSERT_OK(store_->Flush());
+  PROTOPAGE_ASSERT_OK(store_->Flush());
   store_.reset();
-  ASSERT_OK_AND_ASSIGN(const auto file, DefaultFileSystem()->Open(Path(), OpenMode::kReadWrite));
-  ASSERT_OK_AND_ASSIGN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), Path()));
-  ASSERT_OK(file->WriteAt(layout.Find("prototypes")->offset + kDim * 4, "x", 1));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                 DefaultFileSystem()->Open(Path(), OpenMode::kReadWrite));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), Path()));
+  PROTOPAGE_ASSERT_OK(file->WriteAt(layout.Find("prototypes")->offset + kDim * 4, "x", 1));
   PrototypeStoreOptions store_options;
   store_options.read_only = true;
-  ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Open(Path(), store_options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Open(Path(), store_options));
   EXPECT_THAT(Inspect(), StatusIs(absl::StatusCode::kDataLoss, "row 1 of 'prototypes'"));
 }
 

@@ -1,6 +1,7 @@
-// Four threads do all that a run does to a store with a log, at random and at once: gather, scatter, prefetch,
-// read and write ranges, flush, retire, copy, reset, and commit between them. Whatever they read is compared with
-// a plain model. tools/check.sh --nightly runs it under ThreadSanitizer.
+// Four threads do all that a run does to a store with a log, at random and at once: gather,
+// scatter, prefetch, read and write ranges, flush, retire, copy, reset, and commit between them.
+// Whatever they read is compared with a plain model. tools/check.sh --nightly runs it under
+// ThreadSanitizer.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -16,11 +17,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/file.h"
-#include "base/random.h"
-#include "base/status_matchers.h"
-#include "prototypes/prototype_store.h"
-#include "prototypes/table_log.h"
+#include "protopage/base/file.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/prototype_store.h"
+#include "protopage/prototypes/table/table_log.h"
 
 namespace protopage {
 namespace {
@@ -28,8 +29,8 @@ namespace {
 constexpr int64_t kDim = 20, kGroups = 12, kGroupClasses = 64, kClasses = kGroups * kGroupClasses;
 constexpr int64_t kRows = 24;  // Of a call.
 
-// A class as a store must have it: its row and momentum have one value in all elements, but for rows that were
-// never written.
+// A class as a store must have it: its row and momentum have one value in all elements, but for
+// rows that were never written.
 struct Class {
   float row = 0, momentum = 0;
   int64_t last_step = -1;
@@ -42,14 +43,15 @@ class StoreThreadsTest : public testing::Test {
   void SetUp() override {
     dir_ = absl::StrCat(testing::TempDir(), "/store_threads_test_", getpid());
     std::filesystem::remove_all(dir_);
-    ASSERT_OK(DefaultFileSystem()->CreateDirectories(dir_));
+    PROTOPAGE_ASSERT_OK(DefaultFileSystem()->CreateDirectories(dir_));
     TableLogOptions log_options;
     log_options.merge_bytes = 1 << 16;
-    ASSERT_OK_AND_ASSIGN(log_, TableLog::Create(DefaultFileSystem(), dir_ + "/log", log_options));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+        log_, TableLog::Create(DefaultFileSystem(), dir_ + "/log", log_options));
     PrototypeStoreSpec spec;
     spec.num_classes = kClasses;
     spec.dim = kDim;
-    ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Create(dir_ + "/w.h5", spec, Options()));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Create(dir_ + "/w.h5", spec, Options()));
     model_.resize(kClasses);
   }
 
@@ -72,12 +74,13 @@ class StoreThreadsTest : public testing::Test {
   static void ExpectContent(PrototypeStore* store, const Model& model) {
     StepRows rows;
     for (ClassId id = 0; id < kClasses; ++id) {
-      ASSERT_OK(store->GatherStep({id}, &rows));
+      PROTOPAGE_ASSERT_OK(store->GatherStep({id}, &rows));
       ASSERT_TRUE(StepIs(model[id], rows, 0)) << "class " << id;
     }
   }
 
-  // What a thread does: calls on distinct groups of classes run at once; those that must be alone are.
+  // What a thread does: calls on distinct groups of classes run at once; those that must be alone
+  // are.
   void Work(uint64_t thread, int64_t calls) {
     StepRows rows;
     for (int64_t call = 0; call < calls; ++call) {
@@ -89,11 +92,11 @@ class StoreThreadsTest : public testing::Test {
       }
       const std::shared_lock<std::shared_mutex> together(alone_);
       if (what < 3) {
-        EXPECT_OK(store_->Flush());
+        PROTOPAGE_EXPECT_OK(store_->Flush());
         continue;
       }
       if (what < 6) {
-        EXPECT_OK(log_->Retire(std::max<int64_t>(log_->head().checkpoint - 1, 0)));
+        PROTOPAGE_EXPECT_OK(log_->Retire(std::max<int64_t>(log_->head().checkpoint - 1, 0)));
         continue;
       }
       const int64_t group = random.Below(kGroups);
@@ -105,20 +108,21 @@ class StoreThreadsTest : public testing::Test {
       std::vector<ClassId> ids = SampleWithoutReplacement(random, kGroupClasses, kRows);
       for (ClassId& id : ids) id += group * kGroupClasses;
       if (what < 70) {
-        EXPECT_OK(store_->Prefetch(ids));  // While another thread may change these very rows.
+        PROTOPAGE_EXPECT_OK(
+            store_->Prefetch(ids));  // While another thread may change these very rows.
       }
       const std::lock_guard<std::mutex> lock(groups_[group]);
-      EXPECT_OK(store_->GatherStep(ids, &rows));
+      PROTOPAGE_EXPECT_OK(store_->GatherStep(ids, &rows));
       for (int64_t i = 0; i < kRows; ++i) EXPECT_TRUE(StepIs(model_[ids[i]], rows, i)) << ids[i];
       if (what < 40) continue;
       const int64_t step = step_++;
       const auto value = static_cast<float>(step % 1'000'000);
       rows.rows.setConstant(value);
       if (what < 50) {
-        EXPECT_OK(store_->Scatter(ids, rows.rows));
+        PROTOPAGE_EXPECT_OK(store_->Scatter(ids, rows.rows));
       } else {
         rows.state.setConstant(value + 1);
-        EXPECT_OK(store_->ScatterStep(ids, rows, step));
+        PROTOPAGE_EXPECT_OK(store_->ScatterStep(ids, rows, step));
       }
       for (const ClassId id : ids) {
         Class& c = model_[id];
@@ -135,15 +139,15 @@ class StoreThreadsTest : public testing::Test {
     if (write) {
       const auto value = static_cast<float>(step_++ % 1'000'000);
       rows.setConstant(value);
-      EXPECT_OK(store_->WriteRange(first, rows));
+      PROTOPAGE_EXPECT_OK(store_->WriteRange(first, rows));
       for (int64_t i = 0; i < kRows; ++i) {
         model_[first + i].row = value;
         model_[first + i].written = true;
       }
     }
-    EXPECT_OK(store_->ReadRange(first, rows));
+    PROTOPAGE_EXPECT_OK(store_->ReadRange(first, rows));
     std::vector<ClassState> states(kRows);
-    EXPECT_OK(store_->ReadStates(first, absl::MakeSpan(states)));
+    PROTOPAGE_EXPECT_OK(store_->ReadStates(first, absl::MakeSpan(states)));
     for (int64_t i = 0; i < kRows; ++i) {
       const Class& c = model_[first + i];
       EXPECT_TRUE(RowIs(c, rows.row(i)));
@@ -156,18 +160,18 @@ class StoreThreadsTest : public testing::Test {
     const std::unique_lock<std::shared_mutex> alone(alone_);
     const uint64_t what = random.Below(8);
     if (what == 0) {
-      EXPECT_OK(store_->ResetState());
+      PROTOPAGE_EXPECT_OK(store_->ResetState());
       for (Class& c : model_) c = {c.row, 0, -1, c.written};
     } else if (what == 1) {
       const std::string copy = dir_ + "/copy.h5";
-      EXPECT_OK(store_->SaveCopy(copy));
+      PROTOPAGE_EXPECT_OK(store_->SaveCopy(copy));
       PrototypeStoreOptions options;
       options.read_only = true;
-      ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(copy, options));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(copy, options));
       ExpectContent(store.get(), model_);
     } else {
-      EXPECT_OK(store_->Flush());
-      EXPECT_OK(log_->Commit(std::max<int64_t>(log_->head().checkpoint, 0) + 1));
+      PROTOPAGE_EXPECT_OK(store_->Flush());
+      PROTOPAGE_EXPECT_OK(log_->Commit(std::max<int64_t>(log_->head().checkpoint, 0) + 1));
       committed_ = model_;
     }
   }
@@ -197,8 +201,9 @@ TEST_F(StoreThreadsTest, WhateverRunsAtOnceReadsWhatTheModelHas) {
   // As a process that died finds it.
   store_.reset();
   log_.reset();
-  ASSERT_OK_AND_ASSIGN(log_, TableLog::Open(DefaultFileSystem(), dir_ + "/log", checkpoint, {}));
-  ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Open(dir_ + "/w.h5", Options()));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      log_, TableLog::Open(DefaultFileSystem(), dir_ + "/log", checkpoint, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Open(dir_ + "/w.h5", Options()));
   ExpectContent(store_.get(), committed_);
 }
 

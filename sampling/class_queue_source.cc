@@ -1,10 +1,10 @@
-#include "sampling/class_queue_source.h"
+#include "protopage/sampling/class_queue_source.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "base/status_macros.h"
-#include "prototypes/neighbor_search.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/prototypes/neighbor_search.h"
 
 namespace protopage {
 
@@ -20,11 +20,11 @@ ClassQueueSource::ClassQueueSource(ClassQueues* queues, NeighborSearchFunction s
 
 absl::StatusOr<std::vector<ClassId>> ClassQueueSource::Dominants(
     int64_t step, absl::Span<const ClassId> classes) {
-  RETURN_IF_ERROR(queues_->EnsureBuilt(classes, step, search_));
+  PROTOPAGE_RETURN_IF_ERROR(queues_->EnsureBuilt(classes, step, search_));
   const int64_t length = queues_->dominant_queue();
   std::vector<ClassId> all(classes.size() * length);
   for (size_t i = 0; i < classes.size(); ++i) {
-    RETURN_IF_ERROR(
+    PROTOPAGE_RETURN_IF_ERROR(
         queues_->Dominants(classes[i], absl::MakeSpan(all).subspan(i * length, length)));
   }
   all.erase(std::remove(all.begin(), all.end(), kNoClass), all.end());

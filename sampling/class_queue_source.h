@@ -12,12 +12,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "base/thread_pool.h"
-#include "base/types.h"
-#include "prototypes/class_index.h"
-#include "prototypes/class_queues.h"
-#include "prototypes/prototype_store.h"
-#include "sampling/dominant_source.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/base/types.h"
+#include "protopage/prototypes/class_queues.h"
+#include "protopage/prototypes/index/class_index.h"
+#include "protopage/prototypes/prototype_store.h"
+#include "protopage/sampling/dominant_source.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "sampling/class_queue_source.h"
+#include "protopage/sampling/class_queue_source.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/file.h"
-#include "base/status_matchers.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
@@ -27,7 +27,7 @@ std::string FreshPath(const std::string& name) {
 }
 
 TEST(ClassQueueSource, BuildsQueuesWhenAClassIsFirstDrawn) {
-  ASSERT_OK_AND_ASSIGN(
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       auto queues,
       ClassQueues::Create(FreshPath("queues.h5"), 10, {.dominant_queue = 2, .candidate_queue = 3}));
   std::vector<ClassId> searched;
@@ -43,15 +43,15 @@ TEST(ClassQueueSource, BuildsQueuesWhenAClassIsFirstDrawn) {
         }
         return absl::OkStatus();
       });
-  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> first, source.Dominants(0, {4, 9}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> first, source.Dominants(0, {4, 9}));
   EXPECT_THAT(first, ElementsAre(5, 6, 0));
-  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> second, source.Dominants(1, {1, 4}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> second, source.Dominants(1, {1, 4}));
   EXPECT_THAT(second, ElementsAre(2, 3, 5, 6));
   EXPECT_THAT(searched, UnorderedElementsAre(4, 9, 1));
 }
 
 TEST(ClassQueueSource, MistakesEnterTheDominantQueue) {
-  ASSERT_OK_AND_ASSIGN(
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       auto queues,
       ClassQueues::Create(FreshPath("queues.h5"), 10, {.dominant_queue = 2, .candidate_queue = 3}));
   ClassQueueSource source(
@@ -59,16 +59,16 @@ TEST(ClassQueueSource, MistakesEnterTheDominantQueue) {
         for (size_t i = 0; i < neighbors.size(); ++i) neighbors[i] = (ids[i / k] + 1 + i % k) % 10;
         return absl::OkStatus();
       });
-  ASSERT_OK(source.Dominants(0, {4}));
+  PROTOPAGE_ASSERT_OK(source.Dominants(0, {4}));
   // Class 4 was taken for its candidate 7.
   const std::vector<ClassId> classes = {4, 7, 8};
-  ASSERT_OK(source.ApplyMistakes(classes, {0, 0}, {0, 1}));
-  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants, source.Dominants(1, {4}));
+  PROTOPAGE_ASSERT_OK(source.ApplyMistakes(classes, {0, 0}, {0, 1}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> dominants, source.Dominants(1, {4}));
   EXPECT_THAT(dominants, ElementsAre(7, 5));
 }
 
 TEST(ClassQueueSource, PassesTheSearchsErrorOn) {
-  ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Create(FreshPath("queues.h5"), 10, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues, ClassQueues::Create(FreshPath("queues.h5"), 10, {}));
   ClassQueueSource source(queues.get(),
                           [](absl::Span<const ClassId>, int64_t, absl::Span<ClassId>) {
                             return absl::InternalError("no index");
@@ -79,22 +79,23 @@ TEST(ClassQueueSource, PassesTheSearchsErrorOn) {
 TEST(SearchPrototypes, FindsTheNearestOtherRows) {
   // Rows on a circle: class c at c * 0.1 radians.
   constexpr int64_t kClasses = 8;
-  ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(FreshPath("w.h5"),
-                                                          {.num_classes = kClasses, .dim = 2}, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      auto store,
+      PrototypeStore::Create(FreshPath("w.h5"), {.num_classes = kClasses, .dim = 2}, {}));
   RowMatrixXf rows(kClasses, 2);
   for (int64_t c = 0; c < kClasses; ++c) {
     const float angle = 0.1f * static_cast<float>(c);
     rows.row(c) << std::cos(angle), std::sin(angle);
   }
-  ASSERT_OK(store->WriteRange(0, rows));
+  PROTOPAGE_ASSERT_OK(store->WriteRange(0, rows));
   ThreadPool pool(2);
-  ASSERT_OK_AND_ASSIGN(
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       auto index, ClassIndex::Build(kClasses, 2, {}, &pool, [&](ClassId first, RowMatrixRef out) {
         return store->ReadRange(first, out);
       }));
   const NeighborSearchFunction search = SearchPrototypes(store.get(), index.get(), &pool);
   std::vector<ClassId> neighbors(6);
-  ASSERT_OK(search({7, 0}, 3, absl::MakeSpan(neighbors)));
+  PROTOPAGE_ASSERT_OK(search({7, 0}, 3, absl::MakeSpan(neighbors)));
   EXPECT_THAT(neighbors, ElementsAre(6, 5, 4, 1, 2, 3));
 }
 

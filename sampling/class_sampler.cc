@@ -1,12 +1,12 @@
-#include "sampling/class_sampler.h"
+#include "protopage/sampling/class_sampler.h"
 
 #include <algorithm>
 #include <cmath>
 #include <set>
 
-#include "base/check.h"
-#include "base/keyed_permutation.h"
-#include "base/random.h"
+#include "protopage/base/check.h"
+#include "protopage/base/keyed_permutation.h"
+#include "protopage/base/random.h"
 
 namespace protopage {
 

@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/types.h"
-#include "sampling/class_set.h"
+#include "protopage/base/types.h"
+#include "protopage/sampling/class_set.h"
 
 namespace protopage {
 
@@ -37,8 +37,8 @@ class UniformClassSampler : public ClassSampler {
   std::vector<ClassId> Draw(int64_t step) const override;
 };
 
-// Epochs of floor(N / P) steps, each over the members in another shuffled order, so that no class is
-// drawn twice in an epoch and all but N mod P of them once. Takes no memory of the order's size.
+// Epochs of floor(N / P) steps, each over the members in another shuffled order, so that no class
+// is drawn twice in an epoch and all but N mod P of them once. Takes no memory of the order's size.
 class ShuffledClassSampler : public ClassSampler {
  public:
   // positive_classes >= 1 (CHECKed).
@@ -46,9 +46,9 @@ class ShuffledClassSampler : public ClassSampler {
   std::vector<ClassId> Draw(int64_t step) const override;
 };
 
-// Zipf's law: the r-th most frequent class, r from 0, comes with probability log((r + 2) / (r + 1)) / log(N + 1),
-// about 1 / r, at every draw; which class that is, `seed` says. Where a step draws a class twice, it
-// takes the next less frequent one that it does not have.
+// Zipf's law: the r-th most frequent class, r from 0, comes with probability log((r + 2) / (r + 1))
+// / log(N + 1), about 1 / r, at every draw; which class that is, `seed` says. Where a step draws a
+// class twice, it takes the next less frequent one that it does not have.
 class PowerLawClassSampler : public ClassSampler {
  public:
   using ClassSampler::ClassSampler;

@@ -1,4 +1,4 @@
-#include "sampling/class_sampler.h"
+#include "protopage/sampling/class_sampler.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "sampling/class_selector.h"
+#include "protopage/sampling/class_selector.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,9 +7,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/check.h"
-#include "base/random.h"
-#include "base/status_macros.h"
+#include "protopage/base/check.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 
 namespace protopage {
 namespace {
@@ -22,9 +22,9 @@ class SelectorBase : public ClassSelector {
   absl::StatusOr<ClassSelection> Select(int64_t step, absl::Span<const ClassId> positives) final {
     std::vector<ClassId> sorted(positives.begin(), positives.end());
     std::sort(sorted.begin(), sorted.end());
-    RETURN_IF_ERROR(CheckPositives(sorted));
+    PROTOPAGE_RETURN_IF_ERROR(CheckPositives(sorted));
     ClassSelection selection;
-    ASSIGN_OR_RETURN(selection.classes, Choose(step, sorted));
+    PROTOPAGE_ASSIGN_OR_RETURN(selection.classes, Choose(step, sorted));
     std::sort(selection.classes.begin(), selection.classes.end());
     selection.positive_slots.reserve(sorted.size());
     auto at = selection.classes.begin();
@@ -110,8 +110,8 @@ class DominantSelector : public SelectorBase {
 
   absl::StatusOr<std::vector<ClassId>> Choose(int64_t step,
                                               const std::vector<ClassId>& positives) override {
-    ASSIGN_OR_RETURN(std::vector<ClassId> dominants,
-                     options_.dominants->Dominants(step, positives));
+    PROTOPAGE_ASSIGN_OR_RETURN(std::vector<ClassId> dominants,
+                               options_.dominants->Dominants(step, positives));
     // The union as a set, ascending, without the positives and what may not be drawn (places of a
     // queue that are not filled, dropped classes).
     std::sort(dominants.begin(), dominants.end());

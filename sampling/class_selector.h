@@ -1,9 +1,9 @@
 // ClassSelector: from the positive classes of a step to all K classes that take part in it.
 //
-//   ASSIGN_OR_RETURN(auto selector,
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto selector,
 //                    MakeClassSelector("dominant", {.seed = 1, .classes_per_step = 30,
 //                                                   .classes = &classes, .dominants = &queues}));
-//   ASSIGN_OR_RETURN(ClassSelection selection, selector->Select(step, positives));
+//   PROTOPAGE_ASSIGN_OR_RETURN(ClassSelection selection, selector->Select(step, positives));
 //   // selection.classes: 30 ascending class ids; slot k of the step's softmax is classes[k].
 //
 // Modes:
@@ -28,9 +28,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "base/types.h"
-#include "sampling/class_set.h"
-#include "sampling/dominant_source.h"
+#include "protopage/base/types.h"
+#include "protopage/sampling/class_set.h"
+#include "protopage/sampling/dominant_source.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "sampling/class_selector.h"
+#include "protopage/sampling/class_selector.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/status_matchers.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
@@ -55,7 +55,7 @@ class EveryMode : public ::testing::TestWithParam<std::string> {
     auto selector = MakeClassSelector(
         GetParam(),
         {.seed = seed, .classes_per_step = k, .classes = &classes_, .dominants = &source_});
-    EXPECT_OK(selector);
+    PROTOPAGE_EXPECT_OK(selector);
     return std::move(selector).value();
   }
 
@@ -67,7 +67,8 @@ TEST_P(EveryMode, GivesKDistinctAscendingMembersAndFindsThePositives) {
   for (const int64_t k : {3, 9, 30, 35}) {
     auto selector = Make(1, k);
     for (int64_t step = 0; step < 50; ++step) {
-      ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {33, 2, 9}));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection selection,
+                                     selector->Select(step, {33, 2, 9}));
       ASSERT_EQ(static_cast<int64_t>(selection.classes.size()), GetParam() == "full" ? 35 : k);
       for (size_t i = 0; i < selection.classes.size(); ++i) {
         ASSERT_TRUE(classes_.Contains(selection.classes[i])) << selection.classes[i];
@@ -82,15 +83,16 @@ TEST_P(EveryMode, GivesKDistinctAscendingMembersAndFindsThePositives) {
 
 TEST_P(EveryMode, IsAFunctionOfSeedAndStepAndNotOfTheOrderOfPositives) {
   auto selector = Make(1, 12);
-  ASSERT_OK_AND_ASSIGN(const ClassSelection first, selector->Select(5, {33, 2, 9}));
-  ASSERT_OK(selector->Select(6, {1, 2, 3}));
-  ASSERT_OK_AND_ASSIGN(const ClassSelection again, selector->Select(5, {9, 33, 2}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection first, selector->Select(5, {33, 2, 9}));
+  PROTOPAGE_ASSERT_OK(selector->Select(6, {1, 2, 3}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection again, selector->Select(5, {9, 33, 2}));
   EXPECT_EQ(first.classes, again.classes);
   EXPECT_EQ(first.positive_slots, again.positive_slots);
   if (GetParam() == "full") return;
-  ASSERT_OK_AND_ASSIGN(const ClassSelection other_step, selector->Select(6, {33, 2, 9}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection other_step, selector->Select(6, {33, 2, 9}));
   EXPECT_NE(first.classes, other_step.classes);
-  ASSERT_OK_AND_ASSIGN(const ClassSelection other_seed, Make(2, 12)->Select(5, {33, 2, 9}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection other_seed,
+                                 Make(2, 12)->Select(5, {33, 2, 9}));
   EXPECT_NE(first.classes, other_seed.classes);
 }
 
@@ -110,12 +112,12 @@ INSTANTIATE_TEST_SUITE_P(Modes, EveryMode, ::testing::ValuesIn(ClassSelectorMode
 
 TEST(RandomSelector, OtherClassesAreEquallyLikely) {
   const ClassSet classes = ClassSet::All(10);
-  ASSERT_OK_AND_ASSIGN(
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       auto selector,
       MakeClassSelector("random", {.seed = 1, .classes_per_step = 4, .classes = &classes}));
   std::map<ClassId, int> drawn;
   for (int64_t step = 0; step < 8000; ++step) {
-    ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {4, 7}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {4, 7}));
     for (const ClassId id : selection.classes) ++drawn[id];
   }
   // 2 of 8 others a step; 5 sigma of the binomial is 194.
@@ -132,13 +134,14 @@ TEST(DominantSelector, DrawsOnlyFromTheUnionOfQueuesWhenItIsLongEnough) {
   MapSource source;
   source.queues = {{4, {1, 7, 2, 3}}, {7, {3, 4, 5, 6}}};  // The positives are in them too.
   const ClassSet classes = ClassSet::All(1000);
-  ASSERT_OK_AND_ASSIGN(auto selector, MakeClassSelector("dominant", {.seed = 1,
-                                                                     .classes_per_step = 5,
-                                                                     .classes = &classes,
-                                                                     .dominants = &source}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      auto selector,
+      MakeClassSelector(
+          "dominant",
+          {.seed = 1, .classes_per_step = 5, .classes = &classes, .dominants = &source}));
   std::map<ClassId, int> drawn;
   for (int64_t step = 0; step < 6000; ++step) {
-    ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {7, 4}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {7, 4}));
     for (const ClassId id : selection.classes) ++drawn[id];
   }
   // 3 of {1, 2, 3, 5, 6}; 3 counts once though it is in two queues. 5 sigma is 190.
@@ -151,13 +154,14 @@ TEST(DominantSelector, RandomClassesFillUpAShortUnion) {
   // Places that are not filled, a dropped class, and what is no class at all do not count.
   source.queues = {{4, {1, kNoClass, kNoClass}}, {7, {2, 9, 123456}}};
   const ClassSet classes = ClassSet::Where(20, [](ClassId id) { return id != 9; });
-  ASSERT_OK_AND_ASSIGN(auto selector, MakeClassSelector("dominant", {.seed = 1,
-                                                                     .classes_per_step = 7,
-                                                                     .classes = &classes,
-                                                                     .dominants = &source}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      auto selector,
+      MakeClassSelector(
+          "dominant",
+          {.seed = 1, .classes_per_step = 7, .classes = &classes, .dominants = &source}));
   std::map<ClassId, int> drawn;
   for (int64_t step = 0; step < 5000; ++step) {
-    ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {4, 7}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {4, 7}));
     for (const ClassId id : selection.classes) ++drawn[id];
   }
   // 3 of the 15 that are left; 5 sigma is 141.
@@ -176,11 +180,12 @@ TEST(DominantSelector, CanTakeEveryClass) {
   MapSource source;
   source.queues = {{0, {1, 2}}};
   const ClassSet classes = ClassSet::All(5);
-  ASSERT_OK_AND_ASSIGN(auto selector, MakeClassSelector("dominant", {.seed = 1,
-                                                                     .classes_per_step = 5,
-                                                                     .classes = &classes,
-                                                                     .dominants = &source}));
-  ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(0, {0}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      auto selector,
+      MakeClassSelector(
+          "dominant",
+          {.seed = 1, .classes_per_step = 5, .classes = &classes, .dominants = &source}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(0, {0}));
   EXPECT_THAT(selection.classes, ElementsAre(0, 1, 2, 3, 4));
 }
 
@@ -188,10 +193,11 @@ TEST(DominantSelector, PassesTheSourcesErrorOn) {
   MapSource source;
   source.error = absl::DataLossError("queues.h5 is truncated");
   const ClassSet classes = ClassSet::All(5);
-  ASSERT_OK_AND_ASSIGN(auto selector, MakeClassSelector("dominant", {.seed = 1,
-                                                                     .classes_per_step = 5,
-                                                                     .classes = &classes,
-                                                                     .dominants = &source}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      auto selector,
+      MakeClassSelector(
+          "dominant",
+          {.seed = 1, .classes_per_step = 5, .classes = &classes, .dominants = &source}));
   EXPECT_THAT(selector->Select(0, {0}), StatusIs(absl::StatusCode::kDataLoss, "truncated"));
 }
 
@@ -199,14 +205,14 @@ TEST(MixedSelector, TakesItsShareFromTheQueuesAndTheRestAtRandom) {
   MapSource source;
   source.queues = {{4, {1, 2, 3, 5}}, {7, {3, 5, 6, 8}}};
   const ClassSet classes = ClassSet::All(1000);
-  ASSERT_OK_AND_ASSIGN(auto selector, MakeClassSelector("mixed", {.seed = 1,
-                                                                  .classes_per_step = 12,
-                                                                  .classes = &classes,
-                                                                  .dominant_share = 0.4,
-                                                                  .dominants = &source}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto selector, MakeClassSelector("mixed", {.seed = 1,
+                                                                            .classes_per_step = 12,
+                                                                            .classes = &classes,
+                                                                            .dominant_share = 0.4,
+                                                                            .dominants = &source}));
   std::map<ClassId, int> drawn;
   for (int64_t step = 0; step < 2000; ++step) {
-    ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {7, 4}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(step, {7, 4}));
     int dominants = 0;
     for (const ClassId id : selection.classes) {
       dominants += id < 9 && id != 0 && id != 4 && id != 7;

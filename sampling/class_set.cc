@@ -1,8 +1,8 @@
-#include "sampling/class_set.h"
+#include "protopage/sampling/class_set.h"
 
 #include <algorithm>
 
-#include "base/check.h"
+#include "protopage/base/check.h"
 
 namespace protopage {
 namespace {

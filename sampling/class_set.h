@@ -17,8 +17,8 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
-#include "base/random.h"
-#include "base/types.h"
+#include "protopage/base/random.h"
+#include "protopage/base/types.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "sampling/class_set.h"
+#include "protopage/sampling/class_set.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <set>
 #include <vector>
 
-#include "base/random.h"
+#include "protopage/base/random.h"
 
 namespace protopage {
 namespace {

@@ -11,14 +11,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
-#include "base/types.h"
-#include "sampling/dominant_source.h"
-#include "sampling/step_planner.h"
+#include "protopage/base/types.h"
+#include "protopage/sampling/dominant_source.h"
+#include "protopage/sampling/step_planner.h"
 
 namespace protopage {
 
-// Queues of 5 classes that learn every mistake, the newest at the head: a plan tells all mistakes before
-// it. Keeps a log of the calls that succeed.
+// Queues of 5 classes that learn every mistake, the newest at the head: a plan tells all mistakes
+// before it. Keeps a log of the calls that succeed.
 class LearningSource : public DominantSource {
  public:
   absl::StatusOr<std::vector<ClassId>> Dominants(int64_t step,

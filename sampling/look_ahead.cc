@@ -1,10 +1,10 @@
-#include "sampling/look_ahead.h"
+#include "protopage/sampling/look_ahead.h"
 
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/status_macros.h"
-#include "base/stopwatch.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/stopwatch.h"
 
 namespace protopage {
 
@@ -28,7 +28,7 @@ absl::StatusOr<std::shared_ptr<const StepPlan>> LookAhead::Plan(int64_t step) {
   changed_.wait(
       lock, [&] { return !error_.ok() || !plans_.empty() || (!working_ && finished_.empty()); });
   seconds_waited_ += waiting.Seconds();
-  RETURN_IF_ERROR(error_);
+  PROTOPAGE_RETURN_IF_ERROR(error_);
   if (plans_.empty() || plans_.front()->step != step) {
     return absl::FailedPreconditionError(
         absl::StrCat("the plan of step ", step, " was asked for, ",
@@ -62,15 +62,15 @@ void LookAhead::Finish(int64_t step, std::vector<int32_t> predicted_slots) {
 }
 
 absl::Status LookAhead::Apply(const Finished& finished) {
-  if (hooks_.before_apply != nullptr) RETURN_IF_ERROR(hooks_.before_apply(finished.step));
+  if (hooks_.before_apply != nullptr) PROTOPAGE_RETURN_IF_ERROR(hooks_.before_apply(finished.step));
   return planner_->Apply(finished.step, finished.predicted_slots);
 }
 
 absl::Status LookAhead::PlanOn() {
   while (planner_->next_plan() < end_step_ &&
          planner_->next_plan() <= planner_->next_apply() + planner_->look_ahead()) {
-    ASSIGN_OR_RETURN(const StepPlan* plan, planner_->Plan());
-    if (hooks_.on_plan != nullptr) RETURN_IF_ERROR(hooks_.on_plan(*plan));
+    PROTOPAGE_ASSIGN_OR_RETURN(const StepPlan* plan, planner_->Plan());
+    if (hooks_.on_plan != nullptr) PROTOPAGE_RETURN_IF_ERROR(hooks_.on_plan(*plan));
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       plans_.push_back(std::make_shared<StepPlan>(*plan));

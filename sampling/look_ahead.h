@@ -5,17 +5,17 @@
 //                   {.before_apply = [&](int64_t step) { ... index update ... },
 //                    .on_plan = [&](const StepPlan& plan) { ... prefetch plan.classes ... }});
 //   for (int64_t step = first; step < end_step; ++step) {
-//     ASSIGN_OR_RETURN(std::shared_ptr<const StepPlan> plan, ahead.Plan(step));
+//     PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<const StepPlan> plan, ahead.Plan(step));
 //     ... gather, forward, backward ...
-//     RETURN_IF_ERROR(ahead.Settle());    // Nobody reads rows now:
+//     PROTOPAGE_RETURN_IF_ERROR(ahead.Settle());    // Nobody reads rows now:
 //     ... scatter ...
 //     ahead.Finish(step, predicted_slots);
 //   }
 //
-// The sequence is the planner's own: after Finish(s) come before_apply(s), apply(s) and plan(s + 1 + L), all
-// before Settle of step s + 1 returns. So what planning reads are the rows as after step s, and a run's
-// bits do not depend on how long anything takes; with L >= 1 a step waits only for planning that takes
-// longer than its own forward and backward.
+// The sequence is the planner's own: after Finish(s) come before_apply(s), apply(s) and plan(s + 1
+// + L), all before Settle of step s + 1 returns. So what planning reads are the rows as after step
+// s, and a run's bits do not depend on how long anything takes; with L >= 1 a step waits only for
+// planning that takes longer than its own forward and backward.
 #ifndef PROTOPAGE_SAMPLING_LOOK_AHEAD_H_
 #define PROTOPAGE_SAMPLING_LOOK_AHEAD_H_
 
@@ -30,7 +30,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "sampling/step_planner.h"
+#include "protopage/sampling/step_planner.h"
 
 namespace protopage {
 
@@ -40,13 +40,13 @@ class LookAhead {
   struct Hooks {
     // Step `step` is finished and its rows are in the store; its mistakes are not applied yet.
     std::function<absl::Status(int64_t step)> before_apply;
-    // A plan was made, or was pending when the planner was restored. Called once for each plan below
-    // `end_step`, in order.
+    // A plan was made, or was pending when the planner was restored. Called once for each plan
+    // below `end_step`, in order.
     std::function<absl::Status(const StepPlan& plan)> on_plan;
   };
 
-  // `planner` is not owned and belongs to this object until it is destroyed, but for the moments after
-  // Settle. Nothing is planned from `end_step` on. Planning starts at once.
+  // `planner` is not owned and belongs to this object until it is destroyed, but for the moments
+  // after Settle. Nothing is planned from `end_step` on. Planning starts at once.
   LookAhead(StepPlanner* planner, int64_t end_step, Hooks hooks);
   // Waits for the work that is running.
   ~LookAhead();

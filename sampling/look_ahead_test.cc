@@ -1,4 +1,4 @@
-#include "sampling/look_ahead.h"
+#include "protopage/sampling/look_ahead.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,9 +11,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "base/random.h"
-#include "base/status_matchers.h"
-#include "sampling/learning_source.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/sampling/learning_source.h"
 
 namespace protopage {
 namespace {
@@ -36,10 +36,10 @@ std::vector<ClassId> SerialClasses(int64_t look_ahead, int64_t from = 0) {
   auto planner = MakePlanner(look_ahead, &source).value();
   std::vector<ClassId> classes;
   for (int64_t step = 0; step < kSteps; ++step) {
-    while (planner->next_plan() <= step + look_ahead) EXPECT_OK(planner->Plan());
+    while (planner->next_plan() <= step + look_ahead) PROTOPAGE_EXPECT_OK(planner->Plan());
     const StepPlan& plan = planner->pending().front();
     if (step >= from) classes.insert(classes.end(), plan.classes.begin(), plan.classes.end());
-    EXPECT_OK(planner->Apply(step, Predict(plan)));
+    PROTOPAGE_EXPECT_OK(planner->Apply(step, Predict(plan)));
   }
   return classes;
 }
@@ -71,7 +71,7 @@ class LookAheadTest : public ::testing::TestWithParam<int64_t> {};
 
 TEST_P(LookAheadTest, GivesTheSerialPlansAndNeverPlansWhileRowsChange) {
   LearningSource source;
-  ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
   std::atomic<bool> scattering{false};
   std::vector<std::string> log;
   {
@@ -91,7 +91,7 @@ TEST_P(LookAheadTest, GivesTheSerialPlansAndNeverPlansWhileRowsChange) {
                            log.push_back(absl::StrCat("plan ", plan.step));
                            return absl::OkStatus();
                          }});
-    ASSERT_OK(Train(ahead, 0, kSteps, &scattering, &classes));
+    PROTOPAGE_ASSERT_OK(Train(ahead, 0, kSteps, &scattering, &classes));
     EXPECT_EQ(classes, SerialClasses(GetParam()));
     EXPECT_EQ(ahead.Plan(kSteps).status().code(), absl::StatusCode::kFailedPrecondition);
   }
@@ -114,13 +114,13 @@ TEST_P(LookAheadTest, GoesOnFromASavedStateAndAnnouncesThePendingPlans) {
   std::vector<ClassId> ignored;
   nlohmann::json state;
   {
-    ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
     LookAhead ahead(planner.get(), kSteps, {});
-    ASSERT_OK(Train(ahead, 0, kSaved, &scattering, &ignored));
+    PROTOPAGE_ASSERT_OK(Train(ahead, 0, kSaved, &scattering, &ignored));
     state = planner->SaveState();
   }
-  ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
-  ASSERT_OK(planner->RestoreState(state));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+  PROTOPAGE_ASSERT_OK(planner->RestoreState(state));
   std::vector<int64_t> announced;
   std::vector<ClassId> classes;
   LookAhead ahead(planner.get(), kSteps,
@@ -128,7 +128,7 @@ TEST_P(LookAheadTest, GoesOnFromASavedStateAndAnnouncesThePendingPlans) {
                      announced.push_back(plan.step);
                      return absl::OkStatus();
                    }});
-  ASSERT_OK(Train(ahead, kSaved, kSteps, &scattering, &classes));
+  PROTOPAGE_ASSERT_OK(Train(ahead, kSaved, kSteps, &scattering, &classes));
   EXPECT_EQ(classes, SerialClasses(GetParam(), kSaved));
   ASSERT_EQ(announced.size(), static_cast<size_t>(kSteps - kSaved));
   EXPECT_EQ(announced.front(), kSaved);
@@ -142,14 +142,14 @@ TEST_P(LookAheadTest, ReportsTheErrorsOfPlannerAndHooks) {
   LearningSource source;
   {
     source.plan_error = broken;
-    ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
     LookAhead ahead(planner.get(), kSteps, {});
     EXPECT_EQ(ahead.Plan(0).status(), broken);
     EXPECT_EQ(ahead.Settle(), broken);
   }
   source.plan_error = absl::OkStatus();
   {
-    ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
     LookAhead ahead(
         planner.get(), kSteps,
         {.before_apply = [&](int64_t step) { return step == 3 ? broken : absl::OkStatus(); },
@@ -157,7 +157,7 @@ TEST_P(LookAheadTest, ReportsTheErrorsOfPlannerAndHooks) {
     EXPECT_EQ(Train(ahead, 0, kSteps, &scattering, &ignored), broken);
   }
   {
-    ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
     LookAhead ahead(planner.get(), kSteps,
                     {.before_apply = nullptr, .on_plan = [&](const StepPlan& plan) {
                        return plan.step == 7 ? broken : absl::OkStatus();
@@ -168,11 +168,11 @@ TEST_P(LookAheadTest, ReportsTheErrorsOfPlannerAndHooks) {
 
 TEST_P(LookAheadTest, TheNextPlanIsThereWhenItWasMade) {
   LearningSource source;
-  ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
   LookAhead ahead(planner.get(), kSteps, {});
   for (int64_t step = 0; step < kSteps; ++step) {
-    ASSERT_OK_AND_ASSIGN(const auto plan, ahead.Plan(step));
-    ASSERT_OK(ahead.Settle());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto plan, ahead.Plan(step));
+    PROTOPAGE_ASSERT_OK(ahead.Settle());
     const std::shared_ptr<const StepPlan> next = ahead.NextPlan();
     // Without look-ahead a plan waits for the step before it.
     EXPECT_EQ(next != nullptr, GetParam() > 0 && step + 1 < kSteps) << step;
@@ -181,7 +181,7 @@ TEST_P(LookAheadTest, TheNextPlanIsThereWhenItWasMade) {
     }
     ahead.Finish(step, Predict(*plan));
     if (next != nullptr) {
-      ASSERT_OK_AND_ASSIGN(const auto following, ahead.Plan(step + 1));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto following, ahead.Plan(step + 1));
       EXPECT_EQ(following->classes, next->classes);
     }
   }
@@ -189,10 +189,10 @@ TEST_P(LookAheadTest, TheNextPlanIsThereWhenItWasMade) {
 
 TEST_P(LookAheadTest, RefusesAnotherStepThanTheNext) {
   LearningSource source;
-  ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
   LookAhead ahead(planner.get(), kSteps, {});
   EXPECT_EQ(ahead.Plan(1).status().code(), absl::StatusCode::kFailedPrecondition);
-  ASSERT_OK_AND_ASSIGN(const auto plan, ahead.Plan(0));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto plan, ahead.Plan(0));
   ahead.Finish(5, Predict(*plan));
   EXPECT_EQ(ahead.Settle().code(), absl::StatusCode::kFailedPrecondition);
 }
@@ -200,14 +200,14 @@ TEST_P(LookAheadTest, RefusesAnotherStepThanTheNext) {
 TEST_P(LookAheadTest, CanBeDestroyedAtAnyTime) {
   for (int64_t steps = 0; steps < 8; ++steps) {
     LearningSource source;
-    ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(GetParam(), &source));
     LookAhead ahead(planner.get(), kSteps,
                     {.before_apply = nullptr, .on_plan = [](const StepPlan& plan) {
                        Nap(5, plan.step);
                        return absl::OkStatus();
                      }});
     for (int64_t step = 0; step < steps; ++step) {
-      ASSERT_OK_AND_ASSIGN(const auto plan, ahead.Plan(step));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto plan, ahead.Plan(step));
       ahead.Finish(step, Predict(*plan));
     }
   }

@@ -1,10 +1,10 @@
-#include "sampling/nearest_class_source.h"
+#include "protopage/sampling/nearest_class_source.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "base/check.h"
-#include "base/status_macros.h"
+#include "protopage/base/check.h"
+#include "protopage/base/status_macros.h"
 
 namespace protopage {
 
@@ -16,7 +16,7 @@ NearestClassSource::NearestClassSource(int64_t count, NeighborSearchFunction sea
 absl::StatusOr<std::vector<ClassId>> NearestClassSource::Dominants(
     int64_t, absl::Span<const ClassId> classes) {
   std::vector<ClassId> nearest(classes.size() * count_);
-  RETURN_IF_ERROR(search_(classes, count_, absl::MakeSpan(nearest)));
+  PROTOPAGE_RETURN_IF_ERROR(search_(classes, count_, absl::MakeSpan(nearest)));
   nearest.erase(std::remove(nearest.begin(), nearest.end(), kNoClass), nearest.end());
   return nearest;
 }

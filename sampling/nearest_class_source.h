@@ -1,9 +1,10 @@
-// NearestClassSource: the exactly nearest classes in the place of dominant queues, for mode "nearest".
+// NearestClassSource: the exactly nearest classes in the place of dominant queues, for mode
+// "nearest".
 //
 //   NearestClassSource source(/*count=*/20, SearchPrototypes(store.get(), index.get(), &pool));
 //
-// Searches at every step. What it finds is exact when the index is exact and up to date, which is the
-// caller's matter: a flat index that takes in the changed rows after each step.
+// Searches at every step. What it finds is exact when the index is exact and up to date, which is
+// the caller's matter: a flat index that takes in the changed rows after each step.
 #ifndef PROTOPAGE_SAMPLING_NEAREST_CLASS_SOURCE_H_
 #define PROTOPAGE_SAMPLING_NEAREST_CLASS_SOURCE_H_
 
@@ -13,9 +14,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "base/types.h"
-#include "sampling/class_queue_source.h"
-#include "sampling/dominant_source.h"
+#include "protopage/base/types.h"
+#include "protopage/sampling/class_queue_source.h"
+#include "protopage/sampling/dominant_source.h"
 
 namespace protopage {
 

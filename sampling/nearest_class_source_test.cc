@@ -1,4 +1,4 @@
-#include "sampling/nearest_class_source.h"
+#include "protopage/sampling/nearest_class_source.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/status_matchers.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
@@ -24,11 +24,11 @@ TEST(NearestClassSource, SearchesAtEveryStepAndLearnsNothingFromMistakes) {
         }
         return absl::OkStatus();
       });
-  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> first, source.Dominants(0, {4, 9}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> first, source.Dominants(0, {4, 9}));
   EXPECT_THAT(first, ElementsAre(5, 0, 0));
-  ASSERT_OK(source.ApplyMistakes({4, 7}, {0}, {1}));
+  PROTOPAGE_ASSERT_OK(source.ApplyMistakes({4, 7}, {0}, {1}));
   shift = 2;
-  ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> second, source.Dominants(1, {4, 9}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> second, source.Dominants(1, {4, 9}));
   EXPECT_THAT(second, ElementsAre(6, 0, 1));
 }
 

@@ -1,7 +1,7 @@
-#include "sampling/selection_config.h"
+#include "protopage/sampling/selection_config.h"
 
 #include "absl/strings/str_cat.h"
-#include "sampling/class_selector.h"
+#include "protopage/sampling/class_selector.h"
 
 namespace protopage {
 

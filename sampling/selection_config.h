@@ -1,8 +1,8 @@
 // SelectionConfig: the "selection" object of a config, how a step's K classes are chosen.
 //
 //   SelectionConfig config;
-//   RETURN_IF_ERROR(ReadConfig(json, "selection", config));
-//   RETURN_IF_ERROR(ValidateSelection(config, num_classes, batch_size));
+//   PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "selection", config));
+//   PROTOPAGE_RETURN_IF_ERROR(ValidateSelection(config, num_classes, batch_size));
 #ifndef PROTOPAGE_SAMPLING_SELECTION_CONFIG_H_
 #define PROTOPAGE_SAMPLING_SELECTION_CONFIG_H_
 
@@ -10,7 +10,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "base/config_fields.h"
+#include "protopage/base/config_fields.h"
 
 namespace protopage {
 

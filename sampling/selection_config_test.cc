@@ -1,10 +1,10 @@
-#include "sampling/selection_config.h"
+#include "protopage/sampling/selection_config.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "base/status_matchers.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
@@ -13,10 +13,10 @@ constexpr absl::StatusCode kInvalidArgument = absl::StatusCode::kInvalidArgument
 
 TEST(SelectionConfig, ReadsItsKeys) {
   SelectionConfig config;
-  ASSERT_OK(ReadConfig(nlohmann::json::parse(R"({"mode": "random", "classes_per_step": 31,
+  PROTOPAGE_ASSERT_OK(ReadConfig(nlohmann::json::parse(R"({"mode": "random", "classes_per_step": 31,
       "positive_classes": 11, "dominant_queue": 21, "candidate_queue": 51,
       "images_for": "positives", "look_ahead": 5, "candidate_refresh_steps": 7})"),
-                       "selection", config));
+                                 "selection", config));
   EXPECT_EQ(config.mode, "random");
   EXPECT_EQ(config.classes_per_step, 31);
   EXPECT_EQ(config.positive_classes, 11);
@@ -38,8 +38,8 @@ TEST(SelectionConfig, RefusesWrongValuesByName) {
 }
 
 TEST(ValidateSelection, AcceptsTheDefaultsOnTheDemo) {
-  EXPECT_OK(ValidateSelection({}, /*num_classes=*/100, /*batch_size=*/256));
-  EXPECT_OK(ValidateSelection({}, /*num_classes=*/30, /*batch_size=*/30));
+  PROTOPAGE_EXPECT_OK(ValidateSelection({}, /*num_classes=*/100, /*batch_size=*/256));
+  PROTOPAGE_EXPECT_OK(ValidateSelection({}, /*num_classes=*/30, /*batch_size=*/30));
 }
 
 TEST(ValidateSelection, NamesTheKeysThatDoNotFit) {
@@ -62,14 +62,14 @@ TEST(ValidateSelection, NamesTheKeysThatDoNotFit) {
 TEST(ValidateSelection, FullTakesTheNumberOfClassesForK) {
   const SelectionConfig config = {.mode = "full", .classes_per_step = 1000};
   EXPECT_EQ(ActiveClasses(config, 100), 100);
-  EXPECT_OK(ValidateSelection(config, 100, 256));
+  PROTOPAGE_EXPECT_OK(ValidateSelection(config, 100, 256));
   EXPECT_THAT(ValidateSelection(config, 300, 256), StatusIs(kInvalidArgument, "300"));
   EXPECT_THAT(ValidateSelection(config, 9, 256),
               StatusIs(kInvalidArgument, "selection.positive_classes is 10"));
 }
 
 TEST(ValidateSelection, OtherModesIgnoreTheQueues) {
-  EXPECT_OK(ValidateSelection({.mode = "random", .dominant_queue = 60}, 100, 256));
+  PROTOPAGE_EXPECT_OK(ValidateSelection({.mode = "random", .dominant_queue = 60}, 100, 256));
 }
 
 }  // namespace

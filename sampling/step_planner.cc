@@ -1,4 +1,4 @@
-#include "sampling/step_planner.h"
+#include "protopage/sampling/step_planner.h"
 
 #include <algorithm>
 #include <string>
@@ -6,9 +6,9 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
-#include "base/random.h"
-#include "base/status_macros.h"
+#include "protopage/base/check.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 
 namespace protopage {
 namespace {
@@ -68,7 +68,7 @@ absl::StatusOr<std::unique_ptr<StepPlanner>> StepPlanner::Create(
       options.num_classes, [&](ClassId id) { return is_live(id) && options.num_images(id) > 0; });
   ClassSet selectable =
       config.images_for == "all" ? with_images : ClassSet::Where(options.num_classes, is_live);
-  RETURN_IF_ERROR(ValidateSelection(config, selectable.size(), options.batch_size));
+  PROTOPAGE_RETURN_IF_ERROR(ValidateSelection(config, selectable.size(), options.batch_size));
   if (config.positive_classes > with_images.size()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "selection.positive_classes is ", config.positive_classes,
@@ -76,12 +76,13 @@ absl::StatusOr<std::unique_ptr<StepPlanner>> StepPlanner::Create(
   }
   auto planner = absl::WrapUnique(
       new StepPlanner(config, options, std::move(selectable), std::move(with_images)));
-  ASSIGN_OR_RETURN(planner->selector_,
-                   MakeClassSelector(config.mode, {.seed = options.seed,
-                                                   .classes_per_step = planner->active_classes_,
-                                                   .classes = &planner->selectable_,
-                                                   .dominant_share = config.dominant_share,
-                                                   .dominants = options.dominants}));
+  PROTOPAGE_ASSIGN_OR_RETURN(
+      planner->selector_,
+      MakeClassSelector(config.mode, {.seed = options.seed,
+                                      .classes_per_step = planner->active_classes_,
+                                      .classes = &planner->selectable_,
+                                      .dominant_share = config.dominant_share,
+                                      .dominants = options.dominants}));
   return planner;
 }
 
@@ -106,7 +107,7 @@ absl::StatusOr<const StepPlan*> StepPlanner::Plan() {
         "step ", next_plan_, " must be planned when exactly the steps before ", apply_before,
         " have been applied, but those before ", next_apply_, " have been"));
   }
-  ASSIGN_OR_RETURN(StepPlan plan, MakePlan(next_plan_));
+  PROTOPAGE_ASSIGN_OR_RETURN(StepPlan plan, MakePlan(next_plan_));
   pending_.push_back(std::move(plan));
   ++next_plan_;
   return &pending_.back();
@@ -115,7 +116,8 @@ absl::StatusOr<const StepPlan*> StepPlanner::Plan() {
 absl::StatusOr<StepPlan> StepPlanner::MakePlan(int64_t step) {
   StepPlan plan;
   plan.step = step;
-  ASSIGN_OR_RETURN(ClassSelection selection, selector_->Select(step, sampler_->Draw(step)));
+  PROTOPAGE_ASSIGN_OR_RETURN(ClassSelection selection,
+                             selector_->Select(step, sampler_->Draw(step)));
   plan.classes = std::move(selection.classes);
   plan.positive_slots = std::move(selection.positive_slots);
 
@@ -162,7 +164,7 @@ absl::Status StepPlanner::Apply(int64_t step, absl::Span<const int32_t> predicte
       std::vector<int32_t> slots;
       slots.reserve(plan.samples.size());
       for (const PlannedSample& sample : plan.samples) slots.push_back(sample.slot);
-      RETURN_IF_ERROR(options_.dominants->ApplyMistakes(plan.classes, slots, predicted));
+      PROTOPAGE_RETURN_IF_ERROR(options_.dominants->ApplyMistakes(plan.classes, slots, predicted));
     }
   }
   pending_.pop_front();
@@ -201,7 +203,7 @@ absl::Status StepPlanner::RestoreState(const nlohmann::json& state) {
     return BadState(absl::StrCat(pending.size(), " pending plans with look_ahead ", look_ahead_));
   }
   for (size_t i = 0; i < pending.size(); ++i) {
-    RETURN_IF_ERROR(CheckRestoredPlan(pending[i], next_apply + static_cast<int64_t>(i)));
+    PROTOPAGE_RETURN_IF_ERROR(CheckRestoredPlan(pending[i], next_apply + static_cast<int64_t>(i)));
   }
   first_step_ = first_step;
   next_apply_ = next_apply;

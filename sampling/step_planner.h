@@ -8,14 +8,14 @@
 // whatever threads do in between, so that a run is a function of (config, seed). The planner
 // refuses any other order.
 //
-//   ASSIGN_OR_RETURN(auto planner, StepPlanner::Create(config, options));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto planner, StepPlanner::Create(config, options));
 //   for (int64_t step = 0; step < num_steps; ++step) {
 //     while (planner->next_plan() <= step + planner->look_ahead()) {
-//       RETURN_IF_ERROR(planner->Plan().status());  // Start loading its images and rows.
+//       PROTOPAGE_RETURN_IF_ERROR(planner->Plan().status());  // Start loading its images and rows.
 //     }
 //     const StepPlan& plan = planner->pending().front();
 //     ... train on plan.classes and plan.samples ...
-//     RETURN_IF_ERROR(planner->Apply(step, predicted_slots));  // Pops the plan.
+//     PROTOPAGE_RETURN_IF_ERROR(planner->Apply(step, predicted_slots));  // Pops the plan.
 //   }
 #ifndef PROTOPAGE_SAMPLING_STEP_PLANNER_H_
 #define PROTOPAGE_SAMPLING_STEP_PLANNER_H_
@@ -30,12 +30,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "base/types.h"
-#include "sampling/class_sampler.h"
-#include "sampling/class_selector.h"
-#include "sampling/class_set.h"
-#include "sampling/dominant_source.h"
-#include "sampling/selection_config.h"
+#include "protopage/base/types.h"
+#include "protopage/sampling/class_sampler.h"
+#include "protopage/sampling/class_selector.h"
+#include "protopage/sampling/class_set.h"
+#include "protopage/sampling/dominant_source.h"
+#include "protopage/sampling/selection_config.h"
 
 namespace protopage {
 

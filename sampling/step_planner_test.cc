@@ -1,4 +1,4 @@
-#include "sampling/step_planner.h"
+#include "protopage/sampling/step_planner.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,8 +11,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "base/status_matchers.h"
-#include "sampling/learning_source.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/sampling/learning_source.h"
 
 namespace protopage {
 namespace {
@@ -52,21 +52,21 @@ std::vector<std::string> RunSteps(StepPlanner& planner, int64_t steps) {
   std::vector<std::string> plans;
   for (int64_t i = 0; i < steps; ++i) {
     const int64_t step = planner.next_apply();
-    while (planner.next_plan() <= step + planner.look_ahead()) EXPECT_OK(planner.Plan());
+    while (planner.next_plan() <= step + planner.look_ahead()) PROTOPAGE_EXPECT_OK(planner.Plan());
     plans.push_back(Text(planner.pending().front()));
-    EXPECT_OK(planner.Apply(step, Predict(planner.pending().front())));
+    PROTOPAGE_EXPECT_OK(planner.Apply(step, Predict(planner.pending().front())));
   }
   return plans;
 }
 
 TEST(StepPlanner, GivesEveryClassAnImageAndFillsTheBatchAtRandom) {
   LearningSource source;
-  ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(kConfig, Options(&source)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(kConfig, Options(&source)));
   EXPECT_EQ(planner->active_classes(), 9);
   std::map<int32_t, int> extra;
   std::set<int64_t> images_of_3_mod_4;
   for (int64_t step = 0; step < 600; ++step) {
-    while (planner->next_plan() <= step + 2) ASSERT_OK(planner->Plan());
+    while (planner->next_plan() <= step + 2) PROTOPAGE_ASSERT_OK(planner->Plan());
     const StepPlan& plan = planner->pending().front();
     ASSERT_EQ(plan.step, step);
     ASSERT_EQ(plan.classes.size(), 9u);
@@ -84,7 +84,7 @@ TEST(StepPlanner, GivesEveryClassAnImageAndFillsTheBatchAtRandom) {
       ASSERT_LT(sample.image, id % 4 + 1);
       if (id % 4 == 3) images_of_3_mod_4.insert(sample.image);
     }
-    ASSERT_OK(planner->Apply(step, {}));
+    PROTOPAGE_ASSERT_OK(planner->Apply(step, {}));
   }
   EXPECT_THAT(images_of_3_mod_4, ElementsAre(0, 1, 2, 3));
   // 11 of 20 samples over 9 slots in 600 steps; 5 sigma of the binomial is 128.
@@ -97,9 +97,9 @@ TEST(StepPlanner, GivesImagesToPositivesOnlyWhenAsked) {
   config.images_for = "positives";
   StepPlannerOptions options = Options(&source);
   options.batch_size = 5;  // Less than K.
-  ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(config, options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(config, options));
   for (int64_t step = 0; step < 100; ++step) {
-    while (planner->next_plan() <= step + 2) ASSERT_OK(planner->Plan());
+    while (planner->next_plan() <= step + 2) PROTOPAGE_ASSERT_OK(planner->Plan());
     const StepPlan& plan = planner->pending().front();
     ASSERT_EQ(plan.classes.size(), 9u);
     ASSERT_EQ(plan.samples.size(), 5u);
@@ -110,7 +110,7 @@ TEST(StepPlanner, GivesImagesToPositivesOnlyWhenAsked) {
         ASSERT_THAT(plan.positive_slots, ::testing::Contains(plan.samples[b].slot));
       }
     }
-    ASSERT_OK(planner->Apply(step, {}));
+    PROTOPAGE_ASSERT_OK(planner->Apply(step, {}));
   }
 }
 
@@ -126,10 +126,10 @@ TEST(StepPlanner, NeverDrawsDroppedClassesNorPositivesWithoutImages) {
       options.batch_size = 100;
       options.is_dropped = [](ClassId id) { return id % 5 == 0; };
       options.num_images = [](ClassId id) { return id % 3 == 0 ? 0 : 2; };
-      ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(config, options));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(config, options));
       bool some_without_images = false;
       for (int64_t step = 0; step < 100; ++step) {
-        ASSERT_OK_AND_ASSIGN(const StepPlan* plan, planner->Plan());
+        PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StepPlan* plan, planner->Plan());
         for (const ClassId id : plan->classes) {
           ASSERT_NE(id % 5, 0) << id;
           some_without_images |= id % 3 == 0;
@@ -138,7 +138,7 @@ TEST(StepPlanner, NeverDrawsDroppedClassesNorPositivesWithoutImages) {
           ASSERT_NE(plan->classes[sample.slot] % 3, 0);
         }
         for (const int32_t slot : plan->positive_slots) ASSERT_NE(plan->classes[slot] % 3, 0);
-        ASSERT_OK(planner->Apply(step, {}));
+        PROTOPAGE_ASSERT_OK(planner->Apply(step, {}));
       }
       EXPECT_EQ(some_without_images, images_for == "positives") << mode;
     }
@@ -147,7 +147,7 @@ TEST(StepPlanner, NeverDrawsDroppedClassesNorPositivesWithoutImages) {
 
 TEST(StepPlanner, AlternatesApplyAndPlanWithTheDelay) {
   LearningSource source;
-  ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(kConfig, Options(&source)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(kConfig, Options(&source)));
   RunSteps(*planner, 4);
   EXPECT_THAT(source.log, ElementsAre("plan 0", "plan 1", "plan 2", "apply", "plan 3", "apply",
                                       "plan 4", "apply", "plan 5", "apply"));
@@ -155,28 +155,28 @@ TEST(StepPlanner, AlternatesApplyAndPlanWithTheDelay) {
 
 TEST(StepPlanner, RefusesAnyOtherOrder) {
   LearningSource source;
-  ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(kConfig, Options(&source)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(kConfig, Options(&source)));
   EXPECT_THAT(planner->Apply(0, {}), StatusIs(kFailedPrecondition, "no plan is pending"));
-  for (int i = 0; i < 3; ++i) ASSERT_OK(planner->Plan());
+  for (int i = 0; i < 3; ++i) PROTOPAGE_ASSERT_OK(planner->Plan());
   EXPECT_THAT(planner->Plan(), StatusIs(kFailedPrecondition,
                                         "step 3 must be planned when exactly the steps before "
                                         "1 have been applied, but those before 0 have been"));
   EXPECT_THAT(planner->Apply(1, {}),
               StatusIs(kFailedPrecondition, "the oldest pending plan is of step 0"));
-  ASSERT_OK(planner->Apply(0, {}));
+  PROTOPAGE_ASSERT_OK(planner->Apply(0, {}));
   EXPECT_THAT(planner->Apply(0, {}), StatusIs(kFailedPrecondition, "of step 1"));
   // Step 1 is applied before step 3 is planned: allowed, for the end of a stage, but then
   // step 3 would see queues that are too new.
-  ASSERT_OK(planner->Apply(1, {}));
+  PROTOPAGE_ASSERT_OK(planner->Apply(1, {}));
   EXPECT_THAT(planner->Plan(), StatusIs(kFailedPrecondition, "step 3 must be planned"));
-  ASSERT_OK(planner->Apply(2, {}));
+  PROTOPAGE_ASSERT_OK(planner->Apply(2, {}));
   EXPECT_THAT(planner->pending(), IsEmpty());
 }
 
 TEST(StepPlanner, ApplyRefusesPredictionsThatDoNotFitAndKeepsThePlan) {
   LearningSource source;
-  ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(kConfig, Options(&source)));
-  ASSERT_OK(planner->Plan());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(kConfig, Options(&source)));
+  PROTOPAGE_ASSERT_OK(planner->Plan());
   std::vector<int32_t> predicted(19, 0);
   EXPECT_THAT(planner->Apply(0, predicted),
               StatusIs(kInvalidArgument, "19 predicted slots given for 20 samples"));
@@ -188,40 +188,40 @@ TEST(StepPlanner, ApplyRefusesPredictionsThatDoNotFitAndKeepsThePlan) {
   EXPECT_THAT(planner->Apply(0, predicted), StatusIs(kDataLoss, "queues.h5"));
   EXPECT_EQ(planner->pending().size(), 1u);
   source.apply_error = absl::OkStatus();
-  EXPECT_OK(planner->Apply(0, predicted));
+  PROTOPAGE_EXPECT_OK(planner->Apply(0, predicted));
 }
 
 TEST(StepPlanner, MistakesReachTheQueuesOfTheirClasses) {
   LearningSource source;
-  ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(kConfig, Options(&source)));
-  ASSERT_OK_AND_ASSIGN(const StepPlan* plan, planner->Plan());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(kConfig, Options(&source)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StepPlan* plan, planner->Plan());
   const std::vector<ClassId> classes = plan->classes;
   // Every sample of slot 2 is taken for slot 7, the others are right.
   std::vector<int32_t> predicted;
   for (const PlannedSample& sample : plan->samples) {
     predicted.push_back(sample.slot == 2 ? 7 : sample.slot);
   }
-  ASSERT_OK(planner->Apply(0, predicted));
+  PROTOPAGE_ASSERT_OK(planner->Apply(0, predicted));
   EXPECT_EQ(source.queues[classes[2]].front(), classes[7]);
 }
 
 TEST(StepPlanner, ARunIsAFunctionOfConfigAndSeed) {
   LearningSource a, b, c, d;
-  ASSERT_OK_AND_ASSIGN(auto planner_a, StepPlanner::Create(kConfig, Options(&a)));
-  ASSERT_OK_AND_ASSIGN(auto planner_b, StepPlanner::Create(kConfig, Options(&b)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner_a, StepPlanner::Create(kConfig, Options(&a)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner_b, StepPlanner::Create(kConfig, Options(&b)));
   const std::vector<std::string> plans = RunSteps(*planner_a, 40);
   EXPECT_EQ(RunSteps(*planner_b, 40), plans);
   EXPECT_EQ(std::set<std::string>(plans.begin(), plans.end()).size(), 40u);
 
   StepPlannerOptions other_seed = Options(&c);
   other_seed.seed = 2;
-  ASSERT_OK_AND_ASSIGN(auto planner_c, StepPlanner::Create(kConfig, other_seed));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner_c, StepPlanner::Create(kConfig, other_seed));
   EXPECT_NE(RunSteps(*planner_c, 40), plans);
 
   // The delay is part of the meaning: the queues learn, so another L gives another run.
   SelectionConfig other_delay = kConfig;
   other_delay.look_ahead = 0;
-  ASSERT_OK_AND_ASSIGN(auto planner_d, StepPlanner::Create(other_delay, Options(&d)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner_d, StepPlanner::Create(other_delay, Options(&d)));
   const std::vector<std::string> plans_d = RunSteps(*planner_d, 40);
   EXPECT_EQ(plans_d[0], plans[0]);
   EXPECT_NE(plans_d, plans);
@@ -233,12 +233,12 @@ TEST(StepPlanner, WithFrozenQueuesTheDelayChangesNothing) {
     LearningSource source;
     SelectionConfig config = kConfig;
     config.look_ahead = look_ahead;
-    ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(config, Options(&source)));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(config, Options(&source)));
     plans.emplace_back();
     for (int64_t step = 0; step < 40; ++step) {
-      while (planner->next_plan() <= step + look_ahead) ASSERT_OK(planner->Plan());
+      while (planner->next_plan() <= step + look_ahead) PROTOPAGE_ASSERT_OK(planner->Plan());
       plans.back().push_back(Text(planner->pending().front()));
-      ASSERT_OK(planner->Apply(step, {}));  // Teaches nothing.
+      PROTOPAGE_ASSERT_OK(planner->Apply(step, {}));  // Teaches nothing.
     }
   }
   EXPECT_EQ(plans[0], plans[1]);
@@ -248,10 +248,10 @@ TEST(StepPlanner, StepsMeanTheSameFromAnyFirstStep) {
   LearningSource a, b;
   SelectionConfig config = kConfig;
   config.mode = "random";
-  ASSERT_OK_AND_ASSIGN(auto planner_a, StepPlanner::Create(config, Options(&a)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner_a, StepPlanner::Create(config, Options(&a)));
   StepPlannerOptions later = Options(&b);
   later.first_step = 10;
-  ASSERT_OK_AND_ASSIGN(auto planner_b, StepPlanner::Create(config, later));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner_b, StepPlanner::Create(config, later));
   const std::vector<std::string> plans_a = RunSteps(*planner_a, 20);
   EXPECT_EQ(RunSteps(*planner_b, 10),
             std::vector<std::string>(plans_a.begin() + 10, plans_a.end()));
@@ -259,18 +259,18 @@ TEST(StepPlanner, StepsMeanTheSameFromAnyFirstStep) {
 
 TEST(StepPlanner, GoesOnFromASavedStateAsIfNothingHappened) {
   LearningSource uninterrupted;
-  ASSERT_OK_AND_ASSIGN(auto whole, StepPlanner::Create(kConfig, Options(&uninterrupted)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto whole, StepPlanner::Create(kConfig, Options(&uninterrupted)));
   const std::vector<std::string> plans = RunSteps(*whole, 30);
   for (const int64_t steps : {0, 1, 2, 3, 17}) {
     LearningSource source;
-    ASSERT_OK_AND_ASSIGN(auto before, StepPlanner::Create(kConfig, Options(&source)));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto before, StepPlanner::Create(kConfig, Options(&source)));
     RunSteps(*before, steps);
     const std::string saved = before->SaveState().dump();
 
     LearningSource copy;
     copy.queues = source.queues;
-    ASSERT_OK_AND_ASSIGN(auto after, StepPlanner::Create(kConfig, Options(&copy)));
-    ASSERT_OK(after->RestoreState(nlohmann::json::parse(saved)));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto after, StepPlanner::Create(kConfig, Options(&copy)));
+    PROTOPAGE_ASSERT_OK(after->RestoreState(nlohmann::json::parse(saved)));
     EXPECT_EQ(after->next_plan(), before->next_plan());
     EXPECT_EQ(after->next_apply(), steps);
     EXPECT_EQ(RunSteps(*after, 30 - steps),
@@ -280,10 +280,10 @@ TEST(StepPlanner, GoesOnFromASavedStateAsIfNothingHappened) {
 
 TEST(StepPlanner, RefusesAStateThatIsNotItsOwn) {
   LearningSource source;
-  ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(kConfig, Options(&source)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(kConfig, Options(&source)));
   RunSteps(*planner, 5);
   const nlohmann::json good = planner->SaveState();
-  ASSERT_OK_AND_ASSIGN(auto other, StepPlanner::Create(kConfig, Options(&source)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto other, StepPlanner::Create(kConfig, Options(&source)));
   const auto restore = [&](absl::string_view pointer, const nlohmann::json& value) {
     nlohmann::json bad = good;
     bad[nlohmann::json::json_pointer(std::string(pointer))] = value;
@@ -303,7 +303,7 @@ TEST(StepPlanner, RefusesAStateThatIsNotItsOwn) {
               StatusIs(kDataLoss, "9 classes and 1 samples, not 9 and 20"));
   EXPECT_EQ(other->next_plan(), 0);
   EXPECT_THAT(other->pending(), IsEmpty());
-  EXPECT_OK(other->RestoreState(good));
+  PROTOPAGE_EXPECT_OK(other->RestoreState(good));
 }
 
 TEST(StepPlanner, RefusesConfigsThatCannotWork) {
@@ -330,11 +330,11 @@ TEST(StepPlanner, FullTakesAllClassesEveryStep) {
   config.mode = "full";
   StepPlannerOptions options = Options(nullptr);
   options.num_classes = 7;
-  ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(config, options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, StepPlanner::Create(config, options));
   EXPECT_EQ(planner->active_classes(), 7);
-  ASSERT_OK_AND_ASSIGN(const StepPlan* plan, planner->Plan());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StepPlan* plan, planner->Plan());
   EXPECT_THAT(plan->classes, ElementsAre(0, 1, 2, 3, 4, 5, 6));
-  EXPECT_OK(planner->Apply(0, Predict(*plan)));
+  PROTOPAGE_EXPECT_OK(planner->Apply(0, Predict(*plan)));
 }
 
 }  // namespace

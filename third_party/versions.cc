@@ -1,4 +1,4 @@
-#include "third_party/versions.h"
+#include "protopage/third_party/versions.h"
 
 #include <ft2build.h>
 #include FT_FREETYPE_H

@@ -1,11 +1,14 @@
 """The macros that every BUILD file of protopage uses.
 
-They add the flags of the project, static linking, and what makes includes that
-are written from the root ("prototypes/prototype_store.h") work:
-  - in this repository, and in another workspace that has it as an external
-    repository, Bazel itself puts the root on the include path;
-  - vendored below a folder of another workspace, `includes` does. To vendor,
-    set ROOT below, and rewrite the load lines:
+They add the flags of the project, static linking, and the prefix of the includes: a header is
+included by the name of the project and its path from the project's root,
+
+    #include "protopage/prototypes/prototype_store.h"
+
+wherever it lies: in this repository, in another workspace that has it as an external repository,
+or vendored below a folder of another workspace. A file of the host can have the same path without
+being taken for ours. To vendor, set ROOT below, and rewrite the load lines:
+
     sed -i 's|"//tools:defs.bzl"|"//third_party/protopage/tools:defs.bzl"|' */BUILD */*/BUILD
 """
 
@@ -31,11 +34,9 @@ def _labels(labels):
     # A select() cannot be looked into; write its labels relative to the package.
     return [project_label(label) for label in labels] if type(labels) == "list" else labels
 
-def _includes():
-    if not ROOT:
-        return []
-    package = native.package_name()[len(ROOT):].strip("/")
-    return ["/".join([".."] * len(package.split("/")))] if package else ["."]
+def _include_prefix():
+    """Bazel puts links to the headers of a library below a folder of its own, at this path."""
+    return "/".join(["protopage", native.package_name()[len(ROOT):].strip("/")])
 
 def project_copts(copts):
     """The project's flags for the compiler, then `copts`."""
@@ -49,7 +50,7 @@ def protopage_cc_library(name, copts = [], deps = [], visibility = None, **kwarg
     native.cc_library(
         name = name,
         copts = project_copts(copts),
-        includes = _includes(),
+        include_prefix = _include_prefix(),
         linkstatic = True,
         visibility = _labels(visibility),
         deps = _labels(deps),
@@ -64,7 +65,6 @@ def protopage_cc_binary(name, copts = [], deps = [], visibility = None, **kwargs
     native.cc_binary(
         name = name,
         copts = project_copts(copts),
-        includes = _includes(),
         linkstatic = True,
         visibility = _labels(visibility),
         deps = _labels(deps),
@@ -93,7 +93,6 @@ def protopage_cc_test(name, copts = [], deps = [], size = "small", **kwargs):
         name = name,
         size = size,
         copts = project_copts(copts),
-        includes = _includes(),
         linkstatic = True,
         deps = _labels(deps) + ["@com_google_googletest//:gtest_main"],
         **kwargs
@@ -105,7 +104,6 @@ def protopage_cc_benchmark(name, copts = [], deps = [], tags = [], **kwargs):
         name = name,
         testonly = True,
         copts = project_copts(copts),
-        includes = _includes(),
         linkstatic = True,
         tags = tags + ["benchmark", "manual"],
         deps = _labels(deps) + ["@com_github_google_benchmark//:benchmark_main"],
@@ -161,15 +159,23 @@ def protopage_isa_library(name, srcs, hdrs, copts = [], deps = [], visibility = 
       deps: of the sources and the header.
       visibility: of the library.
     """
+    headers = name + "_headers"
+    protopage_cc_library(
+        name = headers,
+        hdrs = hdrs,
+        visibility = ["//visibility:private"],
+        deps = deps,
+    )
     archives = []
     for isa, settings in _ISAS.items():
         objects = name + "_" + isa + "_objects"
         protopage_cc_library(
             name = objects,
-            srcs = srcs + hdrs,
+            srcs = srcs,
             copts = ["-O3", "-DPROTOPAGE_ISA=" + isa, "-DEigen=Eigen_" + isa] +
                     settings.copts + copts,
-            deps = deps,
+            visibility = ["//visibility:private"],
+            deps = deps + [headers],
         )
         archives.append("lib{}_{}.a".format(name, isa))
         native.genrule(
@@ -193,9 +199,8 @@ def protopage_isa_library(name, srcs, hdrs, copts = [], deps = [], visibility = 
     protopage_cc_library(
         name = name,
         srcs = archives,
-        hdrs = hdrs,
-        deps = deps,
         visibility = visibility,
+        deps = deps + [headers],
     )
     native.sh_test(
         name = name + "_symbol_test",

@@ -20,7 +20,7 @@ programs=(
   //model/cuda:cuda_parity_test
   //model/cuda:gpu_benchmark
   //trainer:cuda_training_test
-  //trainer:device_rows_benchmark
+  //trainer/step:device_rows_benchmark
   //trainer:protopage
 )
 ./bazelw build --config=cuda "${programs[@]}"
@@ -37,7 +37,7 @@ done
 cp tools/gpu_check_run.sh "${folder}/run.sh"
 cp tools/gpu_check_train.json "${folder}/train.json"
 cp tools/gpu_check_turns.py "${folder}/turns.py"
-cp model/torch_peer.py "${folder}/"
+cp model/benchmarks/torch_peer.py "${folder}/"
 git describe --always --dirty --abbrev=12 > "${folder}/commit"
 tar -C "${work}" -cf - protopage_gpu_check | xz -T0 -3 > "${bundle}"
 

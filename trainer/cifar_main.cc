@@ -4,9 +4,9 @@
 #include <utility>
 #include <vector>
 
-#include "eval/text_table.h"
-#include "trainer/commands.h"
-#include "trainer/presets.h"
+#include "protopage/eval/text_table.h"
+#include "protopage/trainer/configs/presets.h"
+#include "protopage/trainer/verbs/commands.h"
 
 namespace protopage {
 namespace {

@@ -1,5 +1,5 @@
-// --resume of a run with `device: auto` on a machine that has got a GPU, or lost it, since: the program's CUDA
-// backend is the emulated one here, on which a GPU comes and goes.
+// --resume of a run with `device: auto` on a machine that has got a GPU, or lost it, since: the
+// program's CUDA backend is the emulated one here, on which a GPU comes and goes.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -10,19 +10,20 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/file.h"
-#include "base/status_matchers.h"
-#include "model/cuda/cuda_backend.h"
-#include "model/cuda/emulation/runtime.h"
-#include "model/cuda_device.h"
-#include "trainer/metrics_writer.h"
-#include "trainer/session_testing.h"
-#include "trainer/test_images.h"
-#include "trainer/trainer.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/model/cuda/cuda_backend.h"
+#include "protopage/model/cuda/emulation/runtime.h"
+#include "protopage/model/cuda_device.h"
+#include "protopage/trainer/observers/metrics_writer.h"
+#include "protopage/trainer/run/trainer.h"
+#include "protopage/trainer/testing/session_testing.h"
+#include "protopage/trainer/testing/test_images.h"
 
 namespace protopage {
 
-// In place of those of a library that has none (model/no_cuda_device.cc), which the linker leaves out for these.
+// In place of those of a library that has none (model/no_cuda_device.cc), which the linker leaves
+// out for these.
 bool HasCudaBackend() { return true; }
 absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(const CudaBackendOptions& options) {
   return NewCudaBackend(options);
@@ -36,7 +37,7 @@ class CudaResumeTest : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
     dir_ = absl::StrCat(testing::TempDir(), "/cuda_resume_test_", getpid(), "_", GetParam());
-    ASSERT_OK(WriteTinyLists(dir_));
+    PROTOPAGE_ASSERT_OK(WriteTinyLists(dir_));
   }
   void TearDown() override { emulation::SetEmulatedDeviceCount(1); }
 
@@ -64,7 +65,7 @@ class CudaResumeTest : public testing::TestWithParam<bool> {
   std::vector<double> Losses(const std::string& name) const {
     std::vector<double> losses;
     auto lines = ReadMetrics(DefaultFileSystem(), JoinPath(dir_, name + "/metrics.jsonl"));
-    EXPECT_OK(lines);
+    PROTOPAGE_EXPECT_OK(lines);
     for (const auto& line : *lines) {
       if (line["kind"] == "step" && line["stage"] == "dominant") losses.push_back(line["loss"]);
     }
@@ -75,13 +76,13 @@ class CudaResumeTest : public testing::TestWithParam<bool> {
   void ForgetLaterCheckpoints(const std::string& name) {
     FileSystem* fs = DefaultFileSystem();
     const std::string folder = JoinPath(dir_, name + "/checkpoints");
-    ASSERT_OK_AND_ASSIGN(std::vector<std::string> names, fs->List(folder));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(std::vector<std::string> names, fs->List(folder));
     // One a step, the last of them when the stage ends, and one after the evaluation.
     std::sort(names.begin(), names.end());
     const size_t forget = kSteps - kSavedStep + 1;
     ASSERT_GT(names.size(), forget);
     for (size_t i = names.size() - forget; i < names.size(); ++i) {
-      ASSERT_OK(fs->Remove(JoinPath(folder, names[i] + "/DONE")));
+      PROTOPAGE_ASSERT_OK(fs->Remove(JoinPath(folder, names[i] + "/DONE")));
     }
   }
 
@@ -90,11 +91,11 @@ class CudaResumeTest : public testing::TestWithParam<bool> {
 
 TEST_P(CudaResumeTest, ARunOfDeviceAutoGoesOnWithWhatTheMachineHas) {
   const bool gpu_first = GetParam();
-  ASSERT_OK(TrainIn("first", gpu_first, Config(), false));
+  PROTOPAGE_ASSERT_OK(TrainIn("first", gpu_first, Config(), false));
   const std::vector<double> first = Losses("first");
   ASSERT_EQ(first.size(), kSteps);
   ForgetLaterCheckpoints("first");
-  ASSERT_OK(TrainIn("first", !gpu_first, Config(), true));
+  PROTOPAGE_ASSERT_OK(TrainIn("first", !gpu_first, Config(), true));
   const std::vector<double> both = Losses("first");
   ASSERT_EQ(both.size(), kSteps);
   for (int64_t step = 0; step < kSavedStep; ++step) EXPECT_EQ(both[step], first[step]) << step;
@@ -107,7 +108,8 @@ TEST_P(CudaResumeTest, ARunOfDeviceAutoGoesOnWithWhatTheMachineHas) {
 
 TEST_P(CudaResumeTest, ARunOfAnotherDeviceIsRefused) {
   const bool gpu_first = GetParam();
-  ASSERT_OK(TrainIn("named", gpu_first, Config({gpu_first ? "device=cuda" : "device=cpu"}), false));
+  PROTOPAGE_ASSERT_OK(
+      TrainIn("named", gpu_first, Config({gpu_first ? "device=cuda" : "device=cpu"}), false));
   EXPECT_THAT(TrainIn("named", true, Config({gpu_first ? "device=cpu" : "device=cuda"}), true),
               StatusIs(absl::StatusCode::kInvalidArgument, "differs"));
   EXPECT_THAT(TrainIn("named", true, Config(), true),

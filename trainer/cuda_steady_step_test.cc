@@ -1,4 +1,5 @@
-// What a training step asks of the device once it has run a few times, counted by the emulation of CUDA.
+// What a training step asks of the device once it has run a few times, counted by the emulation of
+// CUDA.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -8,41 +9,42 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/file.h"
-#include "base/status_matchers.h"
-#include "model/cuda/cuda_backend.h"
-#include "model/cuda/emulation/runtime.h"
-#include "trainer/session_testing.h"
-#include "trainer/stage_trainer.h"
-#include "trainer/test_images.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/model/cuda/cuda_backend.h"
+#include "protopage/model/cuda/emulation/runtime.h"
+#include "protopage/trainer/stages/stage_trainer.h"
+#include "protopage/trainer/testing/session_testing.h"
+#include "protopage/trainer/testing/test_images.h"
 
 namespace protopage {
 namespace {
 
 constexpr int64_t kSource = 0, kDominant = 3;  // Stages of TinyListConfig.
 
-// Runs steps until eight in a row were launched as graphs, a step's backward pass and the next one's forward pass, and
-// allocated nothing.
+// Runs steps until eight in a row were launched as graphs, a step's backward pass and the next
+// one's forward pass, and allocated nothing.
 void ExpectSteadySteps(int64_t stage, Precision precision, int64_t waits, int64_t launches,
                        std::vector<std::string> set = {}) {
   constexpr int64_t kMaxSteps = 200, kSteady = 8;
   const std::string dir =
       absl::StrCat(testing::TempDir(), "/cuda_steady_step_test_", getpid(), "_", stage);
-  ASSERT_OK(WriteTinyLists(dir));
+  PROTOPAGE_ASSERT_OK(WriteTinyLists(dir));
   set.push_back("loss.scale=1");  // So small that fp16 skips no step.
   CudaBackendOptions options;
   options.precision = precision;
-  ASSERT_OK_AND_ASSIGN(auto backend, NewCudaBackend(options));
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Session> session,
-                       Session::Create(TinyListTrainConfig(dir, set), std::move(backend)));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto backend, NewCudaBackend(options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const std::unique_ptr<Session> session,
+      Session::Create(TinyListTrainConfig(dir, set), std::move(backend)));
   auto made = stage == kSource ? NewSourceTrainer(session.get(), stage, 0, false)
                                : NewDominantTrainer(session.get(), stage, 0, dir, false);
-  ASSERT_OK(made);
+  PROTOPAGE_ASSERT_OK(made);
   const std::unique_ptr<StageTrainer> trainer = *std::move(made);
   int64_t steady = 0;
   for (int64_t step = 0; step < kMaxSteps && steady < kSteady; ++step) {
     emulation::ResetEmulationCounters();
-    ASSERT_OK(trainer->Step({step, step, kMaxSteps}, 1).status());
+    PROTOPAGE_ASSERT_OK(trainer->Step({step, step, kMaxSteps}, 1).status());
     const emulation::EmulationCounters counters = emulation::GetEmulationCounters();
     // All that it waits for, also before it is recorded: what the host must know.
     EXPECT_EQ(counters.synchronizations, step > 0 ? waits : counters.synchronizations) << step;
@@ -55,7 +57,7 @@ void ExpectSteadySteps(int64_t stage, Precision precision, int64_t waits, int64_
     }
   }
   EXPECT_EQ(steady, kSteady);
-  ASSERT_OK(trainer->Settle());
+  PROTOPAGE_ASSERT_OK(trainer->Settle());
 }
 
 TEST(CudaSteadyStepTest, ADominantStepIsTwoGraphsAndWaitsForLossAndRows) {

@@ -1,5 +1,5 @@
-// Stages on the CUDA backend, emulated: steps of the trainer's own, with images and rows that are brought
-// early, and fp16 with its loss scale.
+// Stages on the CUDA backend, emulated: steps of the trainer's own, with images and rows that are
+// brought early, and fp16 with its loss scale.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -14,21 +14,21 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/file.h"
-#include "base/status_macros.h"
-#include "base/status_matchers.h"
-#include "base/types.h"
-#include "model/checkpoint.h"
-#include "model/cuda/cuda_backend.h"
-#include "model/margin_loss.h"
-#include "model/nets.h"
-#include "model/precision.h"
-#include "model/rounding_error.h"
-#include "trainer/prototype_set.h"
-#include "trainer/session.h"
-#include "trainer/session_testing.h"
-#include "trainer/stage_trainer.h"
-#include "trainer/test_images.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/base/types.h"
+#include "protopage/model/checkpoint.h"
+#include "protopage/model/cuda/cuda_backend.h"
+#include "protopage/model/losses/margin_loss.h"
+#include "protopage/model/nets/nets.h"
+#include "protopage/model/precision.h"
+#include "protopage/model/testing/rounding_error.h"
+#include "protopage/trainer/session/prototype_set.h"
+#include "protopage/trainer/session/session.h"
+#include "protopage/trainer/stages/stage_trainer.h"
+#include "protopage/trainer/testing/session_testing.h"
+#include "protopage/trainer/testing/test_images.h"
 
 namespace protopage {
 namespace {
@@ -70,8 +70,8 @@ float LargestDifference(const RowMatrixXf& a, const RowMatrixXf& b) {
   return (a - b).cwiseAbs().maxCoeff();
 }
 
-// What rounding does, by the CPU with perturbed weights (model/rounding_error.h), bounds how far `actual`
-// is from `cpu`.
+// What rounding does, by the CPU with perturbed weights (model/testing/rounding_error.h), bounds
+// how far `actual` is from `cpu`.
 void ExpectWithinRounding(const Trained& actual, const Trained& cpu,
                           const std::vector<Trained>& perturbed, double scale) {
   std::vector<std::vector<double>> losses;
@@ -94,80 +94,84 @@ class CudaTrainingTest : public testing::Test {
  protected:
   void SetUp() override {
     dir_ = absl::StrCat(testing::TempDir(), "/cuda_training_test_", getpid());
-    ASSERT_OK(WriteTinyLists(dir_));
+    PROTOPAGE_ASSERT_OK(WriteTinyLists(dir_));
   }
 
-  // Steps of a stage from random weights; on the CPU without `cuda`. The net's weights are perturbed by
-  // `weight_error` before each.
+  // Steps of a stage from random weights; on the CPU without `cuda`. The net's weights are
+  // perturbed by `weight_error` before each.
   absl::StatusOr<Trained> Train(bool cuda, Precision precision, int64_t steps,
                                 const std::vector<std::string>& set = {}, int64_t stage = kDominant,
                                 double weight_error = 0.0, uint64_t seed = 0) {
     const TrainConfig config = TinyListTrainConfig(dir_, set);
-    ASSIGN_OR_RETURN(const auto session, NewSession(config, cuda, precision));
-    ASSIGN_OR_RETURN(const std::string directory, NewDirectory());
-    ASSIGN_OR_RETURN(const auto trainer,
-                     stage == kSource
-                         ? NewSourceTrainer(session.get(), stage, 0, false)
-                         : NewDominantTrainer(session.get(), stage, 0, directory, false));
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto session, NewSession(config, cuda, precision));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::string directory, NewDirectory());
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto trainer,
+                               stage == kSource
+                                   ? NewSourceTrainer(session.get(), stage, 0, false)
+                                   : NewDominantTrainer(session.get(), stage, 0, directory, false));
     Trained trained;
     for (int64_t step = 0; step < steps; ++step) {
       if (weight_error > 0.0) {
-        RETURN_IF_ERROR(Perturb(*session, weight_error, seed, static_cast<uint64_t>(step) << 32));
+        PROTOPAGE_RETURN_IF_ERROR(
+            Perturb(*session, weight_error, seed, static_cast<uint64_t>(step) << 32));
       }
       NamedValues before;
       if (with_updates_) before = NetValues(*session);
-      ASSIGN_OR_RETURN(const StepOutcome outcome, trainer->Step({step, step, steps}, 1));
+      PROTOPAGE_ASSIGN_OR_RETURN(const StepOutcome outcome, trainer->Step({step, step, steps}, 1));
       trained.losses.push_back(outcome.loss);
       trained.skipped.push_back(outcome.skipped);
       trained.scales.push_back(trainer->totals().loss_scale);
       EXPECT_TRUE(!outcome.skipped || outcome.overflowed) << step;
       if (with_updates_) AddDifference(NetValues(*session), before, &trained.updates);
     }
-    RETURN_IF_ERROR(trainer->Settle());
+    PROTOPAGE_RETURN_IF_ERROR(trainer->Settle());
     trained.net = NetValues(*session);
     if (stage == kDominant) trained.rows = PrototypeRows(*session);
     return trained;
   }
 
   // Dominant steps, from step `at` on those of the other device, which goes on from a checkpoint as
-  // trainer/trainer.cc does.
+  // trainer/run/trainer.cc does.
   absl::StatusOr<Trained> TrainOnBoth(bool cuda_first, int64_t at, int64_t steps) {
     const TrainConfig config = TinyListTrainConfig(dir_);
-    ASSIGN_OR_RETURN(const std::string directory, NewDirectory());
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::string directory, NewDirectory());
     const std::string folder = JoinPath(directory, "checkpoint");
-    RETURN_IF_ERROR(DefaultFileSystem()->CreateDirectories(folder));
+    PROTOPAGE_RETURN_IF_ERROR(DefaultFileSystem()->CreateDirectories(folder));
     const std::string model = JoinPath(folder, "model.h5");
     nlohmann::json state;
     std::vector<ClassId> unindexed;
     Trained trained;
     for (const bool resumed : {false, true}) {
-      ASSIGN_OR_RETURN(const auto session,
-                       NewSession(config, cuda_first != resumed, Precision::kFloat32));
+      PROTOPAGE_ASSIGN_OR_RETURN(const auto session,
+                                 NewSession(config, cuda_first != resumed, Precision::kFloat32));
       if (resumed) {
-        ASSIGN_OR_RETURN(auto set,
-                         PrototypeSet::Restore(directory, folder, session->prototype_options(),
-                                               &session->pool()));
+        PROTOPAGE_ASSIGN_OR_RETURN(
+            auto set, PrototypeSet::Restore(directory, folder, session->prototype_options(),
+                                            &session->pool()));
         set->set_unindexed(unindexed);
         session->set_prototypes(std::move(set));
       }
-      ASSIGN_OR_RETURN(const auto trainer,
-                       NewDominantTrainer(session.get(), kDominant, 0, directory, resumed));
+      PROTOPAGE_ASSIGN_OR_RETURN(
+          const auto trainer, NewDominantTrainer(session.get(), kDominant, 0, directory, resumed));
       std::vector<CheckpointSection> sections = session->Sections();
       for (CheckpointSection& section : trainer->Sections()) sections.push_back(std::move(section));
       if (resumed) {
-        RETURN_IF_ERROR(LoadCheckpoint(DefaultFileSystem(), model, sections, session->backend()));
-        RETURN_IF_ERROR(trainer->RestoreState(state));
+        PROTOPAGE_RETURN_IF_ERROR(
+            LoadCheckpoint(DefaultFileSystem(), model, sections, session->backend()));
+        PROTOPAGE_RETURN_IF_ERROR(trainer->RestoreState(state));
       }
       for (int64_t step = resumed ? at : 0; step < (resumed ? steps : at); ++step) {
-        ASSIGN_OR_RETURN(const StepOutcome outcome, trainer->Step({step, step, steps}, 1));
+        PROTOPAGE_ASSIGN_OR_RETURN(const StepOutcome outcome,
+                                   trainer->Step({step, step, steps}, 1));
         trained.losses.push_back(outcome.loss);
       }
-      RETURN_IF_ERROR(trainer->Settle());
+      PROTOPAGE_RETURN_IF_ERROR(trainer->Settle());
       if (!resumed) {
         state = trainer->SaveState();
         unindexed = session->prototypes()->unindexed();
-        RETURN_IF_ERROR(SaveCheckpoint(DefaultFileSystem(), model, sections, session->backend()));
-        RETURN_IF_ERROR(session->prototypes()->SaveCheckpoint(folder));
+        PROTOPAGE_RETURN_IF_ERROR(
+            SaveCheckpoint(DefaultFileSystem(), model, sections, session->backend()));
+        PROTOPAGE_RETURN_IF_ERROR(session->prototypes()->SaveCheckpoint(folder));
       }
       trained.rows = PrototypeRows(*session);
     }
@@ -183,13 +187,13 @@ class CudaTrainingTest : public testing::Test {
     }
     CudaBackendOptions options;
     options.precision = precision;
-    ASSIGN_OR_RETURN(auto backend, NewCudaBackend(options));
+    PROTOPAGE_ASSIGN_OR_RETURN(auto backend, NewCudaBackend(options));
     return Session::Create(config, std::move(backend));
   }
 
   absl::StatusOr<std::string> NewDirectory() {
     const std::string directory = absl::StrCat(dir_, "/run", runs_++);
-    RETURN_IF_ERROR(DefaultFileSystem()->CreateDirectories(directory));
+    PROTOPAGE_RETURN_IF_ERROR(DefaultFileSystem()->CreateDirectories(directory));
     return directory;
   }
 
@@ -199,8 +203,9 @@ class CudaTrainingTest : public testing::Test {
                                                       int64_t stage = kDominant) {
     std::vector<Trained> runs;
     for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-      ASSIGN_OR_RETURN(runs.emplace_back(), Train(false, Precision::kFloat32, steps, set, stage,
-                                                  RoundingError(precision, kDepth), seed));
+      PROTOPAGE_ASSIGN_OR_RETURN(runs.emplace_back(),
+                                 Train(false, Precision::kFloat32, steps, set, stage,
+                                       RoundingError(precision, kDepth), seed));
     }
     return runs;
   }
@@ -209,9 +214,9 @@ class CudaTrainingTest : public testing::Test {
                               uint64_t stream) {
     for (const Parameter* parameter : session.net()->parameters()) {
       std::vector<float> values(parameter->value.num_elements());
-      RETURN_IF_ERROR(session.backend()->CopyToHost(parameter->value, values.data()));
+      PROTOPAGE_RETURN_IF_ERROR(session.backend()->CopyToHost(parameter->value, values.data()));
       PerturbRelatively(weight_error, seed, stream++, &values);
-      RETURN_IF_ERROR(session.backend()->CopyToDevice(values.data(), parameter->value));
+      PROTOPAGE_RETURN_IF_ERROR(session.backend()->CopyToDevice(values.data(), parameter->value));
     }
     return absl::OkStatus();
   }
@@ -223,15 +228,15 @@ class CudaTrainingTest : public testing::Test {
 };
 
 TEST_F(CudaTrainingTest, DominantStepsAgreeWithTheProcessorsAlsoWhenResumedOnTheOther) {
-  ASSERT_OK_AND_ASSIGN(const Trained cpu, Train(false, Precision::kFloat32, 6));
-  ASSERT_OK_AND_ASSIGN(const Trained cuda, Train(true, Precision::kFloat32, 6));
-  ASSERT_OK_AND_ASSIGN(const auto perturbed, TrainPerturbed(Precision::kFloat32, 6));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Trained cpu, Train(false, Precision::kFloat32, 6));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Trained cuda, Train(true, Precision::kFloat32, 6));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto perturbed, TrainPerturbed(Precision::kFloat32, 6));
   ExpectWithinRounding(cuda, cpu, perturbed, LossConfig().scale);
   EXPECT_NE(cuda.losses.back(), cuda.losses.front());
   for (const bool cuda_first : {false, true}) {
     SCOPED_TRACE(cuda_first ? "a checkpoint of the GPU, resumed on the CPU"
                             : "a checkpoint of the CPU, resumed on the GPU");
-    ASSERT_OK_AND_ASSIGN(const Trained both, TrainOnBoth(cuda_first, 3, 6));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Trained both, TrainOnBoth(cuda_first, 3, 6));
     const Trained& first = cuda_first ? cuda : cpu;
     const Trained& other = cuda_first ? cpu : cuda;
     for (int step = 0; step < 3; ++step) EXPECT_EQ(both.losses[step], first.losses[step]);
@@ -242,15 +247,16 @@ TEST_F(CudaTrainingTest, DominantStepsAgreeWithTheProcessorsAlsoWhenResumedOnThe
 }
 
 TEST_F(CudaTrainingTest, TheSameBitsWhateverIsBroughtEarlyAndInWhateverOrderThreadsRun) {
-  // Frozen queues: the look-ahead says only how early a step is known. With 0 nothing is brought early.
-  ASSERT_OK_AND_ASSIGN(const Trained late,
-                       Train(true, Precision::kFloat32, 6,
-                             {"selection.look_ahead=0", "selection.frozen_queues=true"}));
+  // Frozen queues: the look-ahead says only how early a step is known. With 0 nothing is brought
+  // early.
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Trained late,
+                                 Train(true, Precision::kFloat32, 6,
+                                       {"selection.look_ahead=0", "selection.frozen_queues=true"}));
   for (const char* order : {"forward", "reverse", "shuffled"}) {
     ASSERT_EQ(setenv("PROTOPAGE_CUDA_EMULATION_ORDER", order, 1), 0);
-    ASSERT_OK_AND_ASSIGN(const Trained early,
-                         Train(true, Precision::kFloat32, 6,
-                               {"selection.look_ahead=4", "selection.frozen_queues=true"}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+        const Trained early, Train(true, Precision::kFloat32, 6,
+                                   {"selection.look_ahead=4", "selection.frozen_queues=true"}));
     EXPECT_EQ(early.losses, late.losses) << order;
     EXPECT_TRUE(early.net == late.net) << order;
     EXPECT_TRUE(early.rows == late.rows) << order;
@@ -263,30 +269,34 @@ TEST_F(CudaTrainingTest, HalfOfTheProcessorsBringImagesIfNothingElseIsSaid) {
       {"loader_threads=0", 3}, {"loader_threads=2", 2}, {"threads=1", 1}, {"threads=64", 8}};
   for (const auto& [setting, threads] : cases) {
     const TrainConfig config = TinyListTrainConfig(dir_, {"threads=6", setting});
-    ASSERT_OK_AND_ASSIGN(const auto session,
-                         NewSession(config, /*cuda=*/true, Precision::kFloat32));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session,
+                                   NewSession(config, /*cuda=*/true, Precision::kFloat32));
     EXPECT_EQ(session->LoaderThreads(), threads) << setting;
   }
 }
 
 TEST_F(CudaTrainingTest, SourceStepsAgreeWithTheProcessors) {
-  ASSERT_OK_AND_ASSIGN(const Trained cpu, Train(false, Precision::kFloat32, 8, {}, kSource));
-  ASSERT_OK_AND_ASSIGN(const Trained cuda, Train(true, Precision::kFloat32, 8, {}, kSource));
-  ASSERT_OK_AND_ASSIGN(const auto perturbed, TrainPerturbed(Precision::kFloat32, 8, {}, kSource));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Trained cpu,
+                                 Train(false, Precision::kFloat32, 8, {}, kSource));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Trained cuda,
+                                 Train(true, Precision::kFloat32, 8, {}, kSource));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto perturbed,
+                                 TrainPerturbed(Precision::kFloat32, 8, {}, kSource));
   ExpectWithinRounding(cuda, cpu, perturbed, LossConfig().scale);
 }
 
 TEST_F(CudaTrainingTest, EveryPrecisionTrainsAsFloat32Does) {
   with_updates_ = true;
-  // SGD, as Adam would not notice gradients of another size; logits so small that fp16 skips no step.
+  // SGD, as Adam would not notice gradients of another size; logits so small that fp16 skips no
+  // step.
   const std::vector<std::string> sgd = {"stages[3].optimizer.name=sgd",
                                         "stages[3].optimizer.learning_rate=0.01", "loss.scale=1"};
-  ASSERT_OK_AND_ASSIGN(const Trained cpu, Train(false, Precision::kFloat32, 2, sgd));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Trained cpu, Train(false, Precision::kFloat32, 2, sgd));
   for (const Precision precision :
        {Precision::kFloat32, Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
     SCOPED_TRACE(PrecisionName(precision));
-    ASSERT_OK_AND_ASSIGN(const Trained cuda, Train(true, precision, 2, sgd));
-    ASSERT_OK_AND_ASSIGN(const auto perturbed, TrainPerturbed(precision, 2, sgd));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Trained cuda, Train(true, precision, 2, sgd));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto perturbed, TrainPerturbed(precision, 2, sgd));
     EXPECT_EQ(cuda.scales.front() > 1, precision == Precision::kFp16);
     EXPECT_EQ(cuda.skipped, cpu.skipped);
     ExpectWithinRounding(cuda, cpu, perturbed, 1.0);
@@ -309,9 +319,11 @@ TEST_F(CudaTrainingTest, EveryPrecisionTrainsAsFloat32Does) {
 }
 
 TEST_F(CudaTrainingTest, GradientsThatOverflowHalveTheLossScaleAndSkipTheStep) {
-  // Features of the last layer times this reach the gradients of fp16's largest numbers at the first scale.
-  ASSERT_OK_AND_ASSIGN(const Trained trained,
-                       Train(true, Precision::kFp16, 24, {"loss.scale=4000", "loss.margin=0.5"}));
+  // Features of the last layer times this reach the gradients of fp16's largest numbers at the
+  // first scale.
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const Trained trained,
+      Train(true, Precision::kFp16, 24, {"loss.scale=4000", "loss.margin=0.5"}));
   int64_t skipped = 0;
   for (const bool each : trained.skipped) skipped += each;
   ASSERT_GT(skipped, 0);

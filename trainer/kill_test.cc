@@ -1,10 +1,11 @@
-// A process that trains is killed (SIGKILL) at any instant, and perhaps once more after it was resumed; what it
-// ends with is what the training ends with that nothing interrupts. The default is 20 runs:
+// A process that trains is killed (SIGKILL) at any instant, and perhaps once more after it was
+// resumed; what it ends with is what the training ends with that nothing interrupts. The default is
+// 20 runs:
 //
 //   ./bazelw run //trainer:kill_test -- --runs=200
 //
-// A kill leaves the page cache intact, so what must be synced is training_crash_test's matter; here the
-// processes, threads and files are real ones.
+// A kill leaves the page cache intact, so what must be synced is training_crash_test's matter; here
+// the processes, threads and files are real ones.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -24,23 +25,23 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "base/config_fields.h"
-#include "base/file.h"
-#include "base/random.h"
-#include "base/status_matchers.h"
-#include "base/stopwatch.h"
-#include "trainer/metrics_writer.h"
-#include "trainer/run_directory.h"
-#include "trainer/session_testing.h"
-#include "trainer/trainer.h"
+#include "protopage/base/config_fields.h"
+#include "protopage/base/file.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/base/stopwatch.h"
+#include "protopage/trainer/observers/metrics_writer.h"
+#include "protopage/trainer/run/run_directory.h"
+#include "protopage/trainer/run/trainer.h"
+#include "protopage/trainer/testing/session_testing.h"
 
 namespace protopage {
 namespace {
 
 int64_t runs = 20;
 
-// All kinds of stages; prototypes of two generations, more than the cache holds; with each checkpoint the log is
-// merged; between them the index and the queues change.
+// All kinds of stages; prototypes of two generations, more than the cache holds; with each
+// checkpoint the log is merged; between them the index and the queues change.
 constexpr char kConfig[] = R"({
   "threads": 2, "log_every_steps": 1, "checkpoint_every_steps": 3,
   "data": {"type": "synthetic", "image_size": 18,
@@ -59,8 +60,8 @@ constexpr char kConfig[] = R"({
 
 TrainConfig Config() {
   TrainConfig config;
-  EXPECT_OK(ReadConfig(ParseJson(kConfig, "kill_test").value(), "", config));
-  EXPECT_OK(ValidateConfig(&config));
+  PROTOPAGE_EXPECT_OK(ReadConfig(ParseJson(kConfig, "kill_test").value(), "", config));
+  PROTOPAGE_EXPECT_OK(ValidateConfig(&config));
   return config;
 }
 
@@ -88,7 +89,8 @@ pid_t Start(const std::string& directory) {
   _exit(127);
 }
 
-// How far a run has come: 0 there is none, 1 it has no checkpoint, else 2 + the number of its newest.
+// How far a run has come: 0 there is none, 1 it has no checkpoint, else 2 + the number of its
+// newest.
 int64_t Progress(const std::string& directory) {
   FileSystem* fs = DefaultFileSystem();
   const auto run = RunDirectory::Open(fs, directory);
@@ -120,31 +122,31 @@ Outcome Load(const std::string& directory) {
   Outcome outcome;
   const auto run = RunDirectory::Open(fs, directory);
   const auto session = LoadRun(fs, directory, Config());
-  EXPECT_OK(run);
-  EXPECT_OK(session);
+  PROTOPAGE_EXPECT_OK(run);
+  PROTOPAGE_EXPECT_OK(session);
   if (!run.ok() || !session.ok()) return outcome;
   outcome.net = NetValues(**session);
   const auto set = PrototypeSet::Restore(directory, run->LatestCheckpoint().value(),
                                          (*session)->prototype_options(), &(*session)->pool());
-  EXPECT_OK(set);
+  PROTOPAGE_EXPECT_OK(set);
   if (!set.ok()) return outcome;
   PrototypeStore& store = (*set)->store();
   outcome.rows.resize(store.num_classes(), store.dim());
   outcome.momentum.resize(store.num_classes(), store.dim());
   for (ClassId id = 0; id < store.num_classes(); ++id) {
     StepRows step;
-    EXPECT_OK(store.GatherStep({id}, &step));
+    PROTOPAGE_EXPECT_OK(store.GatherStep({id}, &step));
     outcome.rows.row(id) = step.rows.row(0);
     outcome.momentum.row(id) = step.state.row(0);
     outcome.last_step.push_back(step.last_step[0]);
     // Those that were never built are now, from the index.
     const auto dominants = (*set)->dominants()->Dominants(/*step=*/0, {id});
-    EXPECT_OK(dominants);
+    PROTOPAGE_EXPECT_OK(dominants);
     if (!dominants.ok()) return outcome;
     outcome.dominants.insert(outcome.dominants.end(), dominants->begin(), dominants->end());
   }
   const auto metrics = ReadMetrics(fs, run->File("metrics.jsonl"));
-  EXPECT_OK(metrics);
+  PROTOPAGE_EXPECT_OK(metrics);
   for (const auto& line : metrics.value()) {
     if (line.at("kind") == "step") outcome.losses.emplace_back(line.at("step"), line.at("loss"));
   }
@@ -179,7 +181,8 @@ class KillTest : public testing::Test {
         << ReadFile(DefaultFileSystem(), absl::StrCat(directory, ".log")).value_or("");
   }
 
-  // Kills `child` the given time after its run has come to `mark`. False when it ended, well, before.
+  // Kills `child` the given time after its run has come to `mark`. False when it ended, well,
+  // before.
   static bool KillAt(pid_t child, const std::string& directory, int64_t mark, double seconds) {
     int status = 0;
     while (Progress(directory) < mark) {
@@ -230,7 +233,8 @@ TEST_F(KillTest, AKilledRunEndsAsOneThatWasNot) {
     const std::string directory = Directory(absl::StrCat(i));
     RandomStream random(1, RandomPurpose::kTest, i);
     int64_t killed = 0;
-    // The first kills of all runs are spread evenly over the training; every other run has a second one.
+    // The first kills of all runs are spread evenly over the training; every other run has a second
+    // one.
     size_t mark = i * marks.size() / runs;
     for (int64_t attempt = 0; attempt < 1 + i % 2; ++attempt) {
       const double seconds = random.Uniform() * marks[mark].seconds_to_next;

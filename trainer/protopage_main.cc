@@ -1,5 +1,5 @@
 // protopage: see `protopage --help`.
-#include "trainer/commands.h"
+#include "protopage/trainer/verbs/commands.h"
 
 int main(int argc, char** argv) {
   protopage::ProtopageCommands commands;

@@ -1,23 +1,25 @@
-// How a training step changes with the number of classes N: tables of 1e3 to 1e7 real rows with momentum on
-// disk, or of more that were never written, trained by the trainer's own dominant stage.
+// How a training step changes with the number of classes N: tables of 1e3 to 1e7 real rows with
+// momentum on disk, or of more that were never written, trained by the trainer's own dominant
+// stage.
 //
 //   ./bazelw run -c opt //trainer:scale_benchmark -- --directory=DIR
 //   ... --classes=1000 --classes=10000000 --sparse=100000000 --rounds=5 --steps=64
 //
-// B 256, K 256, 85 positive classes a step (a third, as by default) by Zipf's law, D 512, seed_cnn on
-// computed 32 x 32 images; --set changes the config. The index may take 100 bytes a class, but at least its
-// default. Rows are families of near ones (prototypes/mixture_rows.h). Each table is made once, with its
-// index and a checkpoint (4.1 KB a class on disk: 41 GB for 1e7), and is used again by the next call when it
-// lies in DIR already and the config is the same. A table of --sparse has no rows and no index; its classes
-// are drawn at random.
+// B 256, K 256, 85 positive classes a step (a third, as by default) by Zipf's law, D 512, seed_cnn
+// on computed 32 x 32 images; --set changes the config. The index may take 100 bytes a class, but
+// at least its default. Rows are families of near ones (prototypes/testing/mixture_rows.h). Each
+// table is made once, with its index and a checkpoint (4.1 KB a class on disk: 41 GB for 1e7), and
+// is used again by the next call when it lies in DIR already and the config is the same. A table of
+// --sparse has no rows and no index; its classes are drawn at random.
 //
-// Each round restores each table in turn from its checkpoint, in a process of its own, goes on at other
-// steps than the rounds before, and takes medians over --steps steps after --warmup; the table shows medians
-// over rounds. Columns: start, from nothing to the first step's beginning, and the first step, which plans
-// ahead; step; what of it was waited for rows, plans and images; CPU time of all threads a step; rows read
-// from disk a step, and the hits of the cache; index: rows copied anew a step, and the time of the planner's
-// thread that this took as a share of the step; resident memory, and what of it cache and index
-// may take; bytes on disk; how long a checkpoint of the rows, queues and index held training up.
+// Each round restores each table in turn from its checkpoint, in a process of its own, goes on at
+// other steps than the rounds before, and takes medians over --steps steps after --warmup; the
+// table shows medians over rounds. Columns: start, from nothing to the first step's beginning, and
+// the first step, which plans ahead; step; what of it was waited for rows, plans and images; CPU
+// time of all threads a step; rows read from disk a step, and the hits of the cache; index: rows
+// copied anew a step, and the time of the planner's thread that this took as a share of the step;
+// resident memory, and what of it cache and index may take; bytes on disk; how long a checkpoint of
+// the rows, queues and index held training up.
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,19 +40,19 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/benchmark_timing.h"
-#include "base/config_fields.h"
-#include "base/file.h"
-#include "base/logging.h"
-#include "base/status_macros.h"
-#include "base/stopwatch.h"
-#include "prototypes/mixture_rows.h"
-#include "trainer/command_line.h"
-#include "trainer/config.h"
-#include "trainer/prototype_set.h"
-#include "trainer/session.h"
-#include "trainer/stage_trainer.h"
-#include "trainer/stages.h"
+#include "protopage/base/benchmark_timing.h"
+#include "protopage/base/config_fields.h"
+#include "protopage/base/file.h"
+#include "protopage/base/logging.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/stopwatch.h"
+#include "protopage/prototypes/testing/mixture_rows.h"
+#include "protopage/trainer/configs/config.h"
+#include "protopage/trainer/session/prototype_set.h"
+#include "protopage/trainer/session/session.h"
+#include "protopage/trainer/stages/stage_trainer.h"
+#include "protopage/trainer/stages/stages.h"
+#include "protopage/trainer/verbs/command_line.h"
 
 namespace protopage {
 namespace {
@@ -103,15 +105,16 @@ double DiskGib(const std::string& directory) {
 
 absl::StatusOr<TrainConfig> MakeConfig(int64_t classes, bool sparse,
                                        const std::vector<std::string>& set) {
-  ASSIGN_OR_RETURN(nlohmann::json json, ParseJson(kConfig, "scale_benchmark"));
+  PROTOPAGE_ASSIGN_OR_RETURN(nlohmann::json json, ParseJson(kConfig, "scale_benchmark"));
   json["data"]["synthetic"]["target_classes"] = classes;
   json["prototypes"]["index_bytes"] =
       std::max(PrototypesConfig().index_bytes, kIndexBytesPerClass * classes);
   if (sparse) json["selection"]["mode"] = "random";
-  for (const std::string& assignment : set) RETURN_IF_ERROR(SetJsonValue(assignment, json));
+  for (const std::string& assignment : set)
+    PROTOPAGE_RETURN_IF_ERROR(SetJsonValue(assignment, json));
   TrainConfig config;
-  RETURN_IF_ERROR(ReadConfig(json, "", config));
-  RETURN_IF_ERROR(ValidateConfig(&config));
+  PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "", config));
+  PROTOPAGE_RETURN_IF_ERROR(ValidateConfig(&config));
   return config;
 }
 
@@ -121,16 +124,17 @@ absl::Status Prepare(Table table) {
   const std::string done = JoinPath(table.directory, kPrepared);
   const std::string text = WriteConfig(table.config).dump();
   if (fs->Exists(done)) {
-    ASSIGN_OR_RETURN(const std::string before, ReadFile(fs, done));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::string before, ReadFile(fs, done));
     if (before == text) return absl::OkStatus();
     return absl::FailedPreconditionError(
         absl::StrCat(table.directory, " holds a table of another config; remove it"));
   }
   const Stopwatch stopwatch;
-  RETURN_IF_ERROR(fs->CreateDirectories(JoinPath(table.directory, kCheckpoint)));
-  ASSIGN_OR_RETURN(const auto session, Session::Create(table.config));
+  PROTOPAGE_RETURN_IF_ERROR(fs->CreateDirectories(JoinPath(table.directory, kCheckpoint)));
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto session, Session::Create(table.config));
   const int64_t dim = session->net()->embedding_dim();
-  ASSIGN_OR_RETURN(auto set, PrototypeSet::Create(table.directory, table.classes, dim,
+  PROTOPAGE_ASSIGN_OR_RETURN(auto set,
+                             PrototypeSet::Create(table.directory, table.classes, dim,
                                                   session->prototype_options(), &session->pool()));
   constexpr int64_t kBlock = 4096;
   const MixtureRows mixture(table.sparse ? 1 : table.classes, dim, 1);
@@ -146,7 +150,7 @@ absl::Status Prepare(Table table) {
           }
           rows.resize(ids.size(), dim);
           mixture.Read(first, rows);
-          RETURN_IF_ERROR(body(ids, rows));
+          PROTOPAGE_RETURN_IF_ERROR(body(ids, rows));
           if (first % (kBlock * 64) == 0 && StderrIsTerminal()) {
             DrawProgress(absl::StrCat(what, " ", first, " of ", table.classes));
           }
@@ -154,16 +158,17 @@ absl::Status Prepare(Table table) {
         return absl::OkStatus();
       };
   if (!table.sparse) {
-    RETURN_IF_ERROR(for_each_block("rows", [&](const std::vector<ClassId>& ids, RowMatrixXf& rows) {
-      return set->store().WriteRange(ids[0], rows);
-    }));
+    PROTOPAGE_RETURN_IF_ERROR(
+        for_each_block("rows", [&](const std::vector<ClassId>& ids, RowMatrixXf& rows) {
+          return set->store().WriteRange(ids[0], rows);
+        }));
     LogInfo(absl::StrFormat("%d rows written after %.0f s", table.classes, stopwatch.Seconds()));
   }
-  RETURN_IF_ERROR(set->BeginStage());
+  PROTOPAGE_RETURN_IF_ERROR(set->BeginStage());
   LogInfo(absl::StrFormat("%d classes: index after %.0f s", table.classes, stopwatch.Seconds()));
   if (!table.sparse) {
     StepRows step;
-    RETURN_IF_ERROR(
+    PROTOPAGE_RETURN_IF_ERROR(
         for_each_block("momentum", [&](const std::vector<ClassId>& ids, RowMatrixXf& rows) {
           // Any vector does: the first step projects it on the tangent space.
           step.state = 0.01f * rows.rowwise().reverse();
@@ -171,26 +176,28 @@ absl::Status Prepare(Table table) {
           return set->store().ScatterStep(ids, step, 0);
         }));
   }
-  RETURN_IF_ERROR(set->SaveCheckpoint(JoinPath(table.directory, kCheckpoint)));
-  RETURN_IF_ERROR(WriteFileAtomically(fs, done, text));
+  PROTOPAGE_RETURN_IF_ERROR(set->SaveCheckpoint(JoinPath(table.directory, kCheckpoint)));
+  PROTOPAGE_RETURN_IF_ERROR(WriteFileAtomically(fs, done, text));
   LogInfo(absl::StrFormat("%d classes: prepared in %.0f s", table.classes, stopwatch.Seconds()));
   return absl::OkStatus();
 }
 
 absl::StatusOr<Figures> Measure(const Table& table, int64_t round, int64_t warmup, int64_t steps) {
   Figures figures;
-  // The steps of a round are its own, so that the page cache does not know their rows from the last one.
+  // The steps of a round are its own, so that the page cache does not know their rows from the last
+  // one.
   const int64_t first_step = 1 + round * (warmup + steps);
   const Stopwatch starting;
-  ASSIGN_OR_RETURN(const auto session, Session::Create(table.config));
-  RETURN_IF_ERROR(OpenStages(*session, 0));
-  ASSIGN_OR_RETURN(auto restored,
-                   PrototypeSet::Restore(table.directory, JoinPath(table.directory, kCheckpoint),
-                                         session->prototype_options(), &session->pool()));
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto session, Session::Create(table.config));
+  PROTOPAGE_RETURN_IF_ERROR(OpenStages(*session, 0));
+  PROTOPAGE_ASSIGN_OR_RETURN(
+      auto restored, PrototypeSet::Restore(table.directory, JoinPath(table.directory, kCheckpoint),
+                                           session->prototype_options(), &session->pool()));
   session->set_prototypes(std::move(restored));
   PrototypeSet* set = session->prototypes();
-  ASSIGN_OR_RETURN(const auto trainer, NewDominantTrainer(session.get(), 0, first_step,
-                                                          table.directory, /*resumed=*/true));
+  PROTOPAGE_ASSIGN_OR_RETURN(
+      const auto trainer,
+      NewDominantTrainer(session.get(), 0, first_step, table.directory, /*resumed=*/true));
   figures["start"] = starting.Seconds();
 
   StageTotals totals;
@@ -206,13 +213,13 @@ absl::StatusOr<Figures> Measure(const Table& table, int64_t round, int64_t warmu
       measured = Stopwatch();
     }
     const Stopwatch step;
-    ASSIGN_OR_RETURN(const StepOutcome outcome,
-                     trainer->Step({first_step + s, s, warmup + steps}, 1));
+    PROTOPAGE_ASSIGN_OR_RETURN(const StepOutcome outcome,
+                               trainer->Step({first_step + s, s, warmup + steps}, 1));
     if (outcome.skipped) return absl::InternalError("a step was not finite");
     if (s == 0) figures["first step"] = step.Seconds();
     if (s >= warmup) times.push_back(step.Seconds() * 1e3);
   }
-  RETURN_IF_ERROR(trainer->Settle());
+  PROTOPAGE_RETURN_IF_ERROR(trainer->Settle());
   const double n = static_cast<double>(steps);
   const double mean = measured.Seconds() * 1e3 / n;
   const StageTotals end = trainer->totals();
@@ -234,11 +241,12 @@ absl::StatusOr<Figures> Measure(const Table& table, int64_t round, int64_t warmu
   // Empty, as a run's is.
   const std::string folder = JoinPath(table.directory, "stall");
   FileSystem* fs = DefaultFileSystem();
-  RETURN_IF_ERROR(fs->CreateDirectories(folder));
-  ASSIGN_OR_RETURN(const std::vector<std::string> left, fs->List(folder));
-  for (const std::string& name : left) RETURN_IF_ERROR(fs->Remove(JoinPath(folder, name)));
+  PROTOPAGE_RETURN_IF_ERROR(fs->CreateDirectories(folder));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> left, fs->List(folder));
+  for (const std::string& name : left)
+    PROTOPAGE_RETURN_IF_ERROR(fs->Remove(JoinPath(folder, name)));
   const Stopwatch saving;
-  RETURN_IF_ERROR(set->SaveCheckpoint(folder));
+  PROTOPAGE_RETURN_IF_ERROR(set->SaveCheckpoint(folder));
   figures["checkpoint"] = saving.Seconds() * 1e3;
   figures["resident"] = ResidentMib();
   figures["disk"] = DiskGib(table.directory);
@@ -291,29 +299,29 @@ absl::Status Run(const Flags& flags) {
         return absl::InvalidArgumentError(
             absl::StrCat("found ", count, " classes, expected a number of 256 or more"));
       }
-      ASSIGN_OR_RETURN(table.config, MakeConfig(table.classes, sparse, flags.set));
+      PROTOPAGE_ASSIGN_OR_RETURN(table.config, MakeConfig(table.classes, sparse, flags.set));
       table.directory =
           JoinPath(flags.directory, absl::StrCat(sparse ? "sparse-" : "classes-", table.classes));
       tables.push_back(std::move(table));
     }
     return absl::OkStatus();
   };
-  RETURN_IF_ERROR(add(flags.classes, false));
-  RETURN_IF_ERROR(add(flags.sparse, true));
-  if (tables.empty()) RETURN_IF_ERROR(add({"1000", "100000", "1000000"}, false));
+  PROTOPAGE_RETURN_IF_ERROR(add(flags.classes, false));
+  PROTOPAGE_RETURN_IF_ERROR(add(flags.sparse, true));
+  if (tables.empty()) PROTOPAGE_RETURN_IF_ERROR(add({"1000", "100000", "1000000"}, false));
   for (const Table& table : tables) {
-    RETURN_IF_ERROR(InProcess([&]() -> absl::StatusOr<Figures> {
-                      RETURN_IF_ERROR(Prepare(table));
-                      return Figures();
-                    }).status());
+    PROTOPAGE_RETURN_IF_ERROR(InProcess([&]() -> absl::StatusOr<Figures> {
+                                PROTOPAGE_RETURN_IF_ERROR(Prepare(table));
+                                return Figures();
+                              }).status());
   }
 
   std::vector<std::map<std::string, std::vector<double>>> figures(tables.size());
   for (int64_t round = 0; round < flags.rounds; ++round) {
     for (size_t i = 0; i < tables.size(); ++i) {
-      ASSIGN_OR_RETURN(const Figures now, InProcess([&] {
-                         return Measure(tables[i], round, flags.warmup, flags.steps);
-                       }));
+      PROTOPAGE_ASSIGN_OR_RETURN(const Figures now, InProcess([&] {
+                                   return Measure(tables[i], round, flags.warmup, flags.steps);
+                                 }));
       for (const auto& [name, value] : now) figures[i][name].push_back(value);
       LogInfo(absl::StrFormat("round %d of %d, %d classes: step %.0f ms", round + 1, flags.rounds,
                               tables[i].classes, now.at("step")));

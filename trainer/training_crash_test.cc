@@ -1,5 +1,6 @@
-// The power goes in the middle of a whole training, at one event of its storage after another; resumed, it
-// ends with the same net, prototypes and results as the training that nothing interrupted.
+// The power goes in the middle of a whole training, at one event of its storage after another;
+// resumed, it ends with the same net, prototypes and results as the training that nothing
+// interrupted.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -10,14 +11,14 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/config_fields.h"
-#include "base/file.h"
-#include "base/status_matchers.h"
-#include "prototypes/crash_file_system.h"
-#include "trainer/evaluator.h"
-#include "trainer/session_testing.h"
-#include "trainer/test_images.h"
-#include "trainer/trainer.h"
+#include "protopage/base/config_fields.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/testing/crash_file_system.h"
+#include "protopage/trainer/run/trainer.h"
+#include "protopage/trainer/stages/evaluator.h"
+#include "protopage/trainer/testing/session_testing.h"
+#include "protopage/trainer/testing/test_images.h"
 
 namespace protopage {
 namespace {
@@ -40,7 +41,7 @@ class TrainingCrashTest : public testing::Test {
     static const std::string* const data = [] {
       auto* path =
           new std::string(absl::StrCat(testing::TempDir(), "/training_crash_test_", getpid()));
-      EXPECT_OK(WriteTinyLists(*path));
+      PROTOPAGE_EXPECT_OK(WriteTinyLists(*path));
       return path;
     }();
     // Enough checkpoints that some are retired, one of them in the middle of the dominant stage.
@@ -59,7 +60,7 @@ class TrainingCrashTest : public testing::Test {
   static Outcome Load(CrashFileSystem* fs) {
     Outcome outcome;
     const auto session = LoadRun(fs, kRun, Config());
-    EXPECT_OK(session);
+    PROTOPAGE_EXPECT_OK(session);
     if (!session.ok()) return outcome;
     outcome.parameters = NetValues(**session);
     outcome.prototypes = PrototypeRows(**session);
@@ -71,7 +72,7 @@ class TrainingCrashTest : public testing::Test {
 TEST_F(TrainingCrashTest, AResumedRunEndsAsTheUninterruptedOne) {
   CrashFileSystem straight;
   straight.CrashAt(0);
-  ASSERT_OK(TrainOn(&straight, false));
+  PROTOPAGE_ASSERT_OK(TrainOn(&straight, false));
   const Outcome want = Load(&straight);
   ASSERT_GT(want.prototypes.rows(), 0);
   const int64_t events = straight.events();
@@ -90,7 +91,7 @@ TEST_F(TrainingCrashTest, AResumedRunEndsAsTheUninterruptedOne) {
     // Before its config is durable there is no run.
     const bool begun = fs.Exists(JoinPath(kRun, "config.json"));
     absl::Status status = TrainOn(&fs, begun);
-    ASSERT_OK(status);
+    PROTOPAGE_ASSERT_OK(status);
     ASSERT_TRUE(Load(&fs) == want);
   }
 }

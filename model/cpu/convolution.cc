@@ -1,10 +1,10 @@
-#include "model/cpu/convolution.h"
+#include "protopage/model/cpu/convolution.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "model/cpu/convolution_parts.h"
-#include "model/cpu/winograd.h"
+#include "protopage/model/cpu/convolution_parts.h"
+#include "protopage/model/cpu/winograd.h"
 
 namespace protopage {
 namespace {

@@ -8,8 +8,8 @@
 #ifndef PROTOPAGE_MODEL_CPU_CONVOLUTION_H_
 #define PROTOPAGE_MODEL_CPU_CONVOLUTION_H_
 
-#include "model/backend.h"
-#include "model/cpu/cpu_context.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/cpu/cpu_context.h"
 
 namespace protopage {
 

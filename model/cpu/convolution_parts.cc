@@ -1,4 +1,4 @@
-#include "model/cpu/convolution_parts.h"
+#include "protopage/model/cpu/convolution_parts.h"
 
 namespace protopage {
 

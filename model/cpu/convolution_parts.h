@@ -1,11 +1,12 @@
-// What the ways to compute the gradients of a convolution share (model/cpu/convolution.h, model/cpu/winograd.h): the
-// gradient of the kernel is summed over blocks of the batch, whatever the threads, and then over the blocks.
+// What the ways to compute the gradients of a convolution share (model/cpu/convolution.h,
+// model/cpu/winograd.h): the gradient of the kernel is summed over blocks of the batch, whatever
+// the threads, and then over the blocks.
 #ifndef PROTOPAGE_MODEL_CPU_CONVOLUTION_PARTS_H_
 #define PROTOPAGE_MODEL_CPU_CONVOLUTION_PARTS_H_
 
 #include <cstdint>
 
-#include "model/cpu/vector_kernels.h"
+#include "protopage/model/cpu/vector_kernels.h"
 
 namespace protopage {
 
@@ -15,8 +16,8 @@ constexpr int64_t kMaxPartials = 16;
 // columns are then computed in parallel, each over the whole batch.
 constexpr int64_t kMaxPartialSize = int64_t{64} << 10;
 
-// For `rows` rows [out_c] of d_y: sets those to 0 that the relu of y closed, if y is not null, and then adds them to
-// bias_sums [out_c], if `bias`. sums [out_c] is scratch.
+// For `rows` rows [out_c] of d_y: sets those to 0 that the relu of y closed, if y is not null, and
+// then adds them to bias_sums [out_c], if `bias`. sums [out_c] is scratch.
 void PrepareOutputGradient(const VectorKernels& vector, const float* y, int64_t rows, int64_t out_c,
                            bool bias, float* d_y, float* sums, float* bias_sums);
 

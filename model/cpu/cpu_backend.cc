@@ -1,4 +1,4 @@
-#include "model/cpu/cpu_backend.h"
+#include "protopage/model/cpu/cpu_backend.h"
 
 #include <algorithm>
 #include <atomic>
@@ -10,13 +10,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
-#include "base/status_macros.h"
-#include "model/backend_checks.h"
-#include "model/cpu/convolution.h"
-#include "model/cpu/cpu_context.h"
-#include "model/cpu/matrix_kernels.h"
-#include "model/cpu/vector_kernels.h"
+#include "protopage/base/check.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/model/backend_checks.h"
+#include "protopage/model/cpu/convolution.h"
+#include "protopage/model/cpu/cpu_context.h"
+#include "protopage/model/cpu/matrix_kernels.h"
+#include "protopage/model/cpu/vector_kernels.h"
 
 namespace protopage {
 namespace {
@@ -64,8 +64,8 @@ class CpuBackend : public Backend {
 
   absl::StatusOr<Tensor> Allocate(DType dtype, const Shape& shape) override {
     const int64_t bytes = shape.num_elements() * BytesOf(dtype);
-    ASSIGN_OR_RETURN(std::shared_ptr<Buffer> buffer,
-                     NewBuffer(bytes, absl::StrCat("a tensor ", shape.ToString())));
+    PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<Buffer> buffer,
+                               NewBuffer(bytes, absl::StrCat("a tensor ", shape.ToString())));
     return Tensor(std::move(buffer), dtype, shape);
   }
 
@@ -197,7 +197,7 @@ class CpuBackend : public Backend {
     if (d_x) CheckFloat(d_x, x.num_elements());
     if (d_bias) CheckFloat(d_bias, window.out_c);
     if (window.batch == 0) {
-      RETURN_IF_ERROR(Fill(d_w, 0.0f));
+      PROTOPAGE_RETURN_IF_ERROR(Fill(d_w, 0.0f));
       return d_bias ? Fill(d_bias, 0.0f) : absl::OkStatus();
     }
     ConvolutionBackward(context_, window, x.f32(), w.f32(), relu ? y.f32() : nullptr, d_y.f32(),
@@ -395,7 +395,7 @@ class CpuBackend : public Backend {
     const ProductShape shape(a, transpose_a, b, transpose_b, c);
     const int64_t rows = shape.rows, cols = shape.cols, depth = shape.depth;
     if (rows == 0 || cols == 0) return absl::OkStatus();
-    if (beta != 0.0f && beta != 1.0f) RETURN_IF_ERROR(Scale(beta, c));
+    if (beta != 0.0f && beta != 1.0f) PROTOPAGE_RETURN_IF_ERROR(Scale(beta, c));
     if (depth == 0) return beta == 0.0f ? Fill(c, 0.0f) : absl::OkStatus();
 
     const MatrixKernels& matrix = context_.matrix();

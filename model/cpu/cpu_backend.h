@@ -1,8 +1,8 @@
 // The CPU backend: model/backend.h on the threads of a ThreadPool.
 //
 //   ThreadPool pool(0);
-//   ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewCpuBackend(&pool));
-//   ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {64, 32, 32, 3}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewCpuBackend(&pool));
+//   PROTOPAGE_ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {64, 32, 32, 3}));
 //
 // Kernels exist for AVX2 + FMA (x86-64-v3) and AVX-512 (x86-64-v4); the best that the
 // processor has is chosen. For one instruction set the bits of every result depend on
@@ -15,8 +15,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "base/thread_pool.h"
-#include "model/backend.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/model/backend.h"
 
 namespace protopage {
 

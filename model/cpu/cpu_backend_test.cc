@@ -1,4 +1,4 @@
-#include "model/cpu/cpu_backend.h"
+#include "protopage/model/cpu/cpu_backend.h"
 
 #include <cstdlib>
 #include <memory>
@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/status_matchers.h"
-#include "base/thread_pool.h"
 #include "gtest/gtest.h"
-#include "model/backend_conformance.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/model/testing/backend_conformance.h"
 
 namespace protopage {
 namespace {
@@ -39,8 +39,10 @@ TEST(CpuBackendTest, BitsDoNotDependOnTheNumberOfThreads) {
     std::vector<OperationOutput> one_thread;
     for (const int threads : {1, 2, 3}) {
       ThreadPool pool(threads);
-      ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCpuBackend(&pool, {isa}));
-      ASSERT_OK_AND_ASSIGN(std::vector<OperationOutput> outputs, RunEveryOperation(*backend));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend,
+                                     NewCpuBackend(&pool, {isa}));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(std::vector<OperationOutput> outputs,
+                                     RunEveryOperation(*backend));
       if (threads == 1) {
         one_thread = std::move(outputs);
         continue;
@@ -56,8 +58,8 @@ TEST(CpuBackendTest, BitsDoNotDependOnTheNumberOfThreads) {
 
 TEST(CpuBackendTest, SaysWhatItRunsOn) {
   ThreadPool one(1), two(2);
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> a, NewCpuBackend(&one, {"avx2"}));
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> b, NewCpuBackend(&two, {"avx2"}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> a, NewCpuBackend(&one, {"avx2"}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> b, NewCpuBackend(&two, {"avx2"}));
   EXPECT_EQ(a->Description(), "cpu (1 thread, avx2)");
   EXPECT_EQ(b->Description(), "cpu (2 threads, avx2)");
   EXPECT_EQ(a->device(), DeviceType::kCpu);
@@ -66,14 +68,14 @@ TEST(CpuBackendTest, SaysWhatItRunsOn) {
 TEST(CpuBackendTest, TheEnvironmentChoosesTheInstructionSet) {
   ThreadPool pool(1);
   ASSERT_EQ(setenv("PROTOPAGE_ISA", "avx2", /*overwrite=*/1), 0);
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCpuBackend(&pool));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCpuBackend(&pool));
   EXPECT_EQ(backend->Description(), "cpu (1 thread, avx2)");
   ASSERT_EQ(setenv("PROTOPAGE_ISA", "sse9", /*overwrite=*/1), 0);
   EXPECT_THAT(NewCpuBackend(&pool),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "instruction set \"sse9\" (from PROTOPAGE_ISA) is none of: auto, avx2"));
   ASSERT_EQ(unsetenv("PROTOPAGE_ISA"), 0);
-  EXPECT_OK(NewCpuBackend(&pool));
+  PROTOPAGE_EXPECT_OK(NewCpuBackend(&pool));
 }
 
 TEST(CpuBackendTest, RefusesAnInstructionSetThatTheProcessorLacks) {

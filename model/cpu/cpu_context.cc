@@ -1,8 +1,8 @@
-#include "model/cpu/cpu_context.h"
+#include "protopage/model/cpu/cpu_context.h"
 
 #include <algorithm>
 
-#include "base/check.h"
+#include "protopage/base/check.h"
 
 namespace protopage {
 

@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "base/thread_pool.h"
-#include "model/cpu/matrix_kernels.h"
-#include "model/cpu/vector_kernels.h"
-#include "model/cpu/winograd_kernels.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/model/cpu/matrix_kernels.h"
+#include "protopage/model/cpu/vector_kernels.h"
+#include "protopage/model/cpu/winograd_kernels.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "model/cpu/matrix_kernels.h"
+#include "protopage/model/cpu/matrix_kernels.h"
 
 #include <immintrin.h>
 

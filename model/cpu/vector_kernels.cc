@@ -1,4 +1,4 @@
-#include "model/cpu/vector_kernels.h"
+#include "protopage/model/cpu/vector_kernels.h"
 
 #include <immintrin.h>
 

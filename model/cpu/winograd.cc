@@ -1,16 +1,17 @@
-#include "model/cpu/winograd.h"
+#include "protopage/model/cpu/winograd.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "model/cpu/convolution_parts.h"
+#include "protopage/model/cpu/convolution_parts.h"
 
 namespace protopage {
 namespace {
 
 constexpr int64_t kElements = 16;  // Of a tile: 4 x 4.
-// Tiles that are transformed and multiplied together: so many that their transforms stay in a core's L2 cache, or
-// more for a kernel that does not and is read for each group; in whole tiles of rows of the products.
+// Tiles that are transformed and multiplied together: so many that their transforms stay in a
+// core's L2 cache, or more for a kernel that does not and is read for each group; in whole tiles of
+// rows of the products.
 constexpr int64_t kGroupFloats = int64_t{64} << 10;
 constexpr int64_t kLeastTiles = 36, kMostTiles = 96, kTilesMultiple = 12;
 // Columns of the products that are transformed together.
@@ -18,8 +19,8 @@ constexpr int64_t kColumns = 64;
 // Blocks of the batch, at least, if it has as many images.
 constexpr int64_t kLeastPartials = 8;
 
-// Floats from one of the 16 elements to the next, for so many: a line more, or all of them would lie in one set of
-// the L1 cache.
+// Floats from one of the 16 elements to the next, for so many: a line more, or all of them would
+// lie in one set of the L1 cache.
 int64_t Stride(int64_t floats) { return floats + 16; }
 
 // What a window implies. Tiles are numbered through the batch, row by row of an image.
@@ -127,7 +128,8 @@ void AddInputGradient(const Call& call, const float* d_v, float* nowhere, int64_
   }
 }
 
-// d_m [16][panels][count][panel] = a'(d_y) of the tiles and of `columns` channels from `channel` on.
+// d_m [16][panels][count][panel] = a'(d_y) of the tiles and of `columns` channels from `channel`
+// on.
 void TransformGradient(const Call& call, const float* d_y, const float* zeros, int64_t first,
                        int64_t count, int64_t channel, int64_t columns, float* d_m) {
   const int64_t panel = call.layout.panel;

@@ -1,26 +1,27 @@
-// Convolutions with kernels of 3 x 3 and strides of 1 by Winograd's F(2 x 2, 3 x 3): tiles of 4 x 4 pixels and the
-// kernel are transformed, multiplied element by element, and transformed back to 2 x 2 positions, which takes 4
-// products of numbers for a position of y and pair of channels instead of 9. With b(x), g(w) and a(m) the
-// transforms of model/cpu/winograd_kernels.h, and i one of the 16 elements of a tile:
+// Convolutions with kernels of 3 x 3 and strides of 1 by Winograd's F(2 x 2, 3 x 3): tiles of 4 x 4
+// pixels and the kernel are transformed, multiplied element by element, and transformed back to 2 x
+// 2 positions, which takes 4 products of numbers for a position of y and pair of channels instead
+// of 9. With b(x), g(w) and a(m) the transforms of model/cpu/winograd_kernels.h, and i one of the
+// 16 elements of a tile:
 //
 //   y = a(m),  m[i] [tiles, out_c] = b(x)[i] [tiles, in_c] g(w)[i] [in_c, out_c]
 //
-// and backward, by their transposes, d_m = a'(d_y), d_x = b'(d_m g(w)^T), d_w = g'(b(x)^T d_m). Source: Lavin and
-// Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016).
+// and backward, by their transposes, d_m = a'(d_y), d_x = b'(d_m g(w)^T), d_w = g'(b(x)^T d_m).
+// Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016).
 //
-// Rounding errors of y and d_x are .6 to .8 times those of the plain sums, as sums are shorter, those of d_w 1.1 to
-// 1.2 times (root mean squares, 32 to 256 channels). A window of zeros may give a y that is not quite 0, and
-// what is not finite spreads to its tile.
+// Rounding errors of y and d_x are .6 to .8 times those of the plain sums, as sums are shorter,
+// those of d_w 1.1 to 1.2 times (root mean squares, 32 to 256 channels). A window of zeros may give
+// a y that is not quite 0, and what is not finite spreads to its tile.
 #ifndef PROTOPAGE_MODEL_CPU_WINOGRAD_H_
 #define PROTOPAGE_MODEL_CPU_WINOGRAD_H_
 
-#include "model/backend.h"
-#include "model/cpu/cpu_context.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/cpu/cpu_context.h"
 
 namespace protopage {
 
-// Whether a convolution is one of these and gains: channels are whole panels, and tiles do not hang over so
-// much that nothing is left of the gain.
+// Whether a convolution is one of these and gains: channels are whole panels, and tiles do not hang
+// over so much that nothing is left of the gain.
 bool WinogradTakes(const CpuContext& context, const Window2d& window);
 
 // As those of model/cpu/convolution.h, for what WinogradTakes.

@@ -1,4 +1,4 @@
-#include "model/cpu/winograd_kernels.h"
+#include "protopage/model/cpu/winograd_kernels.h"
 
 namespace protopage {
 namespace PROTOPAGE_ISA {
@@ -20,8 +20,8 @@ inline Vec Relu(Vec v) { return v < 0.0f ? Vec{} : v; }
 
 #define PROTOPAGE_UNROLL _Pragma("GCC unroll 16")
 
-// Each of the functions below takes a column and makes another; a matrix is transformed by its columns and
-// then, as columns of its transpose, by its rows.
+// Each of the functions below takes a column and makes another; a matrix is transformed by its
+// columns and then, as columns of its transpose, by its rows.
 
 //       1  0 -1  0
 // B^T = 0  1  1  0

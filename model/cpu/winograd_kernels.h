@@ -1,10 +1,12 @@
-// The transforms of Winograd's convolution F(2 x 2, 3 x 3), compiled once for each instruction set: plain pointers
-// and numbers only; one thread runs a call. model/cpu/winograd.h says what they are for.
+// The transforms of Winograd's convolution F(2 x 2, 3 x 3), compiled once for each instruction set:
+// plain pointers and numbers only; one thread runs a call. model/cpu/winograd.h says what they are
+// for.
 //
-// A tile is 4 x 4 pixels of x and 2 x 2 positions of y. Its transform is 16 rows of channels, one for each
-// element of the 4 x 4 matrix below, row by row, so many floats apart. Formulas: Lavin and Gray, "Fast Algorithms
-// for Convolutional Neural Networks" (CVPR 2016), section 4.1, and their transposes. Numbers of channels and of
-// other floats are multiples of a panel's columns (model/cpu/matrix_kernels.h).
+// A tile is 4 x 4 pixels of x and 2 x 2 positions of y. Its transform is 16 rows of channels, one
+// for each element of the 4 x 4 matrix below, row by row, so many floats apart. Formulas: Lavin and
+// Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016), section 4.1, and their
+// transposes. Numbers of channels and of other floats are multiples of a panel's columns
+// (model/cpu/matrix_kernels.h).
 #ifndef PROTOPAGE_MODEL_CPU_WINOGRAD_KERNELS_H_
 #define PROTOPAGE_MODEL_CPU_WINOGRAD_KERNELS_H_
 
@@ -18,8 +20,8 @@ struct WinogradKernels {
   // pixels[i] += (B d_v B^T)[i]: its transpose.
   void (*add_input_gradient)(const float* d_v, int64_t d_v_stride, int64_t channels,
                              float* const* pixels);
-  // y [4] = A^T m A + bias, and max(0, that) with `relu`; bias may be null, and so may a position of y, which
-  // is left out.
+  // y [4] = A^T m A + bias, and max(0, that) with `relu`; bias may be null, and so may a position
+  // of y, which is left out.
   void (*transform_output)(const float* m, int64_t m_stride, int64_t channels, const float* bias,
                            bool relu, float* const* y);
   // d_m [16] = A d_y A^T, of the positions d_y [4].

@@ -1,13 +1,13 @@
-#include "model/cpu/winograd.h"
+#include "protopage/model/cpu/winograd.h"
 
 #include <gtest/gtest.h>
 
-#include "base/thread_pool.h"
+#include "protopage/base/thread_pool.h"
 
 namespace protopage {
 namespace {
 
-// That the results are right, model/backend_conformance.h says.
+// That the results are right, model/testing/backend_conformance.h says.
 TEST(WinogradTakesTest, WholePanelsOfChannelsUnderSquareKernelsAndWhereItGains) {
   ThreadPool pool(1);
   const CpuContext context(&pool, avx2::GetMatrixKernels(), avx2::GetVectorKernels(),

@@ -1,10 +1,10 @@
-#include "model/cuda/column_kernels.h"
+#include "protopage/model/cuda/column_kernels.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "model/cuda/kernel_support.h"
-#include "model/cuda/number_format.h"
+#include "protopage/model/cuda/kernel_support.h"
+#include "protopage/model/cuda/number_format.h"
 
 namespace protopage {
 namespace {
@@ -128,9 +128,10 @@ __global__ void InferenceScaleKernel(const float* gamma, const float* var, float
 
 // --- Sums --------------------------------------------------------------------------------------
 
-// A block of threads takes kLanes columns of kColumnBlockRows rows. A thread has V columns after each other, of
-// every kRows-th row: all that it reads is on its way before it uses or writes any. Nothing branches until then, as
-// what follows a branch may wait for what was before it: instead of rows past the end it reads its first again.
+// A block of threads takes kLanes columns of kColumnBlockRows rows. A thread has V columns after
+// each other, of every kRows-th row: all that it reads is on its way before it uses or writes any.
+// Nothing branches until then, as what follows a branch may wait for what was before it: instead of
+// rows past the end it reads its first again.
 constexpr int kLanes = 32;
 template <int V>
 struct RowTile {
@@ -139,8 +140,8 @@ struct RowTile {
   static constexpr int kRowsOfThread = kColumnBlockRows / kRows;
 };
 
-// One sum over rows takes a float for each warp and column of shared memory. Stores those of the threads, each
-// of which has `sum`; all threads must call it.
+// One sum over rows takes a float for each warp and column of shared memory. Stores those of the
+// threads, each of which has `sum`; all threads must call it.
 constexpr int kWarps = kBlockThreads / kWarp;
 template <int V>
 __device__ __forceinline__ void StoreWarpSums(Pack<float, V> sum, float* shared) {
@@ -167,8 +168,8 @@ __device__ __forceinline__ Pack<float, V> LoadWarpSums(const float* shared, int 
   return sum;
 }
 
-// partials [blocks, kSums, cols]: sums over each block of rows of what terms.Add(i, input, sums) adds up, given
-// input = terms.Load(i), for each pack of elements at i.
+// partials [blocks, kSums, cols]: sums over each block of rows of what terms.Add(i, input, sums)
+// adds up, given input = terms.Load(i), for each pack of elements at i.
 template <typename Terms>
 __global__ void PartialSumsKernel(Terms terms, int64_t rows, int64_t cols, float* partials) {
   constexpr int kWidth = Terms::kWidth;
@@ -350,7 +351,8 @@ __global__ void PartialMomentsKernel(const typename Format::Stored* x, int64_t r
 
 // --- Sums of partial sums: over the rows of a matrix [parts, cols] ------------------------------
 
-// A thread takes every blockDim.y-th row of one column, and has kInFlight of its loads on their way at once.
+// A thread takes every blockDim.y-th row of one column, and has kInFlight of its loads on their way
+// at once.
 constexpr int kInFlight = 8;
 // More than 256 threads need bounds: their registers might not suffice.
 constexpr int kFinishThreads = 512;
@@ -370,7 +372,8 @@ cudaError_t LaunchFinish(cudaStream_t stream, void (*kernel)(const float*, int64
                 kernel, partials, parts, cols, args...);
 }
 
-// The sum of `value` over threadIdx.y, for the thread of y = 0 of the same x. All threads must call it.
+// The sum of `value` over threadIdx.y, for the thread of y = 0 of the same x. All threads must call
+// it.
 __device__ double SumOverY(double value) {
   double* shared = DynamicShared<double>() + threadIdx.x;
   __syncthreads();  // Who still reads the sums of the call before?
@@ -412,7 +415,8 @@ __global__ void __launch_bounds__(kFinishThreads)
   if (threadIdx.y == 0 && j < cols) totals[j] = static_cast<float>(sum);
 }
 
-// The sums of d_y and of d_y x_hat lie side by side: [parts, 2 cols] they are twice as many columns.
+// The sums of d_y and of d_y x_hat lie side by side: [parts, 2 cols] they are twice as many
+// columns.
 __global__ void __launch_bounds__(kFinishThreads)
     FinishNormBackwardKernel(const float* partials, int64_t parts, int64_t twice_cols, int64_t rows,
                              const float* gamma, const float* inv_std, float* d_gamma,
@@ -434,8 +438,8 @@ __global__ void __launch_bounds__(kFinishThreads)
 //
 //   mean = k + sum n_b (m_b - k) / N,   sum of squared distances = sum q_b + n_b (m_b - k)^2 - N (mean - k)^2
 //
-// With k = m_0 the difference loses at most a factor of the number of blocks, in double: n_0 (m_0 - mean)^2 is
-// part of the result itself.
+// With k = m_0 the difference loses at most a factor of the number of blocks, in double: n_0 (m_0 -
+// mean)^2 is part of the result itself.
 __global__ void __launch_bounds__(kFinishThreads)
     FinishMomentsKernel(const float* partials, int64_t blocks, int64_t cols, int64_t rows,
                         BatchNormMoments out) {

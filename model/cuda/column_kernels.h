@@ -1,18 +1,19 @@
 // Kernels over the columns of a matrix [rows, cols], row-major: biases and batch norm. Formulas are
-// those of model/backend.h; pointers are the device's. Arrays of a call that are void* are feature maps in `format`.
+// those of model/backend.h; pointers are the device's. Arrays of a call that are void* are feature
+// maps in `format`.
 //
 //   float* partials = ...;  // Of ColumnPartials(rows, cols, 1) floats.
 //   LaunchColumnSums(stream, d_y, rows, cols, partials, d_bias);
 //
-// Sums over rows: blocks of kColumnBlockRows rows are summed in float, and the blocks' sums in double,
-// each in a fixed order.
+// Sums over rows: blocks of kColumnBlockRows rows are summed in float, and the blocks' sums in
+// double, each in a fixed order.
 #ifndef PROTOPAGE_MODEL_CUDA_COLUMN_KERNELS_H_
 #define PROTOPAGE_MODEL_CUDA_COLUMN_KERNELS_H_
 
 #include <cstdint>
 
-#include "model/cuda/number_format.h"
-#include "model/cuda/platform.h"
+#include "protopage/model/cuda/number_format.h"
+#include "protopage/model/cuda/platform.h"
 
 namespace protopage {
 
@@ -31,8 +32,8 @@ cudaError_t LaunchColumnSums(cudaStream_t stream, const float* d_y, int64_t rows
 // y [n] = column sums of parts [num_parts, n], in double.
 cudaError_t LaunchSumParts(cudaStream_t stream, const float* parts, int64_t num_parts, int64_t n,
                            float* y);
-// One pass over the gradient of a convolution: d_y is 0 where y <= 0 (y: null without relu), d_bias as
-// above (null when not wanted).
+// One pass over the gradient of a convolution: d_y is 0 where y <= 0 (y: null without relu), d_bias
+// as above (null when not wanted).
 cudaError_t LaunchOutputGradient(cudaStream_t stream, NumberFormat format, const void* y,
                                  int64_t rows, int64_t cols, void* d_y, float* partials,
                                  float* d_bias);

@@ -1,6 +1,6 @@
 // Shapes and addresses that the backend's operations seldom have.
 
-#include "model/cuda/column_kernels.h"
+#include "protopage/model/cuda/column_kernels.h"
 
 #include <cmath>
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "model/cuda/device_testing.h"
+#include "protopage/model/cuda/device_testing.h"
 
 namespace protopage {
 namespace {
@@ -65,7 +65,8 @@ TEST_F(ColumnKernelsTest, OutputGradientMasksAndSumsAtAnyAddress) {
         EXPECT_EQ(ToHost(device, n), d_y) << what;
         const std::vector<float> actual = ToHost(d_bias, cols);
         for (int64_t j = 0; j < cols; ++j) {
-          // Blocks are summed in float: a rounding of at most 128 for each of `rows` values of at most 1.
+          // Blocks are summed in float: a rounding of at most 128 for each of `rows` values of at
+          // most 1.
           EXPECT_NEAR(actual[j], sums[j], static_cast<double>(rows) * 128 / (1 << 24)) << what;
         }
       }

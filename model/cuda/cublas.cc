@@ -1,5 +1,5 @@
 // The real cuBLAS; the emulated one is in model/cuda/emulation/cublas.cc.
-#include "model/cuda/cublas.h"
+#include "protopage/model/cuda/cublas.h"
 
 #include <dlfcn.h>
 
@@ -10,7 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "model/cuda/cublas_search.h"
+#include "protopage/model/cuda/cublas_search.h"
 
 namespace protopage {
 namespace {

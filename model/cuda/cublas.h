@@ -1,7 +1,7 @@
 // The functions of cuBLAS in use, as a table that is filled when the program runs, so
 // that nothing links cuBLAS and a program starts where there is none.
 //
-//   ASSIGN_OR_RETURN(const CublasApi* cublas, LoadCublas());
+//   PROTOPAGE_ASSIGN_OR_RETURN(const CublasApi* cublas, LoadCublas());
 //   cublasHandle_t handle;
 //   if (cublas->create(&handle) != CUBLAS_STATUS_SUCCESS) ...
 //   cublas->set_stream(handle, stream);
@@ -18,7 +18,7 @@
 #include <cstddef>
 
 #include "absl/status/statusor.h"
-#include "model/cuda/platform.h"
+#include "protopage/model/cuda/platform.h"
 
 namespace protopage {
 

@@ -1,4 +1,4 @@
-#include "model/cuda/cublas_search.h"
+#include "protopage/model/cuda/cublas_search.h"
 
 #include <glob.h>
 #include <unistd.h>

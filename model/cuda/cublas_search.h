@@ -3,10 +3,10 @@
 //   const CublasSearch search = FindCublas(CublasEnvironment::OfProcess());
 //   for (const CublasLibrary& library : search.libraries) dlopen(library.cublas_lt), ...
 //
-// In order: what PROTOPAGE_CUBLAS names, and then nothing else; the loader's own search; the toolkit
-// (CUDA_HOME, /usr/local/cuda); and the nvidia folders of Python environments, where pip puts the
-// cuBLAS that PyTorch uses: those of VIRTUAL_ENV, CONDA_PREFIX, PYTHONPATH, the python3 on PATH, the
-// user and the system.
+// In order: what PROTOPAGE_CUBLAS names, and then nothing else; the loader's own search; the
+// toolkit (CUDA_HOME, /usr/local/cuda); and the nvidia folders of Python environments, where pip
+// puts the cuBLAS that PyTorch uses: those of VIRTUAL_ENV, CONDA_PREFIX, PYTHONPATH, the python3 on
+// PATH, the user and the system.
 #ifndef PROTOPAGE_MODEL_CUDA_CUBLAS_SEARCH_H_
 #define PROTOPAGE_MODEL_CUDA_CUBLAS_SEARCH_H_
 

@@ -1,4 +1,4 @@
-#include "model/cuda/cublas_search.h"
+#include "protopage/model/cuda/cublas_search.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

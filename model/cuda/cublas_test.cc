@@ -1,4 +1,4 @@
-#include "model/cuda/cublas.h"
+#include "protopage/model/cuda/cublas.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "model/cuda/device_testing.h"
+#include "protopage/model/cuda/device_testing.h"
 
 namespace protopage {
 namespace {
@@ -112,7 +112,8 @@ class CublasTest : public DeviceTest {
         ASSERT_TRUE(std::isnan(got[static_cast<size_t>(j) * c.leading + i]));
       }
     }
-    // The rounding of the inputs was asked for, and done: that of float32 is below a hundredth of it here.
+    // The rounding of the inputs was asked for, and done: that of float32 is below a hundredth of
+    // it here.
     if (unit > 0.0) {
       EXPECT_GT(worst, std::abs(alpha) * unit);
     }
@@ -142,7 +143,8 @@ TEST_F(CublasTest, InputsAreRoundedToWhatIsAskedFor) {
     for (const bool trans_a : {false, true}) {
       for (const bool trans_b : {false, true}) {
         SCOPED_TRACE(::testing::Message() << static_cast<int>(input) << trans_a << trans_b);
-        // cuBLAS may take float32 where TF32 is allowed, as it does for small or unaligned products.
+        // cuBLAS may take float32 where TF32 is allowed, as it does for small or unaligned
+        // products.
         Check(trans_a, trans_b, 128, 64, 256, 0, 1.0f, 0.0f, input);
         Check(trans_a, trans_b, 128, 64, 256, 8, 0.5f, 2.0f, input);
       }

@@ -1,4 +1,4 @@
-#include "model/cuda/cuda_backend.h"
+#include "protopage/model/cuda/cuda_backend.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,18 +9,18 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
-#include "base/status_macros.h"
-#include "model/backend_checks.h"
-#include "model/cuda/column_kernels.h"
-#include "model/cuda/cuda_context.h"
-#include "model/cuda/cuda_convolution.h"
-#include "model/cuda/cuda_status.h"
-#include "model/cuda/elementwise_kernels.h"
-#include "model/cuda/kernel_support.h"
-#include "model/cuda/list_kernels.h"
-#include "model/cuda/row_kernels.h"
-#include "model/cuda/window_kernels.h"
+#include "protopage/base/check.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/model/backend_checks.h"
+#include "protopage/model/cuda/column_kernels.h"
+#include "protopage/model/cuda/cuda_context.h"
+#include "protopage/model/cuda/cuda_convolution.h"
+#include "protopage/model/cuda/cuda_status.h"
+#include "protopage/model/cuda/elementwise_kernels.h"
+#include "protopage/model/cuda/kernel_support.h"
+#include "protopage/model/cuda/list_kernels.h"
+#include "protopage/model/cuda/row_kernels.h"
+#include "protopage/model/cuda/window_kernels.h"
 
 namespace protopage {
 namespace {
@@ -98,10 +98,10 @@ class CudaBackend : public Backend {
 
   absl::StatusOr<Tensor> Allocate(DType dtype, const Shape& shape) override {
     const int64_t bytes = shape.num_elements() * BytesOf(dtype);
-    ASSIGN_OR_RETURN(std::shared_ptr<Buffer> buffer,
-                     Of("Allocate", context_->memory().Allocate(bytes)));
+    PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<Buffer> buffer,
+                               Of("Allocate", context_->memory().Allocate(bytes)));
     if (bytes > 0) {
-      RETURN_IF_ERROR(
+      PROTOPAGE_RETURN_IF_ERROR(
           Of("Allocate", cudaMemsetAsync(buffer->data(), 0, static_cast<size_t>(bytes), stream())));
     }
     uploads_may_overtake_ = true;
@@ -109,7 +109,8 @@ class CudaBackend : public Backend {
   }
   absl::StatusOr<std::shared_ptr<Buffer>> AllocateHost(int64_t bytes) override {
     PROTOPAGE_CHECK(bytes >= 0);
-    ASSIGN_OR_RETURN(std::shared_ptr<Buffer> buffer, Of("AllocateHost", AllocatePinned(bytes)));
+    PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<Buffer> buffer,
+                               Of("AllocateHost", AllocatePinned(bytes)));
     std::memset(buffer->data(), 0, static_cast<size_t>(bytes));
     return buffer;
   }
@@ -120,7 +121,7 @@ class CudaBackend : public Backend {
   }
   absl::Status CopyToHost(const Tensor& src, void* dst) override {
     if (src.bytes() > 0) {
-      RETURN_IF_ERROR(
+      PROTOPAGE_RETURN_IF_ERROR(
           Of("CopyToHost", cudaMemcpyAsync(dst, src.data<void>(), static_cast<size_t>(src.bytes()),
                                            cudaMemcpyDeviceToHost, stream())));
     }
@@ -143,7 +144,7 @@ class CudaBackend : public Backend {
     if (dst.bytes() == 0) return absl::OkStatus();
     if (uploads_may_overtake_) {
       // A new tensor is cleared, and its memory may be used, by work that is still queued.
-      RETURN_IF_ERROR(Of("Upload", Follow(stream(), context_->copy_stream())));
+      PROTOPAGE_RETURN_IF_ERROR(Of("Upload", Follow(stream(), context_->copy_stream())));
       uploads_may_overtake_ = false;
     }
     uploading_.push_back(dst);
@@ -152,7 +153,7 @@ class CudaBackend : public Backend {
   }
   absl::Status FinishUploads() override {
     if (uploading_.empty()) return absl::OkStatus();
-    RETURN_IF_ERROR(Of("FinishUploads", Follow(context_->copy_stream(), stream())));
+    PROTOPAGE_RETURN_IF_ERROR(Of("FinishUploads", Follow(context_->copy_stream(), stream())));
     // Who gets their memory next comes after the copies.
     uploading_.clear();
     return absl::OkStatus();
@@ -178,7 +179,7 @@ class CudaBackend : public Backend {
     return Of("Fill", LaunchFill(stream(), value, x.num_elements(), x.f32()));
   }
   absl::Status Synchronize() override {
-    RETURN_IF_ERROR(Of("Synchronize", cudaStreamSynchronize(context_->copy_stream())));
+    PROTOPAGE_RETURN_IF_ERROR(Of("Synchronize", cudaStreamSynchronize(context_->copy_stream())));
     return Of("Synchronize", context_->Wait());
   }
 
@@ -188,7 +189,7 @@ class CudaBackend : public Backend {
   absl::Status Run(Recording* recording, uint64_t step,
                    absl::FunctionRef<absl::Status()> operations) override {
     auto& remembered = static_cast<CudaRecording&>(*recording);
-    RETURN_IF_ERROR(Of("Run", context_->SetStep(step)));
+    PROTOPAGE_RETURN_IF_ERROR(Of("Run", context_->SetStep(step)));
     // A graph holds the addresses of what it works on, which may be another's by now.
     absl::StatusOr<CudaContext::Recorded>& recorded = remembered.recorded;
     if (remembered.given_back != context_->given_back()) {
@@ -202,7 +203,7 @@ class CudaBackend : public Backend {
       return Of("Run", context_->Launch(*recorded));
     }
     // The first time they allocate and fill tables, which a graph must not do.
-    RETURN_IF_ERROR(operations());
+    PROTOPAGE_RETURN_IF_ERROR(operations());
     remembered.given_back = context_->given_back();
     return absl::OkStatus();
   }
@@ -247,7 +248,7 @@ class CudaBackend : public Backend {
                        const Tensor& y) override {
     PROTOPAGE_CHECK(rate >= 0.0f && rate < 1.0f);
     CheckMapLike(x, y);
-    RETURN_IF_ERROR(Of("Dropout", context_->SetStep(key.step)));
+    PROTOPAGE_RETURN_IF_ERROR(Of("Dropout", context_->SetStep(key.step)));
     return Of("Dropout", LaunchDropout(stream(), FormatOf(y), rate, key.key, context_->step(),
                                        x.data<void>(), y.num_elements(), y.data<void>()));
   }
@@ -273,7 +274,7 @@ class CudaBackend : public Backend {
     if (d_bias) CheckFloat(d_bias, window.out_c);
     PROTOPAGE_CHECK(x.dtype() == activation_dtype());
     if (window.batch == 0) {
-      RETURN_IF_ERROR(Fill(d_w, 0.0f));
+      PROTOPAGE_RETURN_IF_ERROR(Fill(d_w, 0.0f));
       return d_bias ? Fill(d_bias, 0.0f) : absl::OkStatus();
     }
     return Of("Conv2dBackward",
@@ -325,9 +326,9 @@ class CudaBackend : public Backend {
     }
     CheckMapLike(y, x);
     if (m.rows == 0) return absl::OkStatus();
-    ASSIGN_OR_RETURN(float* partials, Sums("BatchNormTrain", m, 2));
-    ASSIGN_OR_RETURN(float* scale,
-                     Of("BatchNormTrain", context_->Scratch(CudaContext::kFactors, m.cols)));
+    PROTOPAGE_ASSIGN_OR_RETURN(float* partials, Sums("BatchNormTrain", m, 2));
+    PROTOPAGE_ASSIGN_OR_RETURN(
+        float* scale, Of("BatchNormTrain", context_->Scratch(CudaContext::kFactors, m.cols)));
     const BatchNormMoments moments = {gamma.f32(),
                                       epsilon,
                                       momentum,
@@ -336,8 +337,9 @@ class CudaBackend : public Backend {
                                       saved_mean.f32(),
                                       saved_inv_std.f32(),
                                       scale};
-    RETURN_IF_ERROR(Of("BatchNormTrain", LaunchMoments(stream(), FormatOf(x), x.data<void>(),
-                                                       m.rows, m.cols, partials, moments)));
+    PROTOPAGE_RETURN_IF_ERROR(Of(
+        "BatchNormTrain",
+        LaunchMoments(stream(), FormatOf(x), x.data<void>(), m.rows, m.cols, partials, moments)));
     return Of("BatchNormTrain",
               LaunchNormalize(stream(), FormatOf(x), x.data<void>(), saved_mean.f32(), scale,
                               beta.f32(), relu, m.rows, m.cols, y.data<void>()));
@@ -348,9 +350,9 @@ class CudaBackend : public Backend {
     const MatrixView m(x);
     for (const Tensor& t : {gamma, beta, running_mean, running_var}) CheckFloat(t, m.cols);
     CheckMapLike(y, x);
-    ASSIGN_OR_RETURN(float* scale,
-                     Of("BatchNormInfer", context_->Scratch(CudaContext::kFactors, m.cols)));
-    RETURN_IF_ERROR(
+    PROTOPAGE_ASSIGN_OR_RETURN(
+        float* scale, Of("BatchNormInfer", context_->Scratch(CudaContext::kFactors, m.cols)));
+    PROTOPAGE_RETURN_IF_ERROR(
         Of("BatchNormInfer",
            LaunchInferenceScale(stream(), gamma.f32(), running_var.f32(), epsilon, m.cols, scale)));
     return Of("BatchNormInfer",
@@ -368,9 +370,10 @@ class CudaBackend : public Backend {
     CheckMapLike(d_y, x);
     CheckMapLike(d_x, x);
     if (relu) CheckMapLike(y, x);
-    ASSIGN_OR_RETURN(float* partials, Sums("BatchNormBackward", m, 2));
-    ASSIGN_OR_RETURN(float* factors,
-                     Of("BatchNormBackward", context_->Scratch(CudaContext::kFactors, 3 * m.cols)));
+    PROTOPAGE_ASSIGN_OR_RETURN(float* partials, Sums("BatchNormBackward", m, 2));
+    PROTOPAGE_ASSIGN_OR_RETURN(
+        float* factors,
+        Of("BatchNormBackward", context_->Scratch(CudaContext::kFactors, 3 * m.cols)));
     const BatchNormGradient gradient = {FormatOf(x),         x.data<void>(),
                                         gamma.f32(),         saved_mean.f32(),
                                         saved_inv_std.f32(), relu ? y.data<void>() : nullptr,
@@ -405,10 +408,10 @@ class CudaBackend : public Backend {
     const ProductShape shape(a, transpose_a, b, transpose_b, c);
     if (shape.rows == 0 || shape.cols == 0) return absl::OkStatus();
     if (shape.depth == 0) return beta == 0.0f ? Fill(c, 0.0f) : Scale(beta, c);
-    ASSIGN_OR_RETURN(
+    PROTOPAGE_ASSIGN_OR_RETURN(
         const void* rounded_a,
         Of("MatMul", context_->Rounded(CudaContext::kRoundedA, a.f32(), a.num_elements())));
-    ASSIGN_OR_RETURN(
+    PROTOPAGE_ASSIGN_OR_RETURN(
         const void* rounded_b,
         Of("MatMul", context_->Rounded(CudaContext::kRoundedB, b.f32(), b.num_elements())));
     return Of("MatMul",
@@ -425,7 +428,7 @@ class CudaBackend : public Backend {
   absl::Status BiasBackward(const Tensor& d_y, const Tensor& d_bias) override {
     const MatrixView m(d_y);
     CheckFloat(d_bias, m.cols);
-    ASSIGN_OR_RETURN(float* partials, Sums("BiasBackward", m, 1));
+    PROTOPAGE_ASSIGN_OR_RETURN(float* partials, Sums("BiasBackward", m, 1));
     return Of("BiasBackward",
               LaunchColumnSums(stream(), d_y.f32(), m.rows, m.cols, partials, d_bias.f32()));
   }
@@ -446,9 +449,9 @@ class CudaBackend : public Backend {
   }
   absl::Status FindNonFinite(absl::Span<const Tensor> tensors, const Tensor& found) override {
     CheckInt(found, 1);
-    RETURN_IF_ERROR(
+    PROTOPAGE_RETURN_IF_ERROR(
         Of("FindNonFinite", cudaMemsetAsync(found.i32(), 0, sizeof(int32_t), stream())));
-    ASSIGN_OR_RETURN(const TensorList list, ListOf("FindNonFinite", tensors));
+    PROTOPAGE_ASSIGN_OR_RETURN(const TensorList list, ListOf("FindNonFinite", tensors));
     return Of("FindNonFinite", LaunchFindNonFinite(stream(), list.entries, list.chunks,
                                                    list.num_chunks, found.i32()));
   }
@@ -458,10 +461,12 @@ class CudaBackend : public Backend {
   absl::Status ClipNorm(absl::Span<const Tensor> tensors, float max_norm,
                         const Tensor& norm) override {
     CheckFloat(norm, 1);
-    ASSIGN_OR_RETURN(const TensorList list, ListOf("ClipNorm", tensors));
-    ASSIGN_OR_RETURN(double* sums, Of("ClipNorm", context_->Scratch<double>(CudaContext::kSums,
-                                                                            list.num_chunks)));
-    ASSIGN_OR_RETURN(float* factor, Of("ClipNorm", context_->Scratch(CudaContext::kFactors, 1)));
+    PROTOPAGE_ASSIGN_OR_RETURN(const TensorList list, ListOf("ClipNorm", tensors));
+    PROTOPAGE_ASSIGN_OR_RETURN(
+        double* sums,
+        Of("ClipNorm", context_->Scratch<double>(CudaContext::kSums, list.num_chunks)));
+    PROTOPAGE_ASSIGN_OR_RETURN(float* factor,
+                               Of("ClipNorm", context_->Scratch(CudaContext::kFactors, 1)));
     return Of("ClipNorm", LaunchClipNorm(stream(), list.entries, list.chunks, list.num_chunks,
                                          max_norm, sums, factor, norm.f32()));
   }
@@ -522,9 +527,9 @@ class CudaBackend : public Backend {
   // What `later` is given from now on runs after what `earlier` has been given until now.
   absl::Status Follow(cudaStream_t earlier, cudaStream_t later) {
     if (event_ == nullptr) {
-      ASSIGN_OR_RETURN(event_, NewEvent());
+      PROTOPAGE_ASSIGN_OR_RETURN(event_, NewEvent());
     }
-    RETURN_IF_ERROR(CudaStatus(cudaEventRecord(event_.get(), earlier)));
+    PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaEventRecord(event_.get(), earlier)));
     return CudaStatus(cudaStreamWaitEvent(later, event_.get(), 0));
   }
 
@@ -558,7 +563,7 @@ class CudaBackend : public Backend {
       entries.push_back(x.f32());
     }
     if (chunks_.empty()) return TensorList();
-    ASSIGN_OR_RETURN(const char* table, ListTable(operation, entries));
+    PROTOPAGE_ASSIGN_OR_RETURN(const char* table, ListTable(operation, entries));
     return TensorList{reinterpret_cast<float* const*>(table),
                       reinterpret_cast<const Chunk*>(table + entries.size() * sizeof(entries[0])),
                       static_cast<int64_t>(chunks_.size())};
@@ -586,7 +591,7 @@ class CudaBackend : public Backend {
       entries.push_back(entry);
     }
     if (chunks_.empty()) return absl::OkStatus();
-    ASSIGN_OR_RETURN(const char* table, ListTable(operation, entries));
+    PROTOPAGE_ASSIGN_OR_RETURN(const char* table, ListTable(operation, entries));
     return Of(operation,
               launch(reinterpret_cast<const UpdateEntry*>(table),
                      reinterpret_cast<const Chunk*>(table + entries.size() * sizeof(UpdateEntry)),
@@ -604,7 +609,7 @@ class CudaBackend : public Backend {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Backend>> NewCudaBackend(const CudaBackendOptions& options) {
-  ASSIGN_OR_RETURN(std::unique_ptr<CudaContext> context, CudaContext::Create(options));
+  PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<CudaContext> context, CudaContext::Create(options));
   return std::unique_ptr<Backend>(std::make_unique<CudaBackend>(std::move(context)));
 }
 

@@ -1,28 +1,28 @@
 // The CUDA backend: model/backend.h on one GPU, with cuBLAS for products.
 //
-//   ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewCudaBackend());
-//   ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {256, 32, 32, 3}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewCudaBackend());
+//   PROTOPAGE_ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {256, 32, 32, 3}));
 //   backend->Description();  // "cuda (NVIDIA H100 80GB HBM3, sm_90, float32)"
 //
-// Operations queue their work and return; the host waits in CopyToHost, Synchronize, Mean and AllFinite
-// only. So an error of the device may be reported by an operation called after the one that failed; it
-// stays, and the backend is of no more use. No operation uses float atomics: on one GPU model the same
-// inputs give the same bits. Memory that a tensor gives back is kept for the next of its size, so that
-// what is repeated with the same shapes allocates nothing.
+// Operations queue their work and return; the host waits in CopyToHost, Synchronize, Mean and
+// AllFinite only. So an error of the device may be reported by an operation called after the one
+// that failed; it stays, and the backend is of no more use. No operation uses float atomics: on one
+// GPU model the same inputs give the same bits. Memory that a tensor gives back is kept for the
+// next of its size, so that what is repeated with the same shapes allocates nothing.
 #ifndef PROTOPAGE_MODEL_CUDA_CUDA_BACKEND_H_
 #define PROTOPAGE_MODEL_CUDA_CUDA_BACKEND_H_
 
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "model/backend.h"
-#include "model/cuda/cuda_options.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/cuda/cuda_options.h"
 
 namespace protopage {
 
 // Tensors may outlive the backend.
-// Errors: FailedPrecondition (no driver, no GPU: the reason), NotFound (no cuBLAS), InvalidArgument (the
-// machine has no GPU of this number), ResourceExhausted.
+// Errors: FailedPrecondition (no driver, no GPU: the reason), NotFound (no cuBLAS), InvalidArgument
+// (the machine has no GPU of this number), ResourceExhausted.
 absl::StatusOr<std::unique_ptr<Backend>> NewCudaBackend(const CudaBackendOptions& options = {});
 
 }  // namespace protopage

@@ -11,15 +11,15 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/status_macros.h"
-#include "base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "model/backend.h"
-#include "model/backend_conformance.h"
-#include "model/cuda/cuda_backend.h"
-#include "model/cuda/emulation/runtime.h"
-#include "model/tensor.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/cuda/cuda_backend.h"
+#include "protopage/model/cuda/emulation/runtime.h"
+#include "protopage/model/tensor.h"
+#include "protopage/model/testing/backend_conformance.h"
 
 namespace protopage {
 
@@ -35,8 +35,10 @@ TEST(CudaBackendEmulationTest, BitsDoNotDependOnTheOrderOfBlocksAndThreads) {
     for (const Precision precision : {Precision::kFloat32, Precision::kBf16}) {
       CudaBackendOptions options;
       options.precision = precision;
-      ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
-      ASSERT_OK_AND_ASSIGN(std::vector<OperationOutput> outputs, RunEveryOperation(*backend));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend,
+                                     NewCudaBackend(options));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(std::vector<OperationOutput> outputs,
+                                     RunEveryOperation(*backend));
       if (order == "forward") {
         std::move(outputs.begin(), outputs.end(), std::back_inserter(forward));
         continue;
@@ -62,10 +64,11 @@ class SmallStep {
     w.out_h = w.out_w = 6, w.out_c = 8, w.kernel_h = w.kernel_w = 3;
     const Shape out = {w.batch, w.out_h, w.out_w, w.out_c};
     for (Tensor* const map : {&step->y_, &step->z_, &step->d_y_}) {
-      ASSIGN_OR_RETURN(*map, backend->Allocate(backend->activation_dtype(), out));
+      PROTOPAGE_ASSIGN_OR_RETURN(*map, backend->Allocate(backend->activation_dtype(), out));
     }
-    ASSIGN_OR_RETURN(step->x_, backend->Allocate(backend->activation_dtype(), {4, 8, 8, 3}));
-    ASSIGN_OR_RETURN(step->images_, backend->Allocate(DType::kUint8, {4, 8, 8, 3}));
+    PROTOPAGE_ASSIGN_OR_RETURN(step->x_,
+                               backend->Allocate(backend->activation_dtype(), {4, 8, 8, 3}));
+    PROTOPAGE_ASSIGN_OR_RETURN(step->images_, backend->Allocate(DType::kUint8, {4, 8, 8, 3}));
     const std::pair<Tensor*, Shape> tensors[] = {{&step->kernel_, {3, 3, 3, 8}},
                                                  {&step->d_kernel_, {3, 3, 3, 8}},
                                                  {&step->m_, {3, 3, 3, 8}},
@@ -78,33 +81,33 @@ class SmallStep {
                                                  {&step->d_gamma_, {8}},
                                                  {&step->d_beta_, {8}},
                                                  {&step->uploaded_, {4, 3}}};
-    ASSIGN_OR_RETURN(step->found_, backend->Allocate(DType::kInt32, {1}));
+    PROTOPAGE_ASSIGN_OR_RETURN(step->found_, backend->Allocate(DType::kInt32, {1}));
     for (const auto& [tensor, shape] : tensors) {
-      ASSIGN_OR_RETURN(*tensor, backend->Allocate(DType::kFloat32, shape));
-      RETURN_IF_ERROR(backend->Fill(*tensor, 0.5f));
+      PROTOPAGE_ASSIGN_OR_RETURN(*tensor, backend->Allocate(DType::kFloat32, shape));
+      PROTOPAGE_RETURN_IF_ERROR(backend->Fill(*tensor, 0.5f));
     }
-    ASSIGN_OR_RETURN(step->host_, backend->AllocateHost(step->uploaded_.bytes()));
+    PROTOPAGE_ASSIGN_OR_RETURN(step->host_, backend->AllocateHost(step->uploaded_.bytes()));
     return step;
   }
 
   absl::Status Run() {
-    RETURN_IF_ERROR(backend_->Upload(host_->data(), uploaded_));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->Upload(host_->data(), uploaded_));
     const std::vector<uint8_t> images(images_.num_elements(), 64);
-    RETURN_IF_ERROR(backend_->CopyToDevice(images.data(), images_));
-    RETURN_IF_ERROR(backend_->ImagesToFloat(images_, 1.0f / 255, 0.0f, x_));
-    RETURN_IF_ERROR(backend_->Conv2dForward(window_, x_, kernel_, Tensor(), false, y_));
-    RETURN_IF_ERROR(backend_->BatchNormTrain(y_, gamma_, gamma_, 1e-3f, 0.9f, true, mean_, var_,
-                                             saved_mean_, saved_, z_));
-    RETURN_IF_ERROR(backend_->Dropout(0.25f, {1, 2}, z_, d_y_));
-    RETURN_IF_ERROR(backend_->BatchNormBackward(y_, gamma_, saved_mean_, saved_, z_, true, d_y_,
-                                                d_y_, d_gamma_, d_beta_));
-    RETURN_IF_ERROR(backend_->Conv2dBackward(window_, x_, kernel_, y_, false, d_y_, Tensor(),
-                                             d_kernel_, Tensor()));
-    RETURN_IF_ERROR(backend_->FinishUploads());
-    RETURN_IF_ERROR(backend_->Scale(0.5f, uploaded_));
-    RETURN_IF_ERROR(backend_->FindNonFinite({d_kernel_, d_gamma_}, found_));
-    RETURN_IF_ERROR(backend_->Download(found_, host_->data()));
-    RETURN_IF_ERROR(backend_->FinishDownloads());
+    PROTOPAGE_RETURN_IF_ERROR(backend_->CopyToDevice(images.data(), images_));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->ImagesToFloat(images_, 1.0f / 255, 0.0f, x_));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->Conv2dForward(window_, x_, kernel_, Tensor(), false, y_));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->BatchNormTrain(y_, gamma_, gamma_, 1e-3f, 0.9f, true, mean_,
+                                                       var_, saved_mean_, saved_, z_));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->Dropout(0.25f, {1, 2}, z_, d_y_));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->BatchNormBackward(y_, gamma_, saved_mean_, saved_, z_, true,
+                                                          d_y_, d_y_, d_gamma_, d_beta_));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->Conv2dBackward(window_, x_, kernel_, y_, false, d_y_,
+                                                       Tensor(), d_kernel_, Tensor()));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->FinishUploads());
+    PROTOPAGE_RETURN_IF_ERROR(backend_->Scale(0.5f, uploaded_));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->FindNonFinite({d_kernel_, d_gamma_}, found_));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->Download(found_, host_->data()));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->FinishDownloads());
     AdamParams params;
     params.t = ++t_;  // Another number every step, as the learning rate is.
     return backend_->AdamUpdate(params, {{{kernel_, d_kernel_, m_, v_, true}}});
@@ -124,12 +127,13 @@ TEST(CudaBackendEmulationTest, ASteadyStepAllocatesNothingAndWaitsForItsResultsO
   for (const Precision precision : {Precision::kFloat32, Precision::kFp16}) {
     CudaBackendOptions options;
     options.precision = precision;
-    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
-    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<SmallStep> step, SmallStep::Create(backend.get()));
-    ASSERT_OK(step->Run());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<SmallStep> step,
+                                   SmallStep::Create(backend.get()));
+    PROTOPAGE_ASSERT_OK(step->Run());
     const int64_t bytes = backend->allocated_bytes();
     emulation::ResetEmulationCounters();
-    for (int i = 0; i < 3; ++i) ASSERT_OK(step->Run());
+    for (int i = 0; i < 3; ++i) PROTOPAGE_ASSERT_OK(step->Run());
     const emulation::EmulationCounters counters = emulation::GetEmulationCounters();
     EXPECT_EQ(counters.mallocs, 0);
     EXPECT_EQ(counters.frees, 0);
@@ -139,7 +143,7 @@ TEST(CudaBackendEmulationTest, ASteadyStepAllocatesNothingAndWaitsForItsResultsO
     EXPECT_EQ(counters.copies, 3 * 3);  // Upload, images and download: no tables.
     EXPECT_EQ(counters.pageable_copies, 0);
     EXPECT_EQ(backend->allocated_bytes(), bytes);
-    ASSERT_OK(backend->Synchronize());
+    PROTOPAGE_ASSERT_OK(backend->Synchronize());
   }
 }
 
@@ -150,17 +154,17 @@ class Doubling {
     auto doubling = std::make_unique<Doubling>();
     doubling->backend_ = backend;
     doubling->recording_ = backend->NewRecording();
-    ASSIGN_OR_RETURN(doubling->x_, backend->Allocate(DType::kFloat32, {64}));
-    ASSIGN_OR_RETURN(doubling->found_, backend->Allocate(DType::kInt32, {1}));
-    RETURN_IF_ERROR(backend->Fill(doubling->x_, 1.0f));
+    PROTOPAGE_ASSIGN_OR_RETURN(doubling->x_, backend->Allocate(DType::kFloat32, {64}));
+    PROTOPAGE_ASSIGN_OR_RETURN(doubling->found_, backend->Allocate(DType::kInt32, {1}));
+    PROTOPAGE_RETURN_IF_ERROR(backend->Fill(doubling->x_, 1.0f));
     return doubling;
   }
 
   absl::Status Run(bool waits = false) {
     return backend_->Run(recording_.get(), 0, [this, waits]() -> absl::Status {
       ++calls_;
-      if (waits) RETURN_IF_ERROR(backend_->FinishDownloads());
-      RETURN_IF_ERROR(backend_->Scale(2.0f, x_));
+      if (waits) PROTOPAGE_RETURN_IF_ERROR(backend_->FinishDownloads());
+      PROTOPAGE_RETURN_IF_ERROR(backend_->Scale(2.0f, x_));
       return backend_->FindNonFinite({x_}, found_);
     });
   }
@@ -169,7 +173,7 @@ class Doubling {
   absl::Status refusal() const { return recording_->refusal(); }
   absl::StatusOr<float> value() const {
     std::vector<float> values(64);
-    RETURN_IF_ERROR(backend_->CopyToHost(x_, values.data()));
+    PROTOPAGE_RETURN_IF_ERROR(backend_->CopyToHost(x_, values.data()));
     return values.back();
   }
 
@@ -181,69 +185,75 @@ class Doubling {
 };
 
 TEST(CudaBackendEmulationTest, WhatIsRunAgainIsOneLaunch) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling, Doubling::Create(backend.get()));
-  ASSERT_OK(doubling->Run());
-  ASSERT_OK(doubling->Run());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling,
+                                 Doubling::Create(backend.get()));
+  PROTOPAGE_ASSERT_OK(doubling->Run());
+  PROTOPAGE_ASSERT_OK(doubling->Run());
   emulation::ResetEmulationCounters();
-  for (int i = 0; i < 3; ++i) ASSERT_OK(doubling->Run());
+  for (int i = 0; i < 3; ++i) PROTOPAGE_ASSERT_OK(doubling->Run());
   const emulation::EmulationCounters counters = emulation::GetEmulationCounters();
   EXPECT_EQ(counters.graph_launches, 3);
   EXPECT_EQ(counters.launches + counters.copies + counters.synchronizations, 0);
   EXPECT_EQ(doubling->calls(), 2);
-  ASSERT_OK_AND_ASSIGN(const float value, doubling->value());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const float value, doubling->value());
   EXPECT_EQ(value, 32.0f);
 }
 
 TEST(CudaBackendEmulationTest, WhatWasRecordedIsForgottenWhenMemoryIsGivenBack) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling, Doubling::Create(backend.get()));
-  for (int i = 0; i < 3; ++i) ASSERT_OK(doubling->Run());
-  ASSERT_OK(backend->Allocate(DType::kFloat32, {64}).status());
-  for (int i = 0; i < 3; ++i) ASSERT_OK(doubling->Run());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling,
+                                 Doubling::Create(backend.get()));
+  for (int i = 0; i < 3; ++i) PROTOPAGE_ASSERT_OK(doubling->Run());
+  PROTOPAGE_ASSERT_OK(backend->Allocate(DType::kFloat32, {64}).status());
+  for (int i = 0; i < 3; ++i) PROTOPAGE_ASSERT_OK(doubling->Run());
   EXPECT_EQ(doubling->calls(), 4);
-  ASSERT_OK_AND_ASSIGN(const float value, doubling->value());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const float value, doubling->value());
   EXPECT_EQ(value, 64.0f);
 }
 
 TEST(CudaBackendEmulationTest, WhatCannotBeRecordedSaysWhyUntilItCan) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling, Doubling::Create(backend.get()));
-  ASSERT_OK(doubling->Run(/*waits=*/true));
-  EXPECT_OK(doubling->refusal());  // Not tried yet.
-  for (int i = 0; i < 2; ++i) ASSERT_OK(doubling->Run(/*waits=*/true));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling,
+                                 Doubling::Create(backend.get()));
+  PROTOPAGE_ASSERT_OK(doubling->Run(/*waits=*/true));
+  PROTOPAGE_EXPECT_OK(doubling->refusal());  // Not tried yet.
+  for (int i = 0; i < 2; ++i) PROTOPAGE_ASSERT_OK(doubling->Run(/*waits=*/true));
   EXPECT_THAT(doubling->refusal(), StatusIs(absl::StatusCode::kFailedPrecondition,
                                             "FinishDownloads: waiting cannot be recorded"));
-  ASSERT_OK(backend->Allocate(DType::kFloat32, {64}).status());  // Is given back: all is forgotten.
-  for (int i = 0; i < 3; ++i) ASSERT_OK(doubling->Run());
-  EXPECT_OK(doubling->refusal());
-  ASSERT_OK_AND_ASSIGN(const float value, doubling->value());
+  PROTOPAGE_ASSERT_OK(
+      backend->Allocate(DType::kFloat32, {64}).status());  // Is given back: all is forgotten.
+  for (int i = 0; i < 3; ++i) PROTOPAGE_ASSERT_OK(doubling->Run());
+  PROTOPAGE_EXPECT_OK(doubling->refusal());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const float value, doubling->value());
   EXPECT_EQ(value, 64.0f);
 }
 
 // The driver takes memory of its own for a graph.
 TEST(CudaBackendEmulationTest, AGraphGetsTheMemoryThatWasKeptForReuse) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling, Doubling::Create(backend.get()));
-  ASSERT_OK(backend->Allocate(DType::kFloat32, {1 << 20}).status());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling,
+                                 Doubling::Create(backend.get()));
+  PROTOPAGE_ASSERT_OK(backend->Allocate(DType::kFloat32, {1 << 20}).status());
   emulation::SetEmulatedDeviceMemory(emulation::GetEmulationCounters().device_bytes + 1000);
-  for (int i = 0; i < 3; ++i) EXPECT_OK(doubling->Run());
+  for (int i = 0; i < 3; ++i) PROTOPAGE_EXPECT_OK(doubling->Run());
   emulation::SetEmulatedDeviceMemory(int64_t{8} << 30);
-  EXPECT_OK(doubling->refusal());
+  PROTOPAGE_EXPECT_OK(doubling->refusal());
   EXPECT_EQ(doubling->calls(), 2);
 }
 
 // A graph reads the table of its tensors where it was.
 TEST(CudaBackendEmulationTest, WhatWasRecordedIsForgottenWhenATableIsReplaced) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling, Doubling::Create(backend.get()));
-  for (int i = 0; i < 3; ++i) ASSERT_OK(doubling->Run());
-  ASSERT_OK_AND_ASSIGN(const Tensor other, backend->Allocate(DType::kFloat32, {64}));
-  ASSERT_OK_AND_ASSIGN(const Tensor found, backend->Allocate(DType::kInt32, {1}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling,
+                                 Doubling::Create(backend.get()));
+  for (int i = 0; i < 3; ++i) PROTOPAGE_ASSERT_OK(doubling->Run());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor other, backend->Allocate(DType::kFloat32, {64}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor found, backend->Allocate(DType::kInt32, {1}));
   for (int64_t i = 0; i < 40; ++i) {
-    ASSERT_OK(backend->FindNonFinite({other.Slice(i, 1)}, found));
+    PROTOPAGE_ASSERT_OK(backend->FindNonFinite({other.Slice(i, 1)}, found));
   }
-  ASSERT_OK(doubling->Run());
+  PROTOPAGE_ASSERT_OK(doubling->Run());
   EXPECT_EQ(doubling->calls(), 3);
 }
 
@@ -255,7 +265,7 @@ class ImplicitConvolution {
     CudaBackendOptions options;
     options.precision = Precision::kTf32;
     options.convolutions = ConvolutionMethod::kImplicit;
-    ASSIGN_OR_RETURN(convolution->backend_, NewCudaBackend(options));
+    PROTOPAGE_ASSIGN_OR_RETURN(convolution->backend_, NewCudaBackend(options));
     Window2d& w = convolution->window_;
     w.batch = 9, w.in_h = w.in_w = w.out_h = w.out_w = 4, w.in_c = w.out_c = 32;
     w.kernel_h = w.kernel_w = 3, w.pad_top = w.pad_left = 1;
@@ -266,8 +276,8 @@ class ImplicitConvolution {
     for (const auto& [tensor, shape] : tensors) {
       std::vector<float> values(shape.num_elements());
       for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 7 % 23) - 11.0f;
-      ASSIGN_OR_RETURN(*tensor, convolution->backend_->Allocate(DType::kFloat32, shape));
-      RETURN_IF_ERROR(convolution->backend_->CopyToDevice(values.data(), *tensor));
+      PROTOPAGE_ASSIGN_OR_RETURN(*tensor, convolution->backend_->Allocate(DType::kFloat32, shape));
+      PROTOPAGE_RETURN_IF_ERROR(convolution->backend_->CopyToDevice(values.data(), *tensor));
     }
     return convolution;
   }
@@ -283,7 +293,7 @@ class ImplicitConvolution {
     std::vector<float> results;
     for (const Tensor& tensor : {y_, d_x_, d_w_}) {
       results.resize(results.size() + tensor.num_elements());
-      RETURN_IF_ERROR(
+      PROTOPAGE_RETURN_IF_ERROR(
           backend_->CopyToHost(tensor, results.data() + results.size() - tensor.num_elements()));
     }
     return results;
@@ -296,25 +306,25 @@ class ImplicitConvolution {
 };
 
 TEST(CudaBackendEmulationTest, AnImplicitConvolutionIsTwoLaunchesAndItsGradientThree) {
-  ASSERT_OK_AND_ASSIGN(const auto convolution, ImplicitConvolution::Create());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto convolution, ImplicitConvolution::Create());
   emulation::ResetEmulationCounters();
-  ASSERT_OK(convolution->Forward());
+  PROTOPAGE_ASSERT_OK(convolution->Forward());
   EXPECT_EQ(emulation::GetEmulationCounters().launches, 2);  // It packs the kernel.
   emulation::ResetEmulationCounters();
-  ASSERT_OK(convolution->Backward());
+  PROTOPAGE_ASSERT_OK(convolution->Backward());
   // d_w; and d_x, of the packed kernel.
   EXPECT_EQ(emulation::GetEmulationCounters().launches, 1 + 2);
-  ASSERT_OK(convolution->Results().status());
+  PROTOPAGE_ASSERT_OK(convolution->Results().status());
 }
 
 TEST(CudaBackendEmulationTest, AnImplicitConvolutionDoesNotDependOnTheOrderOfThreads) {
   std::vector<float> forward;
   for (const char* order : {"forward", "reverse", "shuffled"}) {
     ASSERT_EQ(setenv("PROTOPAGE_CUDA_EMULATION_ORDER", order, /*overwrite=*/1), 0);
-    ASSERT_OK_AND_ASSIGN(const auto convolution, ImplicitConvolution::Create());
-    ASSERT_OK(convolution->Forward());
-    ASSERT_OK(convolution->Backward());
-    ASSERT_OK_AND_ASSIGN(const std::vector<float> results, convolution->Results());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto convolution, ImplicitConvolution::Create());
+    PROTOPAGE_ASSERT_OK(convolution->Forward());
+    PROTOPAGE_ASSERT_OK(convolution->Backward());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<float> results, convolution->Results());
     if (forward.empty()) forward = results;
     EXPECT_EQ(results, forward) << order;
   }
@@ -322,50 +332,52 @@ TEST(CudaBackendEmulationTest, AnImplicitConvolutionDoesNotDependOnTheOrderOfThr
 }
 
 TEST(CudaBackendEmulationTest, ManyCopiesToTheDeviceWaitOnlyWhenTheStagesAreFull) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
   const std::vector<float> values(int64_t{1} << 18, 1.0f);  // 1 MiB; two stages hold 8.
-  ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {int64_t{1} << 18}));
-  ASSERT_OK(backend->Synchronize());  // The stages are empty.
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor x,
+                                 backend->Allocate(DType::kFloat32, {int64_t{1} << 18}));
+  PROTOPAGE_ASSERT_OK(backend->Synchronize());  // The stages are empty.
   emulation::ResetEmulationCounters();
-  for (int i = 0; i < 8; ++i) ASSERT_OK(backend->CopyToDevice(values.data(), x));
+  for (int i = 0; i < 8; ++i) PROTOPAGE_ASSERT_OK(backend->CopyToDevice(values.data(), x));
   EXPECT_EQ(emulation::GetEmulationCounters().synchronizations, 0);
-  ASSERT_OK(backend->CopyToDevice(values.data(), x));
+  PROTOPAGE_ASSERT_OK(backend->CopyToDevice(values.data(), x));
   EXPECT_EQ(emulation::GetEmulationCounters().synchronizations, 1);
-  ASSERT_OK(backend->Synchronize());
+  PROTOPAGE_ASSERT_OK(backend->Synchronize());
 }
 
 // Its clearing, and what used its memory before, may still be queued.
 TEST(CudaBackendEmulationTest, AnUploadDoesNotOvertakeTheClearingOfItsTensor) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-  ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> host, backend->AllocateHost(64 * 4));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> host, backend->AllocateHost(64 * 4));
   std::fill_n(static_cast<float*>(host->data()), 64, 3.0f);
   {
-    ASSERT_OK_AND_ASSIGN(const Tensor before, backend->Allocate(DType::kFloat32, {64}));
-    ASSERT_OK(backend->Fill(before, 7.0f));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor before, backend->Allocate(DType::kFloat32, {64}));
+    PROTOPAGE_ASSERT_OK(backend->Fill(before, 7.0f));
   }
-  ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {64}));
-  ASSERT_OK(backend->Upload(host->data(), x));
-  ASSERT_OK(backend->Synchronize());  // Runs the copies first, unless they wait for the clearing.
-  ASSERT_OK(backend->FinishUploads());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {64}));
+  PROTOPAGE_ASSERT_OK(backend->Upload(host->data(), x));
+  PROTOPAGE_ASSERT_OK(
+      backend->Synchronize());  // Runs the copies first, unless they wait for the clearing.
+  PROTOPAGE_ASSERT_OK(backend->FinishUploads());
   std::vector<float> values(64);
-  ASSERT_OK(backend->CopyToHost(x, values.data()));
+  PROTOPAGE_ASSERT_OK(backend->CopyToHost(x, values.data()));
   EXPECT_EQ(values, std::vector<float>(64, 3.0f));
 }
 
 // The copy may be made long after the tensor is gone.
 TEST(CudaBackendEmulationTest, ATensorThatIsUploadedToKeepsItsMemoryUntilTheUploadsAreFinished) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-  ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> host, backend->AllocateHost(64 * 4));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> host, backend->AllocateHost(64 * 4));
   std::fill_n(static_cast<float*>(host->data()), 64, 3.0f);
   {
-    ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {64}));
-    ASSERT_OK(backend->Upload(host->data(), x));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {64}));
+    PROTOPAGE_ASSERT_OK(backend->Upload(host->data(), x));
   }
-  ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {64}));
-  ASSERT_OK(backend->Fill(y, 7.0f));
-  ASSERT_OK(backend->FinishUploads());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {64}));
+  PROTOPAGE_ASSERT_OK(backend->Fill(y, 7.0f));
+  PROTOPAGE_ASSERT_OK(backend->FinishUploads());
   std::vector<float> values(64);
-  ASSERT_OK(backend->CopyToHost(y, values.data()));
+  PROTOPAGE_ASSERT_OK(backend->CopyToHost(y, values.data()));
   EXPECT_EQ(values, std::vector<float>(64, 7.0f));
 }
 
@@ -374,7 +386,7 @@ TEST(CudaBackendEmulationTest, WithoutAGpuTheReasonIsGiven) {
   EXPECT_THAT(NewCudaBackend(), StatusIs(absl::StatusCode::kFailedPrecondition,
                                          "no usable GPU: cudaErrorNoDevice: "));
   emulation::SetEmulatedDeviceCount(1);
-  EXPECT_OK(NewCudaBackend());
+  PROTOPAGE_EXPECT_OK(NewCudaBackend());
 }
 
 TEST(CudaBackendEmulationTest, AGpuThatThereIsNoMachineCodeForIsNamed) {
@@ -387,16 +399,18 @@ TEST(CudaBackendEmulationTest, AGpuThatThereIsNoMachineCodeForIsNamed) {
 TEST(CudaBackendEmulationTest, SaysWhatItRunsOn) {
   CudaBackendOptions options;
   options.precision = Precision::kTf32;
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
   EXPECT_THAT(backend->Description(), testing::MatchesRegex("cuda \\(.+, sm_[0-9]+, tf32\\)"));
   EXPECT_EQ(backend->device(), DeviceType::kCuda);
 }
 
 TEST(CudaBackendEmulationTest, AnOperationThatRunsOutOfMemoryIsNamed) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-  ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {1, 64, 64, 8}));
-  ASSERT_OK_AND_ASSIGN(const Tensor w, backend->Allocate(DType::kFloat32, {3, 3, 8, 8}));
-  ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {1, 62, 62, 8}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor x,
+                                 backend->Allocate(DType::kFloat32, {1, 64, 64, 8}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor w, backend->Allocate(DType::kFloat32, {3, 3, 8, 8}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor y,
+                                 backend->Allocate(DType::kFloat32, {1, 62, 62, 8}));
   Window2d window;
   window.batch = 1, window.in_h = window.in_w = 64, window.in_c = window.out_c = 8;
   window.out_h = window.out_w = 62, window.kernel_h = window.kernel_w = 3;
@@ -408,19 +422,19 @@ TEST(CudaBackendEmulationTest, AnOperationThatRunsOutOfMemoryIsNamed) {
   EXPECT_THAT(std::string(status.message()),
               testing::HasSubstr("lower the batch size or classes_per_step"));
   // It was told in time: nothing is broken.
-  EXPECT_OK(backend->Conv2dForward(window, x, w, Tensor(), false, y));
-  EXPECT_OK(backend->Synchronize());
+  PROTOPAGE_EXPECT_OK(backend->Conv2dForward(window, x, w, Tensor(), false, y));
+  PROTOPAGE_EXPECT_OK(backend->Synchronize());
 }
 
 // A tensor of the host's memory: the device cannot reach it.
 TEST(CudaBackendEmulationTest, AnErrorOfTheDeviceIsNamedByWhoWaits) {
   {
-    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
     std::vector<float> host(16);
     const Tensor x(std::make_shared<Buffer>(host.data(), 64), DType::kFloat32, {4, 4});
-    ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {4, 4}));
-    ASSERT_OK_AND_ASSIGN(const Tensor norms, backend->Allocate(DType::kFloat32, {4}));
-    ASSERT_OK(backend->L2NormalizeRows(x, y, norms));  // Has not run yet.
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {4, 4}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor norms, backend->Allocate(DType::kFloat32, {4}));
+    PROTOPAGE_ASSERT_OK(backend->L2NormalizeRows(x, y, norms));  // Has not run yet.
     EXPECT_THAT(backend->Synchronize(),
                 StatusIs(absl::StatusCode::kInternal, "Synchronize: cudaError"));
     EXPECT_THAT(backend->Fill(y, 1.0f), StatusIs(absl::StatusCode::kInternal, "Fill: cudaError"));
@@ -431,16 +445,16 @@ TEST(CudaBackendEmulationTest, AnErrorOfTheDeviceIsNamedByWhoWaits) {
 // What fails shows whether it has run.
 TEST(CudaBackendEmulationTest, FinishDownloadsDoesNotWaitForWhatWasCalledAfterTheLastDownload) {
   {
-    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-    ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> host, backend->AllocateHost(64));
-    ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {4, 4}));
-    ASSERT_OK_AND_ASSIGN(const Tensor norms, backend->Allocate(DType::kFloat32, {4}));
-    ASSERT_OK(backend->Fill(y, 3.0f));
-    ASSERT_OK(backend->Download(y, host->data()));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> host, backend->AllocateHost(64));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {4, 4}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor norms, backend->Allocate(DType::kFloat32, {4}));
+    PROTOPAGE_ASSERT_OK(backend->Fill(y, 3.0f));
+    PROTOPAGE_ASSERT_OK(backend->Download(y, host->data()));
     std::vector<float> not_of_the_device(16);
     const Tensor x(std::make_shared<Buffer>(not_of_the_device.data(), 64), DType::kFloat32, {4, 4});
-    ASSERT_OK(backend->L2NormalizeRows(x, y, norms));
-    EXPECT_OK(backend->FinishDownloads());
+    PROTOPAGE_ASSERT_OK(backend->L2NormalizeRows(x, y, norms));
+    PROTOPAGE_EXPECT_OK(backend->FinishDownloads());
     EXPECT_EQ(static_cast<const float*>(host->data())[15], 3.0f);
     EXPECT_THAT(backend->Synchronize(), StatusIs(absl::StatusCode::kInternal, ""));
   }

@@ -1,4 +1,4 @@
-#include "model/cuda/cuda_backend.h"
+#include "protopage/model/cuda/cuda_backend.h"
 
 #include <algorithm>
 #include <cmath>
@@ -12,16 +12,16 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "base/random.h"
-#include "base/status_macros.h"
-#include "base/status_matchers.h"
 #include "gtest/gtest.h"
-#include "model/backend.h"
-#include "model/backend_conformance.h"
-#include "model/backend_factory.h"
-#include "model/float_dtype.h"
-#include "model/reference_ops.h"
-#include "model/tensor.h"
+#include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/tensor.h"
+#include "protopage/model/testing/backend_conformance.h"
+#include "protopage/model/testing/backend_factory.h"
+#include "protopage/model/testing/float_dtype.h"
+#include "protopage/model/testing/reference_ops.h"
 
 namespace protopage {
 namespace {
@@ -46,9 +46,9 @@ BackendFactory Implicit(const std::string& name, Precision precision) {
   return Factory(name, options);
 }
 
-// Convolutions in one tile; in tiles of some images; of a few positions, less than a row of an image; and
-// of one position. With feature maps of 16 bits, in one tile and in tiles of a few images, which none is a part of.
-// And without columns.
+// Convolutions in one tile; in tiles of some images; of a few positions, less than a row of an
+// image; and of one position. With feature maps of 16 bits, in one tile and in tiles of a few
+// images, which none is a part of. And without columns.
 INSTANTIATE_TEST_SUITE_P(
     Cuda, BackendConformanceTest,
     testing::Values(Columns("float32", CudaBackendOptions().workspace_bytes),
@@ -78,8 +78,8 @@ Array Magnitudes(const Array& x) {
 struct Rounding {
   Precision precision;
   // Of an input, relative to its size. bf16 has 8 bits of fraction, fp16 and TF32 have 11 with the
-  // one that is not stored; to the nearest, an input is off by half a unit in the last place. TF32 is
-  // granted a whole one: how a GPU rounds to it is not documented.
+  // one that is not stored; to the nearest, an input is off by half a unit in the last place. TF32
+  // is granted a whole one: how a GPU rounds to it is not documented.
   double unit;
 };
 const std::vector<Rounding> kRoundings = {{Precision::kBf16, 1.0 / (1 << 8)},
@@ -100,13 +100,13 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
     options.precision = GetParam().precision;
     options.convolutions = ConvolutionMethod::kColumns;
     options.workspace_bytes = workspace_bytes_;
-    ASSERT_OK_AND_ASSIGN(backend_, NewCudaBackend(options));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(backend_, NewCudaBackend(options));
     EXPECT_EQ(backend_->precision(), GetParam().precision);
   }
 
   Tensor Upload(const Shape& shape, const std::vector<float>& values) {
     Tensor x = backend_->Allocate(DType::kFloat32, shape).value();
-    EXPECT_OK(backend_->CopyToDevice(values.data(), x));
+    PROTOPAGE_EXPECT_OK(backend_->CopyToDevice(values.data(), x));
     return x;
   }
   Tensor Empty(const Shape& shape) {
@@ -115,19 +115,20 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
   DType dtype() const { return backend_->activation_dtype(); }
   Tensor UploadMap(const Shape& shape, const std::vector<float>& values) {
     Tensor x = backend_->Allocate(dtype(), shape).value();
-    EXPECT_OK(SetFloats(*backend_, values, x));
+    PROTOPAGE_EXPECT_OK(SetFloats(*backend_, values, x));
     return x;
   }
   Tensor EmptyMap(const Shape& shape) {
     return UploadMap(shape, std::vector<float>(shape.num_elements(), NAN));
   }
 
-  // Sums of `terms` products of inputs: `rounded` is exact for inputs that were rounded first, `exact` for
-  // those as they are, `magnitude` that of their magnitudes. A map is rounded when it is stored: `stores` times.
+  // Sums of `terms` products of inputs: `rounded` is exact for inputs that were rounded first,
+  // `exact` for those as they are, `magnitude` that of their magnitudes. A map is rounded when it
+  // is stored: `stores` times.
   void ExpectProducts(const Tensor& actual, const Array& rounded, const Array& exact,
                       const Array& magnitude, double terms, const std::string& what,
                       int64_t stores = 1) {
-    ASSERT_OK_AND_ASSIGN(const std::vector<float> values, GetFloats(*backend_, actual));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<float> values, GetFloats(*backend_, actual));
     ASSERT_EQ(values.size(), exact.size());
     const double unit = GetParam().unit;
     const double sums = (terms + 4) / (1 << 24);  // Any order of summation in float32.
@@ -147,8 +148,8 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
       EXPECT_LE(std::abs(values[i] - rounded[i]), stored(rounded[i], sums * magnitude[i]))
           << what << " " << i;
     }
-    // The precision is used, and not float32, whose roundings mostly cancel. cuBLAS may take float32 where TF32 is
-    // allowed; that it does not for a large product is for cublas_test.
+    // The precision is used, and not float32, whose roundings mostly cancel. cuBLAS may take
+    // float32 where TF32 is allowed; that it does not for a large product is for cublas_test.
     if (GetParam().precision == Precision::kFloat32) return;
     if (GetParam().precision == Precision::kTf32 && !implicit_) return;
     EXPECT_GT(largest, 4 * std::sqrt(terms + 4) / (1 << 24)) << what;
@@ -170,9 +171,9 @@ TEST_P(CudaPrecisionTest, MatMulRoundsItsInputs) {
   for (const bool ta : {false, true}) {
     for (const bool tb : {false, true}) {
       const Tensor c = Empty({rows, cols});
-      ASSERT_OK(backend_->MatMul(Upload(ta ? Shape{depth, rows} : Shape{rows, depth}, a), ta,
-                                 Upload(tb ? Shape{cols, depth} : Shape{depth, cols}, b), tb, 1.0f,
-                                 0.0f, c));
+      PROTOPAGE_ASSERT_OK(backend_->MatMul(
+          Upload(ta ? Shape{depth, rows} : Shape{rows, depth}, a), ta,
+          Upload(tb ? Shape{cols, depth} : Shape{depth, cols}, b), tb, 1.0f, 0.0f, c));
       const Array x(a.begin(), a.end()), y(b.begin(), b.end());
       ExpectProducts(c, product(Rounded(a, dtype()), ta, Rounded(b, dtype()), tb),
                      product(x, ta, y, tb), product(Magnitudes(x), ta, Magnitudes(y), tb), depth,
@@ -199,8 +200,9 @@ void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w, int64_t d_x_s
   const int64_t taps = w.kernel_h * w.kernel_w, positions = w.batch * w.out_h * w.out_w;
 
   const Tensor ty = EmptyMap(out);
-  ASSERT_OK(backend_->Conv2dForward(w, UploadMap(in, x), Upload(kernel_shape, k), Tensor(),
-                                    /*relu=*/false, ty));
+  PROTOPAGE_ASSERT_OK(backend_->Conv2dForward(w, UploadMap(in, x), Upload(kernel_shape, k),
+                                              Tensor(),
+                                              /*relu=*/false, ty));
   ExpectProducts(
       ty, reference::Conv2dForward(w, x2, k2, {}), reference::Conv2dForward(w, x1, k1, {}),
       reference::Conv2dForward(w, Magnitudes(x1), Magnitudes(k1), {}), taps * w.in_c, "y");
@@ -208,10 +210,10 @@ void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w, int64_t d_x_s
   // The same sums, with what is done to them.
   const std::vector<float> added = RandomFloats(w.out_c, 8);
   const Tensor rectified = EmptyMap(out);
-  ASSERT_OK(backend_->Conv2dForward(w, UploadMap(in, x), Upload(kernel_shape, k),
-                                    Upload({w.out_c}, added), /*relu=*/true, rectified));
-  ASSERT_OK_AND_ASSIGN(const std::vector<float> sums, GetFloats(*backend_, ty));
-  ASSERT_OK_AND_ASSIGN(const std::vector<float> results, GetFloats(*backend_, rectified));
+  PROTOPAGE_ASSERT_OK(backend_->Conv2dForward(w, UploadMap(in, x), Upload(kernel_shape, k),
+                                              Upload({w.out_c}, added), /*relu=*/true, rectified));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<float> sums, GetFloats(*backend_, ty));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<float> results, GetFloats(*backend_, rectified));
   for (size_t i = 0; i < sums.size(); ++i) {
     const float expected = std::max(0.0f, sums[i] + added[i % w.out_c]);
     // Both are rounded, and of a sum with the bias one is all that is stored.
@@ -220,9 +222,9 @@ void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w, int64_t d_x_s
   }
 
   const Tensor d_x = EmptyMap(in), d_w = Empty(kernel_shape), d_bias = Empty({w.out_c});
-  ASSERT_OK(backend_->Conv2dBackward(w, UploadMap(in, x), Upload(kernel_shape, k),
-                                     UploadMap(out, y), /*relu=*/true, UploadMap(out, d_y), d_x,
-                                     d_w, d_bias));
+  PROTOPAGE_ASSERT_OK(backend_->Conv2dBackward(w, UploadMap(in, x), Upload(kernel_shape, k),
+                                               UploadMap(out, y), /*relu=*/true,
+                                               UploadMap(out, d_y), d_x, d_w, d_bias));
   const auto rounded = reference::Conv2dBackward(w, x2, k2, g2);
   const auto exact = reference::Conv2dBackward(w, x1, k1, g1);
   const auto size = reference::Conv2dBackward(w, Magnitudes(x1), Magnitudes(k1), Magnitudes(g1));
@@ -230,7 +232,7 @@ void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w, int64_t d_x_s
   ExpectProducts(d_w, rounded.d_w, exact.d_w, size.d_w, positions, "d_w");
   // A sum of what is in the map.
   std::vector<float> bias(w.out_c);
-  ASSERT_OK(backend_->CopyToHost(d_bias, bias.data()));
+  PROTOPAGE_ASSERT_OK(backend_->CopyToHost(d_bias, bias.data()));
   for (int64_t c = 0; c < w.out_c; ++c) {
     EXPECT_NEAR(bias[c], rounded.d_bias[c], positions * size.d_bias[c] / (1 << 24));
   }
@@ -270,7 +272,7 @@ TEST_P(CudaImplicitTest, ConvolutionsRoundTheirInputs) {
   options.precision = GetParam().precision;
   options.convolutions = ConvolutionMethod::kImplicit;
   implicit_ = true;
-  ASSERT_OK_AND_ASSIGN(backend_, NewCudaBackend(options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(backend_, NewCudaBackend(options));
   struct Case {
     int64_t batch, in_h, in_w, in_c, out_c, kernel_h, kernel_w, stride, pad;
   };
@@ -322,15 +324,15 @@ TEST(CudaBackendTest, Float32IsAsPreciseWithoutColumnsAsWithThem) {
   const auto error_of = [&](ConvolutionMethod method) -> absl::StatusOr<double> {
     CudaBackendOptions options;
     options.convolutions = method;
-    ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
-    ASSIGN_OR_RETURN(const Tensor tx, backend->Allocate(DType::kFloat32, in));
-    ASSIGN_OR_RETURN(const Tensor tk, backend->Allocate(DType::kFloat32, kernel));
-    ASSIGN_OR_RETURN(const Tensor ty, backend->Allocate(DType::kFloat32, out));
-    RETURN_IF_ERROR(backend->CopyToDevice(x.data(), tx));
-    RETURN_IF_ERROR(backend->CopyToDevice(k.data(), tk));
-    RETURN_IF_ERROR(backend->Conv2dForward(w, tx, tk, Tensor(), /*relu=*/false, ty));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
+    PROTOPAGE_ASSIGN_OR_RETURN(const Tensor tx, backend->Allocate(DType::kFloat32, in));
+    PROTOPAGE_ASSIGN_OR_RETURN(const Tensor tk, backend->Allocate(DType::kFloat32, kernel));
+    PROTOPAGE_ASSIGN_OR_RETURN(const Tensor ty, backend->Allocate(DType::kFloat32, out));
+    PROTOPAGE_RETURN_IF_ERROR(backend->CopyToDevice(x.data(), tx));
+    PROTOPAGE_RETURN_IF_ERROR(backend->CopyToDevice(k.data(), tk));
+    PROTOPAGE_RETURN_IF_ERROR(backend->Conv2dForward(w, tx, tk, Tensor(), /*relu=*/false, ty));
     std::vector<float> y(out.num_elements());
-    RETURN_IF_ERROR(backend->CopyToHost(ty, y.data()));
+    PROTOPAGE_RETURN_IF_ERROR(backend->CopyToHost(ty, y.data()));
     double squares = 0.0, size = 0.0;
     for (size_t i = 0; i < y.size(); ++i) {
       squares += (y[i] - expected[i]) * (y[i] - expected[i]);
@@ -338,8 +340,8 @@ TEST(CudaBackendTest, Float32IsAsPreciseWithoutColumnsAsWithThem) {
     }
     return std::sqrt(squares / size);
   };
-  ASSERT_OK_AND_ASSIGN(const double columns, error_of(ConvolutionMethod::kColumns));
-  ASSERT_OK_AND_ASSIGN(const double implicit, error_of(ConvolutionMethod::kImplicit));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const double columns, error_of(ConvolutionMethod::kColumns));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const double implicit, error_of(ConvolutionMethod::kImplicit));
   RecordProperty("columns", absl::StrCat(columns));
   RecordProperty("implicit", absl::StrCat(implicit));
   EXPECT_LT(implicit, 2 * columns) << columns;
@@ -348,20 +350,21 @@ TEST(CudaBackendTest, Float32IsAsPreciseWithoutColumnsAsWithThem) {
 
 // The device may copy long after the call; the caller's array is its own again at once.
 TEST(CudaBackendTest, CopyToDeviceHasReadItsSourceWhenItReturns) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-  // Small; more than a stage (4 MiB); more than both; and at the end of a stage that small ones filled.
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  // Small; more than a stage (4 MiB); more than both; and at the end of a stage that small ones
+  // filled.
   for (const int64_t n : {5, 1300000, 3000000, 1000, 1048500}) {
     const std::vector<float> values = RandomFloats(n, 7);
     std::vector<float> source = values;
-    ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {n}));
-    ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {n}));
-    ASSERT_OK(backend->CopyToDevice(source.data(), x));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {n}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor y, backend->Allocate(DType::kFloat32, {n}));
+    PROTOPAGE_ASSERT_OK(backend->CopyToDevice(source.data(), x));
     std::fill(source.begin(), source.end(), 0.0f);
-    ASSERT_OK(backend->CopyToDevice(source.data(), y));
+    PROTOPAGE_ASSERT_OK(backend->CopyToDevice(source.data(), y));
     std::vector<float> copied(n);
-    ASSERT_OK(backend->CopyToHost(x, copied.data()));
+    PROTOPAGE_ASSERT_OK(backend->CopyToHost(x, copied.data()));
     EXPECT_TRUE(copied == values) << n;
-    ASSERT_OK(backend->CopyToHost(y, copied.data()));
+    PROTOPAGE_ASSERT_OK(backend->CopyToHost(y, copied.data()));
     EXPECT_TRUE(copied == source) << n;
   }
 }
@@ -369,30 +372,30 @@ TEST(CudaBackendTest, CopyToDeviceHasReadItsSourceWhenItReturns) {
 TEST(CudaBackendTest, TensorsOutliveTheBackend) {
   Tensor x;
   {
-    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-    ASSERT_OK_AND_ASSIGN(x, backend->Allocate(DType::kFloat32, {1000}));
-    ASSERT_OK(backend->Fill(x, 1.0f));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(x, backend->Allocate(DType::kFloat32, {1000}));
+    PROTOPAGE_ASSERT_OK(backend->Fill(x, 1.0f));
   }
   EXPECT_EQ(x.num_elements(), 1000);
 }
 
 TEST(CudaBackendTest, ALossWithoutASlotIsNotFinite) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
   const auto upload = [&](DType dtype, const Shape& shape, const void* values) {
     Tensor x = backend->Allocate(dtype, shape).value();
-    EXPECT_OK(backend->CopyToDevice(values, x));
+    PROTOPAGE_EXPECT_OK(backend->CopyToDevice(values, x));
     return x;
   };
   const std::vector<float> cosines = {0.5f, 0.1f, 0.5f, 0.1f, 0.5f, 0.1f};
   const std::vector<int32_t> slots = {1, 2, -1};
   const std::vector<float> nothing(6);
   const Tensor losses = upload(DType::kFloat32, {3}, nothing.data());
-  ASSERT_OK(backend->MarginSoftmax({}, upload(DType::kFloat32, {3, 2}, cosines.data()),
-                                   upload(DType::kInt32, {3}, slots.data()), 1.0f, losses,
-                                   upload(DType::kFloat32, {3, 2}, nothing.data()),
-                                   upload(DType::kInt32, {3}, nothing.data())));
+  PROTOPAGE_ASSERT_OK(backend->MarginSoftmax({}, upload(DType::kFloat32, {3, 2}, cosines.data()),
+                                             upload(DType::kInt32, {3}, slots.data()), 1.0f, losses,
+                                             upload(DType::kFloat32, {3, 2}, nothing.data()),
+                                             upload(DType::kInt32, {3}, nothing.data())));
   std::vector<float> found(3);
-  ASSERT_OK(backend->CopyToHost(losses, found.data()));
+  PROTOPAGE_ASSERT_OK(backend->CopyToHost(losses, found.data()));
   EXPECT_TRUE(std::isfinite(found[0]));
   EXPECT_TRUE(std::isnan(found[1]));
   EXPECT_TRUE(std::isnan(found[2]));

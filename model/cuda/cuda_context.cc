@@ -1,4 +1,4 @@
-#include "model/cuda/cuda_context.h"
+#include "protopage/model/cuda/cuda_context.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
-#include "model/cuda/cuda_status.h"
-#include "model/cuda/elementwise_kernels.h"
+#include "protopage/base/check.h"
+#include "protopage/model/cuda/cuda_status.h"
+#include "protopage/model/cuda/elementwise_kernels.h"
 
 namespace protopage {
 namespace {
@@ -101,20 +101,20 @@ absl::StatusOr<std::shared_ptr<Buffer>> AllocatePinned(int64_t bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat("out of pinned host memory: ", bytes, " bytes were asked for"));
   }
-  RETURN_IF_ERROR(CudaStatus(error));
+  PROTOPAGE_RETURN_IF_ERROR(CudaStatus(error));
   return std::make_shared<PinnedBuffer>(data, bytes);
 }
 
 absl::StatusOr<CudaEvent> NewEvent() {
   cudaEvent_t event = nullptr;
-  RETURN_IF_ERROR(CudaStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming)));
+  PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming)));
   return CudaEvent(event);
 }
 
 absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(
     const CudaBackendOptions& options) {
   std::unique_ptr<CudaContext> context(new CudaContext(options));
-  RETURN_IF_ERROR(context->Init());
+  PROTOPAGE_RETURN_IF_ERROR(context->Init());
   return context;
 }
 
@@ -127,9 +127,9 @@ absl::Status CudaContext::Init() {
     return absl::InvalidArgumentError(
         absl::StrCat("GPU ", options_.device, " is outside [0, ", count, ")"));
   }
-  RETURN_IF_ERROR(CudaStatus(cudaSetDevice(options_.device)));
+  PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaSetDevice(options_.device)));
   cudaDeviceProp properties;
-  RETURN_IF_ERROR(CudaStatus(cudaGetDeviceProperties(&properties, options_.device)));
+  PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaGetDeviceProperties(&properties, options_.device)));
   // Machine code for 8.0 runs on 8.x and that for 9.0 on 9.x; there is no other (tools/cuda.bzl).
   if (properties.major != 8 && properties.major != 9) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -144,19 +144,19 @@ absl::Status CudaContext::Init() {
     stream->reset(made);
     return CudaStatus(made_error);
   };
-  RETURN_IF_ERROR(make_stream(&stream_));
-  RETURN_IF_ERROR(make_stream(&copy_stream_));
-  ASSIGN_OR_RETURN(downloaded_, NewEvent());
+  PROTOPAGE_RETURN_IF_ERROR(make_stream(&stream_));
+  PROTOPAGE_RETURN_IF_ERROR(make_stream(&copy_stream_));
+  PROTOPAGE_ASSIGN_OR_RETURN(downloaded_, NewEvent());
 
-  ASSIGN_OR_RETURN(cublas_, LoadCublas());
-  RETURN_IF_ERROR(CublasStatus(cublas_->create(&cublas_handle_)));
-  RETURN_IF_ERROR(CublasStatus(cublas_->set_stream(cublas_handle_, stream_.get())));
+  PROTOPAGE_ASSIGN_OR_RETURN(cublas_, LoadCublas());
+  PROTOPAGE_RETURN_IF_ERROR(CublasStatus(cublas_->create(&cublas_handle_)));
+  PROTOPAGE_RETURN_IF_ERROR(CublasStatus(cublas_->set_stream(cublas_handle_, stream_.get())));
   // What NVIDIA recommends; a workspace of its own makes the products' bits those of one stream.
   const int64_t cublas_bytes = int64_t{properties.major >= 9 ? 32 : 4} << 20;
-  ASSIGN_OR_RETURN(cublas_workspace_, memory_->Allocate(cublas_bytes));
-  RETURN_IF_ERROR(CublasStatus(cublas_->set_workspace(cublas_handle_, cublas_workspace_->data(),
-                                                      static_cast<size_t>(cublas_bytes))));
-  ASSIGN_OR_RETURN(step_memory_, memory_->Allocate(sizeof(step_)));
+  PROTOPAGE_ASSIGN_OR_RETURN(cublas_workspace_, memory_->Allocate(cublas_bytes));
+  PROTOPAGE_RETURN_IF_ERROR(CublasStatus(cublas_->set_workspace(
+      cublas_handle_, cublas_workspace_->data(), static_cast<size_t>(cublas_bytes))));
+  PROTOPAGE_ASSIGN_OR_RETURN(step_memory_, memory_->Allocate(sizeof(step_)));
   return CopyFromHost(&step_, step_memory_->data(), sizeof(step_));
 }
 
@@ -185,7 +185,7 @@ absl::StatusOr<void*> CudaContext::Reserve(Slot slot, int64_t bytes) {
   std::shared_ptr<Buffer>& buffer = scratch_[slot];
   if (buffer == nullptr || buffer->bytes() < bytes) {
     buffer.reset();  // Before the new block: both at once may not fit.
-    ASSIGN_OR_RETURN(buffer, memory_->Allocate(bytes));
+    PROTOPAGE_ASSIGN_OR_RETURN(buffer, memory_->Allocate(bytes));
   }
   return buffer->data();
 }
@@ -197,25 +197,25 @@ absl::Status CudaContext::CopyFromHost(const void* src, void* dst, int64_t bytes
   for (int64_t done = 0; done < bytes;) {
     Stage& stage = stages_[stage_];
     if (stage.memory == nullptr) {
-      ASSIGN_OR_RETURN(stage.memory, AllocatePinned(kStageBytes));
-      ASSIGN_OR_RETURN(stage.copied, NewEvent());
+      PROTOPAGE_ASSIGN_OR_RETURN(stage.memory, AllocatePinned(kStageBytes));
+      PROTOPAGE_ASSIGN_OR_RETURN(stage.copied, NewEvent());
     }
     if (stage.in_flight) {
-      RETURN_IF_ERROR(CudaStatus(cudaEventSynchronize(stage.copied.get())));
+      PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaEventSynchronize(stage.copied.get())));
       stage.in_flight = false;
       stage.used = 0;
     }
     const int64_t n = std::min(bytes - done, kStageBytes - stage.used);
     char* staged = static_cast<char*>(stage.memory->data()) + stage.used;
     std::memcpy(staged, static_cast<const char*>(src) + done, static_cast<size_t>(n));
-    RETURN_IF_ERROR(
+    PROTOPAGE_RETURN_IF_ERROR(
         CudaStatus(cudaMemcpyAsync(static_cast<char*>(dst) + done, staged, static_cast<size_t>(n),
                                    cudaMemcpyHostToDevice, stream())));
     stage.used += n;
     done += n;
     staged_since_ = true;
     if (stage.used == kStageBytes) {
-      RETURN_IF_ERROR(CudaStatus(cudaEventRecord(stage.copied.get(), stream())));
+      PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaEventRecord(stage.copied.get(), stream())));
       stage.in_flight = true;
       stage_ = 1 - stage_;
     }
@@ -240,9 +240,9 @@ absl::StatusOr<const char*> CudaContext::Table(const std::vector<char>& bytes) {
   oldest.bytes.clear();  // In case of an error: it no longer says what the device holds.
   if (oldest.device == nullptr || oldest.device->bytes() < size) {
     oldest.device.reset();
-    ASSIGN_OR_RETURN(oldest.device, memory_->Allocate(size));
+    PROTOPAGE_ASSIGN_OR_RETURN(oldest.device, memory_->Allocate(size));
   }
-  RETURN_IF_ERROR(CopyFromHost(bytes.data(), oldest.device->data(), size));
+  PROTOPAGE_RETURN_IF_ERROR(CopyFromHost(bytes.data(), oldest.device->data(), size));
   oldest.bytes = bytes;
   oldest.last_use = table_uses_;
   return static_cast<const char*>(oldest.device->data());
@@ -250,14 +250,15 @@ absl::StatusOr<const char*> CudaContext::Table(const std::vector<char>& bytes) {
 
 absl::Status CudaContext::SetStep(uint64_t step) {
   if (step == step_) return absl::OkStatus();
-  RETURN_IF_ERROR(CopyFromHost(&step, step_memory_->data(), sizeof(step)));
+  PROTOPAGE_RETURN_IF_ERROR(CopyFromHost(&step, step_memory_->data(), sizeof(step)));
   step_ = step;
   return absl::OkStatus();
 }
 
 absl::StatusOr<CudaContext::Recorded> CudaContext::Record(
     absl::FunctionRef<absl::Status()> operations) {
-  RETURN_IF_ERROR(CudaStatus(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal)));
+  PROTOPAGE_RETURN_IF_ERROR(
+      CudaStatus(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal)));
   recording_ = true;
   recorded_downloads_ = false;
   absl::Status status = operations();
@@ -272,39 +273,39 @@ absl::StatusOr<CudaContext::Recorded> CudaContext::Record(
     return status;
   }
   cudaGraphExec_t made = nullptr;
-  RETURN_IF_ERROR(
+  PROTOPAGE_RETURN_IF_ERROR(
       CudaStatus(memory_->Take([&] { return cudaGraphInstantiate(&made, graph.get(), 0); })));
   return Recorded{CudaGraphExec(made), recorded_downloads_};
 }
 
 absl::Status CudaContext::Launch(const Recorded& recorded) {
-  RETURN_IF_ERROR(CudaStatus(cudaGraphLaunch(recorded.graph.get(), stream())));
+  PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaGraphLaunch(recorded.graph.get(), stream())));
   return recorded.downloads ? NoteDownloads() : absl::OkStatus();
 }
 
 absl::Status CudaContext::Download(const void* src, void* dst, int64_t bytes) {
-  RETURN_IF_ERROR(CudaStatus(
+  PROTOPAGE_RETURN_IF_ERROR(CudaStatus(
       cudaMemcpyAsync(dst, src, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream())));
   recorded_downloads_ |= recording_;
   return recording_ ? absl::OkStatus() : NoteDownloads();
 }
 
 absl::Status CudaContext::NoteDownloads() {
-  RETURN_IF_ERROR(CudaStatus(cudaEventRecord(downloaded_.get(), stream())));
+  PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaEventRecord(downloaded_.get(), stream())));
   staged_since_ = false;
   return absl::OkStatus();
 }
 
 absl::Status CudaContext::FinishDownloads() {
   if (recording_) return absl::FailedPreconditionError("waiting cannot be recorded");
-  RETURN_IF_ERROR(CudaStatus(cudaEventSynchronize(downloaded_.get())));
+  PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaEventSynchronize(downloaded_.get())));
   if (!staged_since_) EmptyStages();
   return absl::OkStatus();
 }
 
 absl::Status CudaContext::Wait() {
   if (recording_) return absl::FailedPreconditionError("waiting cannot be recorded");
-  RETURN_IF_ERROR(CudaStatus(cudaStreamSynchronize(stream())));
+  PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaStreamSynchronize(stream())));
   EmptyStages();
   return absl::OkStatus();
 }
@@ -318,8 +319,8 @@ void CudaContext::EmptyStages() {
 
 absl::StatusOr<const void*> CudaContext::Rounded(Slot slot, const float* x, int64_t n) {
   if (format() == NumberFormat::kFloat32) return x;
-  ASSIGN_OR_RETURN(char* rounded, Scratch<char>(slot, n * BytesOf(format())));
-  RETURN_IF_ERROR(
+  PROTOPAGE_ASSIGN_OR_RETURN(char* rounded, Scratch<char>(slot, n * BytesOf(format())));
+  PROTOPAGE_RETURN_IF_ERROR(
       CudaStatus(LaunchConvert(stream(), NumberFormat::kFloat32, x, n, format(), rounded)));
   return rounded;
 }

@@ -1,8 +1,8 @@
 // CudaContext: what the operations of the CUDA backend share: two streams, the device's
 // memory, cuBLAS, scratch arrays, and copies from the host that do not wait.
 //
-// All work goes to stream(), in the order of calls. What is asked for with one shape again and again
-// allocates nothing and waits for nothing after the first time.
+// All work goes to stream(), in the order of calls. What is asked for with one shape again and
+// again allocates nothing and waits for nothing after the first time.
 #ifndef PROTOPAGE_MODEL_CUDA_CUDA_CONTEXT_H_
 #define PROTOPAGE_MODEL_CUDA_CUDA_CONTEXT_H_
 
@@ -15,13 +15,13 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "base/status_macros.h"
-#include "model/cuda/cublas.h"
-#include "model/cuda/cuda_options.h"
-#include "model/cuda/device_memory.h"
-#include "model/cuda/number_format.h"
-#include "model/cuda/platform.h"
-#include "model/tensor.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/model/cuda/cublas.h"
+#include "protopage/model/cuda/cuda_options.h"
+#include "protopage/model/cuda/device_memory.h"
+#include "protopage/model/cuda/number_format.h"
+#include "protopage/model/cuda/platform.h"
+#include "protopage/model/tensor.h"
 
 namespace protopage {
 
@@ -45,8 +45,8 @@ absl::StatusOr<CudaEvent> NewEvent();
 
 class CudaContext {
  public:
-  // Errors: FailedPrecondition (no driver, no GPU, no cuBLAS: the reason), InvalidArgument (no GPU of
-  // this number), ResourceExhausted.
+  // Errors: FailedPrecondition (no driver, no GPU, no cuBLAS: the reason), InvalidArgument (no GPU
+  // of this number), ResourceExhausted.
   static absl::StatusOr<std::unique_ptr<CudaContext>> Create(const CudaBackendOptions& options);
   ~CudaContext();
 
@@ -65,19 +65,20 @@ class CudaContext {
   enum Slot { kColumns, kRoundedA, kRoundedB, kProduct, kPartials, kSums, kFactors, kNumSlots };
   template <typename T = float>
   absl::StatusOr<T*> Scratch(Slot slot, int64_t count) {
-    ASSIGN_OR_RETURN(void* data, Reserve(slot, count * static_cast<int64_t>(sizeof(T))));
+    PROTOPAGE_ASSIGN_OR_RETURN(void* data, Reserve(slot, count * static_cast<int64_t>(sizeof(T))));
     return static_cast<T*>(data);
   }
 
-  // `bytes` bytes of the host to the device. `src` is free when it returns. Errors: FailedPrecondition in
-  // Record.
+  // `bytes` bytes of the host to the device. `src` is free when it returns. Errors:
+  // FailedPrecondition in Record.
   absl::Status CopyFromHost(const void* src, void* dst, int64_t bytes);
   // Queues a copy to pinned memory.
   absl::Status Download(const void* src, void* dst, int64_t bytes);
-  // Waits for the work up to the last Download, also of a graph. Errors: FailedPrecondition in Record.
+  // Waits for the work up to the last Download, also of a graph. Errors: FailedPrecondition in
+  // Record.
   absl::Status FinishDownloads();
-  // The same bytes on the device, at a multiple of 256, until the next call. What was asked for lately
-  // is still there and is not copied again.
+  // The same bytes on the device, at a multiple of 256, until the next call. What was asked for
+  // lately is still there and is not copied again.
   absl::StatusOr<const char*> Table(const std::vector<char>& bytes);
 
   // *step() on the device is `step` for the work that follows.
@@ -88,8 +89,8 @@ class CudaContext {
     CudaGraphExec graph;
     bool downloads = false;  // Whether some are in it.
   };
-  // What `operations` give to stream(), as a graph; none of it is done. Errors: those of `operations`, which
-  // must neither allocate nor wait nor copy from the host.
+  // What `operations` give to stream(), as a graph; none of it is done. Errors: those of
+  // `operations`, which must neither allocate nor wait nor copy from the host.
   absl::StatusOr<Recorded> Record(absl::FunctionRef<absl::Status()> operations);
   absl::Status Launch(const Recorded& recorded);
   // Grows whenever memory that an operation was given is free for others, or a table is replaced.
@@ -108,7 +109,8 @@ class CudaContext {
     bool transpose_b;
     float alpha, beta;
     float* c;
-    // So many of them, where the matrices of each lie so many elements after those of the one before.
+    // So many of them, where the matrices of each lie so many elements after those of the one
+    // before.
     int64_t count = 1, a_step = 0, b_step = 0, c_step = 0;
   };
   absl::Status Multiply(const Product& product);

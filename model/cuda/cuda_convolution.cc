@@ -1,20 +1,20 @@
-#include "model/cuda/cuda_convolution.h"
+#include "protopage/model/cuda/cuda_convolution.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <limits>
 
-#include "base/check.h"
-#include "base/status_macros.h"
-#include "model/cuda/column_kernels.h"
-#include "model/cuda/cuda_status.h"
-#include "model/cuda/elementwise_kernels.h"
-#include "model/cuda/implicit_gemm.h"
-#include "model/cuda/implicit_gradient.h"
-#include "model/cuda/implicit_windows.h"
-#include "model/cuda/kernel_support.h"
-#include "model/cuda/number_format.h"
-#include "model/cuda/window_kernels.h"
+#include "protopage/base/check.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/model/cuda/column_kernels.h"
+#include "protopage/model/cuda/cuda_status.h"
+#include "protopage/model/cuda/elementwise_kernels.h"
+#include "protopage/model/cuda/implicit_gemm.h"
+#include "protopage/model/cuda/implicit_gradient.h"
+#include "protopage/model/cuda/implicit_windows.h"
+#include "protopage/model/cuda/kernel_support.h"
+#include "protopage/model/cuda/number_format.h"
+#include "protopage/model/cuda/window_kernels.h"
 
 namespace protopage {
 namespace {
@@ -58,12 +58,13 @@ void* At(void* matrix, NumberFormat format, int64_t element) {
 template <typename Body>
 absl::Status ForTiles(const Layout& layout, int64_t tile, const Body& body) {
   for (int64_t first = 0; first < layout.positions; first += tile) {
-    RETURN_IF_ERROR(body(first, std::min(tile, layout.positions - first)));
+    PROTOPAGE_RETURN_IF_ERROR(body(first, std::min(tile, layout.positions - first)));
   }
   return absl::OkStatus();
 }
 
-// Positions in a tile of products of `cols` columns that become a feature map: all, if they are made in it.
+// Positions in a tile of products of `cols` columns that become a feature map: all, if they are
+// made in it.
 int64_t ProductTile(const CudaContext& context, const Layout& layout, int64_t cols) {
   if (context.format() == NumberFormat::kFloat32) return layout.positions;
   const int64_t rows = context.options().workspace_bytes / (cols * BytesOf(NumberFormat::kFloat32));
@@ -86,16 +87,18 @@ absl::Status ForColumns(CudaContext& context, const Window2d& window, const Layo
       return body(first, rows, At(x, format, first * layout.depth));
     });
   }
-  ASSIGN_OR_RETURN(char* columns, context.Scratch<char>(CudaContext::kColumns,
-                                                        tile * layout.depth * BytesOf(format)));
+  PROTOPAGE_ASSIGN_OR_RETURN(
+      char* columns,
+      context.Scratch<char>(CudaContext::kColumns, tile * layout.depth * BytesOf(format)));
   return ForTiles(layout, tile, [&](int64_t first, int64_t rows) -> absl::Status {
-    RETURN_IF_ERROR(
+    PROTOPAGE_RETURN_IF_ERROR(
         CudaStatus(LaunchIm2Col(context.stream(), window, format, x, first, rows, columns)));
     return body(first, rows, columns);
   });
 }
 
-// Where a product of `n` floats is to be that becomes `map`: itself, or scratch that it is rounded from.
+// Where a product of `n` floats is to be that becomes `map`: itself, or scratch that it is rounded
+// from.
 absl::StatusOr<float*> ProductOf(CudaContext& context, void* map, int64_t n) {
   if (context.format() == NumberFormat::kFloat32) return static_cast<float*>(map);
   return context.Scratch(CudaContext::kProduct, n);
@@ -120,9 +123,10 @@ template <typename Pack>
 absl::Status ImplicitConvolution(CudaContext& context, const Window2d& window, const void* x,
                                  const Pack& pack, const float* bias, bool relu, void* y) {
   const Precision precision = context.options().precision;
-  ASSIGN_OR_RETURN(char* const packed, context.Scratch<char>(CudaContext::kRoundedB,
-                                                             PackedKernelBytes(window, precision)));
-  RETURN_IF_ERROR(CudaStatus(pack(packed)));
+  PROTOPAGE_ASSIGN_OR_RETURN(
+      char* const packed,
+      context.Scratch<char>(CudaContext::kRoundedB, PackedKernelBytes(window, precision)));
+  PROTOPAGE_RETURN_IF_ERROR(CudaStatus(pack(packed)));
   return CudaStatus(
       LaunchImplicitGemm(context.stream(), window, precision, x, packed, bias, relu, y));
 }
@@ -134,10 +138,10 @@ absl::StatusOr<const void*> WholePacks(CudaContext& context, const Window2d& win
   const int64_t channels = ImplicitChannels(precision, window.in_c);
   if (channels == window.in_c) return x;
   const int64_t pixels = window.batch * window.in_h * window.in_w;
-  ASSIGN_OR_RETURN(
+  PROTOPAGE_ASSIGN_OR_RETURN(
       char* const padded,
       context.Scratch<char>(CudaContext::kColumns, pixels * channels * BytesOf(context.format())));
-  RETURN_IF_ERROR(
+  PROTOPAGE_RETURN_IF_ERROR(
       CudaStatus(LaunchPadChannels(context.stream(), precision, x, pixels, window.in_c, padded)));
   return padded;
 }
@@ -153,8 +157,8 @@ absl::Status SumParts(const CudaContext& context, const float* sums, int64_t par
   return CudaStatus(LaunchSumParts(context.stream(), sums, parts, size, d_w));
 }
 
-// d_w [depth, out_c] = columns^T d_y is small and sums over all positions: products of parts of a tile, side by
-// side, keep the whole device at work. What they add up to is then summed in order.
+// d_w [depth, out_c] = columns^T d_y is small and sums over all positions: products of parts of a
+// tile, side by side, keep the whole device at work. What they add up to is then summed in order.
 absl::Status KernelGradient(CudaContext& context, const Window2d& window, const Layout& layout,
                             const void* x, const void* d_y, float* d_w) {
   // Blocks of threads that a device has at work, and what a block of cuBLAS takes of d_w, about.
@@ -165,9 +169,9 @@ absl::Status KernelGradient(CudaContext& context, const Window2d& window, const 
   const int64_t part = std::max(kLeastPositions, DivideUp(tile, DivideUp(kBlocks, blocks)));
   const int64_t parts = DivideUp(tile, part);
   const int64_t size = layout.depth * window.out_c;
-  ASSIGN_OR_RETURN(float* const sums, PartSums(context, parts, size, d_w));
+  PROTOPAGE_ASSIGN_OR_RETURN(float* const sums, PartSums(context, parts, size, d_w));
   const NumberFormat format = context.format();
-  RETURN_IF_ERROR(ForColumns(
+  PROTOPAGE_RETURN_IF_ERROR(ForColumns(
       context, window, layout, tile, x,
       [&](int64_t first, int64_t rows, const void* columns) -> absl::Status {
         // `count` products of `positions` each, the first of them of part `number` of the tile.
@@ -188,7 +192,7 @@ absl::Status KernelGradient(CudaContext& context, const Window2d& window, const 
           return context.Multiply(product);
         };
         const int64_t whole = rows / part, rest = rows % part;
-        if (whole > 0) RETURN_IF_ERROR(multiply(0, part, whole));
+        if (whole > 0) PROTOPAGE_RETURN_IF_ERROR(multiply(0, part, whole));
         return rest > 0 ? multiply(whole, rest, 1) : absl::OkStatus();
       }));
   return SumParts(context, sums, parts, size, d_w);
@@ -199,9 +203,9 @@ absl::Status ImplicitKernelGradient(CudaContext& context, const Window2d& window
                                     float* d_w) {
   const int64_t parts = ImplicitGradientParts(window);
   const int64_t size = layout.depth * window.out_c;
-  ASSIGN_OR_RETURN(float* const sums, PartSums(context, parts, size, d_w));
-  ASSIGN_OR_RETURN(const void* const packs, WholePacks(context, window, x));
-  RETURN_IF_ERROR(CudaStatus(LaunchImplicitGradient(
+  PROTOPAGE_ASSIGN_OR_RETURN(float* const sums, PartSums(context, parts, size, d_w));
+  PROTOPAGE_ASSIGN_OR_RETURN(const void* const packs, WholePacks(context, window, x));
+  PROTOPAGE_RETURN_IF_ERROR(CudaStatus(LaunchImplicitGradient(
       context.stream(), window, context.options().precision, packs, d_y, parts, sums)));
   return SumParts(context, sums, parts, size, d_w);
 }
@@ -212,33 +216,33 @@ absl::Status ConvolutionForward(CudaContext& context, const Window2d& window, co
                                 const float* w, const float* bias, bool relu, void* y) {
   const Layout layout(window);
   if (IsImplicit(context, window)) {
-    ASSIGN_OR_RETURN(const void* const packs, WholePacks(context, window, x));
+    PROTOPAGE_ASSIGN_OR_RETURN(const void* const packs, WholePacks(context, window, x));
     const auto pack = [&](void* packed) {
       return LaunchPackKernel(context.stream(), window, context.options().precision, w, packed);
     };
     return ImplicitConvolution(context, window, packs, pack, bias, relu, y);
   }
   const NumberFormat format = context.format();
-  ASSIGN_OR_RETURN(const void* kernel,
-                   context.Rounded(CudaContext::kRoundedB, w, layout.depth * window.out_c));
+  PROTOPAGE_ASSIGN_OR_RETURN(
+      const void* kernel, context.Rounded(CudaContext::kRoundedB, w, layout.depth * window.out_c));
   const int64_t tile =
       std::min(ColumnTile(context, window, layout), ProductTile(context, layout, window.out_c));
-  return ForColumns(context, window, layout, tile, x,
-                    [&](int64_t first, int64_t rows, const void* columns) -> absl::Status {
-                      void* const y_tile = At(y, format, first * window.out_c);
-                      CudaContext::Product product = {};
-                      product.rows = rows, product.cols = window.out_c,
-                      product.depth = layout.depth;
-                      product.a = columns;
-                      product.b = kernel;
-                      product.alpha = 1.0f;
-                      ASSIGN_OR_RETURN(product.c, ProductOf(context, y_tile, rows * window.out_c));
-                      RETURN_IF_ERROR(context.Multiply(product));
-                      if (product.c == y_tile && bias == nullptr && !relu) return absl::OkStatus();
-                      // Of the tile, which is still in the cache.
-                      return CudaStatus(LaunchBiasRelu(context.stream(), product.c, bias, relu,
-                                                       rows, window.out_c, format, y_tile));
-                    });
+  return ForColumns(
+      context, window, layout, tile, x,
+      [&](int64_t first, int64_t rows, const void* columns) -> absl::Status {
+        void* const y_tile = At(y, format, first * window.out_c);
+        CudaContext::Product product = {};
+        product.rows = rows, product.cols = window.out_c, product.depth = layout.depth;
+        product.a = columns;
+        product.b = kernel;
+        product.alpha = 1.0f;
+        PROTOPAGE_ASSIGN_OR_RETURN(product.c, ProductOf(context, y_tile, rows * window.out_c));
+        PROTOPAGE_RETURN_IF_ERROR(context.Multiply(product));
+        if (product.c == y_tile && bias == nullptr && !relu) return absl::OkStatus();
+        // Of the tile, which is still in the cache.
+        return CudaStatus(LaunchBiasRelu(context.stream(), product.c, bias, relu, rows,
+                                         window.out_c, format, y_tile));
+      });
 }
 
 absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, const void* x,
@@ -249,20 +253,20 @@ absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, c
   const cudaStream_t stream = context.stream();
 
   if (y != nullptr || d_bias != nullptr) {
-    ASSIGN_OR_RETURN(
+    PROTOPAGE_ASSIGN_OR_RETURN(
         float* partials,
         context.Scratch(CudaContext::kSums, ColumnPartials(layout.positions, window.out_c, 1)));
-    RETURN_IF_ERROR(CudaStatus(LaunchOutputGradient(stream, format, y, layout.positions,
-                                                    window.out_c, d_y, partials, d_bias)));
+    PROTOPAGE_RETURN_IF_ERROR(CudaStatus(LaunchOutputGradient(
+        stream, format, y, layout.positions, window.out_c, d_y, partials, d_bias)));
   }
 
-  RETURN_IF_ERROR(IsImplicit(context, window)
-                      ? ImplicitKernelGradient(context, window, layout, x, d_y, d_w)
-                      : KernelGradient(context, window, layout, x, d_y, d_w));
+  PROTOPAGE_RETURN_IF_ERROR(IsImplicit(context, window)
+                                ? ImplicitKernelGradient(context, window, layout, x, d_y, d_w)
+                                : KernelGradient(context, window, layout, x, d_y, d_w));
   if (d_x == nullptr) return absl::OkStatus();
   if (HasGradientWindow(window) && IsImplicit(context, GradientWindow(window))) {
     const Window2d gradient = GradientWindow(window);
-    ASSIGN_OR_RETURN(const void* const packs, WholePacks(context, gradient, d_y));
+    PROTOPAGE_ASSIGN_OR_RETURN(const void* const packs, WholePacks(context, gradient, d_y));
     const auto pack = [&](void* packed) {
       return LaunchPackFlippedKernel(stream, window, context.options().precision, w, packed);
     };
@@ -270,8 +274,8 @@ absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, c
                                /*relu=*/false, d_x);
   }
 
-  ASSIGN_OR_RETURN(const void* kernel,
-                   context.Rounded(CudaContext::kRoundedB, w, layout.depth * window.out_c));
+  PROTOPAGE_ASSIGN_OR_RETURN(
+      const void* kernel, context.Rounded(CudaContext::kRoundedB, w, layout.depth * window.out_c));
   // d_columns [rows, depth] = d_y w^T
   const auto columns_gradient = [&](int64_t first, int64_t rows, float* d_columns) {
     CudaContext::Product product = {};
@@ -287,8 +291,8 @@ absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, c
     const auto multiply = [&](int64_t first, int64_t rows) -> absl::Status {
       void* const d_x_tile = At(d_x, format, first * layout.depth);
       const int64_t size = rows * layout.depth;
-      ASSIGN_OR_RETURN(float* const product, ProductOf(context, d_x_tile, size));
-      RETURN_IF_ERROR(columns_gradient(first, rows, product));
+      PROTOPAGE_ASSIGN_OR_RETURN(float* const product, ProductOf(context, d_x_tile, size));
+      PROTOPAGE_RETURN_IF_ERROR(columns_gradient(first, rows, product));
       if (product == d_x_tile) return absl::OkStatus();
       return CudaStatus(
           LaunchConvert(stream, NumberFormat::kFloat32, product, size, format, d_x_tile));
@@ -300,12 +304,13 @@ absl::Status ConvolutionBackward(CudaContext& context, const Window2d& window, c
   const bool whole_images = tile % layout.image_positions == 0;
   if (!whole_images) {
     const int64_t size = window.batch * window.in_h * window.in_w * window.in_c;
-    RETURN_IF_ERROR(
+    PROTOPAGE_RETURN_IF_ERROR(
         CudaStatus(cudaMemsetAsync(d_x, 0, static_cast<size_t>(size * BytesOf(format)), stream)));
   }
-  ASSIGN_OR_RETURN(float* d_columns, context.Scratch(CudaContext::kColumns, tile * layout.depth));
+  PROTOPAGE_ASSIGN_OR_RETURN(float* d_columns,
+                             context.Scratch(CudaContext::kColumns, tile * layout.depth));
   return ForTiles(layout, tile, [&](int64_t first, int64_t rows) -> absl::Status {
-    RETURN_IF_ERROR(columns_gradient(first, rows, d_columns));
+    PROTOPAGE_RETURN_IF_ERROR(columns_gradient(first, rows, d_columns));
     return CudaStatus(
         LaunchCol2Im(stream, window, d_columns, first, rows, !whole_images, format, d_x));
   });

@@ -1,5 +1,5 @@
-// Whole training steps of the CUDA backend beside those of the CPU: dropout, schedule, Adam or momentum,
-// margin softmax, unit rows.
+// Whole training steps of the CUDA backend beside those of the CPU: dropout, schedule, Adam or
+// momentum, margin softmax, unit rows.
 #include <gtest/gtest.h>
 
 #include <cstddef>
@@ -9,16 +9,16 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "base/status_macros.h"
-#include "base/status_matchers.h"
-#include "model/backend.h"
-#include "model/cuda/cuda_backend.h"
-#include "model/nets.h"
-#include "model/precision.h"
-#include "model/rounding_error.h"
-#include "model/tensor.h"
-#include "model/testing.h"
-#include "model/training_steps.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/cuda/cuda_backend.h"
+#include "protopage/model/nets/nets.h"
+#include "protopage/model/precision.h"
+#include "protopage/model/tensor.h"
+#include "protopage/model/testing/rounding_error.h"
+#include "protopage/model/testing/testing.h"
+#include "protopage/model/testing/training_steps.h"
 
 namespace protopage {
 
@@ -35,7 +35,7 @@ std::vector<TrainingTrace> OnCuda(const CudaBackendOptions& options, const Train
   }
   TestBackend backend(*std::move(cuda));
   auto traces = RunTrainingSteps(backend, run);
-  EXPECT_OK(traces);
+  PROTOPAGE_EXPECT_OK(traces);
   return traces.ok() ? *std::move(traces) : std::vector<TrainingTrace>();
 }
 
@@ -47,18 +47,20 @@ const std::vector<TrainingTrace>& Float32OnCuda() {
 
 constexpr double kLossScale = 24.0;  // Of LossConfig.
 
-// The two differ by rounding alone, which grows from step to step, as Adam divides small gradients by their
-// size and momentum is at a large learning rate: how much, the same steps on the CPU tell.
+// The two differ by rounding alone, which grows from step to step, as Adam divides small gradients
+// by their size and momentum is at a large learning rate: how much, the same steps on the CPU tell.
 void ExpectLossesOfTheCpu(const std::vector<TrainingTrace>& actual, Precision precision, int steps,
                           int seeds) {
   TestBackend cpu;
   TrainingRun run;
   run.steps = steps;
-  ASSERT_OK_AND_ASSIGN(const std::vector<TrainingTrace> expected, RunTrainingSteps(cpu, run));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<TrainingTrace> expected,
+                                 RunTrainingSteps(cpu, run));
   run.weight_error = RoundingError(precision, kTrainingDepth);
   std::vector<std::vector<std::vector<double>>> perturbed(expected.size());
   for (run.seed = 1; run.seed <= static_cast<uint64_t>(seeds); ++run.seed) {
-    ASSERT_OK_AND_ASSIGN(const std::vector<TrainingTrace> traces, RunTrainingSteps(cpu, run));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<TrainingTrace> traces,
+                                   RunTrainingSteps(cpu, run));
     for (size_t i = 0; i < traces.size(); ++i) perturbed[i].push_back(traces[i].losses);
   }
   ASSERT_EQ(actual.size(), expected.size());
@@ -102,17 +104,18 @@ TEST(CudaParityTest, FeatureMapsOf16BitsTakeHalfTheMemory) {
   const auto bytes_of = [](Precision precision) -> absl::StatusOr<int64_t> {
     CudaBackendOptions options;
     options.precision = precision;
-    ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
-    ASSIGN_OR_RETURN(const std::unique_ptr<Net> net,
-                     Net::Create(NetOptions(), {24, 24, 3}, 1, backend.get()));
-    ASSIGN_OR_RETURN(const Tensor images, backend->Allocate(DType::kUint8, {4, 24, 24, 3}));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, NewCudaBackend(options));
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Net> net,
+                               Net::Create(NetOptions(), {24, 24, 3}, 1, backend.get()));
+    PROTOPAGE_ASSIGN_OR_RETURN(const Tensor images,
+                               backend->Allocate(DType::kUint8, {4, 24, 24, 3}));
     Tensor features;
-    RETURN_IF_ERROR(net->Forward(images, {.training = true, .step = 0}, &features));
+    PROTOPAGE_RETURN_IF_ERROR(net->Forward(images, {.training = true, .step = 0}, &features));
     EXPECT_EQ(features.dtype(), DType::kFloat32);
     return net->graph().workspace_bytes();
   };
-  ASSERT_OK_AND_ASSIGN(const int64_t bytes32, bytes_of(Precision::kTf32));
-  ASSERT_OK_AND_ASSIGN(const int64_t bytes16, bytes_of(Precision::kBf16));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t bytes32, bytes_of(Precision::kTf32));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t bytes16, bytes_of(Precision::kBf16));
   // All but the pools' positions.
   EXPECT_LT(bytes16, 0.6 * static_cast<double>(bytes32));
 }

@@ -1,4 +1,4 @@
-#include "model/cuda/cuda_status.h"
+#include "protopage/model/cuda/cuda_status.h"
 
 #include <string>
 

@@ -1,13 +1,13 @@
-#include "model/cuda/device_memory.h"
+#include "protopage/model/cuda/device_memory.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
-#include "base/status_macros.h"
-#include "model/cuda/cuda_status.h"
-#include "model/cuda/platform.h"
+#include "protopage/base/check.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/model/cuda/cuda_status.h"
+#include "protopage/model/cuda/platform.h"
 
 namespace protopage {
 namespace {
@@ -47,13 +47,13 @@ absl::StatusOr<std::shared_ptr<Buffer>> DeviceMemory::Allocate(int64_t bytes) {
     const cudaError_t error = Take([&] { return cudaMalloc(&data, static_cast<size_t>(size)); });
     if (error == cudaErrorMemoryAllocation) {
       size_t free = 0, total = 0;
-      RETURN_IF_ERROR(CudaStatus(cudaMemGetInfo(&free, &total)));
+      PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaMemGetInfo(&free, &total)));
       return absl::ResourceExhaustedError(absl::StrCat(
           "out of GPU memory: ", bytes, " bytes were asked for, ", bytes_in_use_,
           " are in use here, ", bytes_cached_, " are kept for reuse, and the device has ", free,
           " of ", total, " free; lower the batch size or classes_per_step"));
     }
-    RETURN_IF_ERROR(CudaStatus(error));
+    PROTOPAGE_RETURN_IF_ERROR(CudaStatus(error));
   }
   bytes_in_use_ += size;
   return std::make_shared<Block>(data, bytes, size, shared_from_this());

@@ -1,4 +1,4 @@
-#include "model/cuda/device_memory.h"
+#include "protopage/model/cuda/device_memory.h"
 
 #include <cstdint>
 #include <memory>
@@ -6,10 +6,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "model/cuda/emulation/runtime.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/model/cuda/emulation/runtime.h"
 
 namespace protopage {
 namespace {
@@ -29,7 +29,7 @@ class DeviceMemoryTest : public testing::Test {
 TEST_F(DeviceMemoryTest, GivesABlockBackToWhoAsksForItsSize) {
   const void* first = nullptr;
   {
-    ASSERT_OK_AND_ASSIGN(const auto block, memory_->Allocate(1000));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto block, memory_->Allocate(1000));
     first = block->data();
     EXPECT_EQ(block->bytes(), 1000);
     EXPECT_EQ(memory_->bytes_in_use(), 1024);
@@ -38,9 +38,9 @@ TEST_F(DeviceMemoryTest, GivesABlockBackToWhoAsksForItsSize) {
   EXPECT_EQ(memory_->bytes_in_use(), 0);
   EXPECT_EQ(memory_->bytes_cached(), 1024);
   // Of the same size class, but not of another.
-  ASSERT_OK_AND_ASSIGN(const auto same, memory_->Allocate(900));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto same, memory_->Allocate(900));
   EXPECT_EQ(same->data(), first);
-  ASSERT_OK_AND_ASSIGN(const auto other, memory_->Allocate(100));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto other, memory_->Allocate(100));
   EXPECT_NE(other->data(), first);
   EXPECT_EQ(GetEmulationCounters().mallocs, 2);
   EXPECT_EQ(GetEmulationCounters().frees, 0);
@@ -49,27 +49,27 @@ TEST_F(DeviceMemoryTest, GivesABlockBackToWhoAsksForItsSize) {
 TEST_F(DeviceMemoryTest, RoundsUpByAnEighthAtMost) {
   for (int64_t bytes = 4096; bytes < 64 * kMiB; bytes = bytes * 11 / 10 + 1) {
     const int64_t before = memory_->bytes_in_use();
-    ASSERT_OK_AND_ASSIGN(const auto block, memory_->Allocate(bytes));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto block, memory_->Allocate(bytes));
     const int64_t size = memory_->bytes_in_use() - before;
     EXPECT_GE(size, bytes);
     EXPECT_LE(size, bytes + bytes / 8 + 1);
   }
-  ASSERT_OK_AND_ASSIGN(const auto nothing, memory_->Allocate(0));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto nothing, memory_->Allocate(0));
   EXPECT_NE(nothing->data(), nullptr);
 }
 
 TEST_F(DeviceMemoryTest, ReleasesWhatItKeepsBeforeItGivesUp) {
   emulation::SetEmulatedDeviceMemory(GetEmulationCounters().device_bytes + 100 * kMiB);
-  for (const int64_t size : {20, 30, 40}) ASSERT_OK(memory_->Allocate(size * kMiB));
+  for (const int64_t size : {20, 30, 40}) PROTOPAGE_ASSERT_OK(memory_->Allocate(size * kMiB));
   EXPECT_EQ(memory_->bytes_cached(), 90 * kMiB);
-  ASSERT_OK_AND_ASSIGN(const auto large, memory_->Allocate(64 * kMiB));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto large, memory_->Allocate(64 * kMiB));
   EXPECT_EQ(memory_->bytes_cached(), 0);
   EXPECT_EQ(GetEmulationCounters().frees, 3);
 }
 
 TEST_F(DeviceMemoryTest, SaysWhatWasAskedForAndWhatToLower) {
   emulation::SetEmulatedDeviceMemory(GetEmulationCounters().device_bytes + 100 * kMiB);
-  ASSERT_OK_AND_ASSIGN(const auto used, memory_->Allocate(64 * kMiB));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto used, memory_->Allocate(64 * kMiB));
   const auto failed = memory_->Allocate(48 * kMiB);
   EXPECT_THAT(failed, StatusIs(absl::StatusCode::kResourceExhausted,
                                absl::StrCat("out of GPU memory: ", 48 * kMiB,
@@ -80,13 +80,13 @@ TEST_F(DeviceMemoryTest, SaysWhatWasAskedForAndWhatToLower) {
   EXPECT_THAT(std::string(failed.status().message()),
               testing::HasSubstr("lower the batch size or classes_per_step"));
   // And it goes on.
-  EXPECT_OK(memory_->Allocate(16 * kMiB));
+  PROTOPAGE_EXPECT_OK(memory_->Allocate(16 * kMiB));
 }
 
 TEST_F(DeviceMemoryTest, FreesAllWithTheLastBlock) {
   const int64_t before = GetEmulationCounters().device_bytes;
-  ASSERT_OK_AND_ASSIGN(auto block, memory_->Allocate(kMiB));
-  ASSERT_OK(memory_->Allocate(2 * kMiB));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto block, memory_->Allocate(kMiB));
+  PROTOPAGE_ASSERT_OK(memory_->Allocate(2 * kMiB));
   memory_.reset();
   EXPECT_EQ(GetEmulationCounters().device_bytes, before + 3 * kMiB);
   block.reset();

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "model/cuda/platform.h"
+#include "protopage/model/cuda/platform.h"
 
 namespace protopage {
 

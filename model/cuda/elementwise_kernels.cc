@@ -1,11 +1,11 @@
-#include "model/cuda/platform.h"
+#include "protopage/model/cuda/platform.h"
 
 // Device code draws the same numbers as the host: before the first include of it.
 #define PROTOPAGE_HOST_DEVICE __host__ __device__
-#include "base/philox.h"
-#include "model/cuda/elementwise_kernels.h"
-#include "model/cuda/kernel_support.h"
-#include "model/cuda/number_format.h"
+#include "protopage/base/philox.h"
+#include "protopage/model/cuda/elementwise_kernels.h"
+#include "protopage/model/cuda/kernel_support.h"
+#include "protopage/model/cuda/number_format.h"
 
 namespace protopage {
 namespace {

@@ -1,6 +1,6 @@
 // Elementwise kernels. Formulas are those of model/backend.h; pointers are the device's, `n` counts
-// elements, and y may be x (or a, or d_y) where Backend allows it in place. Arrays of a call that are void* are
-// feature maps in `format`.
+// elements, and y may be x (or a, or d_y) where Backend allows it in place. Arrays of a call that
+// are void* are feature maps in `format`.
 //
 //   cudaError_t error = LaunchAdd(stream, NumberFormat::kBf16, a, b, n, y);
 //
@@ -10,8 +10,8 @@
 
 #include <cstdint>
 
-#include "model/cuda/number_format.h"
-#include "model/cuda/platform.h"
+#include "protopage/model/cuda/number_format.h"
+#include "protopage/model/cuda/platform.h"
 
 namespace protopage {
 

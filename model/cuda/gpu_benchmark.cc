@@ -1,13 +1,15 @@
-// Speed of the CUDA backend beside the ceilings of the same GPU in the same run: the largest product
-// of cuBLAS for products, a big copy for what moves memory, and for convolutions the lower of both, when all that they need
-// is read and written once (those of seed_cnn, and of a ResNet with a quarter of the batch); a whole training step of
-// seed_cnn in images/s. One line a figure, fields separated by tabs: name, value, unit, and the share of
-// its ceiling in percent or "-". Medians, of graphs of several calls.
+// Speed of the CUDA backend beside the ceilings of the same GPU in the same run: the largest
+// product of cuBLAS for products, a big copy for what moves memory, and for convolutions the lower
+// of both, when all that they need is read and written once (those of seed_cnn, and of a ResNet
+// with a quarter of the batch); a whole training step of seed_cnn in images/s. One line a figure,
+// fields separated by tabs: name, value, unit, and the share of its ceiling in percent or "-".
+// Medians, of graphs of several calls.
 //
 //   ./bazelw run --config=cuda //model/cuda:gpu_benchmark -- --precision=tf32
 //
-// With --serve it measures the training step alone, once for each line of its input, and answers with the
-// images/s: tools/gpu_check_turns.py lets it take turns with model/torch_peer.py --device=cuda.
+// With --serve it measures the training step alone, once for each line of its input, and answers
+// with the images/s: tools/gpu_check_turns.py lets it take turns with
+// model/benchmarks/torch_peer.py --device=cuda.
 
 #include <algorithm>
 #include <cstdint>
@@ -23,11 +25,11 @@
 #include "absl/flags/usage.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/thread_pool.h"
-#include "model/backend.h"
-#include "model/device.h"
-#include "model/seed_cnn_step.h"
-#include "model/tensor.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/benchmarks/seed_cnn_step.h"
+#include "protopage/model/device.h"
+#include "protopage/model/tensor.h"
 
 ABSL_FLAG(std::string, device, "cuda", "cuda, or cpu to try the program without a GPU");
 ABSL_FLAG(std::string, precision, "float32", "float32, tf32, bf16 or fp16");
@@ -107,8 +109,8 @@ class GpuBenchmark {
     std::fflush(stdout);
   }
 
-  // Seconds of one call: of those in a graph, as those of a training step are, and of as many graphs as take long beside the
-  // wait for the device.
+  // Seconds of one call: of those in a graph, as those of a training step are, and of as many
+  // graphs as take long beside the wait for the device.
   double Seconds(const std::function<absl::Status()>& body) {
     constexpr int kCallsOfGraph = 8;
     const std::unique_ptr<Recording> recording = backend_.NewRecording();
@@ -116,7 +118,7 @@ class GpuBenchmark {
       const double start = Now();
       for (int i = 0; i < graphs; ++i) {
         CheckOk(backend_.Run(recording.get(), /*step=*/0, [&]() -> absl::Status {
-          for (int call = 0; call < kCallsOfGraph; ++call) RETURN_IF_ERROR(body());
+          for (int call = 0; call < kCallsOfGraph; ++call) PROTOPAGE_RETURN_IF_ERROR(body());
           return absl::OkStatus();
         }));
       }

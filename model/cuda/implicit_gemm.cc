@@ -1,14 +1,14 @@
-#include "model/cuda/implicit_gemm.h"
+#include "protopage/model/cuda/implicit_gemm.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <limits>
 
-#include "base/check.h"
-#include "model/cuda/implicit_windows.h"
-#include "model/cuda/kernel_support.h"
-#include "model/cuda/number_format.h"
-#include "model/cuda/tensor_core.h"
+#include "protopage/base/check.h"
+#include "protopage/model/cuda/implicit_windows.h"
+#include "protopage/model/cuda/kernel_support.h"
+#include "protopage/model/cuda/number_format.h"
+#include "protopage/model/cuda/tensor_core.h"
 
 namespace protopage {
 namespace {
@@ -17,10 +17,12 @@ namespace {
 constexpr int kWarps = 4, kThreads = kWarps * kWarp;
 constexpr int kTiles = 2;  // Of 16 positions.
 constexpr int kRows = kWarps * kTiles * 16;
-// What is multiplied at a time: so many words of the rows of the kernel, (kh, kw, c). Some chunks are on their way.
+// What is multiplied at a time: so many words of the rows of the kernel, (kh, kw, c). Some chunks
+// are on their way.
 constexpr int kChunkWords = 16, kStages = 3;
 constexpr int kWords = kRowWords<kChunkWords>;
-// Of 16 bytes, in a row of a chunk; a thread makes those of one column of rows that are kRowStep apart.
+// Of 16 bytes, in a row of a chunk; a thread makes those of one column of rows that are kRowStep
+// apart.
 constexpr int kCopies = kChunkWords / 4;
 constexpr int kRowStep = kThreads / kCopies;
 
@@ -192,8 +194,9 @@ cudaError_t LaunchOfWidth(cudaStream_t stream, const ImplicitGeometry& g, const 
                 StoredAs<typename Core::Format>(y));
 }
 
-// packed [columns, row_weights] of a kernel of so many taps and `channels` channels of x, in_c of them with padding. The
-// kernel's element (tap, c) of a column is w[tap * tap_step + c * channel_step + column * column_step].
+// packed [columns, row_weights] of a kernel of so many taps and `channels` channels of x, in_c of
+// them with padding. The kernel's element (tap, c) of a column is w[tap * tap_step + c *
+// channel_step + column * column_step].
 struct KernelOrder {
   int taps, channels, in_c, columns;
   int64_t tap_step, channel_step, column_step;
@@ -245,7 +248,8 @@ __global__ void PadChannelsKernel(const Stored* x, int64_t pixels, int channels,
 }  // namespace
 
 bool ImplicitGemmTakes(const Window2d& window) {
-  // Corners are in 16 bits, pixels in 31; FastDivide takes positions and elements of a block that is not full.
+  // Corners are in 16 bits, pixels in 31; FastDivide takes positions and elements of a block that
+  // is not full.
   constexpr int64_t kMaxSide = std::numeric_limits<int16_t>::max();
   constexpr int64_t kMaxPixels = std::numeric_limits<int32_t>::max() - kMaxSide;
   const int64_t y = window.batch * window.out_h * window.out_w * window.out_c;

@@ -1,13 +1,13 @@
-#include "model/cuda/implicit_gradient.h"
+#include "protopage/model/cuda/implicit_gradient.h"
 
 #include <algorithm>
 #include <cstdint>
 
-#include "base/check.h"
-#include "model/cuda/implicit_gemm.h"
-#include "model/cuda/implicit_windows.h"
-#include "model/cuda/kernel_support.h"
-#include "model/cuda/tensor_core.h"
+#include "protopage/base/check.h"
+#include "protopage/model/cuda/implicit_gemm.h"
+#include "protopage/model/cuda/implicit_windows.h"
+#include "protopage/model/cuda/kernel_support.h"
+#include "protopage/model/cuda/tensor_core.h"
 
 namespace protopage {
 namespace {
@@ -110,7 +110,8 @@ class GradientLoader {
   const Stored* const d_y_;
 };
 
-// Blocks of a multiprocessor: that 3 will do tells the compiler not to spill for more. 0 leaves it to itself.
+// Blocks of a multiprocessor: that 3 will do tells the compiler not to spill for more. 0 leaves it
+// to itself.
 template <typename Core, int N>
 constexpr int kLeastBlocks = Core::kPerWord == 2 && N == 8 ? 3 : 0;
 
@@ -196,7 +197,8 @@ cudaError_t LaunchOfWidth(cudaStream_t stream, const Geometry& g, int64_t parts,
 }  // namespace
 
 int64_t ImplicitGradientParts(const Window2d& window) {
-  // Enough for each multiprocessor to have some at work, and so large that the sum of the parts is cheap.
+  // Enough for each multiprocessor to have some at work, and so large that the sum of the parts is
+  // cheap.
   constexpr int64_t kBlocks = 528, kLeastPositions = 256;
   const int64_t positions = window.batch * window.out_h * window.out_w;
   const int64_t blocks = DivideUp(window.kernel_h * window.kernel_w * window.in_c, kRows) *

@@ -1,5 +1,5 @@
-// What the kernels of convolutions without columns share: the channels of x as they take them, the elements of a window in
-// the order of the kernel's rows, and the stages in which they are brought.
+// What the kernels of convolutions without columns share: the channels of x as they take them, the
+// elements of a window in the order of the kernel's rows, and the stages in which they are brought.
 //
 //   const ImplicitGeometry geometry(WithWholePacks(window, precision));
 //   const WindowElement element(geometry, /*row=*/17);  // (kh, kw, c) of row 17
@@ -8,11 +8,11 @@
 
 #include <cstdint>
 
-#include "model/backend.h"
-#include "model/cuda/kernel_support.h"
-#include "model/cuda/platform.h"
-#include "model/cuda/window_geometry.h"
-#include "model/precision.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/cuda/kernel_support.h"
+#include "protopage/model/cuda/platform.h"
+#include "protopage/model/cuda/window_geometry.h"
+#include "protopage/model/precision.h"
 
 namespace protopage {
 
@@ -47,7 +47,8 @@ struct ImplicitGeometry : WindowGeometry<1> {
   uint32_t positions;
 };
 
-// An element of a window. Rows from `depth` on lie outside of every image that is no larger than 2^15 - 1.
+// An element of a window. Rows from `depth` on lie outside of every image that is no larger than
+// 2^15 - 1.
 struct WindowElement {
   int kh, kw, c;
 
@@ -65,8 +66,9 @@ __device__ __forceinline__ bool IsBelow(int x, int n) {
   return static_cast<unsigned>(x) < static_cast<unsigned>(n);
 }
 
-// Calls load(chunk, words) for `chunks` chunks, which copies one to shared memory by CopyAsync16, and use(words) for one after
-// the other when it has come. kStages - 1 of them are on their way; one has kStageWords words. All threads of the block call it.
+// Calls load(chunk, words) for `chunks` chunks, which copies one to shared memory by CopyAsync16,
+// and use(words) for one after the other when it has come. kStages - 1 of them are on their way;
+// one has kStageWords words. All threads of the block call it.
 template <int kStages, int kStageWords, typename Load, typename Use>
 __device__ __forceinline__ void InStages(int chunks, const Load& load, const Use& use) {
   uint32_t* const shared = DynamicShared<uint32_t>();

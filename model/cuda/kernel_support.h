@@ -15,7 +15,7 @@
 #include <cstdint>
 #include <initializer_list>
 
-#include "model/cuda/platform.h"
+#include "protopage/model/cuda/platform.h"
 
 namespace protopage {
 

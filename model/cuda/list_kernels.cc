@@ -1,15 +1,15 @@
-#include "model/cuda/list_kernels.h"
+#include "protopage/model/cuda/list_kernels.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "model/cuda/kernel_support.h"
+#include "protopage/model/cuda/kernel_support.h"
 
 namespace protopage {
 namespace {
 
-// Calls update.template Apply<V>(entry, i) for the elements of the block's chunk, in packs of 4 where
-// the entry is aligned: a chunk's first element is a multiple of 4.
+// Calls update.template Apply<V>(entry, i) for the elements of the block's chunk, in packs of 4
+// where the entry is aligned: a chunk's first element is a multiple of 4.
 template <typename Update>
 __global__ void UpdateKernel(Update update, const UpdateEntry* entries, const Chunk* chunks) {
   const Chunk chunk = chunks[blockIdx.x];
@@ -85,8 +85,8 @@ struct SgdUpdate {
 // The difference is a NaN for infinities and NaNs.
 __device__ bool IsFinite(float x) { return x - x == 0.0f; }
 
-// What a thread reads of a chunk, all of it on its way at once. Past the end it is the first again: a branch might
-// wait.
+// What a thread reads of a chunk, all of it on its way at once. Past the end it is the first again:
+// a branch might wait.
 constexpr int kChunkLoads = kChunkElements / kBlockThreads;
 static_assert(kChunkElements % kBlockThreads == 0);
 

@@ -1,9 +1,10 @@
-// Kernels over lists of tensors, in one launch for all of them: optimizers, the norm of all gradients, and
-// the search for numbers that are not finite. Formulas are those of model/backend.h; pointers are the
-// device's.
+// Kernels over lists of tensors, in one launch for all of them: optimizers, the norm of all
+// gradients, and the search for numbers that are not finite. Formulas are those of model/backend.h;
+// pointers are the device's.
 //
 // A list is a table on the device: an entry for each tensor, and chunks of at most kChunkElements
-// elements, a block of threads for each. The caller makes it on the host and copies it when it changes:
+// elements, a block of threads for each. The caller makes it on the host and copies it when it
+// changes:
 //
 //   std::vector<Chunk> chunks;
 //   AddChunks(/*entry=*/0, n, &chunks);
@@ -15,7 +16,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/cuda/platform.h"
+#include "protopage/model/cuda/platform.h"
 
 namespace protopage {
 
@@ -56,14 +57,15 @@ struct SgdStep {
 cudaError_t LaunchSgd(cudaStream_t stream, const SgdStep& step, const UpdateEntry* entries,
                       const Chunk* chunks, int64_t num_chunks);
 
-// *norm = the Euclidean norm of all entries, and, where it is finite and above max_norm, every entry is
-// scaled by max_norm / norm. `entries` are pointers to the tensors' floats; `sums` is scratch of num_chunks
-// doubles, `factor` of one float.
+// *norm = the Euclidean norm of all entries, and, where it is finite and above max_norm, every
+// entry is scaled by max_norm / norm. `entries` are pointers to the tensors' floats; `sums` is
+// scratch of num_chunks doubles, `factor` of one float.
 cudaError_t LaunchClipNorm(cudaStream_t stream, float* const* entries, const Chunk* chunks,
                            int64_t num_chunks, float max_norm, double* sums, float* factor,
                            float* norm);
 
-// *found = 1 if a number is not finite; otherwise it stays. `entries` are pointers to the tensors' floats.
+// *found = 1 if a number is not finite; otherwise it stays. `entries` are pointers to the tensors'
+// floats.
 cudaError_t LaunchFindNonFinite(cudaStream_t stream, const float* const* entries,
                                 const Chunk* chunks, int64_t num_chunks, int32_t* found);
 

@@ -1,5 +1,6 @@
-// NumberFormat: how the inputs of products and feature maps are stored on the device. What is computed is computed in
-// float32, of what LoadFloats widens, and rounded by StoreFloats, to the nearest, ties to even.
+// NumberFormat: how the inputs of products and feature maps are stored on the device. What is
+// computed is computed in float32, of what LoadFloats widens, and rounded by StoreFloats, to the
+// nearest, ties to even.
 //
 //   template <typename Format>
 //   __global__ void ScaleKernel(typename Format::Stored* x, float by) {
@@ -18,8 +19,8 @@
 #include <cstdint>
 #include <initializer_list>
 
-#include "model/cuda/kernel_support.h"
-#include "model/cuda/platform.h"
+#include "protopage/model/cuda/kernel_support.h"
+#include "protopage/model/cuda/platform.h"
 
 namespace protopage {
 
@@ -69,7 +70,8 @@ auto WithFormatAndWidth(NumberFormat format, bool wide, const Body& body) {
   });
 }
 
-// Whether rows of so many elements can be taken in packs of 4: arrays of `words` of 32 bits, and maps of `format`.
+// Whether rows of so many elements can be taken in packs of 4: arrays of `words` of 32 bits, and
+// maps of `format`.
 inline bool InPacks(int64_t columns, std::initializer_list<const void*> words, NumberFormat format,
                     std::initializer_list<const void*> maps) {
   return columns % 4 == 0 && Aligned(words) && Aligned(maps, 4 * BytesOf(format));

@@ -46,11 +46,11 @@
 
 #ifdef PROTOPAGE_CUDA_EMULATION
 
-#include "model/cuda/emulation/async_copy.h"
-#include "model/cuda/emulation/cublas.h"
-#include "model/cuda/emulation/device.h"
-#include "model/cuda/emulation/runtime.h"
-#include "model/cuda/emulation/tensor_core.h"
+#include "protopage/model/cuda/emulation/async_copy.h"
+#include "protopage/model/cuda/emulation/cublas.h"
+#include "protopage/model/cuda/emulation/device.h"
+#include "protopage/model/cuda/emulation/runtime.h"
+#include "protopage/model/cuda/emulation/tensor_core.h"
 
 #define PROTOPAGE_UNROLL
 

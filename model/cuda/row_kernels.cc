@@ -1,8 +1,8 @@
-#include "model/cuda/row_kernels.h"
+#include "protopage/model/cuda/row_kernels.h"
 
 #include <cmath>
 
-#include "model/cuda/kernel_support.h"
+#include "protopage/model/cuda/kernel_support.h"
 
 namespace protopage {
 namespace {
@@ -53,8 +53,8 @@ __global__ void L2NormalizeRowsBackwardKernel(const float* y, const float* norms
   });
 }
 
-// Each lane works on its own elements j = lane, lane + 32, ... of a row in every loop below, so that
-// it reads back only what it wrote itself.
+// Each lane works on its own elements j = lane, lane + 32, ... of a row in every loop below, so
+// that it reads back only what it wrote itself.
 
 __device__ bool WarpIsZero(const float* x, int64_t d, int lane) {
   int other = 0;
@@ -168,7 +168,8 @@ __device__ void MarginTarget(const MarginParams& params, double cosine, double* 
   *slope = static_cast<double>(params.m1) * sin(angle) / sine;
 }
 
-// A value and where it was found: the larger wins, on ties the lower slot. A NaN stays and never wins.
+// A value and where it was found: the larger wins, on ties the lower slot. A NaN stays and never
+// wins.
 struct Best {
   float value;
   int32_t slot;

@@ -8,8 +8,8 @@
 
 #include <cstdint>
 
-#include "model/backend.h"
-#include "model/cuda/platform.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/cuda/platform.h"
 
 namespace protopage {
 

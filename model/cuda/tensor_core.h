@@ -1,8 +1,9 @@
-// The inputs of products on tensor cores: how they lie in shared memory and get from there to the lanes of a warp. The products
-// themselves, and which lane gives and has what, are in model/cuda/platform.h.
+// The inputs of products on tensor cores: how they lie in shared memory and get from there to the
+// lanes of a warp. The products themselves, and which lane gives and has what, are in
+// model/cuda/platform.h.
 //
-// Numbers lie in words of 32 bits: one float32, or two of 16 bits that follow each other. A product takes 8 words of
-// depth. A matrix lies with its depth along its rows, as windows and weights do:
+// Numbers lie in words of 32 bits: one float32, or two of 16 bits that follow each other. A product
+// takes 8 words of depth. A matrix lies with its depth along its rows, as windows and weights do:
 //
 //   Core::Rows a = LoadRows<Core>(words, row_words);                  a [16, 8 words]
 //   LoadColumns<Core>(words, row_words, columns);                     b^T [16, 8 words]: of two products
@@ -12,8 +13,8 @@
 //   Core::Rows a = LoadDepthFirstRows<Core>(words, row_words);        a^T [kDepth, 16]
 //   LoadDepthFirstColumns<Core>(words, row_words, columns);           b [kDepth, 16]
 //
-// `row_words` from row to row, by which none of these loads meets a bank of shared memory twice: kRowWords<words>, and
-// Core::DepthFirstRowWords(columns). Then
+// `row_words` from row to row, by which none of these loads meets a bank of shared memory twice:
+// kRowWords<words>, and Core::DepthFirstRowWords(columns). Then
 //
 //   Core::MultiplyAdd(a, columns[0], sums);                           sums [16, 8] += a b
 #ifndef PROTOPAGE_MODEL_CUDA_TENSOR_CORE_H_
@@ -22,10 +23,10 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "model/cuda/kernel_support.h"
-#include "model/cuda/number_format.h"
-#include "model/cuda/platform.h"
-#include "model/precision.h"
+#include "protopage/model/cuda/kernel_support.h"
+#include "protopage/model/cuda/number_format.h"
+#include "protopage/model/cuda/platform.h"
+#include "protopage/model/precision.h"
 
 namespace protopage {
 
@@ -98,10 +99,11 @@ struct Tf32Core : WordLayout {
   }
 };
 
-// float32, by three products of TF32: each number is the sum of two, of 11 bits each, and what is left out is the product of the
-// smaller ones, 2^-22 of the whole. The sums of tensor cores are cut off rather than rounded, so that they are short and
-// added up elsewhere: Ootomo and Yokota, "Recovering single precision accuracy from Tensor Cores while surpassing the
-// FP32 theoretical peak performance" (2022). What is not finite becomes a NaN.
+// float32, by three products of TF32: each number is the sum of two, of 11 bits each, and what is
+// left out is the product of the smaller ones, 2^-22 of the whole. The sums of tensor cores are cut
+// off rather than rounded, so that they are short and added up elsewhere: Ootomo and Yokota,
+// "Recovering single precision accuracy from Tensor Cores while surpassing the FP32 theoretical
+// peak performance" (2022). What is not finite becomes a NaN.
 struct Float32Core : WordLayout {
   using Weight = float;
   __device__ static Weight ToWeight(float x) { return x; }
@@ -134,8 +136,9 @@ struct Float32Core : WordLayout {
   }
 
  private:
-  // In whole numbers, as few instructions. The larger part is rounded to the nearest; of the smaller, at most half of the
-  // larger's last place, what exceeds 11 bits is cut off. A NaN may get lost in the larger part, not in the smaller.
+  // In whole numbers, as few instructions. The larger part is rounded to the nearest; of the
+  // smaller, at most half of the larger's last place, what exceeds 11 bits is cut off. A NaN may
+  // get lost in the larger part, not in the smaller.
   __device__ static void Split(uint32_t word, uint32_t* high, uint32_t* low) {
     constexpr uint32_t kKept = ~uint32_t{0x1fff};
     *high = (word + 0x1000) & kKept;

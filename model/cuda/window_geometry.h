@@ -1,11 +1,12 @@
-// WindowGeometry: what kernels over the windows of images need of a Window2d, with its divisions prepared.
+// WindowGeometry: what kernels over the windows of images need of a Window2d, with its divisions
+// prepared.
 #ifndef PROTOPAGE_MODEL_CUDA_WINDOW_GEOMETRY_H_
 #define PROTOPAGE_MODEL_CUDA_WINDOW_GEOMETRY_H_
 
 #include <cstdint>
 
-#include "model/backend.h"
-#include "model/cuda/kernel_support.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/cuda/kernel_support.h"
 
 namespace protopage {
 

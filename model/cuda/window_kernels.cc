@@ -1,10 +1,10 @@
-#include "model/cuda/window_kernels.h"
+#include "protopage/model/cuda/window_kernels.h"
 
 #include <algorithm>
 
-#include "model/cuda/kernel_support.h"
-#include "model/cuda/number_format.h"
-#include "model/cuda/window_geometry.h"
+#include "protopage/model/cuda/kernel_support.h"
+#include "protopage/model/cuda/number_format.h"
+#include "protopage/model/cuda/window_geometry.h"
 
 namespace protopage {
 namespace {
@@ -140,8 +140,8 @@ __global__ void MaxPoolBackwardKernel(WindowGeometry<V> g, const typename Format
   }
 }
 
-// Where windows lie side by side from the first pixel on. A thread has a cell of the pixels, which is a window's
-// or, past the last of them, none's.
+// Where windows lie side by side from the first pixel on. A thread has a cell of the pixels, which
+// is a window's or, past the last of them, none's.
 template <typename Format, int V>
 __global__ void MaxPoolCellsBackwardKernel(WindowGeometry<V> cells, int out_h, int out_w,
                                            const typename Format::Stored* d_y,

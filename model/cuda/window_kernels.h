@@ -18,19 +18,19 @@
 
 #include <cstdint>
 
-#include "model/backend.h"
-#include "model/cuda/number_format.h"
-#include "model/cuda/platform.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/cuda/number_format.h"
+#include "protopage/model/cuda/platform.h"
 
 namespace protopage {
 
-// columns [rows, kernel_h * kernel_w * in_c] = the windows at positions [first, first + rows); 0 where a
-// window leaves the image.
+// columns [rows, kernel_h * kernel_w * in_c] = the windows at positions [first, first + rows); 0
+// where a window leaves the image.
 cudaError_t LaunchIm2Col(cudaStream_t stream, const Window2d& window, NumberFormat format,
                          const void* x, int64_t first, int64_t rows, void* columns);
-// d_x of the gradient of columns [first, first + rows): each pixel adds up what the windows that read
-// it hold for it, in the order of (kh, kw). Written are the images that these positions lie in:
-// overwritten, or with `accumulate`, for positions that are not all of an image, added to.
+// d_x of the gradient of columns [first, first + rows): each pixel adds up what the windows that
+// read it hold for it, in the order of (kh, kw). Written are the images that these positions lie
+// in: overwritten, or with `accumulate`, for positions that are not all of an image, added to.
 cudaError_t LaunchCol2Im(cudaStream_t stream, const Window2d& window, const float* d_columns,
                          int64_t first, int64_t rows, bool accumulate, NumberFormat format,
                          void* d_x);

@@ -1,4 +1,4 @@
-#include "tests/build/isa_example.h"
+#include "protopage/tests/build/isa_example.h"
 
 #include <vector>
 

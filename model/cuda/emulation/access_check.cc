@@ -1,4 +1,4 @@
-#include "model/cuda/emulation/access_check.h"
+#include "protopage/model/cuda/emulation/access_check.h"
 
 #include <algorithm>
 

@@ -1,5 +1,6 @@
 // AccessCheck: in the build that tells of accesses (access_hooks.h), finds
-//  - two accesses, of which one writes, of which nothing says which comes first: of threads of a kernel, or
+//  - two accesses, of which one writes, of which nothing says which comes first: of threads of a
+//  kernel, or
 //    of the work of two streams;
 //  - reads of memory that nothing has written.
 //
@@ -21,8 +22,8 @@
 #include <string>
 #include <vector>
 
-#include "model/cuda/emulation/access_hooks.h"
-#include "model/cuda/emulation/shadow_memory.h"
+#include "protopage/model/cuda/emulation/access_hooks.h"
+#include "protopage/model/cuda/emulation/shadow_memory.h"
 
 namespace protopage {
 namespace emulation {
@@ -31,7 +32,8 @@ namespace emulation {
 using StreamClock = std::map<uint64_t, int64_t>;
 void Merge(const StreamClock& from, StreamClock* to);
 
-// When some work is done: as number `position` of those that its stream was given, after all of `after`.
+// When some work is done: as number `position` of those that its stream was given, after all of
+// `after`.
 struct WorkTime {
   uint64_t stream = 0;
   int64_t position = 0;

@@ -1,13 +1,13 @@
 // Of kernels and streams, in the build --config=races; in others there is nothing to find.
-#include "model/cuda/emulation/access_check.h"
+#include "protopage/model/cuda/emulation/access_check.h"
 
 #include <cstdint>
 #include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "model/cuda/emulation/device.h"
-#include "model/cuda/emulation/runtime.h"
+#include "protopage/model/cuda/emulation/device.h"
+#include "protopage/model/cuda/emulation/runtime.h"
 
 namespace protopage {
 namespace emulation {

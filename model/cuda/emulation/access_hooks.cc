@@ -1,6 +1,6 @@
-// What g++ calls in code compiled with -fsanitize=thread (gcc/sanitizer.def): of those functions the ones that code of
-// ours needs.
-#include "model/cuda/emulation/access_hooks.h"
+// What g++ calls in code compiled with -fsanitize=thread (gcc/sanitizer.def): of those functions
+// the ones that code of ours needs.
+#include "protopage/model/cuda/emulation/access_hooks.h"
 
 #include <cstdint>
 
@@ -42,8 +42,8 @@ PROTOPAGE_ACCESS(8)
 PROTOPAGE_ACCESS(16)
 #undef PROTOPAGE_ACCESS
 
-// Of tests with kernels of their own, whose matchers have virtual functions and count references: atomic operations come here
-// instead of being compiled. Kernels have atomicOr().
+// Of tests with kernels of their own, whose matchers have virtual functions and count references:
+// atomic operations come here instead of being compiled. Kernels have atomicOr().
 void __tsan_vptr_update(void**, void*) {}
 int32_t __tsan_atomic32_fetch_add(volatile int32_t* p, int32_t x, int) {
   return __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST);

@@ -1,5 +1,5 @@
-// Copies from global to shared memory that a thread does not wait for, emulated: they are done when it waits for
-// their group, so that who reads without waiting finds what was there before.
+// Copies from global to shared memory that a thread does not wait for, emulated: they are done when
+// it waits for their group, so that who reads without waiting finds what was there before.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_ASYNC_COPY_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_ASYNC_COPY_H_
 
@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "model/cuda/emulation/device.h"
+#include "protopage/model/cuda/emulation/device.h"
 
 namespace protopage {
 namespace emulation {

@@ -1,12 +1,12 @@
-#include "model/cuda/emulation/async_copy.h"
+#include "protopage/model/cuda/emulation/async_copy.h"
 
 #include <cstdint>
 #include <numeric>
 #include <vector>
 
-#include "base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace emulation {
@@ -22,7 +22,7 @@ void RunThread(const Thread& thread) {
   launch.shared_bytes = 8 * sizeof(uint32_t);
   launch.kernel = reinterpret_cast<const void*>(&KernelName);
   launch.thread = [&] { thread(DynamicShared<uint32_t>()); };
-  ASSERT_OK(RunKernel(launch));
+  PROTOPAGE_ASSERT_OK(RunKernel(launch));
 }
 
 std::vector<uint32_t> Words(const uint32_t* words) {

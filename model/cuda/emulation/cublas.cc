@@ -1,4 +1,4 @@
-#include "model/cuda/cublas.h"
+#include "protopage/model/cuda/cublas.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -11,7 +11,7 @@
 #include "Eigen/Core"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "model/cuda/emulation/runtime.h"
+#include "protopage/model/cuda/emulation/runtime.h"
 
 // A handle of the emulation.
 struct cublasContext {

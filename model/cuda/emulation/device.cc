@@ -1,4 +1,4 @@
-#include "model/cuda/emulation/device.h"
+#include "protopage/model/cuda/emulation/device.h"
 
 #include <algorithm>
 #include <array>
@@ -15,11 +15,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
-#include "base/check.h"
-#include "base/keyed_permutation.h"
-#include "model/cuda/emulation/access_check.h"
-#include "model/cuda/emulation/access_hooks.h"
-#include "model/cuda/emulation/fiber.h"
+#include "protopage/base/check.h"
+#include "protopage/base/keyed_permutation.h"
+#include "protopage/model/cuda/emulation/access_check.h"
+#include "protopage/model/cuda/emulation/access_hooks.h"
+#include "protopage/model/cuda/emulation/fiber.h"
 
 uint3 threadIdx = {};
 uint3 blockIdx = {};

@@ -22,10 +22,9 @@
 //  - an exchange with a lane that exited, does not exist or is not in the mask,
 //    and lanes that wait for each other with different masks;
 //  - a launch beyond the limits of a device.
-// In the build --config=races also two accesses of threads to one place, of which one writes, with no barrier
-// between them (access_check.h).
-// Shared memory is a heap block of exactly the bytes asked for, so that
-// AddressSanitizer finds accesses beyond it, and is filled with 0xFF (as floats:
+// In the build --config=races also two accesses of threads to one place, of which one writes, with
+// no barrier between them (access_check.h). Shared memory is a heap block of exactly the bytes
+// asked for, so that AddressSanitizer finds accesses beyond it, and is filled with 0xFF (as floats:
 // NaN) before every block, as is device memory when it is allocated.
 //
 // The order in which threads and blocks run comes from the environment variable
@@ -45,8 +44,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "base/bfloat16.h"
-#include "base/float16.h"
+#include "protopage/base/bfloat16.h"
+#include "protopage/base/float16.h"
 
 // --- The words of the language ---
 
@@ -134,7 +133,8 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, const char* file = __builtin
   protopage::emulation::SyncWarp(mask, {"__syncwarp", file, line});
 }
 
-// Makes *address |= bits, as one access that races with no other of its kind; what was there before.
+// Makes *address |= bits, as one access that races with no other of its kind; what was there
+// before.
 int atomicOr(int* address, int bits);
 
 // The value of lane `lane` modulo 32.

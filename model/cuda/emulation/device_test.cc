@@ -1,4 +1,4 @@
-#include "model/cuda/emulation/device.h"
+#include "protopage/model/cuda/emulation/device.h"
 
 #include <cstdlib>
 #include <functional>
@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "model/cuda/emulation/address_sanitizer.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/model/cuda/emulation/address_sanitizer.h"
 
 namespace protopage {
 namespace emulation {
@@ -51,7 +51,7 @@ std::vector<float> TreeSums(Order order, bool with_barrier) {
   std::vector<float> x(4 * 256);
   std::iota(x.begin(), x.end(), 0.0f);
   std::vector<float> sums(4, -1.0f);
-  EXPECT_OK(RunThreads(
+  PROTOPAGE_EXPECT_OK(RunThreads(
       dim3(4), dim3(256), 256 * sizeof(float),
       [&] { TreeSum(x.data(), sums.data(), with_barrier); }, order));
   return sums;
@@ -73,7 +73,7 @@ TEST(DeviceTest, AMissingBarrierShowsInSomeOrder) {
 // Lanes that exchange wait for each other, but no warp waits for another.
 TEST(DeviceTest, AMissingBarrierShowsBetweenWarpsWhoseLanesExchange) {
   std::vector<int> seen(64);
-  ASSERT_OK(RunThreads(dim3(1), dim3(64), 64 * sizeof(int), [&] {
+  PROTOPAGE_ASSERT_OK(RunThreads(dim3(1), dim3(64), 64 * sizeof(int), [&] {
     int* const shared = DynamicShared<int>();
     const unsigned i = threadIdx.x;
     shared[i] = 1;
@@ -89,7 +89,7 @@ TEST(DeviceTest, AMissingBarrierShowsBetweenWarpsWhoseLanesExchange) {
 TEST(DeviceTest, AMissingBarrierThatOneOrderHidesShowsInTheOther) {
   const auto shifted = [](Order order) {
     std::vector<float> out(64);
-    EXPECT_OK(RunThreads(
+    PROTOPAGE_EXPECT_OK(RunThreads(
         dim3(1), dim3(64), 64 * sizeof(float),
         [&] {
           float* const shared = DynamicShared<float>();
@@ -107,7 +107,7 @@ TEST(DeviceTest, EveryThreadOfEveryBlockRunsOnce) {
   for (const Order order : kOrders) {
     const dim3 grid(3, 4, 2), block(5, 2, 7);
     std::vector<int> count(24 * 70);
-    ASSERT_OK(RunThreads(
+    PROTOPAGE_ASSERT_OK(RunThreads(
         grid, block, 0,
         [&] {
           EXPECT_EQ(gridDim.y, 4);
@@ -123,7 +123,7 @@ TEST(DeviceTest, EveryThreadOfEveryBlockRunsOnce) {
 TEST(DeviceTest, OrdersAreWhatTheySay) {
   const auto trace = [](Order order) {
     std::vector<unsigned> threads;
-    EXPECT_OK(RunThreads(
+    PROTOPAGE_EXPECT_OK(RunThreads(
         dim3(2), dim3(16), 0, [&] { threads.push_back(blockIdx.x * 16 + threadIdx.x); }, order));
     return threads;
   };
@@ -139,7 +139,7 @@ TEST(DeviceTest, OrdersAreWhatTheySay) {
 
 TEST(DeviceTest, SharedMemoryIsNanBeforeEveryBlock) {
   int numbers = 0;
-  ASSERT_OK(RunThreads(dim3(3), dim3(1), 4 * sizeof(float), [&] {
+  PROTOPAGE_ASSERT_OK(RunThreads(dim3(3), dim3(1), 4 * sizeof(float), [&] {
     float* const shared = DynamicShared<float>();
     for (int i = 0; i < 4; ++i) {
       numbers += !std::isnan(shared[i]);
@@ -154,7 +154,7 @@ TEST(DeviceTest, LanesExchangeValues) {
   for (const Order order : kOrders) {
     std::vector<int> sum(64), next(64), third(64);
     std::vector<double> other(64);
-    ASSERT_OK(RunThreads(
+    PROTOPAGE_ASSERT_OK(RunThreads(
         dim3(1), dim3(64), 0,
         [&] {
           const int i = static_cast<int>(threadIdx.x);
@@ -177,7 +177,7 @@ TEST(DeviceTest, LanesExchangeValues) {
 
 TEST(DeviceTest, PartsOfAWarpExchangeUnderTheirOwnMasks) {
   std::vector<unsigned> sum(32);
-  ASSERT_OK(RunThreads(dim3(1), dim3(32), 0, [&] {
+  PROTOPAGE_ASSERT_OK(RunThreads(dim3(1), dim3(32), 0, [&] {
     const unsigned i = threadIdx.x;
     if (i < 16) {
       unsigned v = i;
@@ -192,7 +192,7 @@ TEST(DeviceTest, PartsOfAWarpExchangeUnderTheirOwnMasks) {
 
 TEST(DeviceTest, WarpsWaitForTheirLanesOnly) {
   std::vector<float> copy(32);
-  ASSERT_OK(RunThreads(dim3(1), dim3(32), 32 * sizeof(float), [&] {
+  PROTOPAGE_ASSERT_OK(RunThreads(dim3(1), dim3(32), 32 * sizeof(float), [&] {
     float* const shared = DynamicShared<float>();
     shared[31 - threadIdx.x] = static_cast<float>(threadIdx.x);
     __syncwarp();
@@ -203,7 +203,7 @@ TEST(DeviceTest, WarpsWaitForTheirLanesOnly) {
 
 TEST(DeviceTest, LanesThatExitedAreNotWaitedFor) {
   int ran = 0;
-  ASSERT_OK(RunThreads(dim3(1), dim3(20), 0, [&] {
+  PROTOPAGE_ASSERT_OK(RunThreads(dim3(1), dim3(20), 0, [&] {
     if (threadIdx.x >= 10) return;
     __syncwarp();
     // Among the first eight, which are all there.

@@ -1,4 +1,4 @@
-#include "model/cuda/emulation/fiber.h"
+#include "protopage/model/cuda/emulation/fiber.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -7,8 +7,8 @@
 #include <boost/context/detail/fcontext.hpp>
 #include <utility>
 
-#include "base/check.h"
-#include "model/cuda/emulation/address_sanitizer.h"
+#include "protopage/base/check.h"
+#include "protopage/model/cuda/emulation/address_sanitizer.h"
 
 namespace protopage {
 namespace emulation {

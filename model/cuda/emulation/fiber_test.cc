@@ -1,4 +1,4 @@
-#include "model/cuda/emulation/fiber.h"
+#include "protopage/model/cuda/emulation/fiber.h"
 
 #include <memory>
 #include <vector>

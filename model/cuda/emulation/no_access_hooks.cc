@@ -1,5 +1,5 @@
 // In builds that do not tell of accesses.
-#include "model/cuda/emulation/access_hooks.h"
+#include "protopage/model/cuda/emulation/access_hooks.h"
 
 namespace protopage {
 namespace emulation {

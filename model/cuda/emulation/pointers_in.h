@@ -1,11 +1,11 @@
-// ForEachPointerIn: visits the pointers in what a kernel is given by value: the argument itself, or the
-// fields of a struct, to any depth, that says nothing about them.
+// ForEachPointerIn: visits the pointers in what a kernel is given by value: the argument itself, or
+// the fields of a struct, to any depth, that says nothing about them.
 //
 //   struct Map { float rate; const float* x; float* y; };
 //   ForEachPointerIn(map, [](const void* pointer) { ... });  // x, then y.
 //
-// A struct with pointers must be an aggregate of up to 12 fields, none of them an array; one that isn't does
-// not compile, or, with constructors, is not looked into.
+// A struct with pointers must be an aggregate of up to 12 fields, none of them an array; one that
+// isn't does not compile, or, with constructors, is not looked into.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_POINTERS_IN_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_POINTERS_IN_H_
 

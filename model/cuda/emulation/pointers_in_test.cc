@@ -1,4 +1,4 @@
-#include "model/cuda/emulation/pointers_in.h"
+#include "protopage/model/cuda/emulation/pointers_in.h"
 
 #include <cstdint>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "model/cuda/emulation/runtime.h"
+#include "protopage/model/cuda/emulation/runtime.h"
 
 #include <algorithm>
 #include <chrono>
@@ -18,9 +18,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/philox.h"
-#include "model/cuda/emulation/access_check.h"
-#include "model/cuda/emulation/address_sanitizer.h"
+#include "protopage/base/philox.h"
+#include "protopage/model/cuda/emulation/access_check.h"
+#include "protopage/model/cuda/emulation/address_sanitizer.h"
 
 namespace protopage {
 namespace emulation {
@@ -213,7 +213,8 @@ class Runtime {
     return cudaSuccess;
   }
 
-  // In the order "shuffled": half of the streams from one synchronisation to the next, others each time.
+  // In the order "shuffled": half of the streams from one synchronisation to the next, others each
+  // time.
   bool RunsAhead(const Stream& stream) const {
     const absl::StatusOr<Order> order = OrderFromEnvironment();
     if (!order.ok() || *order != Order::kShuffled) return false;

@@ -24,7 +24,8 @@
 //  - Pointers are checked: the arguments of kernels, also those in structs, and of copies
 //    must lie in device or pinned memory that was not freed. What lies in tables in
 //    device memory is for AddressSanitizer.
-//  - In the build --config=races the work of two streams that touches one place, and of which neither waits for the
+//  - In the build --config=races the work of two streams that touches one place, and of which
+//  neither waits for the
 //    other, and reads of memory that nothing has written, are errors (access_check.h).
 // A failure while something runs is told by what waits, and by everything that
 // follows, until cudaDeviceReset(); EmulationError() says more, and so does one
@@ -44,8 +45,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "model/cuda/emulation/device.h"
-#include "model/cuda/emulation/pointers_in.h"
+#include "protopage/model/cuda/emulation/device.h"
+#include "protopage/model/cuda/emulation/pointers_in.h"
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -158,8 +159,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
                             cudaStream_t stream = nullptr);
 cudaError_t cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t stream = nullptr);
 
-// --- Graphs, by capture. A captured graph runs its work in the order of the calls. To instantiate one takes some
-// memory of the device. ---
+// --- Graphs, by capture. A captured graph runs its work in the order of the calls. To instantiate
+// one takes some memory of the device. ---
 
 enum cudaStreamCaptureMode {
   cudaStreamCaptureModeGlobal = 0,
@@ -225,7 +226,8 @@ struct DeviceRange {
 cudaError_t Enqueue(cudaStream_t stream, std::vector<DeviceRange> ranges,
                     std::function<absl::Status()> work);
 
-// Work that is no kernel tells what it reads and writes, as `what`. Errors: Internal, of AccessCheck.
+// Work that is no kernel tells what it reads and writes, as `what`. Errors: Internal, of
+// AccessCheck.
 absl::Status NoteRead(const char* what, const void* pointer, size_t bytes);
 absl::Status NoteWrite(const char* what, const void* pointer, size_t bytes);
 

@@ -1,4 +1,4 @@
-#include "model/cuda/emulation/runtime.h"
+#include "protopage/model/cuda/emulation/runtime.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "model/cuda/emulation/address_sanitizer.h"
+#include "protopage/model/cuda/emulation/address_sanitizer.h"
 
 namespace protopage {
 namespace emulation {
@@ -149,8 +149,8 @@ TEST_F(RuntimeTest, WithoutTheEventTheOtherStreamIsTooEarly) {
 
 TEST_F(RuntimeTest, InTheShuffledOrderAStreamMayRunAhead) {
   ASSERT_EQ(setenv("PROTOPAGE_CUDA_EMULATION_ORDER", "shuffled", 1), 0);
-  // One stream reads what another overwrites, without an event between them: now the one is first, now
-  // the other.
+  // One stream reads what another overwrites, without an event between them: now the one is first,
+  // now the other.
   int old_seen = 0, new_seen = 0;
   for (int i = 0; i < 40; ++i) {
     std::fill_n(host_, kN, 7.0f);

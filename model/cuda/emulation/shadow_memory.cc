@@ -1,8 +1,8 @@
-#include "model/cuda/emulation/shadow_memory.h"
+#include "protopage/model/cuda/emulation/shadow_memory.h"
 
 #include <algorithm>
 
-#include "base/check.h"
+#include "protopage/base/check.h"
 
 namespace protopage {
 namespace emulation {
@@ -74,8 +74,8 @@ void ShadowMemory::NoteRead(Word& word, uint8_t bytes, const Access& access, con
   if (read.work != 0 && !same_work && kind_ != kShared && !order.IsBefore(read.work)) {
     word.other_read = read.work;
   }
-  // Whether the readers until now can be forgotten: a write that comes after this read comes after theirs, or the
-  // bytes are others.
+  // Whether the readers until now can be forgotten: a write that comes after this read comes after
+  // theirs, or the bytes are others.
   bool forget = !same_work || (word.read_bytes & bytes) == 0;
   if (!forget && read.block != access.block) {
     forget = kind_ == kShared;

@@ -1,5 +1,6 @@
-// ShadowMemory: beside an array of a device, who accessed each word of it last, so that two accesses of which nothing
-// says which comes first are found whatever order the emulation ran them in.
+// ShadowMemory: beside an array of a device, who accessed each word of it last, so that two
+// accesses of which nothing says which comes first are found whatever order the emulation ran them
+// in.
 //
 //   ShadowMemory shadow(256 * sizeof(float), ShadowMemory::kShared);
 //   Access access = {...};  // Of thread 1.
@@ -10,11 +11,14 @@
 // An access comes after another
 //  - of the same thread;
 //  - of the block, with a __syncthreads between them;
-//  - of the warp, with a __syncwarp of all its lanes between them; not with an exchange of lanes, which orders
+//  - of the warp, with a __syncwarp of all its lanes between them; not with an exchange of lanes,
+//  which orders
 //    no memory;
-//  - of work that is done before by the streams, by what they wait for and by what the host waited for.
-// Of the accesses to a word the last write is known, and of the reads since as much as tells a later write. So what is found is
-// a race; one may be missed where threads access other bytes of one word.
+//  - of work that is done before by the streams, by what they wait for and by what the host waited
+//  for.
+// Of the accesses to a word the last write is known, and of the reads since as much as tells a
+// later write. So what is found is a race; one may be missed where threads access other bytes of
+// one word.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_SHADOW_MEMORY_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_SHADOW_MEMORY_H_
 
@@ -67,8 +71,8 @@ class ShadowMemory {
 
   Kind kind() const { return kind_; }
 
-  // Notes an access to [offset, offset + bytes), which lies in the array. The result is of the last word
-  // with a finding.
+  // Notes an access to [offset, offset + bytes), which lies in the array. The result is of the last
+  // word with a finding.
   Result Note(size_t offset, size_t bytes, bool write, const Access& access,
               const WorkOrder& order);
 

@@ -1,4 +1,4 @@
-#include "model/cuda/emulation/shadow_memory.h"
+#include "protopage/model/cuda/emulation/shadow_memory.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

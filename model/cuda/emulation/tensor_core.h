@@ -1,13 +1,13 @@
 // The products of a warp on tensor cores, emulated, with the fragments of CUDA: lane l, with
-// g = l / 4 and q = l % 4, gives words (g, q), (g + 8, q), (g, q + 4) and (g + 8, q + 4) of a's rows and
-// (q, g) and (q + 4, g) of b's columns, and has the sums (g, 2q), (g, 2q + 1), (g + 8, 2q) and
-// (g + 8, 2q + 1). And the loads of such fragments from shared memory.
+// g = l / 4 and q = l % 4, gives words (g, q), (g + 8, q), (g, q + 4) and (g + 8, q + 4) of a's
+// rows and (q, g) and (q + 4, g) of b's columns, and has the sums (g, 2q), (g, 2q + 1), (g + 8, 2q)
+// and (g + 8, 2q + 1). And the loads of such fragments from shared memory.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_TENSOR_CORE_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_TENSOR_CORE_H_
 
 #include <cstdint>
 
-#include "model/cuda/emulation/device.h"
+#include "protopage/model/cuda/emulation/device.h"
 
 namespace protopage {
 namespace emulation {
@@ -20,8 +20,8 @@ inline float Product(const Numbers& x, const Numbers& y) {
   return x.first * y.first + x.second * y.second;
 }
 
-// What each thread of the block gives, in turns: who is at the next operation may still be waited for by readers of this one, and
-// nobody is two ahead.
+// What each thread of the block gives, in turns: who is at the next operation may still be waited
+// for by readers of this one, and nobody is two ahead.
 template <typename T>
 struct Given {
   T of_thread[2][kMaxThreadsPerBlock];
@@ -39,8 +39,8 @@ struct Fragments {
 };
 inline Given<Fragments> all_fragments;
 
-// to_numbers(word) are its numbers. Blocks are (threads, 1, 1). Of the memory of kernels it sees none, so that none of its many
-// accesses needs to be told of (access_hooks.h).
+// to_numbers(word) are its numbers. Blocks are (threads, 1, 1). Of the memory of kernels it sees
+// none, so that none of its many accesses needs to be told of (access_hooks.h).
 template <typename ToNumbers>
 __attribute__((no_sanitize_thread)) void MultiplyAddWords(const uint32_t (&a)[4],
                                                           const uint32_t (&b)[2], float (&sums)[4],

@@ -1,11 +1,11 @@
-#include "model/cuda/emulation/tensor_core.h"
+#include "protopage/model/cuda/emulation/tensor_core.h"
 
 #include <cstdint>
 #include <functional>
 #include <vector>
 
-#include "base/status_matchers.h"
 #include "gtest/gtest.h"
+#include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace emulation {
@@ -33,7 +33,7 @@ void RunWarps(Order order, const std::function<void(const uint32_t* row)>& threa
     __syncthreads();
     thread(row);
   };
-  ASSERT_OK(RunKernel(launch));
+  PROTOPAGE_ASSERT_OK(RunKernel(launch));
 }
 uint32_t Number(unsigned row, unsigned column) { return row * 2 * kRowWords + column; }
 

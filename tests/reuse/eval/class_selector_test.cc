@@ -1,16 +1,16 @@
 // The class selector over queues that are ours: a plain map.
 
-#include "sampling/class_selector.h"
+#include "protopage/sampling/class_selector.h"
 
 #include <cstdint>
 #include <map>
 #include <vector>
 
-#include "base/types.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "sampling/class_set.h"
-#include "sampling/dominant_source.h"
+#include "protopage/base/types.h"
+#include "protopage/sampling/class_set.h"
+#include "protopage/sampling/dominant_source.h"
 
 namespace reuse {
 namespace {

@@ -1,13 +1,13 @@
 // The prototype store alone, with the @eigen of this workspace.
 
-#include "prototypes/prototype_store.h"
+#include "protopage/prototypes/prototype_store.h"
 
 #include <string>
 #include <vector>
 
-#include "base/types.h"
 #include "gtest/gtest.h"
 #include "model/detector.h"
+#include "protopage/base/types.h"
 
 namespace reuse {
 namespace {

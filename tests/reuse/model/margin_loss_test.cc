@@ -1,18 +1,18 @@
 // The margin losses, without the trainer or the store.
 
-#include "model/margin_loss.h"
+#include "protopage/model/losses/margin_loss.h"
 
 #include <cmath>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
-#include "base/thread_pool.h"
 #include "gtest/gtest.h"
-#include "model/backend.h"
-#include "model/cpu/cpu_backend.h"
 #include "model/detector.h"
-#include "model/tensor.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/cpu/cpu_backend.h"
+#include "protopage/model/tensor.h"
 
 namespace reuse {
 namespace {

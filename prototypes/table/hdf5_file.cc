@@ -1,0 +1,595 @@
+#include "protopage/prototypes/table/hdf5_file.h"
+
+#include <hdf5.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
+#include "xxhash.h"
+
+namespace protopage {
+namespace {
+
+// Datasets begin on pages, so that a row of 2 KiB never lies on two.
+constexpr int64_t kPageBytes = 4096;
+
+// --- A virtual file driver over File ---------------------------------------------------------
+//
+// HDF5 hands a driver only a file name and a property list; the File travels in the list.
+
+constexpr size_t kSignatureBytes = 8;  // Of an HDF5 file, at its begin.
+
+// HDF5 1.10 does not survive a write that fails while it closes a file (it frees twice, then
+// writes once more when the program ends). So it is never told: the first failure is kept, nothing
+// after it reaches the File, and our functions report it.
+struct DriverState {
+  File* file;
+  absl::Status status;    // The first failure.
+  bool detached = false;  // The File may be gone.
+  bool holds_signature = false;
+  char signature[kSignatureBytes] = {};  // What was written of it then.
+
+  bool silent() const { return detached || !status.ok(); }
+};
+
+struct DriverFile {
+  H5FD_t base;  // HDF5's own part, first.
+  std::shared_ptr<DriverState> state;
+  haddr_t eoa;  // End of the addresses HDF5 has allocated.
+  haddr_t eof;
+};
+
+// What the property list holds.
+struct DriverInfo {
+  std::shared_ptr<DriverState> state;
+};
+
+void* CopyInfo(const void* info) { return new DriverInfo(*static_cast<const DriverInfo*>(info)); }
+herr_t FreeInfo(void* info) {
+  delete static_cast<DriverInfo*>(info);
+  return 0;
+}
+
+herr_t Keep(DriverState* state, const absl::Status& status) {
+  if (status.ok()) return 0;
+  if (state->status.ok()) state->status = status;
+  return -1;
+}
+
+H5FD_t* DriverOpen(const char*, unsigned, hid_t fapl, haddr_t) {
+  const auto* info = static_cast<const DriverInfo*>(H5Pget_driver_info(fapl));
+  const absl::StatusOr<int64_t> size = info->state->file->Size();
+  if (Keep(info->state.get(), size.status()) < 0) return nullptr;
+  return &(new DriverFile{{}, info->state, 0, static_cast<haddr_t>(*size)})->base;
+}
+DriverFile* Cast(H5FD_t* f) { return reinterpret_cast<DriverFile*>(f); }
+const DriverFile* Cast(const H5FD_t* f) { return reinterpret_cast<const DriverFile*>(f); }
+
+herr_t DriverClose(H5FD_t* f) {
+  delete Cast(f);
+  return 0;
+}
+int DriverCompare(const H5FD_t* a, const H5FD_t* b) {
+  const DriverState *x = Cast(a)->state.get(), *y = Cast(b)->state.get();
+  return x < y ? -1 : x > y ? 1 : 0;
+}
+herr_t DriverQuery(const H5FD_t*, unsigned long* flags) {
+  *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA;
+  return 0;
+}
+haddr_t DriverGetEoa(const H5FD_t* f, H5FD_mem_t) { return Cast(f)->eoa; }
+herr_t DriverSetEoa(H5FD_t* f, H5FD_mem_t, haddr_t eoa) {
+  Cast(f)->eoa = eoa;
+  return 0;
+}
+haddr_t DriverGetEof(const H5FD_t* f, H5FD_mem_t) { return Cast(f)->eof; }
+// The bytes at [address, address + size) that are of the signature.
+size_t SignatureBytes(haddr_t address, size_t size) {
+  return address >= kSignatureBytes ? 0 : std::min<size_t>(size, kSignatureBytes - address);
+}
+herr_t DriverRead(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, void* data) {
+  // Past the end reads as zeros, as HDF5's own drivers have it.
+  DriverFile* file = Cast(f);
+  size_t present = address >= file->eof ? 0 : std::min<size_t>(size, file->eof - address);
+  if (file->state->silent()) present = 0;
+  std::memset(static_cast<char*>(data) + present, 0, size - present);
+  if (present == 0) return 0;
+  const herr_t result = Keep(
+      file->state.get(), file->state->file->ReadAt(static_cast<int64_t>(address), data, present));
+  if (file->state->holds_signature) {
+    std::memcpy(data, file->state->signature + address, SignatureBytes(address, present));
+  }
+  return result;
+}
+herr_t DriverWrite(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, const void* data) {
+  DriverFile* file = Cast(f);
+  file->eof = std::max<haddr_t>(file->eof, address + size);
+  if (file->state->silent()) return 0;
+  size_t held = 0;
+  if (file->state->holds_signature) {
+    held = SignatureBytes(address, size);
+    std::memcpy(file->state->signature + address, data, held);
+  }
+  if (held == size) return 0;
+  Keep(file->state.get(),
+       file->state->file->WriteAt(static_cast<int64_t>(address + held),
+                                  static_cast<const char*>(data) + held, size - held));
+  return 0;
+}
+herr_t DriverTruncate(H5FD_t* f, hid_t, hbool_t) {
+  DriverFile* file = Cast(f);
+  if (file->eof == file->eoa) return 0;
+  file->eof = file->eoa;
+  if (file->state->silent()) return 0;
+  Keep(file->state.get(), file->state->file->Truncate(static_cast<int64_t>(file->eoa)));
+  return 0;
+}
+
+hid_t Driver() {
+  static const hid_t driver = [] {
+    static H5FD_class_t cls = {};
+    cls.name = "protopage";
+    cls.maxaddr = static_cast<haddr_t>(INT64_MAX);
+    cls.fc_degree = H5F_CLOSE_STRONG;
+    cls.fapl_size = sizeof(DriverInfo);
+    cls.fapl_copy = CopyInfo;
+    cls.fapl_free = FreeInfo;
+    cls.open = DriverOpen;
+    cls.close = DriverClose;
+    cls.cmp = DriverCompare;
+    cls.query = DriverQuery;
+    cls.get_eoa = DriverGetEoa;
+    cls.set_eoa = DriverSetEoa;
+    cls.get_eof = DriverGetEof;
+    cls.read = DriverRead;
+    cls.write = DriverWrite;
+    cls.truncate = DriverTruncate;
+    const H5FD_mem_t map[H5FD_MEM_NTYPES] = H5FD_FLMAP_DICHOTOMY;
+    std::copy(std::begin(map), std::end(map), std::begin(cls.fl_map));
+    return H5FDregister(&cls);
+  }();
+  return driver;
+}
+
+// --- Handles and errors ----------------------------------------------------------------------
+
+class Handle {
+ public:
+  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
+  ~Handle() {
+    if (id_ >= 0) close_(id_);
+  }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  operator hid_t() const { return id_; }
+
+ private:
+  const hid_t id_;
+  herr_t (*const close_)(hid_t);
+};
+
+// HDF5 prints its error stack unless told not to, thread by thread.
+class QuietErrors {
+ public:
+  QuietErrors() {
+    H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  }
+  ~QuietErrors() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
+
+ private:
+  H5E_auto2_t function_ = nullptr;
+  void* data_ = nullptr;
+};
+
+// The innermost entry of HDF5's error stack.
+std::string LastHdf5Error() {
+  std::string text = "unknown HDF5 error";
+  H5Ewalk2(
+      H5E_DEFAULT, H5E_WALK_UPWARD,
+      [](unsigned n, const H5E_error2_t* error, void* out) -> herr_t {
+        if (n == 0 && error->desc != nullptr) *static_cast<std::string*>(out) = error->desc;
+        return 0;
+      },
+      &text);
+  H5Eclear2(H5E_DEFAULT);
+  return text;
+}
+
+// HDF5 1.10 has no predefined one; as h5py writes numpy.float16.
+hid_t Float16Type() {
+  static const hid_t type = [] {
+    const hid_t half = H5Tcopy(H5T_IEEE_F32LE);
+    // Fields before the size, which they must fit in.
+    H5Tset_fields(half, 15, 10, 5, 0, 10);
+    H5Tset_size(half, 2);
+    H5Tset_ebias(half, 15);
+    return half;
+  }();
+  return type;
+}
+
+hid_t FileType(CellType type) {
+  switch (type) {
+    case CellType::kUint8:
+      return H5T_STD_U8LE;
+    case CellType::kInt32:
+      return H5T_STD_I32LE;
+    case CellType::kInt64:
+      return H5T_STD_I64LE;
+    case CellType::kUint64:
+      return H5T_STD_U64LE;
+    case CellType::kFloat16:
+      return Float16Type();
+    case CellType::kFloat32:
+      return H5T_IEEE_F32LE;
+  }
+  return H5I_INVALID_HID;
+}
+
+constexpr CellType kCellTypes[] = {CellType::kUint8,  CellType::kInt32,   CellType::kInt64,
+                                   CellType::kUint64, CellType::kFloat16, CellType::kFloat32};
+
+// A property list that leads HDF5 to a File, for as long as this lives.
+class Connection {
+ public:
+  // `hold_signature`: see WriteSignature.
+  explicit Connection(File* file, bool hold_signature = false)
+      : state_(std::make_shared<DriverState>()) {
+    state_->file = file;
+    state_->holds_signature = hold_signature;
+    fapl_ = H5Pcreate(H5P_FILE_ACCESS);
+    const DriverInfo info = {state_};
+    if (fapl_ >= 0 && H5Pset_driver(fapl_, Driver(), &info) < 0) {
+      H5Pclose(fapl_);
+      fapl_ = H5I_INVALID_HID;
+    }
+  }
+  ~Connection() {
+    state_->detached = true;
+    if (fapl_ >= 0) H5Pclose(fapl_);
+  }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  hid_t fapl() const { return fapl_; }
+  bool ok() const { return fapl_ >= 0 && state_->status.ok(); }
+
+  // Makes an HDF5 file of what was written while the signature was held: not before all of it is
+  // durable, or a power loss could leave a file that HDF5 takes for one, and dies of.
+  absl::Status WriteSignature() {
+    PROTOPAGE_RETURN_IF_ERROR(state_->file->Sync());
+    return state_->file->WriteAt(0, state_->signature, kSignatureBytes);
+  }
+
+  // The File's own failure when there was one, else HDF5's.
+  absl::Status Failure(absl::StatusCode code, const std::string& path, absl::string_view what) {
+    if (!state_->status.ok()) return state_->status;
+    return absl::Status(code, absl::StrCat(path, ": ", what, ": ", LastHdf5Error()));
+  }
+
+ private:
+  std::shared_ptr<DriverState> state_;
+  hid_t fapl_ = H5I_INVALID_HID;
+};
+
+bool WriteInteger(hid_t file, const std::string& name, int64_t value) {
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Handle attribute(
+      H5Acreate2(file, name.c_str(), H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  return attribute >= 0 && H5Awrite(attribute, H5T_NATIVE_INT64, &value) >= 0;
+}
+
+bool WriteText(hid_t file, const std::string& name, const std::string& value) {
+  const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(type, value.size() + 1);
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Handle attribute(H5Acreate2(file, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT),
+                         H5Aclose);
+  return attribute >= 0 && H5Awrite(attribute, type, value.c_str()) >= 0;
+}
+
+bool CreateDataset(hid_t file, Hdf5Dataset* dataset) {
+  const std::vector<hsize_t> dims(dataset->dims.begin(), dataset->dims.end());
+  const Handle space(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
+                     H5Sclose);
+  const Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  if (space < 0 || H5Pset_layout(list, H5D_CONTIGUOUS) < 0 ||
+      H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY) < 0 ||
+      H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0) {
+    return false;
+  }
+  const Handle handle(H5Dcreate2(file, dataset->name.c_str(), FileType(dataset->type), space,
+                                 H5P_DEFAULT, list, H5P_DEFAULT),
+                      H5Dclose);
+  if (handle < 0) return false;
+  const haddr_t offset = H5Dget_offset(handle);
+  if (offset == HADDR_UNDEF) return false;
+  dataset->offset = static_cast<int64_t>(offset);
+  return true;
+}
+
+void ReadAttribute(hid_t file, const char* name, Hdf5Layout* layout) {
+  const Handle attribute(H5Aopen(file, name, H5P_DEFAULT), H5Aclose);
+  const Handle space(H5Aget_space(attribute), H5Sclose);
+  const Handle type(H5Aget_type(attribute), H5Tclose);
+  if (attribute < 0 || space < 0 || type < 0 || H5Sget_simple_extent_npoints(space) != 1) return;
+  if (H5Tget_class(type) == H5T_INTEGER) {
+    int64_t value = 0;
+    if (H5Aread(attribute, H5T_NATIVE_INT64, &value) >= 0) layout->integers[name] = value;
+  } else if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0) {
+    std::string value(H5Tget_size(type), '\0');
+    if (H5Aread(attribute, type, &value[0]) >= 0) layout->texts[name] = value.c_str();
+  }
+}
+
+void ReadDataset(hid_t file, const char* name, Hdf5Layout* layout) {
+  const Handle handle(H5Dopen2(file, name, H5P_DEFAULT), H5Dclose);
+  if (handle < 0) return;  // A group.
+  const Handle list(H5Dget_create_plist(handle), H5Pclose);
+  const Handle space(H5Dget_space(handle), H5Sclose);
+  const Handle type(H5Dget_type(handle), H5Tclose);
+  if (list < 0 || space < 0 || type < 0 || H5Pget_layout(list) != H5D_CONTIGUOUS) return;
+  const haddr_t offset = H5Dget_offset(handle);
+  if (offset == HADDR_UNDEF) return;
+  Hdf5Dataset dataset;
+  dataset.name = name;
+  dataset.offset = static_cast<int64_t>(offset);
+  std::vector<hsize_t> dims(std::max(H5Sget_simple_extent_ndims(space), 0));
+  if (H5Sget_simple_extent_dims(space, dims.data(), nullptr) < 0) return;
+  dataset.dims.assign(dims.begin(), dims.end());
+  for (CellType cell : kCellTypes) {
+    if (H5Tequal(type, FileType(cell)) > 0) {
+      dataset.type = cell;
+      layout->datasets.push_back(std::move(dataset));
+      return;
+    }
+  }
+}
+
+// --- The seal --------------------------------------------------------------------------------
+//
+// HDF5 1.10 follows null pointers when some of its bytes are damaged, so they are checked before it
+// sees them.
+
+struct SealPiece {
+  uint64_t offset;
+  uint64_t bytes;
+};
+// The last of the file, behind its pieces.
+struct SealEnd {
+  char magic[8];
+  uint64_t num_pieces;
+  uint64_t skeleton_checksum;  // XXH3 of the pieces' bytes, one after the other.
+  uint64_t checksum;           // XXH3 of the pieces and of this up to here.
+};
+static_assert(sizeof(SealPiece) == 16 && sizeof(SealEnd) == 32);
+constexpr char kSealMagic[9] = "PPSEALED";
+constexpr uint64_t kMaxSealPieces = 1024;
+
+uint64_t SealChecksum(const std::vector<SealPiece>& pieces, const SealEnd& end) {
+  const uint64_t seed = XXH3_64bits(pieces.data(), pieces.size() * sizeof(SealPiece));
+  return XXH3_64bits_withSeed(&end, offsetof(SealEnd, checksum), seed);
+}
+
+absl::StatusOr<uint64_t> SkeletonChecksum(File* file, const std::vector<SealPiece>& pieces) {
+  std::string skeleton;
+  for (const SealPiece& piece : pieces) {
+    const size_t at = skeleton.size();
+    skeleton.resize(at + piece.bytes);
+    PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(static_cast<int64_t>(piece.offset), &skeleton[at],
+                                           static_cast<int64_t>(piece.bytes)));
+  }
+  return XXH3_64bits(skeleton.data(), skeleton.size());
+}
+
+// Appends the seal to a file that HDF5 has just written: all is skeleton that no dataset has.
+absl::Status Seal(File* file, const Hdf5Layout& layout) {
+  std::vector<Hdf5Dataset> datasets = layout.datasets;
+  std::sort(datasets.begin(), datasets.end(),
+            [](const Hdf5Dataset& a, const Hdf5Dataset& b) { return a.offset < b.offset; });
+  PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
+  std::vector<SealPiece> pieces;
+  int64_t at = 0;
+  const auto skeleton_until = [&](int64_t end) {
+    if (end > at) pieces.push_back({static_cast<uint64_t>(at), static_cast<uint64_t>(end - at)});
+  };
+  for (const Hdf5Dataset& dataset : datasets) {
+    skeleton_until(dataset.offset);
+    at = dataset.offset + dataset.bytes();
+  }
+  // In one sector, so that a power loss leaves all of it or nothing.
+  constexpr int64_t kSectorBytes = 512;
+  const auto seal_bytes =
+      static_cast<int64_t>((pieces.size() + 1) * sizeof(SealPiece) + sizeof(SealEnd));
+  const int64_t left = kSectorBytes - size % kSectorBytes;
+  const int64_t begin = seal_bytes > left && seal_bytes <= kSectorBytes ? size + left : size;
+  if (begin > size) PROTOPAGE_RETURN_IF_ERROR(file->Truncate(begin));
+  skeleton_until(begin);
+  SealEnd end = {};
+  std::memcpy(end.magic, kSealMagic, sizeof(end.magic));
+  end.num_pieces = pieces.size();
+  PROTOPAGE_ASSIGN_OR_RETURN(end.skeleton_checksum, SkeletonChecksum(file, pieces));
+  end.checksum = SealChecksum(pieces, end);
+  std::string seal(reinterpret_cast<const char*>(pieces.data()), pieces.size() * sizeof(SealPiece));
+  seal.append(reinterpret_cast<const char*>(&end), sizeof(end));
+  return file->WriteAt(begin, seal.data(), static_cast<int64_t>(seal.size()));
+}
+
+// The seal's end, all zeros where there is none: in files of earlier programs, and those that HDF5
+// changed since.
+absl::StatusOr<SealEnd> ReadSealEnd(File* file, int64_t size) {
+  SealEnd end = {};
+  const int64_t offset = size - static_cast<int64_t>(sizeof(end));
+  if (offset >= 0) PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(offset, &end, sizeof(end)));
+  if (std::memcmp(end.magic, kSealMagic, sizeof(end.magic)) != 0) end = {};
+  return end;
+}
+
+int64_t SealBytes(const SealEnd& end) {
+  if (end.magic[0] == 0) return 0;
+  return static_cast<int64_t>(end.num_pieces * sizeof(SealPiece) + sizeof(end));
+}
+
+absl::Status CheckSeal(File* file, const std::string& path) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
+  PROTOPAGE_ASSIGN_OR_RETURN(const SealEnd end, ReadSealEnd(file, size));
+  if (SealBytes(end) == 0) return absl::OkStatus();
+  const auto damaged = [&](absl::string_view what) {
+    return absl::DataLossError(
+        absl::StrCat(path, ": ", what, " does not match its checksum: the file is damaged"));
+  };
+  if (end.num_pieces > kMaxSealPieces || SealBytes(end) > size) return damaged("the seal");
+  std::vector<SealPiece> pieces(end.num_pieces);
+  const auto bytes = static_cast<int64_t>(pieces.size() * sizeof(SealPiece));
+  PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(size - SealBytes(end), pieces.data(), bytes));
+  if (end.checksum != SealChecksum(pieces, end)) return damaged("the seal");
+  PROTOPAGE_ASSIGN_OR_RETURN(const uint64_t checksum, SkeletonChecksum(file, pieces));
+  if (checksum != end.skeleton_checksum) return damaged("the HDF5 skeleton");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int64_t BytesOf(CellType type) {
+  switch (type) {
+    case CellType::kUint8:
+      return 1;
+    case CellType::kFloat16:
+      return 2;
+    case CellType::kInt32:
+      return 4;
+    case CellType::kFloat32:
+      return 4;
+    case CellType::kInt64:
+      return 8;
+    case CellType::kUint64:
+      return 8;
+  }
+  return 0;
+}
+
+int64_t Hdf5Dataset::bytes() const {
+  int64_t bytes = BytesOf(type);
+  for (int64_t dim : dims) bytes *= dim;
+  return bytes;
+}
+
+const Hdf5Dataset* Hdf5Layout::Find(const std::string& name) const {
+  for (const Hdf5Dataset& dataset : datasets) {
+    if (dataset.name == name) return &dataset;
+  }
+  return nullptr;
+}
+
+absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* layout) {
+  const QuietErrors quiet;
+  Connection connection(file, /*hold_signature=*/true);
+  const auto failed = [&](absl::string_view what) {
+    return connection.Failure(absl::StatusCode::kInternal, path, what);
+  };
+  if (!connection.ok() || H5Pset_alignment(connection.fapl(), kPageBytes, kPageBytes) < 0) {
+    return failed("cannot set up HDF5");
+  }
+  const hid_t handle = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, connection.fapl());
+  if (handle < 0) return failed("cannot create an HDF5 file");
+  std::string bad;
+  for (const auto& [name, value] : layout->integers) {
+    if (bad.empty() && !WriteInteger(handle, name, value)) bad = name;
+  }
+  for (const auto& [name, value] : layout->texts) {
+    if (bad.empty() && !WriteText(handle, name, value)) bad = name;
+  }
+  for (Hdf5Dataset& dataset : layout->datasets) {
+    if (bad.empty() && !CreateDataset(handle, &dataset)) bad = dataset.name;
+  }
+  absl::Status status;
+  if (!bad.empty()) status = failed(absl::StrCat("cannot create '", bad, "'"));
+  if (H5Fclose(handle) < 0 || !connection.ok()) status.Update(failed("cannot write"));
+  PROTOPAGE_RETURN_IF_ERROR(status);
+  PROTOPAGE_RETURN_IF_ERROR(connection.WriteSignature());
+  return Seal(file, *layout);
+}
+
+absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
+  PROTOPAGE_RETURN_IF_ERROR(CheckSeal(file, path));
+  const QuietErrors quiet;
+  Connection connection(file);
+  if (!connection.ok()) {
+    return connection.Failure(absl::StatusCode::kInternal, path, "cannot set up HDF5");
+  }
+  const Handle handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, connection.fapl()), H5Fclose);
+  if (handle < 0) {
+    return connection.Failure(absl::StatusCode::kDataLoss, path, "not a readable HDF5 file");
+  }
+  Hdf5Layout layout;
+  struct Context {
+    hid_t file;
+    Hdf5Layout* layout;
+  } context = {handle, &layout};
+  hsize_t position = 0;
+  const herr_t attributes = H5Aiterate2(
+      handle, H5_INDEX_NAME, H5_ITER_INC, &position,
+      [](hid_t, const char* name, const H5A_info_t*, void* c) -> herr_t {
+        ReadAttribute(static_cast<Context*>(c)->file, name, static_cast<Context*>(c)->layout);
+        return 0;
+      },
+      &context);
+  const herr_t links = H5Literate(
+      handle, H5_INDEX_NAME, H5_ITER_INC, nullptr,
+      [](hid_t, const char* name, const H5L_info_t*, void* c) -> herr_t {
+        ReadDataset(static_cast<Context*>(c)->file, name, static_cast<Context*>(c)->layout);
+        return 0;
+      },
+      &context);
+  if (attributes < 0 || links < 0 || !connection.ok()) {
+    return connection.Failure(absl::StatusCode::kDataLoss, path, "damaged HDF5 file");
+  }
+  PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
+  for (const Hdf5Dataset& dataset : layout.datasets) {
+    if (dataset.offset + dataset.bytes() > size) {
+      return absl::DataLossError(absl::StrCat(path, ": truncated: the file ends at byte ", size,
+                                              ", dataset '", dataset.name, "' at byte ",
+                                              dataset.offset + dataset.bytes()));
+    }
+  }
+  return layout;
+}
+
+absl::Status SetHdf5Integer(File* file, const std::string& path, const std::string& name,
+                            int64_t value) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(file, path));
+  if (layout.integers.count(name) == 0) {
+    return absl::NotFoundError(absl::StrCat(path, ": attribute '", name, "' is missing"));
+  }
+  // Durably without the seal first: it must never stand behind what it does not match.
+  PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
+  PROTOPAGE_ASSIGN_OR_RETURN(const SealEnd end, ReadSealEnd(file, size));
+  const bool sealed = SealBytes(end) > 0;
+  if (sealed) {
+    PROTOPAGE_RETURN_IF_ERROR(file->Truncate(size - SealBytes(end)));
+    PROTOPAGE_RETURN_IF_ERROR(file->Sync());
+  }
+  {
+    const QuietErrors quiet;
+    Connection connection(file);
+    const Handle handle(H5Fopen(path.c_str(), H5F_ACC_RDWR, connection.fapl()), H5Fclose);
+    const Handle attribute(H5Aopen(handle, name.c_str(), H5P_DEFAULT), H5Aclose);
+    if (attribute < 0 || H5Awrite(attribute, H5T_NATIVE_INT64, &value) < 0 ||
+        H5Fflush(handle, H5F_SCOPE_GLOBAL) < 0 || !connection.ok()) {
+      return connection.Failure(absl::StatusCode::kInternal, path,
+                                absl::StrCat("cannot write '", name, "'"));
+    }
+  }
+  PROTOPAGE_RETURN_IF_ERROR(file->Sync());
+  if (!sealed) return absl::OkStatus();
+  PROTOPAGE_RETURN_IF_ERROR(Seal(file, layout));
+  return file->Sync();
+}
+
+}  // namespace protopage

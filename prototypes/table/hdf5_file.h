@@ -1,0 +1,65 @@
+// The HDF5 skeleton of a file whose bulk data we move ourselves: attributes of the root group,
+// and contiguous datasets whose bytes lie at offsets that never change.
+//
+//   Hdf5Layout layout;
+//   layout.integers["dim"] = 512;
+//   layout.datasets.push_back({"prototypes", CellType::kFloat32, {1000000, 512}});
+//   PROTOPAGE_RETURN_IF_ERROR(CreateHdf5Layout(file.get(), "w.h5", &layout));
+//   PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(layout.datasets[0].offset + row_bytes * id, row, row_bytes));
+//
+// HDF5 reads and writes through the given File, so faults can be injected and its own file lock
+// is not taken. Nothing of HDF5 is open when these functions return.
+#ifndef PROTOPAGE_PROTOTYPES_TABLE_HDF5_FILE_H_
+#define PROTOPAGE_PROTOTYPES_TABLE_HDF5_FILE_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "protopage/base/file.h"
+
+namespace protopage {
+
+// Little-endian, as they lie in the file.
+enum class CellType { kUint8, kInt32, kInt64, kUint64, kFloat16, kFloat32 };
+
+int64_t BytesOf(CellType type);
+
+struct Hdf5Dataset {
+  std::string name;
+  CellType type = CellType::kFloat32;
+  std::vector<int64_t> dims;
+  int64_t offset = 0;  // Of the first byte in the file; set by the functions below.
+
+  int64_t bytes() const;
+};
+
+struct Hdf5Layout {
+  std::map<std::string, int64_t> integers;   // Root attributes, int64.
+  std::map<std::string, std::string> texts;  // Root attributes, fixed-length ASCII.
+  std::vector<Hdf5Dataset> datasets;         // In the root group, by name when read.
+
+  const Hdf5Dataset* Find(const std::string& name) const;  // Null when there is none.
+};
+
+// Writes the skeleton into the empty `file` and sets the offsets. The datasets are allocated,
+// page-aligned and never filled: the file is sparse and reads as zeros. What is no dataset's is
+// sealed with a checksum. `path` is for messages.
+absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* layout);
+
+// Reads back what CreateHdf5Layout wrote; attributes and datasets of other types are left out, as
+// are datasets that are not contiguous. Errors: DataLoss when it is no HDF5 file, ends before its
+// data does, or does not match its seal.
+absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path);
+
+// Changes a root attribute that is there. A crash leaves the old value or the new one; the file may
+// have lost its seal then, which is no damage. Errors: NotFound, as ReadHdf5Layout.
+absl::Status SetHdf5Integer(File* file, const std::string& path, const std::string& name,
+                            int64_t value);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_PROTOTYPES_TABLE_HDF5_FILE_H_

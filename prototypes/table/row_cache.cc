@@ -1,0 +1,438 @@
+#include "protopage/prototypes/table/row_cache.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "protopage/base/check.h"
+#include "protopage/base/status_macros.h"
+
+namespace protopage {
+namespace {
+
+// What finds a row: its Frame, its place in the free list, and its slot in the hash map at the
+// map's lowest load (7/16 after it doubled, 17 bytes a slot).
+constexpr int64_t kBytesBesideFrame = 32 + 4 + 40;
+// Rows the writer copies while it holds the lock: 64 rows of 4 KiB are copied in some 30 us.
+constexpr size_t kWriteBatch = 64;
+// Rows it sorts at once.
+constexpr int64_t kCollect = 8192;
+
+}  // namespace
+
+RowCache::RowCache(PagedTable* table, const RowCacheOptions& options)
+    : table_(table), read_only_(options.read_only) {
+  frame_bytes_ = (table->record_bytes() + 63) / 64 * 64;
+  num_frames_ = options.cache_bytes / (frame_bytes_ + kBytesBesideFrame);
+  num_frames_ =
+      std::clamp<int64_t>(num_frames_, 1, std::min<int64_t>(table->spec().capacity, INT32_MAX));
+  start_writing_ = (num_frames_ + 1) / 2;
+  stop_writing_ = num_frames_ * 3 / 8;
+  max_dirty_ = std::max<int64_t>(num_frames_ * 3 / 4, 1);
+  // Not touched here: pages that are never used cost nothing.
+  memory_.reset(static_cast<char*>(std::aligned_alloc(64, num_frames_ * frame_bytes_)));
+  PROTOPAGE_CHECK(memory_ != nullptr);
+  frames_.reserve(num_frames_);  // References to frames stay good.
+  if (!read_only_) writer_ = std::thread([this] { WriterLoop(); });
+}
+
+RowCache::~RowCache() {
+  {
+    const Lock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_writer_.notify_all();
+  if (writer_.joinable()) writer_.join();
+}
+
+void RowCache::Release(int32_t frame) {
+  Frame& f = frames_[frame];
+  --f.users;
+  if (f.users == 0 && f.failed) {
+    f = Frame();
+    free_frames_.push_back(frame);
+  }
+}
+
+void RowCache::SetDirty(int32_t frame) {
+  Frame& f = frames_[frame];
+  if (f.dirty) return;
+  f.dirty = true;
+  if (++num_dirty_ >= start_writing_) wake_writer_.notify_one();
+}
+
+absl::StatusOr<int32_t> RowCache::TakeFrame(Lock& lock) {
+  if (!free_frames_.empty()) {
+    const int32_t frame = free_frames_.back();
+    free_frames_.pop_back();
+    return frame;
+  }
+  if (static_cast<int64_t>(frames_.size()) < num_frames_) {
+    frames_.emplace_back();
+    return static_cast<int32_t>(frames_.size()) - 1;
+  }
+  bool wait = false;
+  for (int64_t looked = 0; looked < 2 * num_frames_; ++looked) {
+    Frame& f = frames_[hand_];
+    const int32_t frame = static_cast<int32_t>(hand_);
+    hand_ = hand_ + 1 == num_frames_ ? 0 : hand_ + 1;
+    if (f.users > 0) continue;
+    if (Busy(f)) {
+      wait = true;
+      continue;
+    }
+    if (f.referenced) {
+      f.referenced = false;
+      continue;
+    }
+    frame_of_.erase(f.id);
+    f = Frame();
+    return frame;
+  }
+  if (!wait) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(table_->path(), ": all ", num_frames_,
+                     " rows that the cache can hold are in use; raise "
+                     "its budget (cache_bytes), a row takes ",
+                     frame_bytes_ + kBytesBesideFrame, " bytes"));
+  }
+  if (!write_error_.ok()) return write_error_;
+  // Few dirty rows can fill what is not pinned: the writer must go on below its marks.
+  wake_writer_.notify_one();
+  writer_wanted_ = true;
+  changed_.wait(lock);
+  return -1;
+}
+
+absl::Status RowCache::Load(Lock& lock, std::vector<int32_t> frames) {
+  std::sort(frames.begin(), frames.end(),
+            [this](int32_t a, int32_t b) { return frames_[a].id < frames_[b].id; });
+  std::vector<int64_t> ids;
+  std::vector<char*> records;
+  while (!frames.empty()) {
+    ids.clear();
+    records.clear();
+    for (int32_t frame : frames) {
+      ids.push_back(frames_[frame].id);
+      records.push_back(Record(frame));
+      frames_[frame].reload = false;
+    }
+    lock.unlock();
+    absl::Status status;
+    {
+      const std::shared_lock<std::shared_mutex> reading(load_mutex_);
+      status = table_->ReadRows(ids, absl::MakeConstSpan(records));
+    }
+    lock.lock();
+    if (!status.ok()) {
+      Abandon(frames, status);
+      return status;
+    }
+    size_t left = 0;
+    for (int32_t frame : frames) {
+      if (frames_[frame].reload) {
+        frames[left++] = frame;
+      } else {
+        frames_[frame].loading = false;
+      }
+    }
+    frames.resize(left);
+    changed_.notify_all();
+  }
+  return absl::OkStatus();
+}
+
+void RowCache::Abandon(absl::Span<const int32_t> frames, const absl::Status& status) {
+  for (int32_t frame : frames) {
+    Frame& f = frames_[frame];
+    if (!f.loading) continue;
+    f.loading = false;
+    f.failed = true;
+    frame_of_.erase(f.id);
+  }
+  load_error_ = status;
+  changed_.notify_all();
+}
+
+absl::Status RowCache::Acquire(Lock& lock, absl::Span<const int64_t> ids, bool load,
+                               std::vector<int32_t>* frames) {
+  std::vector<int32_t> missing;  // Ours to load.
+  std::vector<int32_t> found;
+  absl::Status status;
+  frames->clear();
+  frames->reserve(ids.size());
+  while (frames->size() < ids.size() && status.ok()) {
+    const int64_t id = ids[frames->size()];
+    const auto it = frame_of_.find(id);
+    if (it != frame_of_.end()) {
+      ++hits_;
+      ++frames_[it->second].users;
+      found.push_back(it->second);
+      frames->push_back(it->second);
+      continue;
+    }
+    const absl::StatusOr<int32_t> taken = TakeFrame(lock);
+    if (!taken.ok()) {
+      status = taken.status();
+    } else if (*taken >= 0) {
+      ++misses_;
+      Frame& f = frames_[*taken];
+      f.id = id;
+      f.users = 1;
+      f.loading = true;
+      frame_of_[id] = *taken;
+      missing.push_back(*taken);
+      frames->push_back(*taken);
+    }
+  }
+  if (status.ok() && load) status = Load(lock, missing);
+  // Rows that other calls load. Those have all their frames, or wait for the writer only.
+  for (size_t i = 0; i < found.size() && status.ok(); ++i) {
+    const Frame& f = frames_[found[i]];
+    changed_.wait(lock, [&f] { return !f.loading; });
+    if (f.failed) status = load_error_;
+  }
+  if (!status.ok()) {
+    Abandon(missing, status);
+    for (int32_t frame : *frames) Release(frame);
+    frames->clear();
+    changed_.notify_all();
+  }
+  return status;
+}
+
+absl::Status RowCache::Read(absl::Span<const int64_t> ids, bool unpin,
+                            absl::FunctionRef<void(size_t, const char*)> visit) {
+  std::vector<int32_t> frames;
+  Lock lock(mutex_);
+  PROTOPAGE_RETURN_IF_ERROR(Acquire(lock, ids, /*load=*/true, &frames));
+  for (size_t i = 0; i < frames.size(); ++i) {
+    visit(i, Record(frames[i]));
+    Frame& f = frames_[frames[i]];
+    f.referenced = true;
+    if (unpin && f.pins > 0) {
+      --f.pins;
+      --f.users;
+    }
+    Release(frames[i]);
+  }
+  changed_.notify_all();
+  return absl::OkStatus();
+}
+
+absl::Status RowCache::Write(absl::Span<const int64_t> ids, WriteKind kind,
+                             absl::FunctionRef<void(size_t, char*)> fill) {
+  if (read_only_) {
+    return absl::FailedPreconditionError(absl::StrCat(table_->path(), ": opened read-only"));
+  }
+  std::vector<int32_t> frames;
+  Lock lock(mutex_);
+  changed_.wait(lock, [this] { return num_dirty_ <= max_dirty_ || !write_error_.ok(); });
+  PROTOPAGE_RETURN_IF_ERROR(write_error_);
+  PROTOPAGE_RETURN_IF_ERROR(Acquire(lock, ids, kind == kPart, &frames));
+  for (size_t i = 0; i < frames.size(); ++i) {
+    fill(i, Record(frames[i]));
+    Frame& f = frames_[frames[i]];
+    f.loading = false;
+    f.referenced = true;
+    SetDirty(frames[i]);
+    Release(frames[i]);
+  }
+  changed_.notify_all();
+  return absl::OkStatus();
+}
+
+absl::Status RowCache::Pin(absl::Span<const int64_t> ids) {
+  std::vector<int32_t> frames;
+  Lock lock(mutex_);
+  PROTOPAGE_RETURN_IF_ERROR(Acquire(lock, ids, /*load=*/true, &frames));
+  for (int32_t frame : frames) ++frames_[frame].pins;  // Its user stays.
+  return absl::OkStatus();
+}
+
+absl::Status RowCache::ReadColumn(int column, int64_t first, int64_t count, void* cells) {
+  std::vector<int64_t> rows(count);
+  std::iota(rows.begin(), rows.end(), first);
+  return ReadCells(column, rows, cells);
+}
+
+absl::Status RowCache::ReadCells(int column, absl::Span<const int64_t> rows, void* cells) {
+  const int64_t cell_bytes = table_->cell_bytes(column);
+  const std::lock_guard<std::mutex> writing(write_mutex_);  // The file stands still.
+  PROTOPAGE_RETURN_IF_ERROR(table_->ReadCells(column, rows, cells));
+  const Lock lock(mutex_);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto found = frame_of_.find(rows[i]);
+    // A row that is loading is in the file as it is.
+    if (found == frame_of_.end() || frames_[found->second].loading) continue;
+    std::memcpy(static_cast<char*>(cells) + static_cast<int64_t>(i) * cell_bytes,
+                Record(found->second) + table_->record_offset(column), cell_bytes);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RowCache::ReadWritten(int column, int64_t first, int64_t count, uint8_t* written) {
+  const std::lock_guard<std::mutex> writing(write_mutex_);  // The file stands still.
+  PROTOPAGE_RETURN_IF_ERROR(table_->ReadWritten(column, first, count, written));
+  const Lock lock(mutex_);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto found = frame_of_.find(first + i);
+    if (found != frame_of_.end() && frames_[found->second].dirty) written[i] = 1;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RowCache::WriteColumn(int column, int64_t first, int64_t count, const void* cells) {
+  const int64_t cell_bytes = table_->cell_bytes(column);
+  const std::lock_guard<std::mutex> writing(write_mutex_);
+  {
+    const std::lock_guard<std::shared_mutex> loading(load_mutex_);
+    PROTOPAGE_RETURN_IF_ERROR(table_->WriteColumn(column, first, count, cells));
+  }
+  const Lock lock(mutex_);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto found = frame_of_.find(first + i);
+    if (found == frame_of_.end()) continue;
+    Frame& f = frames_[found->second];
+    f.reload = f.loading;
+    if (f.loading) continue;  // Not waited for: that call may wait for the writer.
+    std::memcpy(Record(found->second) + table_->record_offset(column),
+                static_cast<const char*>(cells) + i * cell_bytes, cell_bytes);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RowCache::ClearColumn(int column) {
+  PROTOPAGE_CHECK(column > 0);
+  const std::lock_guard<std::mutex> writing(write_mutex_);
+  {
+    const std::lock_guard<std::shared_mutex> loading(load_mutex_);
+    PROTOPAGE_RETURN_IF_ERROR(table_->ClearColumn(column));
+  }
+  const Lock lock(mutex_);
+  for (const auto& [id, frame] : frame_of_) {
+    Frame& f = frames_[frame];
+    f.reload = f.loading;
+    if (f.loading) continue;
+    std::memset(Record(frame) + table_->record_offset(column), 0, table_->cell_bytes(column));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<int64_t> RowCache::CollectDirty(int64_t limit) {
+  std::vector<int64_t> ids;
+  const int64_t size = static_cast<int64_t>(frames_.size());
+  // Rows that were not used since the eviction hand passed come first: the others are likely to
+  // change again before they must leave.
+  for (const bool any : {false, true}) {
+    for (int64_t looked = 0; looked < size && static_cast<int64_t>(ids.size()) < limit; ++looked) {
+      writer_hand_ = writer_hand_ + 1 >= size ? 0 : writer_hand_ + 1;
+      const Frame& f = frames_[writer_hand_];
+      if (f.dirty && (any ? f.referenced : !f.referenced)) ids.push_back(f.id);
+    }
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+absl::Status RowCache::WriteBack(absl::Span<const int64_t> ids) {
+  std::vector<char> copies(kWriteBatch * frame_bytes_);
+  std::vector<int64_t> rows;
+  std::vector<int32_t> frames;
+  std::vector<const char*> records;
+  for (size_t begin = 0; begin < ids.size(); begin += kWriteBatch) {
+    rows.clear();
+    frames.clear();
+    records.clear();
+    {
+      const Lock lock(mutex_);
+      for (int64_t id : ids.subspan(begin, kWriteBatch)) {
+        const auto found = frame_of_.find(id);
+        if (found == frame_of_.end() || !frames_[found->second].dirty) continue;
+        char* copy = copies.data() + rows.size() * frame_bytes_;
+        std::memcpy(copy, Record(found->second), table_->record_bytes());
+        frames_[found->second].dirty = false;
+        frames_[found->second].in_flight = true;
+        rows.push_back(id);
+        frames.push_back(found->second);
+        records.push_back(copy);
+      }
+      num_dirty_ -= static_cast<int64_t>(rows.size());
+      num_in_flight_ += static_cast<int64_t>(rows.size());
+    }
+    const absl::Status status = table_->WriteRows(rows, absl::MakeConstSpan(records));
+    {
+      const Lock lock(mutex_);
+      num_in_flight_ -= static_cast<int64_t>(rows.size());
+      for (int32_t frame : frames) {
+        frames_[frame].in_flight = false;
+        if (!status.ok()) SetDirty(frame);
+      }
+      if (!status.ok()) write_error_ = status;
+    }
+    changed_.notify_all();
+    PROTOPAGE_RETURN_IF_ERROR(status);
+  }
+  return absl::OkStatus();
+}
+
+void RowCache::WriterLoop() {
+  Lock lock(mutex_);
+  while (true) {
+    wake_writer_.wait(lock, [this] {
+      return stopping_ || (write_error_.ok() &&
+                           (num_dirty_ >= start_writing_ || (writer_wanted_ && num_dirty_ > 0)));
+    });
+    if (stopping_) return;
+    const int64_t excess = writer_wanted_ ? num_dirty_ : num_dirty_ - stop_writing_;
+    writer_wanted_ = false;
+    const std::vector<int64_t> ids = CollectDirty(std::min(excess, kCollect));
+    lock.unlock();
+    // Batch by batch, so that others who need the file wait for one batch only.
+    for (size_t begin = 0; begin < ids.size(); begin += kWriteBatch) {
+      const std::lock_guard<std::mutex> writing(write_mutex_);
+      if (!WriteBack(absl::MakeConstSpan(ids).subspan(begin, kWriteBatch)).ok()) break;
+    }
+    lock.lock();
+  }
+}
+
+absl::Status RowCache::FlushRows() {
+  std::vector<int64_t> ids;
+  {
+    const Lock lock(mutex_);
+    write_error_ = absl::OkStatus();  // Tried again.
+    ids = CollectDirty(num_dirty_);
+  }
+  PROTOPAGE_RETURN_IF_ERROR(WriteBack(ids));
+  return table_->Flush();
+}
+
+absl::Status RowCache::Flush() {
+  if (read_only_) return absl::OkStatus();
+  const std::lock_guard<std::mutex> writing(write_mutex_);
+  return FlushRows();
+}
+
+absl::Status RowCache::SaveCopy(const std::string& path) {
+  const std::lock_guard<std::mutex> writing(write_mutex_);
+  if (!read_only_) PROTOPAGE_RETURN_IF_ERROR(FlushRows());
+  return table_->CopyTo(path);
+}
+
+RowCacheStats RowCache::stats() const {
+  const Lock lock(mutex_);
+  RowCacheStats stats;
+  stats.hits = hits_;
+  stats.misses = misses_;
+  stats.capacity_rows = num_frames_;
+  stats.cached_rows = static_cast<int64_t>(frame_of_.size());
+  stats.dirty_rows = num_dirty_ + num_in_flight_;
+  stats.bytes =
+      static_cast<int64_t>(frames_.size()) * frame_bytes_ + num_frames_ * kBytesBesideFrame;
+  return stats;
+}
+
+}  // namespace protopage

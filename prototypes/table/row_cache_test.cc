@@ -1,0 +1,161 @@
+#include "protopage/prototypes/table/row_cache.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/testing/faulty_file_system.h"
+
+namespace protopage {
+namespace {
+
+// Rows of one wide column of 16 values and one narrow one.
+absl::StatusOr<std::unique_ptr<PagedTable>> MakeTable(FileSystem* fs, const std::string& name,
+                                                      int64_t rows) {
+  TableSpec spec;
+  spec.kind = "test";
+  spec.num_rows = rows;
+  spec.capacity = rows;
+  spec.columns = {{"wide", CellType::kInt64, 16}, {"narrow", CellType::kInt64, 1}};
+  return PagedTable::Create(
+      fs, absl::StrCat(testing::TempDir(), "/row_cache_test_", getpid(), "_", name), spec, {});
+}
+
+void Fill(char* record, int64_t value) {
+  std::vector<int64_t> cells(17, value);
+  std::memcpy(record, cells.data(), 17 * 8);
+}
+
+absl::Status WriteValue(RowCache* cache, const std::vector<int64_t>& ids, int64_t value) {
+  return cache->Write(ids, RowCache::kWhole, [&](size_t, char* record) { Fill(record, value); });
+}
+
+// The value of each row; -1 for a row whose cells differ.
+absl::StatusOr<std::vector<int64_t>> ReadValues(RowCache* cache, const std::vector<int64_t>& ids,
+                                                bool unpin = false) {
+  std::vector<int64_t> values(ids.size());
+  PROTOPAGE_RETURN_IF_ERROR(cache->Read(ids, unpin, [&](size_t i, const char* record) {
+    int64_t cells[17];
+    std::memcpy(cells, record, sizeof(cells));
+    values[i] = std::equal(cells + 1, cells + 17, cells) ? cells[0] : -1;
+  }));
+  return values;
+}
+
+RowCacheOptions Frames(const PagedTable& table, int64_t frames) {
+  RowCacheOptions options;
+  options.cache_bytes = frames * ((table.record_bytes() + 63) / 64 * 64 + 76);
+  return options;
+}
+
+TEST(RowCacheTest, TheBudgetHoldsAndRowsLeaveOnlyAfterTheyWereWritten) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "budget", 1000));
+  const RowCacheOptions options = Frames(*table, 20);
+  RowCache cache(table.get(), options);
+  EXPECT_EQ(cache.num_frames(), 20);
+  for (int64_t id = 0; id < 1000; ++id) PROTOPAGE_ASSERT_OK(WriteValue(&cache, {id}, id + 1));
+  EXPECT_LE(cache.stats().bytes, options.cache_bytes);
+  EXPECT_EQ(cache.stats().cached_rows, 20);
+  for (int64_t id = 0; id < 1000; ++id) {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto values, ReadValues(&cache, {id}));
+    EXPECT_EQ(values[0], id + 1);
+  }
+  EXPECT_GE(table->stats().rows_written, 980);
+}
+
+TEST(RowCacheTest, NothingIsWrittenWhileFewRowsAreDirty) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "lazy", 1000));
+  RowCache cache(table.get(), Frames(*table, 100));
+  for (int64_t i = 0; i < 200; ++i) PROTOPAGE_ASSERT_OK(WriteValue(&cache, {i % 40}, i));
+  EXPECT_EQ(table->stats().rows_written, 0);
+  EXPECT_EQ(cache.stats().dirty_rows, 40);
+  PROTOPAGE_ASSERT_OK(cache.Flush());
+  EXPECT_EQ(table->stats().rows_written, 40);
+  EXPECT_EQ(cache.stats().dirty_rows, 0);
+  PROTOPAGE_ASSERT_OK(cache.Flush());
+  EXPECT_EQ(table->stats().rows_written, 40);
+}
+
+TEST(RowCacheTest, AFlushOfNeighboursIsFewWrites) {
+  FaultyFileSystem fs;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(&fs, "coalesced", 1000));
+  RowCache cache(table.get(), Frames(*table, 1000));
+  std::vector<int64_t> ids(256);
+  std::iota(ids.rbegin(), ids.rend(), 100);  // Descending: the cache sorts.
+  PROTOPAGE_ASSERT_OK(WriteValue(&cache, ids, 3));
+  const int64_t before = fs.writes();
+  PROTOPAGE_ASSERT_OK(cache.Flush());
+  // 4 batches of 64 rows of 128 bytes, three blocks of two datasets, and the header twice.
+  EXPECT_LE(fs.writes() - before, 4 + 3 * 2 + 2);
+}
+
+TEST(RowCacheTest, AWholeWriteDoesNotReadAndAPartialOneDoes) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "kinds", 1000));
+  {
+    RowCache cache(table.get(), Frames(*table, 100));
+    PROTOPAGE_ASSERT_OK(WriteValue(&cache, {5, 6}, 8));
+    PROTOPAGE_ASSERT_OK(cache.Flush());
+  }
+  RowCache cache(table.get(), Frames(*table, 100));
+  const int64_t before = table->stats().rows_read;
+  PROTOPAGE_ASSERT_OK(WriteValue(&cache, {5}, 9));
+  EXPECT_EQ(table->stats().rows_read, before);
+  PROTOPAGE_ASSERT_OK(cache.Write({6}, RowCache::kPart, [](size_t, char* record) {
+    int64_t cell;
+    std::memcpy(&cell, record + 8, 8);
+    EXPECT_EQ(cell, 8);
+    Fill(record, 10);
+  }));
+  EXPECT_EQ(table->stats().rows_read, before + 1);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto values, ReadValues(&cache, {5, 6, 5}));
+  EXPECT_EQ(values, (std::vector<int64_t>{9, 10, 9}));
+}
+
+TEST(RowCacheTest, PinnedRowsStayUntilAsManyReadsReleaseThem) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "pins", 1000));
+  RowCache cache(table.get(), Frames(*table, 10));
+  PROTOPAGE_ASSERT_OK(cache.Pin({1, 2, 3}));
+  PROTOPAGE_ASSERT_OK(cache.Pin({1}));
+  for (int64_t id = 100; id < 200; ++id) PROTOPAGE_ASSERT_OK(ReadValues(&cache, {id}).status());
+  const int64_t misses = cache.stats().misses;
+  PROTOPAGE_ASSERT_OK(ReadValues(&cache, {1, 2, 3}, /*unpin=*/true).status());
+  EXPECT_EQ(cache.stats().misses, misses);
+  for (int64_t id = 200; id < 300; ++id) PROTOPAGE_ASSERT_OK(ReadValues(&cache, {id}).status());
+  const int64_t later = cache.stats().misses;
+  PROTOPAGE_ASSERT_OK(ReadValues(&cache, {1}, /*unpin=*/true).status());
+  EXPECT_EQ(cache.stats().misses, later);  // It had two pins.
+  PROTOPAGE_ASSERT_OK(ReadValues(&cache, {2, 3}).status());
+  EXPECT_EQ(cache.stats().misses, later + 2);
+}
+
+TEST(RowCacheTest, ColumnsAreReadAndWrittenAroundTheCache) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "columns", 100));
+  RowCache cache(table.get(), Frames(*table, 50));
+  PROTOPAGE_ASSERT_OK(WriteValue(&cache, {3}, 7));  // Dirty.
+  std::vector<int64_t> narrow(10);
+  PROTOPAGE_ASSERT_OK(cache.ReadColumn(1, 0, 10, narrow.data()));
+  EXPECT_EQ(narrow[3], 7);
+  EXPECT_EQ(narrow[4], 0);
+  std::iota(narrow.begin(), narrow.end(), 50);
+  PROTOPAGE_ASSERT_OK(cache.WriteColumn(1, 0, 10, narrow.data()));
+  EXPECT_EQ(cache.stats().cached_rows, 1);
+  int64_t read = 0;
+  PROTOPAGE_ASSERT_OK(cache.Read(
+      {3}, false, [&](size_t, const char* record) { std::memcpy(&read, record + 128, 8); }));
+  EXPECT_EQ(read, 53);
+  PROTOPAGE_ASSERT_OK(cache.ClearColumn(1));
+  PROTOPAGE_ASSERT_OK(cache.Read(
+      {3}, false, [&](size_t, const char* record) { std::memcpy(&read, record + 128, 8); }));
+  EXPECT_EQ(read, 0);
+}
+
+}  // namespace
+}  // namespace protopage

@@ -1,0 +1,103 @@
+// TrainConfig: all that a run is, read from JSON; see `protopage train --help`.
+//
+//   TrainConfig config;
+//   PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "", config));
+//   PROTOPAGE_RETURN_IF_ERROR(ValidateConfig(&config));
+#ifndef PROTOPAGE_TRAINER_CONFIGS_CONFIG_H_
+#define PROTOPAGE_TRAINER_CONFIGS_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "protopage/base/config_fields.h"
+#include "protopage/data/source_config.h"
+#include "protopage/model/losses/margin_loss.h"
+#include "protopage/model/nets/nets.h"
+#include "protopage/model/optimizers/optimizer.h"
+#include "protopage/model/optimizers/row_optimizer.h"
+#include "protopage/model/optimizers/schedule.h"
+#include "protopage/sampling/selection_config.h"
+
+namespace protopage {
+
+struct PrototypesConfig {
+  int64_t cache_bytes = int64_t{256} << 20;
+  int64_t index_bytes = int64_t{256} << 20;
+  // As in ClassIndexOptions: kind, lists, probes and candidates.
+  std::string index = "auto";
+  int64_t index_lists = 0;
+  int64_t index_probes = 0;
+  double index_candidates = 0;
+  std::string dtype = "float32";
+  std::string row_state = "momentum";
+  // A store by itself that new prototypes are copied from.
+  std::string init_from;
+  // The index learns of trained rows every so many steps, and at the end of an epoch.
+  int64_t index_update_steps = 64;
+  double reencode_below = 0.999;
+
+  void Fields(ConfigVisitor& v);
+};
+
+// One of the stages that a run goes through, in order:
+//   source    trains the net with a dense head over all classes of its split
+//   imprint   writes each class's prototype: normalised mean of normalised features
+//   dominant  trains the net and the paged prototypes of the classes that "selection" picks
+//   evaluate  measures on images never trained on
+struct StageConfig {
+  std::string name = "dominant";
+  // "" is the stage's own: source_train, target_train, target_train; evaluate takes source_test
+  // behind a source stage and else target_test and unseen.
+  std::string split;
+  // Length of a training stage: one of the two.
+  double epochs = 0;
+  int64_t steps = 0;
+  int64_t batch_size = 128;
+  // Imprint: only images of this domain ("id"); "" takes all.
+  std::string domain;
+  bool augment = true;
+  bool train_net = true;
+  double dropout = -1;  // -1: the model's.
+  double margin = -1;   // -1: the loss's.
+  OptimizerConfig optimizer;
+  RowOptimizerConfig rows;
+  ScheduleConfig schedule;
+
+  void Fields(ConfigVisitor& v);
+  bool trains() const { return name == "source" || name == "dominant"; }
+};
+
+struct TrainConfig {
+  int64_t seed = 1;
+  std::string device = "auto";
+  std::string precision = "float32";
+  // A run's directory (its newest checkpoint), a checkpoint of it or a model.h5: the net starts
+  // from its weights.
+  std::string init_from;
+  int64_t threads = 0;
+  int64_t loader_threads = 0;
+  int64_t log_every_steps = 20;
+  // Beside those at the end of every epoch and stage; 0: none.
+  int64_t checkpoint_every_steps = 0;
+  double checkpoint_every_minutes = 0;
+  int64_t keep_checkpoints = 2;
+  int64_t max_bad_steps = 10;
+  DataConfig data;
+  NetOptions model;
+  LossConfig loss;
+  PrototypesConfig prototypes;
+  SelectionConfig selection;
+  std::vector<StageConfig> stages;
+
+  void Fields(ConfigVisitor& v);
+};
+
+// Resolves defaults that depend on other keys and checks what can be checked without reading
+// any data. Errors: InvalidArgument with the key, the value found and what is allowed.
+absl::Status ValidateConfig(TrainConfig* config);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_TRAINER_CONFIGS_CONFIG_H_

@@ -1,0 +1,83 @@
+#include "protopage/trainer/configs/config.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "protopage/base/config_fields.h"
+#include "protopage/base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+absl::Status Check(const std::string& text) {
+  const absl::StatusOr<nlohmann::json> json = ParseJson(text, "test");
+  if (!json.ok()) return json.status();
+  TrainConfig config;
+  const absl::Status status = ReadConfig(*json, "", config);
+  return status.ok() ? ValidateConfig(&config) : status;
+}
+
+constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
+
+TEST(TrainConfigTest, StagesNeedOneLength) {
+  PROTOPAGE_EXPECT_OK(Check(R"({"stages": [{"name": "source", "epochs": 1}]})"));
+  PROTOPAGE_EXPECT_OK(Check(R"({"stages": [{"name": "dominant", "steps": 5}]})"));
+  EXPECT_THAT(Check(R"({"stages": [{"name": "dominant"}]})"),
+              StatusIs(kInvalid, "stages[0] (dominant): found epochs 0 and steps 0"));
+  EXPECT_THAT(Check(R"({"stages": [{"name": "source", "epochs": 1, "steps": 1}]})"),
+              StatusIs(kInvalid, "one of them above 0"));
+  EXPECT_THAT(Check("{}"), StatusIs(kInvalid, "stages: found none"));
+}
+
+TEST(TrainConfigTest, MistakesAreNamed) {
+  EXPECT_THAT(Check(R"({"stages": [{"name": "tune"}]})"),
+              StatusIs(kInvalid, R"(stages[0].name: found "tune", expected one of "source")"));
+  EXPECT_THAT(Check(R"({"stages": [{"name": "source", "epochs": 1, "split": "nowhere"}]})"),
+              StatusIs(kInvalid, "stages[0].split"));
+  EXPECT_THAT(Check(R"({"stagse": []})"), StatusIs(kInvalid, "did you mean stages?"));
+  EXPECT_THAT(Check(R"({"loss": {"name": "softmax"}})"), StatusIs(kInvalid, "loss.name"));
+  EXPECT_THAT(Check(R"({"stages": [{"name": "evaluate"}]})"),
+              StatusIs(kInvalid, "nothing to evaluate"));
+  EXPECT_THAT(Check(R"({"stages": [{"name": "dominant", "steps": 1,
+                                     "rows": {"name": "adagrad"}}]})"),
+              StatusIs(kInvalid, "stages[0].rows.name: found \"adagrad\""));
+  PROTOPAGE_EXPECT_OK(Check(R"({"prototypes": {"row_state": "adagrad"},
+                      "stages": [{"name": "dominant", "steps": 1, "rows": {"name": "adagrad"}}]})"));
+}
+
+// Such a key was meant for another stage, and would silently change nothing.
+TEST(TrainConfigTest, AStageTakesTheKeysThatItUses) {
+  const auto check = [](const std::string& keys) {
+    return Check(R"({"stages": [{"name": "source", "epochs": 1}, {)" + keys + "}]}");
+  };
+  EXPECT_THAT(check(R"("name": "evaluate", "rows": {"learning_rate": 0.5})"),
+              StatusIs(kInvalid,
+                       "stages[1].rows.learning_rate: found 0.5, which a stage of the "
+                       "name evaluate has no use for; it takes name, split"));
+  EXPECT_THAT(check(R"("name": "imprint", "batch_size": 7)"),
+              StatusIs(kInvalid, "stages[1].batch_size: found 7, which"));
+  EXPECT_THAT(check(R"("name": "source", "epochs": 1, "rows": {"learning_rate": 0.5})"),
+              StatusIs(kInvalid, "stages[1].rows.learning_rate"));
+  EXPECT_THAT(check(R"("name": "dominant", "epochs": 1, "domain": "id")"),
+              StatusIs(kInvalid, "stages[1].domain: found \"id\""));
+  EXPECT_THAT(check(R"("name": "evaluate", "schedule": {"milestones": [0.5]})"),
+              StatusIs(kInvalid, "stages[1].schedule.milestones.0: found 0.5"));
+  PROTOPAGE_EXPECT_OK(check(R"("name": "imprint", "domain": "id", "split": "target_train")"));
+  PROTOPAGE_EXPECT_OK(check(R"("name": "dominant", "epochs": 1, "train_net": false, "margin": 0.1,
+                     "rows": {"learning_rate": 0.5}, "optimizer": {"learning_rate": 0.5})"));
+  // As a run's config.json has it: defaults are no mistake.
+  PROTOPAGE_EXPECT_OK(check(R"("name": "evaluate", "batch_size": 128, "domain": "")"));
+}
+
+TEST(TrainConfigTest, DefaultsOfTheLossAreWrittenOut) {
+  TrainConfig config;
+  config.stages.resize(1);
+  config.stages[0].steps = 1;
+  PROTOPAGE_ASSERT_OK(ValidateConfig(&config));
+  EXPECT_EQ(config.loss.scale, 24);
+  EXPECT_EQ(config.loss.margin, 0.2);
+}
+
+}  // namespace
+}  // namespace protopage

@@ -1,0 +1,276 @@
+#include "protopage/trainer/run/trainer.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "protopage/base/float16.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/trainer/observers/metrics_writer.h"
+#include "protopage/trainer/stages/evaluator.h"
+#include "protopage/trainer/testing/session_testing.h"
+#include "protopage/trainer/testing/test_images.h"
+
+namespace protopage {
+namespace {
+
+// A run that goes through every kind of stage in a second or two.
+constexpr char kConfig[] = R"({
+  "data": {"type": "cifar", "augment": {"flip": 0.5, "pad_crop": 2}},
+  "model": {"dropout": 0.1},
+  "log_every_steps": 2,
+  "threads": 2,
+  "selection": {"mode": "dominant", "classes_per_step": 12, "positive_classes": 4,
+                "dominant_queue": 6, "candidate_queue": 10, "look_ahead": 2,
+                "candidate_refresh_steps": 5},
+  "prototypes": {"index_update_steps": 3},
+  "stages": [
+    {"name": "source", "epochs": 2, "batch_size": 10},
+    {"name": "evaluate"},
+    {"name": "imprint"},
+    {"name": "evaluate"},
+    {"name": "dominant", "steps": 14, "batch_size": 16,
+     "schedule": {"name": "cosine", "warmup_steps": 3}},
+    {"name": "evaluate"}
+  ]
+})";
+
+class TrainerTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    data_dir_ = new std::string(absl::StrCat(testing::TempDir(), "/trainer_test_", getpid()));
+    PROTOPAGE_ASSERT_OK(WriteTinyCifar(*data_dir_, 1));
+  }
+
+  static std::string RunPath(const std::string& name) {
+    return absl::StrCat(*data_dir_, "/", name);
+  }
+
+  static TrainConfig Config(const std::vector<std::string>& set = {}) {
+    nlohmann::json json = ParseJson(kConfig, "test").value();
+    PROTOPAGE_EXPECT_OK(SetJsonValue(absl::StrCat("data.data_dir=", *data_dir_), json));
+    for (const std::string& assignment : set) PROTOPAGE_EXPECT_OK(SetJsonValue(assignment, json));
+    TrainConfig config;
+    PROTOPAGE_EXPECT_OK(ReadConfig(json, "", config));
+    PROTOPAGE_EXPECT_OK(ValidateConfig(&config));
+    return config;
+  }
+
+  static absl::StatusOr<TrainResult> TrainIn(const std::string& name, const TrainConfig& config,
+                                             bool resume = false) {
+    TrainOptions options;
+    options.directory = RunPath(name);
+    options.resume = resume;
+    return Train(config, options);
+  }
+
+  // All that a finished run has learned: every parameter and every prototype.
+  struct Model {
+    NamedValues parameters;
+    RowMatrixXf prototypes;
+    friend bool operator==(const Model& a, const Model& b) {
+      return a.parameters == b.parameters && a.prototypes == b.prototypes;
+    }
+  };
+  static Model Load(const std::string& name) {
+    Model model;
+    absl::StatusOr<TrainConfig> config = ReadRunConfig(DefaultFileSystem(), RunPath(name), {});
+    PROTOPAGE_EXPECT_OK(config);
+    absl::StatusOr<std::unique_ptr<Session>> session =
+        LoadRun(DefaultFileSystem(), RunPath(name), *config);
+    PROTOPAGE_EXPECT_OK(session);
+    model.parameters = NetValues(**session);
+    model.prototypes = PrototypeRows(**session);
+    return model;
+  }
+
+  static std::string* data_dir_;
+};
+
+std::string* TrainerTest::data_dir_ = nullptr;
+
+TEST_F(TrainerTest, AllStagesAndWhatTheyLeave) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const TrainResult result, TrainIn("whole", Config()));
+  ASSERT_EQ(result.reports.size(), 3u);
+  EXPECT_EQ(result.reports[0].name, "source");
+  EXPECT_EQ(result.reports[1].name, "imprinted");
+  EXPECT_EQ(result.reports[2].name, "dominant");
+  EXPECT_EQ(result.reports[0].closed_set->num_classes, 10);
+  EXPECT_EQ(result.reports[1].closed_set->num_classes, 100);
+  EXPECT_EQ(result.reports[1].closed_set->all.samples, 100);
+  // Chance is 1 %; the images' colours tell the classes apart even to a net that hardly learned.
+  EXPECT_GT(result.reports[1].closed_set->all.Top1(), 0.2);
+
+  FileSystem* fs = DefaultFileSystem();
+  for (const char* file : {"config.json", "metrics.jsonl", "results.json", "prototypes.h5",
+                           "queues.h5", "report.html"}) {
+    EXPECT_TRUE(fs->Exists(JoinPath(RunPath("whole"), file))) << file;
+  }
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto lines,
+                                 ReadMetrics(fs, JoinPath(RunPath("whole"), "metrics.jsonl")));
+  int64_t steps = 0, queue_lines = 0;
+  for (const auto& line : lines) {
+    steps = std::max(steps, line.value("step", int64_t{0}));
+    if (line.value("stage", "") != "dominant" || !line.contains("cache_hit_rate")) continue;
+    for (const char* key :
+         {"rows_paged", "wait_rows_seconds", "wait_plan_seconds", "log_bytes", "index_seconds"}) {
+      EXPECT_TRUE(line.contains(key)) << line;
+    }
+    EXPECT_GT(line.value("log_bytes", 0.0), 0) << line;
+    // Where no step was planned, no queue was used.
+    queue_lines += line.contains("queue_age_steps") ? 1 : 0;
+  }
+  EXPECT_GT(queue_lines, 0);
+  // Two epochs of 50 / 10 steps, and 14.
+  EXPECT_EQ(steps, 24);
+}
+
+TEST_F(TrainerTest, BitsDoNotDependOnThreads) {
+  PROTOPAGE_ASSERT_OK(TrainIn("threads1", Config({"threads=1"})));
+  PROTOPAGE_ASSERT_OK(TrainIn("threads3", Config({"threads=3", "loader_threads=2"})));
+  EXPECT_TRUE(Load("threads1") == Load("threads3"));
+}
+
+// With queues that do not change, how far the planner runs ahead cannot matter: each step gathers
+// the newest rows.
+TEST_F(TrainerTest, WithFrozenQueuesLookAheadDoesNotChangeTheBits) {
+  for (const int ahead : {0, 1, 8}) {
+    PROTOPAGE_ASSERT_OK(TrainIn(
+        absl::StrCat("ahead", ahead),
+        Config({"selection.frozen_queues=true", absl::StrCat("selection.look_ahead=", ahead)})));
+  }
+  EXPECT_TRUE(Load("ahead0") == Load("ahead1"));
+  EXPECT_TRUE(Load("ahead0") == Load("ahead8"));
+}
+
+TEST_F(TrainerTest, ResumeAfterAnInterruptGivesTheSameBits) {
+  PROTOPAGE_ASSERT_OK(TrainIn("straight", Config()));
+  // Interrupted again and again: by each SIGINT after the step that is running.
+  absl::StatusOr<TrainResult> result = absl::CancelledError("");
+  int interrupts = 0;
+  for (bool resume = false; absl::IsCancelled(result.status()); resume = true) {
+    ASSERT_LT(interrupts, 60);
+    // Raised by a timer in the middle of the run; when it comes does not matter.
+    const pid_t self = getpid();
+    std::thread timer([self] {
+      usleep(250'000);
+      kill(self, SIGINT);
+    });
+    // A signal that comes when no run catches it must not end the test.
+    signal(SIGINT, SIG_IGN);
+    result = TrainIn("interrupted", Config(), resume);
+    timer.join();
+    if (absl::IsCancelled(result.status())) {
+      ++interrupts;
+      EXPECT_THAT(result, StatusIs(absl::StatusCode::kCancelled, "--resume"));
+    }
+  }
+  signal(SIGINT, SIG_DFL);
+  PROTOPAGE_ASSERT_OK(result);
+  EXPECT_GT(interrupts, 0);
+  EXPECT_EQ(result->reports.size(), 3u);
+  EXPECT_TRUE(Load("straight") == Load("interrupted"));
+}
+
+TEST_F(TrainerTest, ResumeFromAnEpochsCheckpoint) {
+  const std::pair<std::string, std::string> kinds[] = {
+      {"momentum", "float32"}, {"adagrad", "float32"}, {"momentum", "float16"}};
+  for (const auto& [state, dtype] : kinds) {
+    const std::vector<std::string> set = {
+        "stages[4].steps=0", "stages[4].epochs=2", "prototypes.row_state=" + state,
+        "stages[4].rows.name=" + state, "prototypes.dtype=" + dtype};
+    const std::string base = absl::StrCat("base_", state, "_", dtype);
+    const std::string back = "thrown_back_" + base;
+    PROTOPAGE_ASSERT_OK(TrainIn(base, Config(set)));
+    // The same run, thrown back to a checkpoint in the middle of the dominant stage.
+    std::vector<std::string> keep = set;
+    keep.push_back("keep_checkpoints=10");
+    PROTOPAGE_ASSERT_OK(TrainIn(back, Config(keep)));
+    FileSystem* fs = DefaultFileSystem();
+    const std::string folder = JoinPath(RunPath(back), "checkpoints");
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(folder));
+    ASSERT_GE(names.size(), 3u);
+    for (size_t i = names.size() - 2; i < names.size(); ++i) {
+      PROTOPAGE_ASSERT_OK(fs->Remove(JoinPath(folder, names[i] + "/DONE")));
+    }
+    PROTOPAGE_ASSERT_OK(TrainIn(back, Config(set), true));
+    EXPECT_TRUE(Load(base) == Load(back)) << base;
+  }
+  const Model momentum = Load("base_momentum_float32");
+  EXPECT_FALSE(momentum == Load("base_adagrad_float32"));
+  const RowMatrixXf halves = Load("base_momentum_float16").prototypes;
+  EXPECT_EQ(halves, halves.unaryExpr([](float x) { return HalfToFloat(FloatToHalf(x)); }));
+  EXPECT_NE(halves, momentum.prototypes);
+}
+
+TEST_F(TrainerTest, MoreCheckpointsDoNotChangeTheBits) {
+  PROTOPAGE_ASSERT_OK(TrainIn("few", Config()));
+  PROTOPAGE_ASSERT_OK(
+      TrainIn("many", Config({"checkpoint_every_steps=3", "keep_checkpoints=100"})));
+  FileSystem* fs = DefaultFileSystem();
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto few, fs->List(JoinPath(RunPath("few"), "checkpoints")));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto many,
+                                 fs->List(JoinPath(RunPath("many"), "checkpoints")));
+  EXPECT_GE(many.size(), few.size() + 6);
+  EXPECT_TRUE(Load("few") == Load("many"));
+}
+
+TEST_F(TrainerTest, ResumeRefusesAChangedConfig) {
+  const TrainConfig config = Config({"stages[0].epochs=1"});
+  PROTOPAGE_ASSERT_OK(TrainIn("changed", config));
+  EXPECT_THAT(TrainIn("changed", config), StatusIs(absl::StatusCode::kAlreadyExists, "--resume"));
+  EXPECT_THAT(TrainIn("changed", Config({"stages[0].epochs=2", "seed=5"}), true),
+              StatusIs(absl::StatusCode::kInvalidArgument, "seed, stages[0].epochs"));
+  EXPECT_THAT(TrainIn("nowhere", config, true),
+              StatusIs(absl::StatusCode::kNotFound, "holds no run"));
+  // A finished run has nothing left to do; threads may change.
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const TrainResult result,
+      TrainIn("changed", Config({"stages[0].epochs=1", "threads=1"}), true));
+  EXPECT_EQ(result.reports.size(), 3u);
+}
+
+TEST_F(TrainerTest, LossesThatAreNotFiniteStopTheRun) {
+  const absl::StatusOr<TrainResult> result = TrainIn(
+      "diverged", Config({"model.input_scale=1e38", "max_bad_steps=3", "stages[0].epochs=1"}));
+  EXPECT_THAT(result, StatusIs(absl::StatusCode::kAborted, "3 steps in a row"));
+  // A smaller learning rate was tried once, and the run says so.
+  EXPECT_THAT(result, StatusIs(absl::StatusCode::kAborted, "also with 0.1 of the learning rates"));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const std::string recovery,
+      ReadFile(DefaultFileSystem(), JoinPath(RunPath("diverged"), "recovery.json")));
+  EXPECT_NE(recovery.find("learning_rate_factor"), std::string::npos) << recovery;
+}
+
+TEST_F(TrainerTest, InitFromStartsFromTheNetOfAnotherRun) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const TrainResult first,
+                                 TrainIn("first", Config({"stages[4].steps=4"})));
+  // Imprinting with the first run's net, which a net at random does not repeat.
+  TrainConfig config = Config({absl::StrCat("init_from=", RunPath("first"))});
+  config.stages = {config.stages[2], config.stages[3]};
+  PROTOPAGE_ASSERT_OK(TrainIn("second", config));
+  EXPECT_EQ(Load("second").parameters, Load("first").parameters);
+  config.init_from = RunPath("nowhere");
+  EXPECT_THAT(TrainIn("third", config), StatusIs(absl::StatusCode::kNotFound, "nowhere"));
+}
+
+TEST_F(TrainerTest, EverySelectionModeTrains) {
+  for (const std::string mode : {"full", "random"}) {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+        const TrainResult result,
+        TrainIn("mode_" + mode, Config({"selection.mode=" + mode, "stages[0].epochs=1",
+                                        "selection.images_for=positives", "stages[4].steps=4"})));
+    EXPECT_EQ(result.reports.size(), 3u) << mode;
+  }
+}
+
+}  // namespace
+}  // namespace protopage

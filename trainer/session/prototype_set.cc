@@ -1,0 +1,382 @@
+#include "protopage/trainer/session/prototype_set.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "protopage/base/config_fields.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/prototypes/table/paged_table.h"
+#include "protopage/sampling/class_queue_source.h"
+#include "protopage/sampling/class_selector.h"
+#include "protopage/sampling/nearest_class_source.h"
+
+namespace protopage {
+namespace {
+
+constexpr char kIndexFile[] = "index.bin";
+// What changed since index.bin, which is then the link of an earlier checkpoint's.
+constexpr char kIndexChangesFile[] = "index-changes.bin";
+// A checkpoint has its index whole when more than a class in so many has changed since the last
+// whole one.
+constexpr int64_t kMostChangedShare = 8;
+// In a checkpoint's folder: {"generation": of the files, "log_checkpoint": number in the log}.
+constexpr char kPlaceFile[] = "prototypes.json";
+constexpr int kQueuesTable = 1;  // In the log.
+constexpr char kInitFrom[] = "prototypes.init_from";
+
+// Where a checkpoint lies in the log of a set.
+struct Place {
+  int64_t generation = 0;
+  int64_t log_checkpoint = 0;
+};
+
+// Generation 0 when the checkpoint was made before there were prototypes.
+absl::StatusOr<Place> ReadPlace(FileSystem* fs, const std::string& folder) {
+  const std::string path = JoinPath(folder, kPlaceFile);
+  if (!fs->Exists(path)) return Place();
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
+  const absl::StatusOr<nlohmann::json> parsed = ParseJson(text, path);
+  if (!parsed.ok()) return absl::DataLossError(parsed.status().message());
+  const nlohmann::json& json = *parsed;
+  const auto integer = [&json](const char* key) -> int64_t {
+    const bool there = json.is_object() && json.contains(key) && json[key].is_number_integer();
+    return there ? json[key].get<int64_t>() : -1;
+  };
+  const Place place{integer("generation"), integer("log_checkpoint")};
+  if (place.generation >= 1 && place.log_checkpoint >= 0) return place;
+  return absl::DataLossError(absl::StrCat(path, " is damaged: found ", text));
+}
+
+absl::Status MissingPlace(const std::string& folder) {
+  return absl::DataLossError(
+      absl::StrCat(folder, " has no ", kPlaceFile, ": it is damaged, or of an earlier version"));
+}
+
+absl::Status RemoveIfThere(FileSystem* fs, const std::string& path) {
+  return fs->Exists(path) ? fs->Remove(path) : absl::OkStatus();
+}
+
+}  // namespace
+
+PrototypeSet::PrototypeSet(std::string directory, const PrototypeSetOptions& options,
+                           ThreadPool* pool)
+    : directory_(std::move(directory)),
+      options_(options),
+      pool_(pool),
+      fs_(options.file_system != nullptr ? options.file_system : DefaultFileSystem()) {}
+
+std::string PrototypeSet::PathOf(absl::string_view name, absl::string_view suffix) const {
+  const std::string number =
+      options_.generation > 1 ? absl::StrCat("-", options_.generation) : std::string();
+  return JoinPath(directory_, absl::StrCat(name, number, suffix));
+}
+
+absl::Status PrototypeSet::RemoveFiles() {
+  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, StorePath()));
+  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(StorePath(), ".lock")));
+  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, QueuesPath()));
+  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(QueuesPath(), ".lock")));
+  if (!fs_->IsDirectory(LogPath())) return absl::OkStatus();
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(LogPath()));
+  for (const std::string& name : names) {
+    PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(JoinPath(LogPath(), name)));
+  }
+  return fs_->RemoveDirectory(LogPath());
+}
+
+PrototypeStoreOptions PrototypeSet::StoreOptions() const {
+  PrototypeStoreOptions options;
+  options.cache_bytes = options_.prototypes.cache_bytes;
+  options.log = log_.get();
+  options.file_system = fs_;
+  return options;
+}
+
+ClassQueuesOptions PrototypeSet::QueuesOptions() const {
+  ClassQueuesOptions options;
+  options.dominant_queue = options_.selection.dominant_queue;
+  options.candidate_queue = options_.selection.candidate_queue;
+  options.candidate_refresh_steps = options_.selection.candidate_refresh_steps;
+  options.frozen = options_.selection.frozen_queues;
+  options.log = log_.get();
+  options.file_system = fs_;
+  return options;
+}
+
+ClassIndexOptions PrototypeSet::IndexOptions(const PrototypeSetOptions& set_options) {
+  const PrototypesConfig& config = set_options.prototypes;
+  ClassIndexOptions options;
+  options.index_bytes = config.index_bytes;
+  options.reencode_below = static_cast<float>(config.reencode_below);
+  options.kind = config.index;
+  options.lists = config.index_lists;
+  options.probes = config.index_probes;
+  options.candidates = config.index_candidates;
+  options.seed = set_options.seed;
+  if (DominantKindOf(set_options.selection.mode) == DominantKind::kNearest) {
+    // It must be exact: every row as it is, and all that move.
+    options.kind = "flat";
+    options.reencode_below = 2;
+  }
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
+    const std::string& directory, int64_t num_classes, int64_t dim,
+    const PrototypeSetOptions& options, ThreadPool* pool) {
+  std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, options, pool));
+  // The log first: it has the lock.
+  PROTOPAGE_ASSIGN_OR_RETURN(set->log_, TableLog::Create(set->fs_, set->LogPath(), options.log));
+  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->StorePath()));
+  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->QueuesPath()));
+  const std::string& init_from = options.prototypes.init_from;
+  if (!init_from.empty()) {
+    // Nobody writes it until it is copied. Where no lock can be made nobody can write either.
+    const auto lock = LockTable(set->fs_, init_from);
+    if (!lock.ok() && !absl::IsPermissionDenied(lock.status())) {
+      return WithContext(lock.status(), kInitFrom);
+    }
+    PROTOPAGE_RETURN_IF_ERROR(OpenInitFrom(num_classes, dim, options).status());
+    PROTOPAGE_RETURN_IF_ERROR(CopyFileAtomically(set->fs_, init_from, set->StorePath()));
+    PROTOPAGE_ASSIGN_OR_RETURN(set->store_,
+                               PrototypeStore::Open(set->StorePath(), set->StoreOptions()));
+    return set;
+  }
+  PrototypeStoreSpec spec;
+  spec.num_classes = num_classes;
+  spec.dim = dim;
+  PROTOPAGE_ASSIGN_OR_RETURN(spec.row_state, ParseRowState(options.prototypes.row_state));
+  PROTOPAGE_ASSIGN_OR_RETURN(spec.dtype, ParseRowType(options.prototypes.dtype));
+  spec.seed = options.seed;
+  PROTOPAGE_ASSIGN_OR_RETURN(set->store_,
+                             PrototypeStore::Create(set->StorePath(), spec, set->StoreOptions()));
+  return set;
+}
+
+absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeSet::OpenInitFrom(
+    int64_t num_classes, int64_t dim, const PrototypeSetOptions& options) {
+  const std::string& path = options.prototypes.init_from;
+  PrototypeStoreOptions store_options;
+  store_options.read_only = true;
+  store_options.file_system = options.file_system;
+  auto opened = PrototypeStore::Open(path, store_options);
+  if (!opened.ok()) return WithContext(opened.status(), kInitFrom);
+  const PrototypeStore& store = **opened;
+  const auto wrong = [&](absl::string_view found, absl::string_view expected) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kInitFrom, ": ", path, " ", found, ", expected ", expected));
+  };
+  if (store.had_log_when_opened()) {
+    return wrong("is the file of a run", "a store by itself, as protopage export makes it");
+  }
+  if (!store.clean_when_opened()) {
+    return wrong("was being written when its process died", "one that was closed");
+  }
+  if (store.num_classes() != num_classes) {
+    return wrong(absl::StrCat("has ", store.num_classes(), " classes"),
+                 absl::StrCat("those of the images, ", num_classes));
+  }
+  if (store.dim() != dim) {
+    return wrong(absl::StrCat("has rows of ", store.dim()),
+                 absl::StrCat("model.embedding_dim, ", dim));
+  }
+  const std::string dtype = RowTypeName(store.spec().dtype);
+  if (dtype != options.prototypes.dtype) {
+    return wrong(absl::StrCat("has dtype ", dtype),
+                 absl::StrCat("prototypes.dtype, ", options.prototypes.dtype));
+  }
+  const std::string row_state = RowStateName(store.spec().row_state);
+  if (row_state != options.prototypes.row_state) {
+    return wrong(absl::StrCat("has row_state ", row_state),
+                 absl::StrCat("prototypes.row_state, ", options.prototypes.row_state));
+  }
+  return opened;
+}
+
+absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(
+    const std::string& directory, const std::string& checkpoint, const PrototypeSetOptions& options,
+    ThreadPool* pool) {
+  FileSystem* fs = options.file_system != nullptr ? options.file_system : DefaultFileSystem();
+  PROTOPAGE_ASSIGN_OR_RETURN(const Place place, ReadPlace(fs, checkpoint));
+  PrototypeSetOptions set_options = options;
+  set_options.generation = place.generation;
+  std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, set_options, pool));
+  if (place.generation == 0) return MissingPlace(checkpoint);
+  PROTOPAGE_ASSIGN_OR_RETURN(set->log_,
+                             TableLog::Open(fs, set->LogPath(), place.log_checkpoint, options.log));
+  PROTOPAGE_ASSIGN_OR_RETURN(set->store_,
+                             PrototypeStore::Open(set->StorePath(), set->StoreOptions()));
+  // Before a dominant stage there are none of these yet.
+  if (set->log_->HasTable(kQueuesTable)) {
+    PROTOPAGE_ASSIGN_OR_RETURN(set->queues_,
+                               ClassQueues::Open(set->QueuesPath(), set->QueuesOptions()));
+  }
+  const std::string index = JoinPath(checkpoint, kIndexFile);
+  if (fs->Exists(index)) {
+    PROTOPAGE_ASSIGN_OR_RETURN(set->index_,
+                               ClassIndex::Load(fs, index, IndexOptions(set->options_)));
+    const std::string changes = JoinPath(checkpoint, kIndexChangesFile);
+    if (fs->Exists(changes)) PROTOPAGE_RETURN_IF_ERROR(set->index_->LoadChanges(fs, changes));
+    set->saved_index_ = index;
+    set->ConnectDominants();
+  }
+  return set;
+}
+
+absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::OpenReadOnly(
+    const std::string& directory, const std::string& checkpoint, const PrototypeSetOptions& options,
+    ThreadPool* pool) {
+  FileSystem* fs = options.file_system != nullptr ? options.file_system : DefaultFileSystem();
+  PROTOPAGE_ASSIGN_OR_RETURN(const Place place, ReadPlace(fs, checkpoint));
+  if (place.generation == 0) return MissingPlace(checkpoint);
+  PrototypeSetOptions set_options = options;
+  set_options.generation = place.generation;
+  std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, set_options, pool));
+  PROTOPAGE_ASSIGN_OR_RETURN(set->log_,
+                             TableLog::OpenReadOnly(fs, set->LogPath(), place.log_checkpoint));
+  PrototypeStoreOptions store_options = set->StoreOptions();
+  store_options.read_only = true;
+  PROTOPAGE_ASSIGN_OR_RETURN(set->store_, PrototypeStore::Open(set->StorePath(), store_options));
+  return set;
+}
+
+absl::Status PrototypeSet::BeginStage() {
+  PROTOPAGE_RETURN_IF_ERROR(store_->ResetState());
+  unindexed_.clear();
+  dominants_.reset();
+  index_.reset();
+  saved_index_.clear();
+  const DominantKind kind = DominantKindOf(options_.selection.mode);
+  if (kind == DominantKind::kNone) return absl::OkStatus();  // Nobody asks for neighbours.
+  PROTOPAGE_ASSIGN_OR_RETURN(
+      index_, ClassIndex::Build(store_->num_classes(), store_->dim(), IndexOptions(options_), pool_,
+                                [this](ClassId first, RowMatrixRef rows) {
+                                  return store_->ReadRange(first, rows);
+                                }));
+  if (kind == DominantKind::kQueues && queues_ != nullptr) {
+    PROTOPAGE_RETURN_IF_ERROR(queues_->Reset());
+  } else if (kind == DominantKind::kQueues) {
+    // One left by an attempt of which no checkpoint was made.
+    PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, QueuesPath()));
+    PROTOPAGE_ASSIGN_OR_RETURN(
+        queues_, ClassQueues::Create(QueuesPath(), store_->num_classes(), QueuesOptions()));
+  }
+  ConnectDominants();
+  return queues_ != nullptr && options_.selection.frozen_queues ? BuildAllQueues()
+                                                                : absl::OkStatus();
+}
+
+absl::Status PrototypeSet::BuildAllQueues() {
+  constexpr ClassId kBlock = 1024;
+  for (ClassId first = 0; first < store_->num_classes(); first += kBlock) {
+    std::vector<ClassId> ids;
+    for (ClassId id = first; id < std::min(first + kBlock, store_->num_classes()); ++id) {
+      if (!store_->is_dropped(id)) ids.push_back(id);
+    }
+    PROTOPAGE_RETURN_IF_ERROR(dominants_->Dominants(/*step=*/0, ids).status());
+  }
+  return absl::OkStatus();
+}
+
+bool PrototypeSet::IsNearest() const {
+  return DominantKindOf(options_.selection.mode) == DominantKind::kNearest;
+}
+
+void PrototypeSet::ConnectDominants() {
+  NeighborSearchFunction search = SearchPrototypes(store_.get(), index_.get(), pool_);
+  if (queues_ != nullptr) {
+    dominants_ = std::make_unique<ClassQueueSource>(queues_.get(), std::move(search));
+  } else {
+    dominants_ =
+        std::make_unique<NearestClassSource>(options_.selection.dominant_queue, std::move(search));
+  }
+}
+
+void PrototypeSet::NoteTrained(absl::Span<const ClassId> classes) {
+  if (index_ == nullptr) return;
+  unindexed_.insert(unindexed_.end(), classes.begin(), classes.end());
+}
+
+int64_t PrototypeSet::index_update_steps() const {
+  return IsNearest() ? 1 : options_.prototypes.index_update_steps;
+}
+
+absl::Status PrototypeSet::UpdateIndex() {
+  if (index_ == nullptr || unindexed_.empty()) return absl::OkStatus();
+  std::sort(unindexed_.begin(), unindexed_.end());
+  unindexed_.erase(std::unique(unindexed_.begin(), unindexed_.end()), unindexed_.end());
+  // In blocks, so that memory does not grow with what was trained.
+  constexpr size_t kBlockRows = 4096;
+  for (size_t first = 0; first < unindexed_.size(); first += kBlockRows) {
+    const absl::Span<const ClassId> ids =
+        absl::MakeConstSpan(unindexed_).subspan(first, kBlockRows);
+    RowMatrixXf rows(ids.size(), store_->dim());
+    PROTOPAGE_RETURN_IF_ERROR(store_->Gather(ids, rows));
+    PROTOPAGE_RETURN_IF_ERROR(index_->Update(ids, rows, pool_).status());
+  }
+  unindexed_.clear();
+  return absl::OkStatus();
+}
+
+// Whole, it is far larger than what a checkpoint interval changes of it.
+absl::Status PrototypeSet::SaveIndex(const std::string& folder) {
+  if (index_ == nullptr) return absl::OkStatus();
+  const std::string path = JoinPath(folder, kIndexFile);
+  const bool few_changed = index_->num_changed() <= store_->num_classes() / kMostChangedShare;
+  // Where there are no links it is saved whole each time.
+  const bool linked = few_changed && !saved_index_.empty() && fs_->Link(saved_index_, path).ok();
+  if (linked) {
+    PROTOPAGE_RETURN_IF_ERROR(index_->SaveChanges(fs_, JoinPath(folder, kIndexChangesFile)));
+  } else {
+    PROTOPAGE_RETURN_IF_ERROR(index_->Save(fs_, path));
+  }
+  saved_index_ = path;
+  return absl::OkStatus();
+}
+
+absl::Status PrototypeSet::SaveCheckpoint(const std::string& folder) {
+  PROTOPAGE_RETURN_IF_ERROR(Flush());
+  PROTOPAGE_RETURN_IF_ERROR(SaveIndex(folder));
+  const int64_t number = log_->head().checkpoint + 1;
+  PROTOPAGE_RETURN_IF_ERROR(log_->Commit(number));
+  const nlohmann::ordered_json place = {{"generation", options_.generation},
+                                        {"log_checkpoint", number}};
+  return WriteFileAtomically(fs_, JoinPath(folder, kPlaceFile), absl::StrCat(place.dump(), "\n"));
+}
+
+absl::Status PrototypeSet::Retire(const std::string& oldest, bool all) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const Place place, ReadPlace(fs_, oldest));
+  if (place.generation != options_.generation) return absl::OkStatus();  // Of an earlier set.
+  for (int64_t generation = 1; generation < options_.generation; ++generation) {
+    PrototypeSetOptions options = options_;
+    options.generation = generation;
+    PrototypeSet earlier(directory_, options, pool_);
+    if (fs_->Exists(earlier.StorePath())) PROTOPAGE_RETURN_IF_ERROR(earlier.RemoveFiles());
+  }
+  return all ? log_->RetireNow(place.log_checkpoint) : log_->Retire(place.log_checkpoint);
+}
+
+absl::Status PrototypeSet::Flush() {
+  if (queues_ != nullptr) PROTOPAGE_RETURN_IF_ERROR(queues_->Flush());
+  return store_->Flush();
+}
+
+ClassQueuesStats PrototypeSet::queue_stats() const {
+  return queues_ != nullptr ? queues_->stats() : ClassQueuesStats();
+}
+
+ClassIndexStats PrototypeSet::index_stats() const {
+  return index_ != nullptr ? index_->stats() : ClassIndexStats();
+}
+
+absl::StatusOr<RecallEstimate> PrototypeSet::EstimateIndexRecall(int64_t draw) {
+  if (index_ == nullptr) {
+    return absl::FailedPreconditionError("there is no index before BeginStage");
+  }
+  return EstimateRecall(store_.get(), *index_, pool_, options_.selection.candidate_queue,
+                        options_.seed, draw);
+}
+
+}  // namespace protopage

@@ -1,0 +1,85 @@
+// Session: what the stages of a run work on: threads, the device, the net, and the classifiers that
+// the stages have made so far.
+//
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto session, Session::Create(config));
+//   session->net()->Forward(...)
+#ifndef PROTOPAGE_TRAINER_SESSION_SESSION_H_
+#define PROTOPAGE_TRAINER_SESSION_SESSION_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "protopage/base/file.h"
+#include "protopage/base/thread_pool.h"
+#include "protopage/data/open_source.h"
+#include "protopage/model/backend.h"
+#include "protopage/model/checkpoint.h"
+#include "protopage/model/nets/nets.h"
+#include "protopage/trainer/configs/config.h"
+#include "protopage/trainer/session/dense_head.h"
+#include "protopage/trainer/session/embedder.h"
+#include "protopage/trainer/session/prototype_set.h"
+
+namespace protopage {
+
+class Session {
+ public:
+  // The config must have been validated. Prototypes go to `file_system`.
+  // Errors: InvalidArgument (model), FailedPrecondition (device), ResourceExhausted.
+  static absl::StatusOr<std::unique_ptr<Session>> Create(
+      const TrainConfig& config, FileSystem* file_system = DefaultFileSystem());
+  // On a device of the caller's, whatever the config names.
+  static absl::StatusOr<std::unique_ptr<Session>> Create(
+      const TrainConfig& config, std::unique_ptr<Backend> backend,
+      FileSystem* file_system = DefaultFileSystem());
+
+  const TrainConfig& config() const { return config_; }
+  ThreadPool& pool() { return pool_; }
+  Backend* backend() { return backend_.get(); }
+  Net* net() { return net_.get(); }
+  // Of the latest source stage; null before.
+  DenseHead* head() { return head_.get(); }
+  // Replaces the head by a new one, its rows at random.
+  absl::Status MakeHead(int64_t num_classes);
+  // Null before the first imprint or dominant stage.
+  PrototypeSet* prototypes() { return prototypes_.get(); }
+  void set_prototypes(std::unique_ptr<PrototypeSet> set) { prototypes_ = std::move(set); }
+  PrototypeSetOptions prototype_options() const;
+  // Of the prototypes' log.
+  void set_log_options(const TableLogOptions& options) { log_options_ = options; }
+
+  // Dropout is part of the graph: another rate makes another net with the same parameters.
+  absl::Status SetDropout(double dropout);
+
+  // The images of the splits, each opened at its first use, with progress of slow ones on the
+  // console.
+  SplitSources& images() { return images_; }
+  // Threads that bring images: the config's, or so many as its help says.
+  int LoaderThreads() const;
+  Embedder MakeEmbedder();
+  // The parts of a model checkpoint that live here: net, and head when there is one.
+  std::vector<CheckpointSection> Sections();
+
+ private:
+  Session(const TrainConfig& config, FileSystem* file_system);
+
+  absl::Status Init(std::unique_ptr<Backend> backend);
+
+  TrainConfig config_;
+  FileSystem* const file_system_;
+  TableLogOptions log_options_;
+  ThreadPool pool_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Net> net_;
+  std::unique_ptr<DenseHead> head_;
+  std::unique_ptr<PrototypeSet> prototypes_;
+  SplitSources images_;
+};
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_TRAINER_SESSION_SESSION_H_

@@ -1,0 +1,123 @@
+#include "protopage/trainer/session/session.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/trainer/testing/session_testing.h"
+
+namespace protopage {
+namespace {
+
+TrainConfig TinyConfig() {
+  TrainConfig config;
+  config.threads = 1;
+  config.data.type = "folder";
+  config.data.image_size = 20;
+  config.model.embedding_dim = 8;
+  config.model.dropout = 0;
+  config.stages.resize(1);
+  config.stages[0].steps = 1;
+  PROTOPAGE_EXPECT_OK(ValidateConfig(&config));
+  return config;
+}
+
+absl::StatusOr<std::vector<float>> FeatureOf(Session& session, bool training) {
+  std::vector<uint8_t> pixels(2 * 20 * 20 * 3);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 7 % 251);
+  PROTOPAGE_ASSIGN_OR_RETURN(const Tensor images,
+                             session.backend()->Allocate(DType::kUint8, {2, 20, 20, 3}));
+  PROTOPAGE_RETURN_IF_ERROR(session.backend()->CopyToDevice(pixels.data(), images));
+  Tensor output;
+  PROTOPAGE_RETURN_IF_ERROR(
+      session.net()->Forward(images, {.training = training, .step = 3}, &output));
+  std::vector<float> features(16);
+  PROTOPAGE_RETURN_IF_ERROR(session.backend()->CopyToHost(output, features.data()));
+  return features;
+}
+
+TEST(SessionTest, TheProcessorComputesInFloat32) {
+  TrainConfig config = TinyConfig();
+  config.device = "cpu";
+  config.precision = "bf16";
+  EXPECT_THAT(Session::Create(config),
+              StatusIs(absl::StatusCode::kInvalidArgument, "found bf16 with device cpu"));
+}
+
+TEST(SessionTest, OneThreadBringsImagesBesideAProcessorThatTrains) {
+  TrainConfig config = TinyConfig();
+  config.device = "cpu";
+  config.threads = 6;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
+  EXPECT_EQ(session->LoaderThreads(), 1);
+  config.loader_threads = 4;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto more, Session::Create(config));
+  EXPECT_EQ(more->LoaderThreads(), 4);
+}
+
+TEST(SessionTest, DropoutChangesTheGraphAndNotTheParameters) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(TinyConfig()));
+  // Moves the running statistics, which a new net would not have.
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto trained, FeatureOf(*session, true));
+  const auto values = NetValues(*session);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto before, FeatureOf(*session, false));
+
+  PROTOPAGE_ASSERT_OK(session->SetDropout(0.5));
+  EXPECT_EQ(session->net()->options().dropout, 0.5);
+  EXPECT_EQ(NetValues(*session), values);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto after, FeatureOf(*session, false));
+  EXPECT_EQ(after, before);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto dropped, FeatureOf(*session, true));
+  EXPECT_NE(dropped, trained);
+
+  const Net* net = session->net();
+  PROTOPAGE_ASSERT_OK(session->SetDropout(0.5));
+  EXPECT_EQ(session->net(), net);  // Nothing to do.
+}
+
+TEST(SessionTest, SectionsAreNetAndHead) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(TinyConfig()));
+  const auto names = [&] {
+    std::vector<std::string> names;
+    for (const CheckpointSection& section : session->Sections()) names.push_back(section.name);
+    return names;
+  };
+  EXPECT_EQ(names(), (std::vector<std::string>{"net"}));
+  EXPECT_EQ(session->head(), nullptr);
+  PROTOPAGE_ASSERT_OK(session->MakeHead(5));
+  EXPECT_EQ(names(), (std::vector<std::string>{"net", "head"}));
+  EXPECT_EQ(session->head()->num_classes(), 5);
+  PROTOPAGE_ASSERT_OK(session->MakeHead(7));
+  EXPECT_EQ(session->head()->num_classes(), 7);
+}
+
+TEST(SessionTest, SectionsFollowTheNetThatDropoutReplaces) {
+  const std::string path = testing::TempDir() + "/session_test.h5";
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(TinyConfig()));
+  PROTOPAGE_ASSERT_OK(session->SetDropout(0.5));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto trained, FeatureOf(*session, true));
+  PROTOPAGE_ASSERT_OK(
+      SaveCheckpoint(DefaultFileSystem(), path, session->Sections(), session->backend()));
+  TrainConfig config = TinyConfig();
+  config.seed = 99;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto other, Session::Create(config));
+  EXPECT_NE(NetValues(*other), NetValues(*session));
+  PROTOPAGE_ASSERT_OK(
+      LoadCheckpoint(DefaultFileSystem(), path, other->Sections(), other->backend()));
+  EXPECT_EQ(NetValues(*other), NetValues(*session));
+}
+
+TEST(SessionTest, AModelThatCannotBeNamesItsKeys) {
+  TrainConfig config = TinyConfig();
+  config.data.image_size = 4;
+  EXPECT_THAT(Session::Create(config), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                "model: net seed_cnn: images are 4 x 4"));
+}
+
+}  // namespace
+}  // namespace protopage

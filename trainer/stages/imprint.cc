@@ -1,0 +1,108 @@
+#include "protopage/trainer/stages/imprint.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/data/class_images.h"
+
+namespace protopage {
+
+namespace {
+
+// Of a block of classes from `first` on, with the rows of those that cannot be imprinted as they
+// are.
+using BlockCall = absl::FunctionRef<absl::Status(ClassId first, RowMatrixRef block)>;
+
+absl::StatusOr<ImprintStats> ImprintBlocks(Embedder& embedder, const ImageSource& source,
+                                           const ImprintOptions& options, int64_t dim,
+                                           absl::FunctionRef<bool(ClassId)> is_left_out,
+                                           BlockCall begin, BlockCall end) {
+  const int64_t num_classes = source.num_classes();
+  const ClassImages images(source, options.domain);
+  ImprintStats stats;
+  int64_t left_out = 0;
+  for (ClassId first = 0; first < num_classes; first += options.block_rows) {
+    const int64_t count = std::min(options.block_rows, num_classes - first);
+    RowMatrixXf block(count, dim);
+    PROTOPAGE_RETURN_IF_ERROR(begin(first, block));
+    std::vector<int64_t> records;
+    for (ClassId c = first; c < first + count; ++c) {
+      if (is_left_out(c)) {
+        ++left_out;
+        continue;
+      }
+      for (int64_t i = 0; i < images.Count(c); ++i) records.push_back(images.Record(c, i));
+    }
+    // Records come class after class, so one sum is open at a time.
+    Eigen::RowVectorXd sum = Eigen::RowVectorXd::Zero(dim);
+    ClassId open = kNoClass;
+    const auto close = [&] {
+      const double norm = sum.norm();
+      if (open != kNoClass && norm > 0) {
+        block.row(open - first) = (sum / norm).cast<float>();
+        ++stats.classes;
+      }
+      sum.setZero();
+    };
+    PROTOPAGE_RETURN_IF_ERROR(embedder.Run(
+        source, records, [&](absl::Span<const int64_t> piece, ConstRowMatrixRef features) {
+          for (size_t i = 0; i < piece.size(); ++i) {
+            const ClassId label = source.Label(piece[i]);
+            if (label != open) {
+              close();
+              open = label;
+            }
+            const Eigen::RowVectorXd feature = features.row(i).cast<double>();
+            const double norm = feature.norm();
+            if (norm > 0) sum += feature / norm;
+          }
+          stats.images += static_cast<int64_t>(piece.size());
+          if (options.progress) options.progress(stats.images, images.size());
+          return absl::OkStatus();
+        }));
+    close();
+    PROTOPAGE_RETURN_IF_ERROR(end(first, block));
+  }
+  stats.imageless = num_classes - left_out - stats.classes;
+  return stats;
+}
+
+}  // namespace
+
+absl::StatusOr<ImprintStats> Imprint(Embedder& embedder, const ImageSource& source,
+                                     const ImprintOptions& options, PrototypeStore& store) {
+  if (source.num_classes() > store.num_classes()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(source.Description(), " has ", source.num_classes(),
+                     " classes, the prototype table ", store.num_classes()));
+  }
+  return ImprintBlocks(
+      embedder, source, options, store.dim(), [&](ClassId id) { return store.is_dropped(id); },
+      // Classes without images keep their rows.
+      [&](ClassId first, RowMatrixRef block) { return store.ReadRange(first, block); },
+      [&](ClassId first, RowMatrixRef block) { return store.WriteRange(first, block); });
+}
+
+absl::StatusOr<ImprintStats> AppendImprinted(Embedder& embedder, const ImageSource& source,
+                                             const ImprintOptions& options, PrototypeStore& store) {
+  return ImprintBlocks(
+      embedder, source, options, store.dim(), [](ClassId) { return false; },
+      [](ClassId, RowMatrixRef block) {
+        block.setZero();
+        return absl::OkStatus();
+      },
+      [&](ClassId first, RowMatrixRef block) -> absl::Status {
+        for (int64_t i = 0; i < block.rows(); ++i) {
+          if (!block.row(i).isZero(0)) continue;
+          return absl::InvalidArgumentError(
+              absl::StrCat(source.Description(), ": class ", source.ClassName(first + i),
+                           " has no image, or none with features that are not zero"));
+        }
+        return store.AppendRows(block);
+      });
+}
+
+}  // namespace protopage

@@ -1,0 +1,90 @@
+// StageTrainer: what a training stage does in one step. The loop around it (epochs, schedules,
+// reports, checkpoints) is trainer/run/trainer.cc's.
+#ifndef PROTOPAGE_TRAINER_STAGES_STAGE_TRAINER_H_
+#define PROTOPAGE_TRAINER_STAGES_STAGE_TRAINER_H_
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "protopage/model/checkpoint.h"
+#include "protopage/trainer/configs/config.h"
+#include "protopage/trainer/session/session.h"
+
+namespace protopage {
+
+// Where a step stands: `run_step` counts the steps of the run over all stages and keys the random
+// numbers, `stage_step` those of the stage; both from 0. `end` is the stage_step at which the stage
+// ends.
+struct StepPosition {
+  int64_t run_step = 0;
+  int64_t stage_step = 0;
+  int64_t end = 0;
+};
+
+struct StepOutcome {
+  double loss = 0;
+  double accuracy = 0;
+  // Loss or gradients were not finite: nothing was applied.
+  bool skipped = false;
+  // The scaled gradients alone were not: part of finding the loss's scale, and no bad step.
+  bool overflowed = false;
+};
+
+// Totals since the stage trainer was made, but for what says "now".
+struct StageTotals {
+  double wait_images_seconds = 0;
+  double loss_scale = 1;  // Now; see trainer/step/loss_scale.h.
+  double wait_rows_seconds = 0;
+  double wait_plan_seconds = 0;
+  double index_seconds = 0;  // Bringing the class index up to date, in the planner's thread.
+  // As RecallEstimate of prototypes/neighbor_search.h.
+  int64_t recall_queries = 0;
+  double recall_missed = 0;
+  // Candidate queues used, and the steps since they were searched.
+  int64_t queues_used = 0;
+  int64_t queues_age_steps = 0;
+  int64_t log_bytes = 0;  // Of the log's segments now.
+  int64_t rows_paged = 0;
+  int64_t row_hits = 0;
+  int64_t row_lookups = 0;
+};
+
+class StageTrainer {
+ public:
+  virtual ~StageTrainer() = default;
+
+  virtual int64_t steps_per_epoch() const = 0;
+  // One line for the log: what is trained on what.
+  virtual std::string Description() const = 0;
+  // Trains one step with the configured learning rates times `factor`. Positions come in order.
+  virtual absl::StatusOr<StepOutcome> Step(const StepPosition& position, double factor) = 0;
+  // Waits until nothing of the stage runs in the background, and takes back what was begun of the
+  // next step; before a checkpoint and at its end.
+  virtual absl::Status Settle() { return absl::OkStatus(); }
+  virtual StageTotals totals() const = 0;
+
+  // Beside the session's: optimizer, loss.
+  virtual std::vector<CheckpointSection> Sections() = 0;
+  virtual nlohmann::json SaveState() const { return nullptr; }
+  virtual absl::Status RestoreState(const nlohmann::json&) { return absl::OkStatus(); }
+};
+
+// `stage`: its position in the session's config, which OpenStages has checked. `first_run_step`:
+// the run_step of the stage's stage_step 0. `resumed`: the session holds what a checkpoint in the
+// middle of this stage saved. Errors: InvalidArgument (config), those of the data.
+absl::StatusOr<std::unique_ptr<StageTrainer>> NewSourceTrainer(Session* session, int64_t stage,
+                                                               int64_t first_run_step,
+                                                               bool resumed);
+absl::StatusOr<std::unique_ptr<StageTrainer>> NewDominantTrainer(Session* session, int64_t stage,
+                                                                 int64_t first_run_step,
+                                                                 const std::string& directory,
+                                                                 bool resumed);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_TRAINER_STAGES_STAGE_TRAINER_H_

@@ -1,0 +1,98 @@
+#include "protopage/trainer/step/row_prefetcher.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+class RowPrefetcherTest : public ::testing::Test {
+ protected:
+  // 200 rows of 64 floats with momentum, of which the cache holds some dozens.
+  void SetUp() override {
+    const std::string path = JoinPath(
+        ::testing::TempDir(),
+        std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()) + ".h5");
+    DefaultFileSystem()->Remove(path).IgnoreError();  // Usually it is not there.
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+        store_,
+        PrototypeStore::Create(path, {.num_classes = 200, .dim = 64}, {.cache_bytes = 64 << 10}));
+  }
+
+  std::unique_ptr<PrototypeStore> store_;
+};
+
+std::vector<ClassId> Range(ClassId first, int64_t count) {
+  std::vector<ClassId> ids(count);
+  for (int64_t i = 0; i < count; ++i) ids[i] = first + i;
+  return ids;
+}
+
+TEST_F(RowPrefetcherTest, GathersFindTheRowsInTheCache) {
+  RowPrefetcher prefetcher(store_.get(), 10);
+  StepRows rows;
+  for (int64_t step = 0; step < 50; ++step) {
+    prefetcher.Submit(step, Range(step * 3, 8));
+    // A step later, as look-ahead does: mostly the rows are there by now, in any case they are
+    // right.
+    if (step == 0) continue;
+    PROTOPAGE_ASSERT_OK(prefetcher.Finish(step - 1));
+    PROTOPAGE_ASSERT_OK(store_->GatherStep(Range((step - 1) * 3, 8), &rows));
+    for (int64_t i = 0; i < 8; ++i) {
+      std::vector<float> expected(64);
+      InitialPrototype(0, (step - 1) * 3 + i, absl::MakeSpan(expected));
+      for (int64_t d = 0; d < 64; ++d) ASSERT_EQ(rows.rows(i, d), expected[d]);
+    }
+  }
+}
+
+// A pin that nobody releases would fill the cache: 1,000 steps of which the prefetcher runs some
+// before and some after their gather leave none.
+TEST_F(RowPrefetcherTest, LeavesNoPins) {
+  RowPrefetcher prefetcher(store_.get(), 10);
+  StepRows rows;
+  for (int64_t step = 0; step < 1000; ++step) {
+    const std::vector<ClassId> ids = Range(step * 7 % 190, 10);
+    prefetcher.Submit(step, ids);
+    PROTOPAGE_ASSERT_OK(prefetcher.Finish(step)) << step;
+    PROTOPAGE_ASSERT_OK(store_->GatherStep(ids, &rows)) << step;
+  }
+}
+
+// However far the planner runs ahead: what is pinned leaves room for the step that is gathered.
+TEST_F(RowPrefetcherTest, NeverPinsWhatTheCacheHasNoRoomFor) {
+  const int64_t capacity = store_->stats().capacity_rows;
+  for (const int64_t rows_per_step : {capacity / 2, capacity * 2 / 3, capacity}) {
+    RowPrefetcher prefetcher(store_.get(), rows_per_step);
+    StepRows rows;
+    const auto ids = [&](int64_t step) {
+      return Range(step * 13 % (200 - rows_per_step), rows_per_step);
+    };
+    constexpr int64_t kSteps = 200, kAhead = 5;
+    for (int64_t step = 0; step < kAhead; ++step) prefetcher.Submit(step, ids(step));
+    for (int64_t step = 0; step < kSteps; ++step) {
+      PROTOPAGE_ASSERT_OK(prefetcher.Finish(step)) << step;
+      PROTOPAGE_ASSERT_OK(store_->GatherStep(ids(step), &rows)) << step;
+      if (step + kAhead < kSteps) prefetcher.Submit(step + kAhead, ids(step + kAhead));
+    }
+  }
+}
+
+TEST_F(RowPrefetcherTest, ReportsTheStoresErrorForItsStepOnly) {
+  RowPrefetcher prefetcher(store_.get(), 10);
+  prefetcher.Submit(0, {1, 2000});
+  // Finish may come before the prefetch has begun, and drops it then.
+  const absl::Status status = prefetcher.Finish(0);
+  EXPECT_TRUE(status.ok() || absl::IsOutOfRange(status)) << status;
+  prefetcher.Submit(1, {1, 2});
+  PROTOPAGE_EXPECT_OK(prefetcher.Finish(1));
+}
+
+}  // namespace
+}  // namespace protopage

@@ -1,0 +1,36 @@
+// Runs a verb of the `protopage` binary in a test's own process.
+//
+//   const ProtopageOutcome outcome = RunProtopage({"eval", "--run=a"});
+//   EXPECT_EQ(outcome.exit_status, 0) << outcome.err;
+#ifndef PROTOPAGE_TRAINER_TESTING_RUN_PROTOPAGE_H_
+#define PROTOPAGE_TRAINER_TESTING_RUN_PROTOPAGE_H_
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "protopage/trainer/verbs/command_line.h"
+#include "protopage/trainer/verbs/commands.h"
+
+namespace protopage {
+
+struct ProtopageOutcome {
+  int exit_status = -1;
+  std::string out, err;  // What it wrote to stdout and stderr.
+};
+
+inline ProtopageOutcome RunProtopage(const std::vector<std::string>& arguments) {
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  ProtopageCommands commands;
+  ProtopageOutcome outcome;
+  outcome.exit_status = RunCommandLine(commands.Program(), arguments);
+  outcome.err = testing::internal::GetCapturedStderr();
+  outcome.out = testing::internal::GetCapturedStdout();
+  return outcome;
+}
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_TRAINER_TESTING_RUN_PROTOPAGE_H_

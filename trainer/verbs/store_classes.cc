@@ -1,0 +1,143 @@
+#include "protopage/trainer/verbs/store_classes.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/prototypes/prototype_store.h"
+
+namespace protopage {
+namespace {
+
+absl::StatusOr<std::unique_ptr<PrototypeStore>> OpenStore(FileSystem* fs, const std::string& path,
+                                                          bool read_only) {
+  PrototypeStoreOptions options;
+  options.read_only = read_only;
+  options.file_system = fs;
+  return PrototypeStore::Open(path, options);
+}
+
+// A store that classes may join and leave.
+absl::StatusOr<std::unique_ptr<PrototypeStore>> OpenOwnStore(FileSystem* fs,
+                                                             const std::string& path,
+                                                             bool read_only) {
+  const auto wrong = [&](absl::string_view found, absl::string_view expected) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--store: ", path, " ", found, ", expected ", expected));
+  };
+  {
+    // The open for writing would take no file of a run, with an error that knows of no flag.
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/true));
+    if (store->had_log_when_opened()) {
+      return wrong("is the file of a run", "a store by itself, as protopage export makes it");
+    }
+  }
+  PROTOPAGE_ASSIGN_OR_RETURN(auto store, OpenStore(fs, path, read_only));
+  if (!store->clean_when_opened()) {
+    return wrong("is being written, or was when its process died: its rows may be of several steps",
+                 "one that was closed; export it again, or take an earlier copy");
+  }
+  return store;
+}
+
+// Ids come from the user.
+absl::Status CheckClasses(const PrototypeStore& store, const std::vector<ClassId>& ids) {
+  for (const ClassId id : ids) {
+    if (id < 0 || id >= store.num_classes()) {
+      return absl::InvalidArgumentError(absl::StrCat(store.path(), ": found class ", id,
+                                                     ", expected 0 to ", store.num_classes() - 1));
+    }
+    if (store.is_dropped(id)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(store.path(), ": class ", id, " was dropped before"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+ClassCounts CountsOf(const PrototypeStore& store) {
+  return {store.num_classes(), store.num_dropped()};
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::string& path,
+                                                   Embedder& embedder, int64_t embedding_dim,
+                                                   const ImageSource& source,
+                                                   const ImprintOptions& options) {
+  std::vector<AddedClass> added(source.num_classes());
+  {
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/true));
+    if (store->dim() != embedding_dim) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": its rows have ", store->dim(), " floats, the net's embeddings ", embedding_dim));
+    }
+    for (size_t i = 0; i < added.size(); ++i) {
+      added[i].name = source.ClassName(static_cast<ClassId>(i));
+      PROTOPAGE_RETURN_IF_ERROR(PrototypeStore::CheckNames({added[i].name}));
+    }
+    const int64_t classes = store->num_classes() + source.num_classes();
+    const int64_t capacity = store->spec().capacity;
+    // Some room more: it takes no space, and a copy takes time.
+    const int64_t room = classes > capacity ? std::max(classes, capacity + capacity / 4) : capacity;
+    PROTOPAGE_RETURN_IF_ERROR(PrototypeStore::Reserve(path, room, fs, /*names=*/true));
+  }
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/false));
+  // Others may have changed it since.
+  const ClassId first = store->num_classes();
+  for (size_t i = 0; i < added.size(); ++i) added[i].id = first + static_cast<int64_t>(i);
+  PROTOPAGE_RETURN_IF_ERROR(AppendImprinted(embedder, source, options, *store).status());
+  constexpr int64_t kBlock = 4096;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < added.size(); ++i) {
+    names.push_back(added[i].name);
+    if (static_cast<int64_t>(names.size()) < kBlock && i + 1 < added.size()) continue;
+    PROTOPAGE_RETURN_IF_ERROR(
+        store->WriteNames(added[i].id + 1 - static_cast<int64_t>(names.size()), names));
+    names.clear();
+  }
+  PROTOPAGE_RETURN_IF_ERROR(store->AddAppended());
+  for (int64_t record = 0; record < source.size(); ++record) {
+    const bool counts = options.domain < 0 || source.Domain(record) == options.domain;
+    added[source.Label(record)].images += counts ? 1 : 0;
+  }
+  return added;
+}
+
+absl::StatusOr<ClassCounts> DropClasses(FileSystem* fs, const std::string& path,
+                                        const std::vector<ClassId>& ids) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/false));
+  PROTOPAGE_RETURN_IF_ERROR(CheckClasses(*store, ids));
+  PROTOPAGE_RETURN_IF_ERROR(store->Drop(ids));
+  return CountsOf(*store);
+}
+
+absl::StatusOr<ClassCounts> MergeClasses(FileSystem* fs, const std::string& path, ClassId into,
+                                         const std::vector<ClassId>& from) {
+  {
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/true));
+    PROTOPAGE_RETURN_IF_ERROR(CheckClasses(*store, {into}));
+    PROTOPAGE_RETURN_IF_ERROR(CheckClasses(*store, from));
+  }
+  PROTOPAGE_RETURN_IF_ERROR(PrototypeStore::Merge(path, into, from, fs));
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/true));
+  return CountsOf(*store);
+}
+
+absl::StatusOr<std::vector<ClassId>> ParseClassIds(absl::string_view text) {
+  std::vector<ClassId> ids;
+  for (const absl::string_view word : absl::StrSplit(text, ',')) {
+    ClassId id = 0;
+    if (!absl::SimpleAtoi(word, &id)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("found \"", text, "\", expected ids of classes, as 3,7,12"));
+    }
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+}  // namespace protopage

@@ -104,6 +104,11 @@ class FileSystem {
 // The machine's own file system. Never null, never destroyed.
 FileSystem* DefaultFileSystem();
 
+// `file_system`, or the machine's own when it is null: options leave it null by default.
+inline FileSystem* FileSystemOrDefault(FileSystem* file_system) {
+  return file_system == nullptr ? DefaultFileSystem() : file_system;
+}
+
 // "dir/name" with exactly one slash; `name` alone when dir is empty.
 std::string JoinPath(absl::string_view dir, absl::string_view name);
 // The part before the last slash ("." when there is none), and the part after

@@ -1,5 +1,7 @@
 #include "protopage/model/checkpoint.h"
 
+#include <hdf5.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <map>
@@ -11,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "hdf5.h"
+#include "protopage/base/hdf5.h"
 #include "protopage/base/status_macros.h"
 #include "xxhash.h"
 
@@ -23,59 +25,6 @@ namespace {
 constexpr size_t kUserBlockBytes = 512;  // The smallest that HDF5 takes.
 constexpr char kMagic[] = "protopage-model ";
 constexpr int kFormatVersion = 1;
-
-// An HDF5 handle that is closed by the function of its kind.
-class Handle {
- public:
-  using Close = herr_t (*)(hid_t);
-  Handle() = default;
-  Handle(hid_t id, Close close) : id_(id), close_(close) {}
-  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
-  Handle& operator=(Handle&& other) noexcept {
-    std::swap(id_, other.id_);
-    std::swap(close_, other.close_);
-    return *this;
-  }
-  ~Handle() {
-    if (id_ >= 0) close_(id_);
-  }
-  explicit operator bool() const { return id_ >= 0; }
-  hid_t get() const { return id_; }
-
- private:
-  hid_t id_ = -1;
-  Close close_ = nullptr;
-};
-
-// While alive, HDF5 does not print its errors to stderr.
-class QuietHdf5 {
- public:
-  QuietHdf5() {
-    H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  }
-  ~QuietHdf5() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
-  QuietHdf5(const QuietHdf5&) = delete;
-  QuietHdf5& operator=(const QuietHdf5&) = delete;
-
- private:
-  H5E_auto2_t function_ = nullptr;
-  void* data_ = nullptr;
-};
-
-// The innermost description on HDF5's error stack: what really failed.
-std::string Hdf5Message() {
-  std::string message;
-  H5Ewalk2(
-      H5E_DEFAULT, H5E_WALK_UPWARD,
-      [](unsigned, const H5E_error2_t* error, void* data) -> herr_t {
-        std::string& text = *static_cast<std::string*>(data);
-        if (text.empty() && error->desc) text = error->desc;
-        return 0;
-      },
-      &message);
-  return message.empty() ? "unknown HDF5 error" : message;
-}
 
 hid_t MemoryType(DType dtype) {
   switch (dtype) {
@@ -124,9 +73,9 @@ const char* NameOf(DType dtype) {
 }
 
 // File access in memory, never touching the disk.
-Handle MemoryAccess() {
-  Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  H5Pset_fapl_core(access.get(), size_t{1} << 20, /*backing_store=*/false);
+Hdf5Handle MemoryAccess() {
+  Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_fapl_core(access, size_t{1} << 20, /*backing_store=*/false);
   return access;
 }
 
@@ -149,21 +98,21 @@ class Writer : public StateVisitor {
     host_.resize(tensor.bytes());
     status_ = backend_->CopyToHost(tensor, host_.data());
     if (!status_.ok()) return;
-    Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-    H5Pset_create_intermediate_group(links.get(), 1);
-    Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+    Hdf5Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+    H5Pset_create_intermediate_group(links, 1);
+    Hdf5Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
     // Equal states make equal files.
-    H5Pset_obj_track_times(creation.get(), false);
+    H5Pset_obj_track_times(creation, false);
     const int rank = tensor.shape().rank();
     std::vector<hsize_t> dims(rank);
     for (int i = 0; i < rank; ++i) dims[i] = tensor.shape()[i];
-    Handle space(rank > 0 ? H5Screate_simple(rank, dims.data(), nullptr) : H5Screate(H5S_SCALAR),
-                 H5Sclose);
-    Handle dataset(H5Dcreate2(group_, std::string(name).c_str(), FileType(tensor.dtype()),
-                              space.get(), links.get(), creation.get(), H5P_DEFAULT),
-                   H5Dclose);
-    if (!dataset ||
-        (tensor.num_elements() > 0 && H5Dwrite(dataset.get(), MemoryType(tensor.dtype()), H5S_ALL,
+    Hdf5Handle space(
+        rank > 0 ? H5Screate_simple(rank, dims.data(), nullptr) : H5Screate(H5S_SCALAR), H5Sclose);
+    Hdf5Handle dataset(H5Dcreate2(group_, std::string(name).c_str(), FileType(tensor.dtype()),
+                                  space, links, creation, H5P_DEFAULT),
+                       H5Dclose);
+    if (!dataset.ok() ||
+        (tensor.num_elements() > 0 && H5Dwrite(dataset, MemoryType(tensor.dtype()), H5S_ALL,
                                                H5S_ALL, H5P_DEFAULT, host_.data()) < 0)) {
       Fail(name);
     }
@@ -186,15 +135,15 @@ class Writer : public StateVisitor {
   void WriteAttribute(absl::string_view name, hid_t file_type, hid_t memory_type,
                       const void* value) {
     if (!status_.ok() || !Claim(name)) return;
-    Handle space(H5Screate(H5S_SCALAR), H5Sclose);
-    Handle attribute(H5Acreate2(group_, std::string(name).c_str(), file_type, space.get(),
-                                H5P_DEFAULT, H5P_DEFAULT),
-                     H5Aclose);
-    if (!attribute || H5Awrite(attribute.get(), memory_type, value) < 0) Fail(name);
+    Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+    Hdf5Handle attribute(
+        H5Acreate2(group_, std::string(name).c_str(), file_type, space, H5P_DEFAULT, H5P_DEFAULT),
+        H5Aclose);
+    if (!attribute.ok() || H5Awrite(attribute, memory_type, value) < 0) Fail(name);
   }
   void Fail(absl::string_view name) {
     status_ = absl::InternalError(
-        absl::StrCat(path_, ": cannot make ", name, " in HDF5: ", Hdf5Message()));
+        absl::StrCat(path_, ": cannot make ", name, " in HDF5: ", LastHdf5Error()));
   }
 
   std::string path_;
@@ -208,7 +157,7 @@ class Writer : public StateVisitor {
 // --- Loading ------------------------------------------------------------------------------------
 
 // Reads a file and opens it in memory, after its checksum: HDF5 sees no damaged bytes.
-absl::StatusOr<Handle> OpenCheckpoint(FileSystem* fs, const std::string& path) {
+absl::StatusOr<Hdf5Handle> OpenCheckpoint(FileSystem* fs, const std::string& path) {
   PROTOPAGE_ASSIGN_OR_RETURN(std::string image, ReadFile(fs, path));
   const absl::string_view magic = kMagic;
   if (image.size() <= kUserBlockBytes || !absl::StartsWith(image, magic)) {
@@ -229,13 +178,13 @@ absl::StatusOr<Handle> OpenCheckpoint(FileSystem* fs, const std::string& path) {
     return absl::DataLossError(
         absl::StrCat(path, " is damaged or cut off: its checksum does not fit its content"));
   }
-  Handle access = MemoryAccess();
+  Hdf5Handle access = MemoryAccess();
   // HDF5 copies the image.
-  if (H5Pset_file_image(access.get(), image.data(), image.size()) < 0) {
-    return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
+  if (H5Pset_file_image(access, image.data(), image.size()) < 0) {
+    return absl::InternalError(absl::StrCat(path, ": ", LastHdf5Error()));
   }
-  Handle file(H5Fopen("checkpoint in memory", H5F_ACC_RDONLY, access.get()), H5Fclose);
-  if (!file) return absl::DataLossError(absl::StrCat(path, ": ", Hdf5Message()));
+  Hdf5Handle file(H5Fopen("checkpoint in memory", H5F_ACC_RDONLY, access), H5Fclose);
+  if (!file.ok()) return absl::DataLossError(absl::StrCat(path, ": ", LastHdf5Error()));
   return file;
 }
 
@@ -266,30 +215,30 @@ absl::StatusOr<std::map<std::string, Stored>> ListSection(const std::string& pat
     return 0;
   };
   if (H5Lvisit(group, H5_INDEX_NAME, H5_ITER_INC, collect_link, &names) < 0) {
-    return absl::DataLossError(absl::StrCat(path, ": cannot list it: ", Hdf5Message()));
+    return absl::DataLossError(absl::StrCat(path, ": cannot list it: ", LastHdf5Error()));
   }
   std::map<std::string, Stored> result;
   for (const std::string& name : names) {
-    Handle object(H5Oopen(group, name.c_str(), H5P_DEFAULT), H5Oclose);
-    if (!object) {
-      return absl::DataLossError(absl::StrCat(path, ": cannot open ", name, ": ", Hdf5Message()));
+    Hdf5Handle object(H5Oopen(group, name.c_str(), H5P_DEFAULT), H5Oclose);
+    if (!object.ok()) {
+      return absl::DataLossError(absl::StrCat(path, ": cannot open ", name, ": ", LastHdf5Error()));
     }
-    if (H5Iget_type(object.get()) == H5I_GROUP) continue;
+    if (H5Iget_type(object) == H5I_GROUP) continue;
     Stored stored;
-    if (H5Iget_type(object.get()) == H5I_DATASET) {
-      Handle type(H5Dget_type(object.get()), H5Tclose);
-      Handle space(H5Dget_space(object.get()), H5Sclose);
+    if (H5Iget_type(object) == H5I_DATASET) {
+      Hdf5Handle type(H5Dget_type(object), H5Tclose);
+      Hdf5Handle space(H5Dget_space(object), H5Sclose);
       bool known = false;
       for (const DType dtype : {DType::kFloat32, DType::kInt32, DType::kUint8}) {
-        if (H5Tequal(type.get(), FileType(dtype)) > 0) {
+        if (H5Tequal(type, FileType(dtype)) > 0) {
           stored.dtype = dtype;
           known = true;
         }
       }
-      const int rank = H5Sget_simple_extent_ndims(space.get());
+      const int rank = H5Sget_simple_extent_ndims(space);
       if (known && rank >= 0) {
         std::vector<hsize_t> dims(rank);
-        H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
+        H5Sget_simple_extent_dims(space, dims.data(), nullptr);
         for (const hsize_t dim : dims) stored.shape.Append(static_cast<int64_t>(dim));
         result.emplace(name, stored);
         continue;
@@ -305,13 +254,13 @@ absl::StatusOr<std::map<std::string, Stored>> ListSection(const std::string& pat
     return 0;
   };
   if (H5Aiterate2(group, H5_INDEX_NAME, H5_ITER_INC, nullptr, collect_attribute, &attributes) < 0) {
-    return absl::DataLossError(absl::StrCat(path, ": cannot list attributes: ", Hdf5Message()));
+    return absl::DataLossError(absl::StrCat(path, ": cannot list attributes: ", LastHdf5Error()));
   }
   for (const std::string& name : attributes) {
-    Handle attribute(H5Aopen(group, name.c_str(), H5P_DEFAULT), H5Aclose);
-    Handle type(attribute ? H5Aget_type(attribute.get()) : -1, H5Tclose);
+    Hdf5Handle attribute(H5Aopen(group, name.c_str(), H5P_DEFAULT), H5Aclose);
+    Hdf5Handle type(attribute.ok() ? H5Aget_type(attribute) : -1, H5Tclose);
     Stored stored;
-    stored.kind = type && H5Tget_class(type.get()) == H5T_INTEGER ? Kind::kInteger : Kind::kNumber;
+    stored.kind = type.ok() && H5Tget_class(type) == H5T_INTEGER ? Kind::kInteger : Kind::kNumber;
     result.emplace(name, stored);
   }
   return result;
@@ -344,10 +293,10 @@ class Reader : public StateVisitor {
   void Array(absl::string_view name, const Tensor& tensor) override {
     if (!status_.ok() || wanted_->count(std::string(name)) == 0) return;
     host_.resize(tensor.bytes());
-    Handle dataset(H5Dopen2(group_, std::string(name).c_str(), H5P_DEFAULT), H5Dclose);
-    if (!dataset ||
-        (tensor.num_elements() > 0 && H5Dread(dataset.get(), MemoryType(tensor.dtype()), H5S_ALL,
-                                              H5S_ALL, H5P_DEFAULT, host_.data()) < 0)) {
+    Hdf5Handle dataset(H5Dopen2(group_, std::string(name).c_str(), H5P_DEFAULT), H5Dclose);
+    if (!dataset.ok() ||
+        (tensor.num_elements() > 0 && H5Dread(dataset, MemoryType(tensor.dtype()), H5S_ALL, H5S_ALL,
+                                              H5P_DEFAULT, host_.data()) < 0)) {
       Fail(name);
       return;
     }
@@ -364,11 +313,12 @@ class Reader : public StateVisitor {
  private:
   void ReadAttribute(absl::string_view name, hid_t memory_type, void* value) {
     if (!status_.ok() || wanted_->count(std::string(name)) == 0) return;
-    Handle attribute(H5Aopen(group_, std::string(name).c_str(), H5P_DEFAULT), H5Aclose);
-    if (!attribute || H5Aread(attribute.get(), memory_type, value) < 0) Fail(name);
+    Hdf5Handle attribute(H5Aopen(group_, std::string(name).c_str(), H5P_DEFAULT), H5Aclose);
+    if (!attribute.ok() || H5Aread(attribute, memory_type, value) < 0) Fail(name);
   }
   void Fail(absl::string_view name) {
-    status_ = absl::DataLossError(absl::StrCat(path_, ": cannot read ", name, ": ", Hdf5Message()));
+    status_ =
+        absl::DataLossError(absl::StrCat(path_, ": cannot read ", name, ": ", LastHdf5Error()));
   }
 
   std::string path_;
@@ -438,15 +388,15 @@ absl::Status MatchError(const std::string& path, const std::string& section, con
       absl::StrCat(path, ": section ", section, ": ", absl::StrJoin(parts, "; ")));
 }
 
-absl::StatusOr<Handle> OpenSection(const std::string& path, hid_t file,
-                                   const std::string& section) {
+absl::StatusOr<Hdf5Handle> OpenSection(const std::string& path, hid_t file,
+                                       const std::string& section) {
   if (H5Lexists(file, section.c_str(), H5P_DEFAULT) <= 0) {
     return absl::FailedPreconditionError(absl::StrCat(path, ": section ", section, " is missing"));
   }
-  Handle group(H5Gopen2(file, section.c_str(), H5P_DEFAULT), H5Gclose);
-  if (!group) {
+  Hdf5Handle group(H5Gopen2(file, section.c_str(), H5P_DEFAULT), H5Gclose);
+  if (!group.ok()) {
     return absl::DataLossError(
-        absl::StrCat(path, ": cannot open section ", section, ": ", Hdf5Message()));
+        absl::StrCat(path, ": cannot open section ", section, ": ", LastHdf5Error()));
   }
   return group;
 }
@@ -455,34 +405,32 @@ absl::StatusOr<Handle> OpenSection(const std::string& path, hid_t file,
 
 absl::Status SaveCheckpoint(FileSystem* fs, const std::string& path,
                             const std::vector<CheckpointSection>& sections, Backend* backend) {
-  const QuietHdf5 quiet;
-  Handle access = MemoryAccess();
-  Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
-  H5Pset_obj_track_times(creation.get(), false);
-  H5Pset_userblock(creation.get(), kUserBlockBytes);
-  Handle file(H5Fcreate("checkpoint in memory", H5F_ACC_TRUNC, creation.get(), access.get()),
-              H5Fclose);
-  if (!file) return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
+  const QuietHdf5Errors quiet;
+  Hdf5Handle access = MemoryAccess();
+  Hdf5Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+  H5Pset_obj_track_times(creation, false);
+  H5Pset_userblock(creation, kUserBlockBytes);
+  Hdf5Handle file(H5Fcreate("checkpoint in memory", H5F_ACC_TRUNC, creation, access), H5Fclose);
+  if (!file.ok()) return absl::InternalError(absl::StrCat(path, ": ", LastHdf5Error()));
   for (const CheckpointSection& section : sections) {
-    if (H5Lexists(file.get(), section.name.c_str(), H5P_DEFAULT) > 0) {
+    if (H5Lexists(file, section.name.c_str(), H5P_DEFAULT) > 0) {
       return absl::AlreadyExistsError(
           absl::StrCat(path, ": two sections are named ", section.name));
     }
-    Handle group(
-        H5Gcreate2(file.get(), section.name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
-        H5Gclose);
-    if (!group) return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
-    Writer writer(path, group.get(), backend);
+    Hdf5Handle group(H5Gcreate2(file, section.name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                     H5Gclose);
+    if (!group.ok()) return absl::InternalError(absl::StrCat(path, ": ", LastHdf5Error()));
+    Writer writer(path, group, backend);
     section.state(writer);
     PROTOPAGE_RETURN_IF_ERROR(writer.status());
   }
-  if (H5Fflush(file.get(), H5F_SCOPE_GLOBAL) < 0) {
-    return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
+  if (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0) {
+    return absl::InternalError(absl::StrCat(path, ": ", LastHdf5Error()));
   }
-  const ssize_t size = H5Fget_file_image(file.get(), nullptr, 0);
+  const ssize_t size = H5Fget_file_image(file, nullptr, 0);
   std::string image(std::max<ssize_t>(size, 0), '\0');
-  if (size <= 0 || H5Fget_file_image(file.get(), image.data(), image.size()) != size) {
-    return absl::InternalError(absl::StrCat(path, ": ", Hdf5Message()));
+  if (size <= 0 || H5Fget_file_image(file, image.data(), image.size()) != size) {
+    return absl::InternalError(absl::StrCat(path, ": ", LastHdf5Error()));
   }
   // The image is what lies behind the user block.
   return WriteFileAtomically(fs, path, absl::StrCat(UserBlock(image), image));
@@ -490,14 +438,14 @@ absl::Status SaveCheckpoint(FileSystem* fs, const std::string& path,
 
 absl::Status LoadCheckpoint(FileSystem* fs, const std::string& path,
                             const std::vector<CheckpointSection>& sections, Backend* backend) {
-  const QuietHdf5 quiet;
-  PROTOPAGE_ASSIGN_OR_RETURN(Handle file, OpenCheckpoint(fs, path));
+  const QuietHdf5Errors quiet;
+  PROTOPAGE_ASSIGN_OR_RETURN(Hdf5Handle file, OpenCheckpoint(fs, path));
   // All is compared before anything is changed.
-  std::vector<Handle> groups;
+  std::vector<Hdf5Handle> groups;
   std::vector<std::set<std::string>> names;
   for (const CheckpointSection& section : sections) {
-    PROTOPAGE_ASSIGN_OR_RETURN(Handle group, OpenSection(path, file.get(), section.name));
-    PROTOPAGE_ASSIGN_OR_RETURN(const auto stored, ListSection(path, group.get()));
+    PROTOPAGE_ASSIGN_OR_RETURN(Hdf5Handle group, OpenSection(path, file, section.name));
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto stored, ListSection(path, group));
     Lister lister;
     section.state(lister);
     Match match = MatchNames(lister, stored);
@@ -506,7 +454,7 @@ absl::Status LoadCheckpoint(FileSystem* fs, const std::string& path,
     names.push_back(std::move(match.fitting));
   }
   for (size_t i = 0; i < sections.size(); ++i) {
-    Reader reader(path, groups[i].get(), &names[i], backend);
+    Reader reader(path, groups[i], &names[i], backend);
     sections[i].state(reader);
     PROTOPAGE_RETURN_IF_ERROR(reader.status());
   }
@@ -516,10 +464,10 @@ absl::Status LoadCheckpoint(FileSystem* fs, const std::string& path,
 absl::StatusOr<LoadByNameResult> LoadByName(FileSystem* fs, const std::string& path,
                                             const CheckpointSection& section,
                                             const LoadByNameOptions& options, Backend* backend) {
-  const QuietHdf5 quiet;
-  PROTOPAGE_ASSIGN_OR_RETURN(Handle file, OpenCheckpoint(fs, path));
-  PROTOPAGE_ASSIGN_OR_RETURN(Handle group, OpenSection(path, file.get(), section.name));
-  PROTOPAGE_ASSIGN_OR_RETURN(const auto stored, ListSection(path, group.get()));
+  const QuietHdf5Errors quiet;
+  PROTOPAGE_ASSIGN_OR_RETURN(Hdf5Handle file, OpenCheckpoint(fs, path));
+  PROTOPAGE_ASSIGN_OR_RETURN(Hdf5Handle group, OpenSection(path, file, section.name));
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto stored, ListSection(path, group));
   Lister lister;
   section.state(lister);
   Match match = MatchNames(lister, stored);
@@ -539,7 +487,7 @@ absl::StatusOr<LoadByNameResult> LoadByName(FileSystem* fs, const std::string& p
   take_optional(match.mismatching);
   PROTOPAGE_RETURN_IF_ERROR(MatchError(path, section.name, match, /*exact=*/false));
 
-  Reader reader(path, group.get(), &match.fitting, backend);
+  Reader reader(path, group, &match.fitting, backend);
   section.state(reader);
   PROTOPAGE_RETURN_IF_ERROR(reader.status());
   result.loaded.assign(match.fitting.begin(), match.fitting.end());

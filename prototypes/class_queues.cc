@@ -48,10 +48,6 @@ RowCacheOptions MakeCacheOptions(const ClassQueuesOptions& options) {
   return cache;
 }
 
-FileSystem* FileSystemOf(const ClassQueuesOptions& options) {
-  return options.file_system == nullptr ? DefaultFileSystem() : options.file_system;
-}
-
 std::vector<ClassId> SortedUnique(absl::Span<const ClassId> ids) {
   std::vector<ClassId> sorted(ids.begin(), ids.end());
   std::sort(sorted.begin(), sorted.end());
@@ -87,9 +83,9 @@ absl::StatusOr<std::unique_ptr<ClassQueues>> ClassQueues::Create(
                   {"built_step", CellType::kInt64, 1}};
   spec.integers["dominant_queue"] = options.dominant_queue;
   spec.integers["candidate_queue"] = options.candidate_queue;
-  PROTOPAGE_ASSIGN_OR_RETURN(
-      std::unique_ptr<PagedTable> table,
-      PagedTable::Create(FileSystemOf(options), path, spec, MakeTableOptions(options)));
+  PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<PagedTable> table,
+                             PagedTable::Create(FileSystemOrDefault(options.file_system), path,
+                                                spec, MakeTableOptions(options)));
   return std::unique_ptr<ClassQueues>(new ClassQueues(std::move(table), options));
 }
 
@@ -111,9 +107,9 @@ absl::StatusOr<std::unique_ptr<ClassQueues>> ClassQueues::Open(const std::string
     }
     return std::vector<std::string>{"dominants", "candidates", "built_step"};
   };
-  PROTOPAGE_ASSIGN_OR_RETURN(
-      std::unique_ptr<PagedTable> table,
-      PagedTable::Open(FileSystemOf(options), path, kKind, MakeTableOptions(options), choose));
+  PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<PagedTable> table,
+                             PagedTable::Open(FileSystemOrDefault(options.file_system), path, kKind,
+                                              MakeTableOptions(options), choose));
   if (table->cell_bytes(kDominants) != 4 * options.dominant_queue ||
       table->cell_bytes(kCandidates) != 4 * options.candidate_queue ||
       table->cell_bytes(kBuiltStep) != 8) {

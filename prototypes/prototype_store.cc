@@ -91,10 +91,6 @@ RowCacheOptions MakeCacheOptions(const PrototypeStoreOptions& options) {
   return cache;
 }
 
-FileSystem* FileSystemOf(const PrototypeStoreOptions& options) {
-  return options.file_system == nullptr ? DefaultFileSystem() : options.file_system;
-}
-
 absl::Status CheckShape(absl::string_view what, int64_t rows, int64_t columns, int64_t want_rows,
                         int64_t want_columns) {
   if (rows == want_rows && columns == want_columns) return absl::OkStatus();
@@ -193,7 +189,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
   std::unique_ptr<PrototypeStore> store(new PrototypeStore(path, full, options.read_only));
   PROTOPAGE_ASSIGN_OR_RETURN(
       store->table_,
-      PagedTable::Create(FileSystemOf(options), path, table,
+      PagedTable::Create(FileSystemOrDefault(options.file_system), path, table,
                          MakeTableOptions(std::make_shared<PrototypeStoreSpec>(full), options)));
   store->cache_ = std::make_unique<RowCache>(store->table_.get(), MakeCacheOptions(options));
   return store;
@@ -235,7 +231,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
     return names;
   };
   PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<PagedTable> table,
-                             PagedTable::Open(FileSystemOf(options), path, kKind,
+                             PagedTable::Open(FileSystemOrDefault(options.file_system), path, kKind,
                                               MakeTableOptions(shared_spec, options), choose));
   spec.num_classes = table->spec().num_rows;
   spec.capacity = table->spec().capacity;
@@ -551,7 +547,7 @@ absl::Status PrototypeStore::Merge(const std::string& path, ClassId into,
                                    absl::Span<const ClassId> from, FileSystem* file_system) {
   PrototypeStoreOptions options;
   options.file_system = file_system;
-  FileSystem* const fs = FileSystemOf(options);
+  FileSystem* const fs = FileSystemOrDefault(options.file_system);
   PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(fs, path));
   RowMatrixXf row;
   {
@@ -588,7 +584,7 @@ absl::Status PrototypeStore::Merge(const std::string& path, ClassId into,
 
 absl::Status PrototypeStore::Reserve(const std::string& path, int64_t capacity,
                                      FileSystem* file_system, bool names) {
-  FileSystem* const fs = file_system == nullptr ? DefaultFileSystem() : file_system;
+  FileSystem* const fs = FileSystemOrDefault(file_system);
   if (capacity > kMaxCapacity) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": capacity ", capacity, "; allowed are up to ", kMaxCapacity));

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/hdf5.h"
 #include "protopage/base/status_macros.h"
 #include "xxhash.h"
 
@@ -156,50 +157,7 @@ hid_t Driver() {
   return driver;
 }
 
-// --- Handles and errors ----------------------------------------------------------------------
-
-class Handle {
- public:
-  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
-  ~Handle() {
-    if (id_ >= 0) close_(id_);
-  }
-  Handle(const Handle&) = delete;
-  Handle& operator=(const Handle&) = delete;
-  operator hid_t() const { return id_; }
-
- private:
-  const hid_t id_;
-  herr_t (*const close_)(hid_t);
-};
-
-// HDF5 prints its error stack unless told not to, thread by thread.
-class QuietErrors {
- public:
-  QuietErrors() {
-    H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  }
-  ~QuietErrors() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
-
- private:
-  H5E_auto2_t function_ = nullptr;
-  void* data_ = nullptr;
-};
-
-// The innermost entry of HDF5's error stack.
-std::string LastHdf5Error() {
-  std::string text = "unknown HDF5 error";
-  H5Ewalk2(
-      H5E_DEFAULT, H5E_WALK_UPWARD,
-      [](unsigned n, const H5E_error2_t* error, void* out) -> herr_t {
-        if (n == 0 && error->desc != nullptr) *static_cast<std::string*>(out) = error->desc;
-        return 0;
-      },
-      &text);
-  H5Eclear2(H5E_DEFAULT);
-  return text;
-}
+// --- Types, attributes and datasets ----------------------------------------------------------
 
 // HDF5 1.10 has no predefined one; as h5py writes numpy.float16.
 hid_t Float16Type() {
@@ -279,34 +237,34 @@ class Connection {
 };
 
 bool WriteInteger(hid_t file, const std::string& name, int64_t value) {
-  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
-  const Handle attribute(
+  const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Hdf5Handle attribute(
       H5Acreate2(file, name.c_str(), H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
   return attribute >= 0 && H5Awrite(attribute, H5T_NATIVE_INT64, &value) >= 0;
 }
 
 bool WriteText(hid_t file, const std::string& name, const std::string& value) {
-  const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+  const Hdf5Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
   H5Tset_size(type, value.size() + 1);
-  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
-  const Handle attribute(H5Acreate2(file, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT),
-                         H5Aclose);
+  const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Hdf5Handle attribute(H5Acreate2(file, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT),
+                             H5Aclose);
   return attribute >= 0 && H5Awrite(attribute, type, value.c_str()) >= 0;
 }
 
 bool CreateDataset(hid_t file, Hdf5Dataset* dataset) {
   const std::vector<hsize_t> dims(dataset->dims.begin(), dataset->dims.end());
-  const Handle space(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
-                     H5Sclose);
-  const Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  const Hdf5Handle space(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
+                         H5Sclose);
+  const Hdf5Handle list(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   if (space < 0 || H5Pset_layout(list, H5D_CONTIGUOUS) < 0 ||
       H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY) < 0 ||
       H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0) {
     return false;
   }
-  const Handle handle(H5Dcreate2(file, dataset->name.c_str(), FileType(dataset->type), space,
-                                 H5P_DEFAULT, list, H5P_DEFAULT),
-                      H5Dclose);
+  const Hdf5Handle handle(H5Dcreate2(file, dataset->name.c_str(), FileType(dataset->type), space,
+                                     H5P_DEFAULT, list, H5P_DEFAULT),
+                          H5Dclose);
   if (handle < 0) return false;
   const haddr_t offset = H5Dget_offset(handle);
   if (offset == HADDR_UNDEF) return false;
@@ -315,9 +273,9 @@ bool CreateDataset(hid_t file, Hdf5Dataset* dataset) {
 }
 
 void ReadAttribute(hid_t file, const char* name, Hdf5Layout* layout) {
-  const Handle attribute(H5Aopen(file, name, H5P_DEFAULT), H5Aclose);
-  const Handle space(H5Aget_space(attribute), H5Sclose);
-  const Handle type(H5Aget_type(attribute), H5Tclose);
+  const Hdf5Handle attribute(H5Aopen(file, name, H5P_DEFAULT), H5Aclose);
+  const Hdf5Handle space(H5Aget_space(attribute), H5Sclose);
+  const Hdf5Handle type(H5Aget_type(attribute), H5Tclose);
   if (attribute < 0 || space < 0 || type < 0 || H5Sget_simple_extent_npoints(space) != 1) return;
   if (H5Tget_class(type) == H5T_INTEGER) {
     int64_t value = 0;
@@ -329,11 +287,11 @@ void ReadAttribute(hid_t file, const char* name, Hdf5Layout* layout) {
 }
 
 void ReadDataset(hid_t file, const char* name, Hdf5Layout* layout) {
-  const Handle handle(H5Dopen2(file, name, H5P_DEFAULT), H5Dclose);
+  const Hdf5Handle handle(H5Dopen2(file, name, H5P_DEFAULT), H5Dclose);
   if (handle < 0) return;  // A group.
-  const Handle list(H5Dget_create_plist(handle), H5Pclose);
-  const Handle space(H5Dget_space(handle), H5Sclose);
-  const Handle type(H5Dget_type(handle), H5Tclose);
+  const Hdf5Handle list(H5Dget_create_plist(handle), H5Pclose);
+  const Hdf5Handle space(H5Dget_space(handle), H5Sclose);
+  const Hdf5Handle type(H5Dget_type(handle), H5Tclose);
   if (list < 0 || space < 0 || type < 0 || H5Pget_layout(list) != H5D_CONTIGUOUS) return;
   const haddr_t offset = H5Dget_offset(handle);
   if (offset == HADDR_UNDEF) return;
@@ -488,7 +446,7 @@ const Hdf5Dataset* Hdf5Layout::Find(const std::string& name) const {
 }
 
 absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* layout) {
-  const QuietErrors quiet;
+  const QuietHdf5Errors quiet;
   Connection connection(file, /*hold_signature=*/true);
   const auto failed = [&](absl::string_view what) {
     return connection.Failure(absl::StatusCode::kInternal, path, what);
@@ -518,12 +476,12 @@ absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* l
 
 absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
   PROTOPAGE_RETURN_IF_ERROR(CheckSeal(file, path));
-  const QuietErrors quiet;
+  const QuietHdf5Errors quiet;
   Connection connection(file);
   if (!connection.ok()) {
     return connection.Failure(absl::StatusCode::kInternal, path, "cannot set up HDF5");
   }
-  const Handle handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, connection.fapl()), H5Fclose);
+  const Hdf5Handle handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, connection.fapl()), H5Fclose);
   if (handle < 0) {
     return connection.Failure(absl::StatusCode::kDataLoss, path, "not a readable HDF5 file");
   }
@@ -576,10 +534,10 @@ absl::Status SetHdf5Integer(File* file, const std::string& path, const std::stri
     PROTOPAGE_RETURN_IF_ERROR(file->Sync());
   }
   {
-    const QuietErrors quiet;
+    const QuietHdf5Errors quiet;
     Connection connection(file);
-    const Handle handle(H5Fopen(path.c_str(), H5F_ACC_RDWR, connection.fapl()), H5Fclose);
-    const Handle attribute(H5Aopen(handle, name.c_str(), H5P_DEFAULT), H5Aclose);
+    const Hdf5Handle handle(H5Fopen(path.c_str(), H5F_ACC_RDWR, connection.fapl()), H5Fclose);
+    const Hdf5Handle attribute(H5Aopen(handle, name.c_str(), H5P_DEFAULT), H5Aclose);
     if (attribute < 0 || H5Awrite(attribute, H5T_NATIVE_INT64, &value) < 0 ||
         H5Fflush(handle, H5F_SCOPE_GLOBAL) < 0 || !connection.ok()) {
       return connection.Failure(absl::StatusCode::kInternal, path,

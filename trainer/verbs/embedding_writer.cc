@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "protopage/base/hdf5.h"
 #include "protopage/base/status_macros.h"
 
 namespace protopage {
@@ -66,59 +67,6 @@ class NpyWriter : public EmbeddingWriter {
   std::unique_ptr<File> file_;
 };
 
-// An HDF5 identifier with the function that closes it.
-class Hid {
- public:
-  Hid() = default;
-  Hid(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
-  Hid(Hid&& other) noexcept { *this = std::move(other); }
-  Hid& operator=(Hid&& other) noexcept {
-    std::swap(id_, other.id_);
-    std::swap(close_, other.close_);
-    return *this;
-  }
-  ~Hid() { Close(); }
-  // False when HDF5 could not write out what the object held.
-  bool Close() {
-    const hid_t id = std::exchange(id_, H5I_INVALID_HID);
-    return id < 0 || close_(id) >= 0;
-  }
-  bool ok() const { return id_ >= 0; }
-  operator hid_t() const { return id_; }
-
- private:
-  hid_t id_ = H5I_INVALID_HID;
-  herr_t (*close_)(hid_t) = nullptr;
-};
-
-// HDF5 prints its stack of errors unless told otherwise; a Status says it here.
-class QuietHdf5 {
- public:
-  QuietHdf5() {
-    H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  }
-  ~QuietHdf5() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
-
- private:
-  H5E_auto2_t function_ = nullptr;
-  void* data_ = nullptr;
-};
-
-// What HDF5 says of the deepest call that failed ("unable to write ... No space
-// left on device").
-std::string InnermostHdf5Error() {
-  std::string description;
-  const H5E_walk2_t first = [](unsigned, const H5E_error2_t* error, void* result) -> herr_t {
-    if (error->desc != nullptr) {
-      *static_cast<std::string*>(result) = error->desc;
-    }
-    return 1;  // Stops the walk.
-  };
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first, &description);
-  return description.empty() ? "no reason given" : description;
-}
-
 // Chunks of about this many bytes: few enough for one index, small enough to
 // read a part.
 constexpr int64_t kChunkBytes = 128 << 10;
@@ -133,11 +81,11 @@ class Hdf5Writer : public EmbeddingWriter {
     // HDF5 writes by itself and says little about what fails, so the File seam
     // creates the file first: a missing folder or a missing right is named.
     PROTOPAGE_RETURN_IF_ERROR(fs()->Open(temporary_path(), OpenMode::kCreate).status());
-    const QuietHdf5 quiet;
-    file_ =
-        Hid(H5Fcreate(temporary_path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
+    const QuietHdf5Errors quiet;
+    file_ = Hdf5Handle(H5Fcreate(temporary_path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+                       H5Fclose);
     if (!file_.ok()) return Failed("create the file");
-    string_type_ = Hid(H5Tcopy(H5T_C_S1), H5Tclose);
+    string_type_ = Hdf5Handle(H5Tcopy(H5T_C_S1), H5Tclose);
     if (!string_type_.ok() || H5Tset_size(string_type_, H5T_VARIABLE) < 0 ||
         H5Tset_cset(string_type_, H5T_CSET_UTF8) < 0) {
       return Failed("make the type of names");
@@ -147,7 +95,7 @@ class Hdf5Writer : public EmbeddingWriter {
 
   absl::Status Write(ConstRowMatrixRef rows, absl::Span<const int64_t> labels,
                      absl::Span<const std::string> names) override {
-    const QuietHdf5 quiet;
+    const QuietHdf5Errors quiet;
     if (count() == 0) {
       PROTOPAGE_RETURN_IF_ERROR(CreateDataset("embeddings", H5T_IEEE_F32LE, dim(), &embeddings_));
       if (!labels.empty()) {
@@ -178,12 +126,12 @@ class Hdf5Writer : public EmbeddingWriter {
   }
 
   absl::Status Close() override {
-    const QuietHdf5 quiet;
+    const QuietHdf5Errors quiet;
     if (count() == 0) {  // [0, D].
       PROTOPAGE_RETURN_IF_ERROR(CreateDataset("embeddings", H5T_IEEE_F32LE, dim(), &embeddings_));
     }
     bool closed = true;
-    for (Hid* id : {&embeddings_, &labels_, &names_, &string_type_, &file_}) {
+    for (Hdf5Handle* id : {&embeddings_, &labels_, &names_, &string_type_, &file_}) {
       closed &= id->Close();
     }
     if (!closed) return Failed("close the file");
@@ -194,11 +142,11 @@ class Hdf5Writer : public EmbeddingWriter {
 
   absl::Status Failed(absl::string_view what) const {
     return absl::UnavailableError(
-        absl::StrCat(path(), ": HDF5 could not ", what, ": ", InnermostHdf5Error()));
+        absl::StrCat(path(), ": HDF5 could not ", what, ": ", LastHdf5Error()));
   }
 
   // An empty dataset [0, width], or [0] when width is 0, that grows by rows.
-  absl::Status CreateDataset(const char* name, hid_t type, int64_t width, Hid* dataset) {
+  absl::Status CreateDataset(const char* name, hid_t type, int64_t width, Hdf5Handle* dataset) {
     const int rank = width > 0 ? 2 : 1;
     const auto columns = static_cast<hsize_t>(width);
     const int64_t row_bytes = width > 0 ? width * static_cast<int64_t>(sizeof(float)) : 16;
@@ -206,27 +154,27 @@ class Hdf5Writer : public EmbeddingWriter {
     const hsize_t max_size[2] = {H5S_UNLIMITED, columns};
     const hsize_t chunk[2] = {static_cast<hsize_t>(std::max<int64_t>(1, kChunkBytes / row_bytes)),
                               columns};
-    const Hid space(H5Screate_simple(rank, size, max_size), H5Sclose);
-    const Hid properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+    const Hdf5Handle space(H5Screate_simple(rank, size, max_size), H5Sclose);
+    const Hdf5Handle properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
     if (!space.ok() || !properties.ok() || H5Pset_chunk(properties, rank, chunk) < 0) {
       return Failed(absl::StrCat("describe dataset ", name));
     }
-    *dataset =
-        Hid(H5Dcreate2(file_, name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose);
+    *dataset = Hdf5Handle(
+        H5Dcreate2(file_, name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose);
     return dataset->ok() ? absl::OkStatus() : Failed(absl::StrCat("create dataset ", name));
   }
 
   // Writes rows [count(), count() + size).
-  absl::Status AppendTo(const Hid& dataset, const char* name, hid_t memory_type, int64_t width,
-                        int64_t size, const void* data) {
+  absl::Status AppendTo(const Hdf5Handle& dataset, const char* name, hid_t memory_type,
+                        int64_t width, int64_t size, const void* data) {
     const int rank = width > 0 ? 2 : 1;
     const auto columns = static_cast<hsize_t>(width);
     const hsize_t new_size[2] = {static_cast<hsize_t>(count() + size), columns};
     const hsize_t start[2] = {static_cast<hsize_t>(count()), 0};
     const hsize_t block[2] = {static_cast<hsize_t>(size), columns};
     const bool grown = H5Dset_extent(dataset, new_size) >= 0;
-    const Hid file_space(H5Dget_space(dataset), H5Sclose);
-    const Hid memory_space(H5Screate_simple(rank, block, nullptr), H5Sclose);
+    const Hdf5Handle file_space(H5Dget_space(dataset), H5Sclose);
+    const Hdf5Handle memory_space(H5Screate_simple(rank, block, nullptr), H5Sclose);
     if (!grown || !file_space.ok() || !memory_space.ok() ||
         H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, nullptr, block, nullptr) < 0 ||
         H5Dwrite(dataset, memory_type, memory_space, file_space, H5P_DEFAULT, data) < 0) {
@@ -235,7 +183,7 @@ class Hdf5Writer : public EmbeddingWriter {
     return absl::OkStatus();
   }
 
-  Hid file_, string_type_, embeddings_, labels_, names_;
+  Hdf5Handle file_, string_type_, embeddings_, labels_, names_;
 };
 
 }  // namespace

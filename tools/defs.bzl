@@ -119,8 +119,6 @@ _ISAS = {
             "-march=x86-64-v4",
             # GCC prefers 256 bits on most CPUs; who asks for these kernels wants 512.
             "-mprefer-vector-width=512",
-            # GCC 12 takes its own _mm512_undefined_ps() for a mistake.
-            "-Wno-maybe-uninitialized",
         ],
         mangled = "6avx512",
     ),
@@ -142,7 +140,7 @@ def protopage_isa_library(name, srcs, hdrs, copts = [], deps = [], visibility = 
         namespace PROTOPAGE_ISA { void Scale(float* x, int64_t n, float by) {...} }
         }
 
-    The caller picks one by __builtin_cpu_supports("x86-64-v4"). The trap is that
+    The caller picks one by GetCpuFeatures() (base/cpu_features.h). The trap is that
     an inline function or a template (std::vector, Eigen, our own headers) that
     both compile has one name; the linker keeps one of the two, and the program
     dies of an illegal instruction on a smaller CPU. So the objects of a set are

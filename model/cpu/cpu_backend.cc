@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/check.h"
+#include "protopage/base/cpu_features.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/model/backend_checks.h"
 #include "protopage/model/cpu/convolution.h"
@@ -692,8 +693,8 @@ absl::StatusOr<std::unique_ptr<Backend>> NewCpuBackend(ThreadPool* pool,
       named_by = " (from PROTOPAGE_ISA)";
     }
   }
-  const bool has_avx2 = __builtin_cpu_supports("x86-64-v3");
-  const bool has_avx512 = __builtin_cpu_supports("x86-64-v4");
+  const bool has_avx2 = GetCpuFeatures().x86_64_v3;
+  const bool has_avx512 = GetCpuFeatures().x86_64_v4;
   if (isa == "auto") isa = has_avx512 ? "avx512" : "avx2";
   if (isa != "avx2" && isa != "avx512") {
     return absl::InvalidArgumentError(

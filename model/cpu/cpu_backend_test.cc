@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
+#include "protopage/base/cpu_features.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/base/thread_pool.h"
 #include "protopage/model/testing/backend_conformance.h"
@@ -18,7 +19,7 @@ namespace {
 // The instruction sets that this processor has.
 std::vector<std::string> InstructionSets() {
   std::vector<std::string> sets = {"avx2"};
-  if (__builtin_cpu_supports("x86-64-v4")) sets.push_back("avx512");
+  if (GetCpuFeatures().x86_64_v4) sets.push_back("avx512");
   return sets;
 }
 
@@ -79,7 +80,7 @@ TEST(CpuBackendTest, TheEnvironmentChoosesTheInstructionSet) {
 }
 
 TEST(CpuBackendTest, RefusesAnInstructionSetThatTheProcessorLacks) {
-  if (__builtin_cpu_supports("x86-64-v4")) GTEST_SKIP() << "this processor lacks none";
+  if (GetCpuFeatures().x86_64_v4) GTEST_SKIP() << "this processor lacks none";
   ThreadPool pool(1);
   EXPECT_THAT(NewCpuBackend(&pool, {"avx512"}),
               StatusIs(absl::StatusCode::kFailedPrecondition, "avx512"));

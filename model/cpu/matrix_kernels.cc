@@ -1,5 +1,9 @@
 #include "protopage/model/cpu/matrix_kernels.h"
 
+// GCC 12 warns of operands that its own AVX-512 intrinsics leave undefined on purpose.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 
 namespace protopage {

@@ -6,9 +6,13 @@
 #include <cstring>
 
 // Loops are written so that the compiler makes vectors of them: independent elements, or
-// sums in a fixed number of lanes. In place calls pass one array twice, which has no
-// dependence between elements but fails the compiler's overlap test; hence ivdep.
+// sums in a fixed number of lanes. A call in place passes one array twice, which has no
+// dependence between elements but fails the compiler's overlap test; hence the pragma.
+#ifdef __clang__
+#define PROTOPAGE_VECTOR_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#else
 #define PROTOPAGE_VECTOR_LOOP _Pragma("GCC ivdep")
+#endif
 
 namespace protopage {
 namespace PROTOPAGE_ISA {

@@ -4,6 +4,7 @@
 
 #include "Eigen/Core"
 #include "gtest/gtest.h"
+#include "protopage/base/cpu_features.h"
 
 namespace protopage {
 namespace {
@@ -21,7 +22,7 @@ const std::vector<float>& Twos() {
 TEST(IsaExampleTest, Avx2) { EXPECT_EQ(avx2::Dot(Ones().data(), Twos().data(), 100), 200); }
 
 TEST(IsaExampleTest, Avx512WhereTheCpuHasIt) {
-  if (!__builtin_cpu_supports("x86-64-v4")) GTEST_SKIP() << "no AVX-512 here";
+  if (!GetCpuFeatures().x86_64_v4) GTEST_SKIP() << "no AVX-512 here";
   EXPECT_EQ(avx512::Dot(Ones().data(), Twos().data(), 100), 200);
 }
 

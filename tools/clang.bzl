@@ -1,11 +1,11 @@
-"""Compiles with clang for its warnings alone: what g++ does not check, thread-safety annotations above all.
+"""Compiles with clang for its warnings, above all those on thread-safety annotations.
 
     bazel build --aspects=//tools:clang.bzl%clang_warnings --output_groups=clang_warnings //...
 
-An aspect, and not another compiler for the whole build: clang parses and analyses each source with
-the flags and headers that its target has, and generates no code. That takes a third of the time of
-a build, fits into the output base of g++, and the disk cache serves what has not changed.
-tools/clang.sh runs it; --config=clang builds programs.
+The aspect has clang parse and analyse each source of a target, with the flags and headers that the
+target compiles it with. clang generates no code, so this takes a fraction of the time of a build.
+The toolchain stays that of g++: the check shares its output base and evicts none of its results.
+tools/clang.sh runs the check. To build programs with clang, use --config=clang.
 """
 
 _WARNINGS = [
@@ -18,6 +18,8 @@ _WARNINGS = [
     "-Wno-unknown-warning-option",
 ]
 
+_KINDS = ["cc_binary", "cc_library", "cc_test"]
+
 def _clang_warnings_impl(target, ctx):
     rule = ctx.rule.attr
     sources = [
@@ -25,7 +27,7 @@ def _clang_warnings_impl(target, ctx):
         for file in getattr(ctx.rule.files, "srcs", [])
         if file.extension == "cc" and file.is_source
     ]
-    if ctx.label.workspace_name or not sources or not hasattr(rule, "copts"):
+    if ctx.label.workspace_name or ctx.rule.kind not in _KINDS or not sources:
         return []
 
     # A library's own headers are among its context; a program or test has only those of its deps.

@@ -114,8 +114,11 @@ def protopage_repositories():
             "@protopage//third_party/abseil:utility.BUILD": "absl/utility/BUILD",
         },
         links = dict(
-            [("lib/libabsl_%s.a" % name, ["lib/libabsl_%s.a" % name]) for name in _ABSEIL_LIBRARIES] +
-            [("include/absl", ["include/absl"])],
+            [("include/absl", ["include/absl"])] +
+            [
+                ("lib/libabsl_%s.a" % name, ["lib/libabsl_%s.a" % name])
+                for name in _ABSEIL_LIBRARIES
+            ],
         ),
     )
     maybe(

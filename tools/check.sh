@@ -1,10 +1,12 @@
 #!/bin/bash
 # The presubmit: what CI runs, and what to run before a commit.
 #
-#   tools/check.sh             formatting, layering, build, tests, tests/reuse, races, the CUDA build
-#   tools/check.sh --nightly   and then what is tagged "nightly", long runs of the crash tests, sanitizers
+#   tools/check.sh             formatting, header examples, layering, build, tests, clang's warnings,
+#                              tests/reuse, races, the CUDA build
+#   tools/check.sh --nightly   in addition tests tagged "nightly", long runs of the crash tests,
+#                              sanitizers, the tests built by clang
 #
-# Every step runs, also after one has failed; the last lines say which did.
+# A failed step does not end the run; the last lines name each one that failed.
 
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -20,7 +22,7 @@ case "${1:-}" in
 esac
 
 failed=()
-# Status 77 of a step is "skipped".
+# step NAME COMMAND...: a command that exits with 77 was skipped.
 step() {
   local name="$1" status=0
   shift
@@ -31,18 +33,20 @@ step() {
   fi
 }
 
-# Packages first, as the steps need clang-format.
+# Installs the packages first, as the steps need clang-format.
 ./bazelw version > /dev/null 2>&1
 
 step "formatting" tools/format.sh
+step "header examples" python3 tools/header_examples.py
 step "layering" tools/layering.sh
 step "build" ./bazelw build --config=ci --keep_going //...
 step "tests" ./bazelw test --config=ci //...
+step "clang" tools/clang.sh --config=ci
 step "reuse" tools/reuse.sh
 step "races" tools/races.sh --config=ci
 step "CUDA build" tools/cuda_build.sh --config=ci
 if ((nightly)); then
-  # Status 4 is "no test has the tag".
+  # Bazel exits with 4 where no test has the tag.
   tagged() {
     local status=0
     "$@" || status=$?
@@ -57,11 +61,11 @@ if ((nightly)); then
   step "kill test, 200 runs" ./bazelw test --config=ci --test_timeout=7200 \
     --test_arg=--runs=200 //trainer:kill_test
   step "races, whole steps" tools/races.sh --all --config=ci
-  for sanitizer in asan ubsan tsan; do
-    # Own folders, or each would throw away the others' results.
-    step "${sanitizer}" tagged env \
-      ${BAZEL_OUTPUT_BASE:+BAZEL_OUTPUT_BASE="${BAZEL_OUTPUT_BASE}_${sanitizer}"} \
-      ./bazelw test --config=ci "--config=${sanitizer}" --keep_going //...
+  output_base="$(./bazelw info output_base 2> /dev/null)"
+  for config in asan ubsan tsan clang; do
+    # Each in an output base of its own, so that none evicts the results of another.
+    step "${config}" tagged env BAZEL_OUTPUT_BASE="${output_base}_${config}" \
+      ./bazelw test --config=ci "--config=${config}" --keep_going //...
   done
 fi
 

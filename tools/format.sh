@@ -1,10 +1,10 @@
 #!/bin/bash
-# Checks the formatting of the files that git knows: C++ by clang-format, BUILD
-# and .bzl files by buildifier where it is installed (in PATH, or named by
-# $BUILDIFIER). Silent when all is well.
+# Checks the formatting of the files in git and of new ones: C++ by clang-format, BUILD and .bzl
+# files by buildifier where it is installed (on PATH, or named by $BUILDIFIER), all by the rules of
+# tools/style_rules.py. Silent when all is well.
 #
-#   tools/format.sh          prints what is wrong and exits with 1
-#   tools/format.sh --fix    rewrites the files
+#   tools/format.sh          prints the errors and exits with 1
+#   tools/format.sh --fix    rewrites the files; errors against the rules are for you to fix
 
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,7 +14,7 @@ if [[ "${1:-}" == "--fix" ]]; then
   fix=1
 fi
 
-# Prints the files that match, NUL-terminated: those in git, and new ones.
+# Prints the files that match, NUL-terminated.
 files() {
   git ls-files -z --cached --others --exclude-standard --deduplicate -- "$@" |
     while IFS= read -r -d '' file; do
@@ -53,6 +53,7 @@ if [[ -n "${buildifier}" ]]; then
 fi
 
 if ((failed)); then
-  echo "format.sh: tools/format.sh --fix mends this" >&2
+  echo "format.sh: tools/format.sh --fix rewrites these files" >&2
 fi
+python3 tools/style_rules.py >&2 || failed=1
 exit "${failed}"

@@ -86,7 +86,7 @@ def main(folders):
             checked += 1
             if path.parent not in compiled:
                 compiled[path.parent] = [
-                    squeeze("\n".join(strip_comment(line) for line in test.read_text().splitlines()))
+                    squeeze("".join(strip_comment(line) for line in test.read_text().splitlines()))
                     for test in sorted(path.parent.glob("*_test.cc"))]
             parts = parts_of(block)
             if not any(contains_in_order(code, parts) is None for code in compiled[path.parent]):

@@ -68,7 +68,9 @@ cat > "${work}/shell_bad.xml" << 'XML'
 <?xml version="1.0" encoding="UTF-8"?>
 <testsuites>
   <testsuite name="sh" tests="1" failures="0" errors="1">
-    <testcase name="sh" status="run" duration="0" time="0"><error message="exited with error code 1"></error></testcase>
+    <testcase name="sh" status="run" duration="0" time="0">
+      <error message="exited with error code 1"></error>
+    </testcase>
   </testsuite>
 </testsuites>
 XML

@@ -1,8 +1,8 @@
 #!/bin/bash
 # gpu_check_run_test.sh GPU_CHECK_RUN_SH GPU_CHECK_TURNS_PY
 #
-# The bundle's run.sh with programs that only say what those of a GPU would: one table, valid JSON, and an
-# exit status that tells whether a check failed.
+# Runs the bundle's run.sh with programs that print what those on a GPU would, and checks its table,
+# its JSON and its exit status.
 
 set -euo pipefail
 
@@ -18,7 +18,8 @@ program() {
   { echo '#!/bin/bash'; cat; } > "${bundle}/bin/$1"
   chmod +x "${bundle}/bin/$1"
 }
-for test in cublas_test column_kernels_test cuda_backend_test training_steps_test cuda_parity_test cuda_training_test; do
+for test in cublas_test column_kernels_test cuda_backend_test training_steps_test cuda_parity_test \
+  cuda_training_test; do
   echo 'exit 0' | program "${test}"
 done
 program protopage << 'END'
@@ -31,7 +32,10 @@ program gpu_benchmark << 'END'
 case " $* " in
   *" --describe "*) echo 'cuda ("Some GPU", \sm_90)' ;;
   *" --serve "*) while read -r _; do echo 3000; done ;;
-  *) printf 'product 8192, x\t1.5e+02\tTFLOP/s\t-\nconv "1", x\t75\tTFLOP/s\t50.0\nlost, x\tnan\tGB/s\tnan\n' ;;
+  *)
+    printf 'product 8192, x\t1.5e+02\tTFLOP/s\t-\n'
+    printf 'conv "1", x\t75\tTFLOP/s\t50.0\nlost, x\tnan\tGB/s\tnan\n'
+    ;;
 esac
 END
 printf 'printf "rows, store\\t2e+06\\trows/s\\t40.5\\n"; [[ "$*" == *--directory=* ]]' |
@@ -49,7 +53,7 @@ for line in sys.stdin:
     else:
         print(json.dumps({"images_per_s": 1000.0 + calls}), flush=True)
 END
-# Says that there is a torch with a GPU, and else is python3.
+# A python3 that finds a torch with a GPU.
 python="${bundle}/python"
 cat > "${python}" << 'END'
 #!/bin/bash
@@ -61,7 +65,8 @@ chmod +x "${python}"
 # run NAME STATUS [PART...]: run.sh; its table goes to NAME.table, its results to the folder NAME.
 run() {
   local status=0
-  PYTHON="${python}" CUDA_HOME=/none PATH=/usr/bin:/bin "${bundle}/run.sh" "${TEST_TMPDIR}/$1" "${@:3}" \
+  PYTHON="${python}" CUDA_HOME=/none PATH=/usr/bin:/bin \
+    "${bundle}/run.sh" "${TEST_TMPDIR}/$1" "${@:3}" \
     > "${TEST_TMPDIR}/$1.table" 2> "${TEST_TMPDIR}/$1.err" || status=$?
   if [[ "${status}" != "$2" ]]; then
     echo "FAILED $1: run.sh ended with ${status}, not $2" >&2
@@ -71,7 +76,8 @@ run() {
 }
 
 run good 0
-python3 - "${TEST_TMPDIR}/good/results.json" "${TEST_TMPDIR}/good.table" "${TEST_TMPDIR}/good.err" << 'END'
+python3 - "${TEST_TMPDIR}/good/results.json" "${TEST_TMPDIR}/good.table" \
+  "${TEST_TMPDIR}/good.err" << 'END'
 import json, sys
 results = json.load(open(sys.argv[1]))
 assert results["commit"] == "abc123", results
@@ -110,7 +116,7 @@ for name in rows:
 assert "50.0 % of the ceiling" in table, table
 END
 
-# Parts of one folder add up; what a part said before is replaced.
+# The results of several parts add up in one folder; a part that runs again replaces its own.
 run good 0 sanitizer
 run good 0 benchmarks
 python3 - "${TEST_TMPDIR}/good/results.json" << 'END'
@@ -119,11 +125,12 @@ rows = json.load(open(sys.argv[1]))["rows"]
 names = [row["name"] for row in rows]
 assert {"name": "compute-sanitizer", "value": "skipped", "unit": "not installed",
         "percent_of_ceiling": None} in rows, rows
-for name in ["conformance", "rows, store", "in turns: protopage, batch 256, tf32", "training run bf16"]:
+for name in ["conformance", "rows, store", "in turns: protopage, batch 256, tf32",
+             "training run bf16"]:
     assert names.count(name) == 1, (name, names)
 END
 
-# No training run that is slower than it has to be.
+# A training run whose steps are not CUDA graphs is a failure.
 program protopage << 'END'
 echo "W steps are slower, as they are not CUDA graphs: because" >&2
 END
@@ -131,7 +138,7 @@ PRECISIONS=bf16 run no_graph 1 checks
 grep -q '^FAILED training run bf16: ' "${TEST_TMPDIR}/no_graph.table"
 grep -q 'not CUDA graphs: because' "${TEST_TMPDIR}/no_graph/training_run_bf16.log"
 
-# What hangs or has no time left is told of, and what was measured before stays.
+# A benchmark that hangs, or has no time left, is a failure; rows measured before it stay.
 program gpu_benchmark << 'END'
 case " $* " in
   *" --describe "*) echo GPU ;;

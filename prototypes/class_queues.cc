@@ -143,7 +143,7 @@ struct ClassQueues::Entry {
 
 absl::Status ClassQueues::ReadEntries(absl::Span<const ClassId> ids, std::vector<Entry>* entries) {
   entries->resize(ids.size());
-  return cache_->Read(ids, /*unpin=*/false, [&](size_t i, const char* record) {
+  return cache_->Read(ids, [&](size_t i, const char* record) {
     Entry& entry = (*entries)[i];
     entry.id = ids[i];
     entry.dominants.resize(options_.dominant_queue);

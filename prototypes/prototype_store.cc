@@ -331,7 +331,7 @@ absl::Status PrototypeStore::CheckDistinct(absl::Span<const ClassId> ids) const 
 absl::Status PrototypeStore::Gather(absl::Span<const ClassId> ids, RowMatrixRef out) {
   PROTOPAGE_RETURN_IF_ERROR(CheckShape("rows", out.rows(), out.cols(), ids.size(), spec_.dim));
   PROTOPAGE_RETURN_IF_ERROR(CheckIds(ids));
-  return cache_->Read(ids, /*unpin=*/false,
+  return cache_->Read(ids,
                       [&](size_t i, const char* record) { LoadRow(record, out.row(i).data()); });
 }
 
@@ -350,7 +350,7 @@ absl::Status PrototypeStore::GatherStep(absl::Span<const ClassId> ids, StepRows*
   out->state.resize(floats > 0 ? count : 0, floats);
   out->last_step.resize(count);
   const int64_t step_offset = table_->record_offset(LastStepColumn(spec_.row_state));
-  return cache_->Read(ids, /*unpin=*/true, [&](size_t i, const char* record) {
+  return cache_->Read(ids, [&](size_t i, const char* record) {
     LoadRow(record, out->rows.row(i).data());
     if (floats > 0) {
       std::memcpy(out->state.row(i).data(), record + table_->record_offset(kState),
@@ -389,7 +389,7 @@ absl::Status PrototypeStore::ScatterStep(absl::Span<const ClassId> ids, const St
   });
 }
 
-absl::Status PrototypeStore::Prefetch(absl::Span<const ClassId> ids) {
+absl::StatusOr<PinnedRows> PrototypeStore::Prefetch(absl::Span<const ClassId> ids) {
   PROTOPAGE_RETURN_IF_ERROR(CheckIds(ids));
   return cache_->Pin(ids);
 }

@@ -35,6 +35,7 @@
 #include "absl/types/span.h"
 #include "protopage/base/file.h"
 #include "protopage/base/types.h"
+#include "protopage/prototypes/table/pinned_rows.h"
 
 namespace protopage {
 
@@ -130,7 +131,8 @@ class PrototypeStore {
   static absl::StatusOr<std::unique_ptr<PrototypeStore>> Open(const std::string& path,
                                                               const PrototypeStoreOptions& options);
 
-  // Rows that were not flushed are lost: call Flush first.
+  // Rows that were not flushed are lost: call Flush first. Pins of Prefetch must have been
+  // released (checked).
   ~PrototypeStore();
   PrototypeStore(const PrototypeStore&) = delete;
   PrototypeStore& operator=(const PrototypeStore&) = delete;
@@ -163,16 +165,16 @@ class PrototypeStore {
   absl::Status Scatter(absl::Span<const ClassId> ids, ConstRowMatrixRef rows);
 
   // Rows and state for a training step; `out` is resized (no allocation when it has the shape).
-  // Releases what Prefetch pinned of these ids. Errors: as Gather.
+  // Errors: as Gather.
   absl::Status GatherStep(absl::Span<const ClassId> ids, StepRows* out);
   // Rows and state after step `step` >= 0; last_step of each class becomes `step`.
   // Errors: as Scatter.
   absl::Status ScatterStep(absl::Span<const ClassId> ids, const StepRows& rows, int64_t step);
 
-  // Brings the rows into the cache and pins them there until a GatherStep of them, one
-  // pin for each call. A pin keeps no value: later scatters are seen by the gather.
-  // Errors: as Gather; on error nothing is pinned.
-  absl::Status Prefetch(absl::Span<const ClassId> ids);
+  // Reads the rows into the cache, where they stay while the result lives, so that a gather in
+  // the meantime finds them. A pin keeps no value: the gather sees later scatters. The result must
+  // be destroyed before the store. Errors: as Gather; nothing is pinned then.
+  absl::StatusOr<PinnedRows> Prefetch(absl::Span<const ClassId> ids);
 
   // W[ids[i], :] for ascending, distinct ids, past the cache (which is read for newer rows but not
   // filled): for many rows of which few are wanted again soon. Errors: as Gather; InvalidArgument

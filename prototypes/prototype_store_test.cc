@@ -120,10 +120,12 @@ TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
     StepRows rows;
     for (int64_t step = 0; step < 300; ++step) {
       const std::vector<ClassId> ids = RandomIds(kClasses, kCount, step);
+      PinnedRows pinned;
       if (step % 3 == 0) {
-        PROTOPAGE_ASSERT_OK(store->Prefetch(ids));
+        PROTOPAGE_ASSERT_OK_AND_ASSIGN(pinned, store->Prefetch(ids));
       }
       PROTOPAGE_ASSERT_OK(store->GatherStep(ids, &rows));
+      pinned.Release();
       for (int64_t i = 0; i < kCount; ++i) {
         ASSERT_EQ(rows.rows.row(i), want.row(ids[i])) << step;
         if (floats > 0) {
@@ -438,7 +440,7 @@ TEST(PrototypeStoreTest, DroppedClassesExistNoMore) {
         StatusIs(absl::StatusCode::kFailedPrecondition, "id 8 at position 1 is a class that was");
     EXPECT_THAT(store->Gather({2, 8}, rows), refused);
     EXPECT_THAT(store->GatherStep({2, 8}, &step), refused);
-    EXPECT_THAT(store->Prefetch({2, 8}), refused);
+    EXPECT_THAT(store->Prefetch({2, 8}).status(), refused);
     if (read_only) {
       EXPECT_THAT(store->Drop({2}), StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
       EXPECT_THAT(store->AppendRows(rows),
@@ -643,15 +645,18 @@ TEST(PrototypeStoreTest, ACacheTooSmallForTheRowsSaysSo) {
               StatusIs(absl::StatusCode::kResourceExhausted, "cache_bytes"));
   RowMatrixXf few(5, kDim);
   PROTOPAGE_EXPECT_OK(store->Gather(RandomIds(1000, 5, 1), few));
-  // Pins count until the gather that releases them.
-  PROTOPAGE_ASSERT_OK(store->Prefetch({1, 2, 3, 4, 5, 6}));
-  PROTOPAGE_ASSERT_OK(store->Prefetch({1, 2, 3, 4, 5, 6}));
-  EXPECT_THAT(store->Prefetch(RandomIds(1000, 15, 2)),
-              StatusIs(absl::StatusCode::kResourceExhausted, "in use"));
+  // Pinned rows take room until the last of their pins is released.
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(PinnedRows first, store->Prefetch({1, 2, 3, 4, 5, 6}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(PinnedRows second, store->Prefetch({1, 2, 3, 4, 5, 6}));
+  const auto prefetch_more = [&] { return store->Prefetch(RandomIds(1000, 15, 2)).status(); };
+  const auto no_room = StatusIs(absl::StatusCode::kResourceExhausted, "in use");
+  EXPECT_THAT(prefetch_more(), no_room);
   StepRows step;
   PROTOPAGE_ASSERT_OK(store->GatherStep({1, 2, 3, 4, 5, 6}, &step));
-  PROTOPAGE_ASSERT_OK(store->GatherStep({1, 2, 3, 4, 5, 6}, &step));
-  PROTOPAGE_EXPECT_OK(store->Prefetch(RandomIds(1000, 15, 2)));
+  first.Release();
+  EXPECT_THAT(prefetch_more(), no_room);
+  second.Release();
+  PROTOPAGE_EXPECT_OK(prefetch_more());
 }
 
 TEST(PrototypeStoreTest, OneWriterManyReaders) {
@@ -805,7 +810,9 @@ TEST(PrototypeStoreTest, ThreadsSeeTheirOwnWrites) {
     for (int step = 1; step <= 150; ++step) {
       std::vector<ClassId> ids = RandomIds(kClasses / 4, 40, thread * 1000 + step);
       for (ClassId& id : ids) id = id * 4 + thread;
-      if (step % 2 == 0 && !store->Prefetch(ids).ok()) ++errors;
+      absl::StatusOr<PinnedRows> pinned = PinnedRows();
+      if (step % 2 == 0) pinned = store->Prefetch(ids);
+      if (!pinned.ok()) ++errors;
       if (!store->GatherStep(ids, &rows).ok()) ++errors;
       for (size_t i = 0; i < ids.size(); ++i) {
         if (value[ids[i]] != 0 && (rows.rows.row(i).array() != value[ids[i]]).any()) ++errors;

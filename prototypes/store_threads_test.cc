@@ -107,12 +107,13 @@ class StoreThreadsTest : public testing::Test {
       }
       std::vector<ClassId> ids = SampleWithoutReplacement(random, kGroupClasses, kRows);
       for (ClassId& id : ids) id += group * kGroupClasses;
-      if (what < 70) {
-        PROTOPAGE_EXPECT_OK(
-            store_->Prefetch(ids));  // While another thread may change these very rows.
+      PinnedRows pinned;
+      if (what < 70) {  // While another thread may change these very rows.
+        PROTOPAGE_ASSERT_OK_AND_ASSIGN(pinned, store_->Prefetch(ids));
       }
       const std::lock_guard<std::mutex> lock(groups_[group]);
       PROTOPAGE_EXPECT_OK(store_->GatherStep(ids, &rows));
+      pinned.Release();
       for (int64_t i = 0; i < kRows; ++i) EXPECT_TRUE(StepIs(model_[ids[i]], rows, i)) << ids[i];
       if (what < 40) continue;
       const int64_t step = step_++;

@@ -41,6 +41,7 @@ RowCache::RowCache(PagedTable* table, const RowCacheOptions& options)
 RowCache::~RowCache() {
   {
     const Lock lock(mutex_);
+    PROTOPAGE_CHECK(num_pins_ == 0);
     stopping_ = true;
   }
   wake_writer_.notify_all();
@@ -203,19 +204,14 @@ absl::Status RowCache::Acquire(Lock& lock, absl::Span<const int64_t> ids, bool l
   return status;
 }
 
-absl::Status RowCache::Read(absl::Span<const int64_t> ids, bool unpin,
+absl::Status RowCache::Read(absl::Span<const int64_t> ids,
                             absl::FunctionRef<void(size_t, const char*)> visit) {
   std::vector<int32_t> frames;
   Lock lock(mutex_);
   PROTOPAGE_RETURN_IF_ERROR(Acquire(lock, ids, /*load=*/true, &frames));
   for (size_t i = 0; i < frames.size(); ++i) {
     visit(i, Record(frames[i]));
-    Frame& f = frames_[frames[i]];
-    f.referenced = true;
-    if (unpin && f.pins > 0) {
-      --f.pins;
-      --f.users;
-    }
+    frames_[frames[i]].referenced = true;
     Release(frames[i]);
   }
   changed_.notify_all();
@@ -244,12 +240,21 @@ absl::Status RowCache::Write(absl::Span<const int64_t> ids, WriteKind kind,
   return absl::OkStatus();
 }
 
-absl::Status RowCache::Pin(absl::Span<const int64_t> ids) {
+absl::StatusOr<PinnedRows> RowCache::Pin(absl::Span<const int64_t> ids) {
   std::vector<int32_t> frames;
   Lock lock(mutex_);
   PROTOPAGE_RETURN_IF_ERROR(Acquire(lock, ids, /*load=*/true, &frames));
-  for (int32_t frame : frames) ++frames_[frame].pins;  // Its user stays.
-  return absl::OkStatus();
+  num_pins_ += static_cast<int64_t>(frames.size());  // Pins are users that stay.
+  return PinnedRows(this, std::move(frames));
+}
+
+void RowCache::Unpin(absl::Span<const int32_t> frames) {
+  {
+    const Lock lock(mutex_);
+    num_pins_ -= static_cast<int64_t>(frames.size());
+    for (const int32_t frame : frames) Release(frame);
+  }
+  changed_.notify_all();
 }
 
 absl::Status RowCache::ReadColumn(int column, int64_t first, int64_t count, void* cells) {

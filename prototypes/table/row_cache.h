@@ -27,6 +27,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "protopage/prototypes/table/paged_table.h"
+#include "protopage/prototypes/table/pinned_rows.h"
 
 namespace protopage {
 
@@ -46,7 +47,7 @@ struct RowCacheStats {
 
 // Thread-safe. Read and Write are atomic with respect to each other; ReadColumn and WriteColumn
 // are by row. The table must not be used around the cache.
-class RowCache {
+class RowCache : private RowPinner {
  public:
   enum WriteKind {
     kWhole,  // `fill` writes every byte of the record: rows that are not cached are not read.
@@ -54,20 +55,22 @@ class RowCache {
   };
 
   RowCache(PagedTable* table, const RowCacheOptions& options);
-  ~RowCache();  // Dirty rows are lost.
+  // Dirty rows are lost. All PinnedRows must have released their pins before (checked).
+  ~RowCache() override;
   RowCache(const RowCache&) = delete;
   RowCache& operator=(const RowCache&) = delete;
 
-  // Calls visit(i, record of ids[i]) for each i; repeated ids are allowed. With `unpin`, one pin
-  // of each id is released. `visit` must not call the cache.
+  // Calls visit(i, record of ids[i]) for each i; repeated ids are allowed. `visit`
+  // must not call the cache.
   // Errors: the table's; ResourceExhausted when the cache cannot hold the rows.
-  absl::Status Read(absl::Span<const int64_t> ids, bool unpin,
+  absl::Status Read(absl::Span<const int64_t> ids,
                     absl::FunctionRef<void(size_t i, const char* record)> visit);
   // Calls fill(i, record of ids[i]), ids distinct. Nothing is changed on error.
   absl::Status Write(absl::Span<const int64_t> ids, WriteKind kind,
                      absl::FunctionRef<void(size_t i, char* record)> fill);
-  // Brings the rows in and adds a pin to each: a pinned row is not evicted.
-  absl::Status Pin(absl::Span<const int64_t> ids);
+  // Reads the rows that are missing and pins all of them: pinned rows are not evicted. Errors: as
+  // Read; nothing is pinned then.
+  absl::StatusOr<PinnedRows> Pin(absl::Span<const int64_t> ids);
 
   // Cells of one column, past the cache: see PagedTable. Cached rows are read, or updated.
   absl::Status ReadCells(int column, absl::Span<const int64_t> rows, void* cells);
@@ -88,7 +91,6 @@ class RowCache {
   struct Frame {
     int64_t id = -1;
     int32_t users = 0;     // Calls that hold it, and pins.
-    int32_t pins = 0;      // Of these, by Pin.
     bool loading = false;  // The content is not there yet.
     bool failed = false;   // Loading failed: not in frame_of_ any more.
     bool reload = false;   // The file's row changed while it was loading.
@@ -110,6 +112,7 @@ class RowCache {
   absl::StatusOr<int32_t> TakeFrame(Lock& lock);
   absl::Status Load(Lock& lock, std::vector<int32_t> frames);
   void Release(int32_t frame);
+  void Unpin(absl::Span<const int32_t> frames) override;
   void SetDirty(int32_t frame);
 
   void WriterLoop();
@@ -146,6 +149,7 @@ class RowCache {
   int64_t writer_hand_ = 0;
   int64_t num_dirty_ = 0;
   int64_t num_in_flight_ = 0;
+  int64_t num_pins_ = 0;
   absl::Status write_error_;  // Of the writer; reported by the next calls until a Flush succeeds.
   absl::Status load_error_;   // Of the last load that failed.
   int64_t hits_ = 0;

@@ -39,10 +39,9 @@ absl::Status WriteValue(RowCache* cache, const std::vector<int64_t>& ids, int64_
 }
 
 // The value of each row; -1 for a row whose cells differ.
-absl::StatusOr<std::vector<int64_t>> ReadValues(RowCache* cache, const std::vector<int64_t>& ids,
-                                                bool unpin = false) {
+absl::StatusOr<std::vector<int64_t>> ReadValues(RowCache* cache, const std::vector<int64_t>& ids) {
   std::vector<int64_t> values(ids.size());
-  PROTOPAGE_RETURN_IF_ERROR(cache->Read(ids, unpin, [&](size_t i, const char* record) {
+  PROTOPAGE_RETURN_IF_ERROR(cache->Read(ids, [&](size_t i, const char* record) {
     int64_t cells[17];
     std::memcpy(cells, record, sizeof(cells));
     values[i] = std::equal(cells + 1, cells + 17, cells) ? cells[0] : -1;
@@ -119,21 +118,77 @@ TEST(RowCacheTest, AWholeWriteDoesNotReadAndAPartialOneDoes) {
   EXPECT_EQ(values, (std::vector<int64_t>{9, 10, 9}));
 }
 
-TEST(RowCacheTest, PinnedRowsStayUntilAsManyReadsReleaseThem) {
+TEST(RowCacheTest, ARowStaysCachedUntilTheLastOfItsPinsIsReleased) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "pins", 1000));
   RowCache cache(table.get(), Frames(*table, 10));
-  PROTOPAGE_ASSERT_OK(cache.Pin({1, 2, 3}));
-  PROTOPAGE_ASSERT_OK(cache.Pin({1}));
-  for (int64_t id = 100; id < 200; ++id) PROTOPAGE_ASSERT_OK(ReadValues(&cache, {id}).status());
+  const auto use_other_rows = [&](int64_t first) {
+    for (int64_t id = first; id < first + 100; ++id) {
+      PROTOPAGE_ASSERT_OK(ReadValues(&cache, {id}).status());
+    }
+  };
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(PinnedRows three, cache.Pin({1, 2, 3}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(PinnedRows one, cache.Pin({1}));
+  use_other_rows(100);
   const int64_t misses = cache.stats().misses;
-  PROTOPAGE_ASSERT_OK(ReadValues(&cache, {1, 2, 3}, /*unpin=*/true).status());
+  PROTOPAGE_ASSERT_OK(ReadValues(&cache, {1, 2, 3}).status());
+  PROTOPAGE_ASSERT_OK(ReadValues(&cache, {1, 2, 3}).status());  // A read releases nothing.
   EXPECT_EQ(cache.stats().misses, misses);
-  for (int64_t id = 200; id < 300; ++id) PROTOPAGE_ASSERT_OK(ReadValues(&cache, {id}).status());
+  three.Release();
+  use_other_rows(200);
   const int64_t later = cache.stats().misses;
-  PROTOPAGE_ASSERT_OK(ReadValues(&cache, {1}, /*unpin=*/true).status());
+  PROTOPAGE_ASSERT_OK(ReadValues(&cache, {1}).status());
   EXPECT_EQ(cache.stats().misses, later);  // It had two pins.
   PROTOPAGE_ASSERT_OK(ReadValues(&cache, {2, 3}).status());
   EXPECT_EQ(cache.stats().misses, later + 2);
+}
+
+TEST(RowCacheTest, ARowThatIsPinnedTwiceByOneCallHasTwoPins) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "twice", 100));
+  RowCache cache(table.get(), Frames(*table, 2));
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PinnedRows pinned, cache.Pin({4, 4}));
+    EXPECT_EQ(pinned.size(), 2u);
+  }
+  PROTOPAGE_EXPECT_OK(ReadValues(&cache, {7, 8}).status());  // Both frames are free again.
+}
+
+TEST(RowCacheTest, APinThatFailsPinsNothing) {
+  FaultyFileSystem fs;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(&fs, "pin_errors", 100));
+  {
+    RowCache filling(table.get(), Frames(*table, 10));
+    PROTOPAGE_ASSERT_OK(WriteValue(&filling, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, 1));
+    PROTOPAGE_ASSERT_OK(filling.Flush());
+  }
+  RowCache cache(table.get(), Frames(*table, 3));
+  EXPECT_THAT(cache.Pin({0, 1, 2, 3}).status(),
+              StatusIs(absl::StatusCode::kResourceExhausted, "in use"));
+  fs.FailAt(1);
+  EXPECT_THAT(cache.Pin({0, 1, 2}).status(),
+              StatusIs(absl::StatusCode::kUnavailable, "injected fault"));
+  fs.FailAt(0);
+  for (int64_t id = 0; id < 10; id += 3) {
+    PROTOPAGE_EXPECT_OK(ReadValues(&cache, {id, (id + 1) % 10, (id + 2) % 10}).status());
+  }
+}
+
+TEST(RowCacheTest, APinKeepsNoValue) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "values", 100));
+  RowCache cache(table.get(), Frames(*table, 10));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PinnedRows pinned, cache.Pin({5}));
+  PROTOPAGE_ASSERT_OK(WriteValue(&cache, {5}, 9));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto values, ReadValues(&cache, {5}));
+  EXPECT_EQ(values[0], 9);
+}
+
+TEST(RowCacheDeathTest, PinsMustBeReleasedBeforeTheCacheIsDestroyed) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "death", 100));
+  const auto outlive = [&] {
+    PinnedRows pinned;
+    RowCache cache(table.get(), Frames(*table, 10));
+    pinned = *cache.Pin({1});
+  };
+  EXPECT_DEATH(outlive(), "num_pins_ == 0");
 }
 
 TEST(RowCacheTest, ColumnsAreReadAndWrittenAroundTheCache) {
@@ -148,12 +203,12 @@ TEST(RowCacheTest, ColumnsAreReadAndWrittenAroundTheCache) {
   PROTOPAGE_ASSERT_OK(cache.WriteColumn(1, 0, 10, narrow.data()));
   EXPECT_EQ(cache.stats().cached_rows, 1);
   int64_t read = 0;
-  PROTOPAGE_ASSERT_OK(cache.Read(
-      {3}, false, [&](size_t, const char* record) { std::memcpy(&read, record + 128, 8); }));
+  PROTOPAGE_ASSERT_OK(
+      cache.Read({3}, [&](size_t, const char* record) { std::memcpy(&read, record + 128, 8); }));
   EXPECT_EQ(read, 53);
   PROTOPAGE_ASSERT_OK(cache.ClearColumn(1));
-  PROTOPAGE_ASSERT_OK(cache.Read(
-      {3}, false, [&](size_t, const char* record) { std::memcpy(&read, record + 128, 8); }));
+  PROTOPAGE_ASSERT_OK(
+      cache.Read({3}, [&](size_t, const char* record) { std::memcpy(&read, record + 128, 8); }));
   EXPECT_EQ(read, 0);
 }
 

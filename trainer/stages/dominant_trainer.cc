@@ -10,6 +10,7 @@
 #include "protopage/base/stopwatch.h"
 #include "protopage/data/class_images.h"
 #include "protopage/model/optimizers/row_optimizer.h"
+#include "protopage/prototypes/table/pinned_rows.h"
 #include "protopage/sampling/look_ahead.h"
 #include "protopage/sampling/step_planner.h"
 #include "protopage/trainer/stages/stage_trainer.h"
@@ -76,7 +77,8 @@ class DominantTrainer : public StageTrainer {
     for (const PlannedSample& sample : plan.samples) slots.push_back(sample.slot);
 
     PROTOPAGE_RETURN_IF_ERROR(Timed([&] {
-      PROTOPAGE_RETURN_IF_ERROR(prefetcher_->Finish(plan.step));
+      // Pinned until they are gathered.
+      PROTOPAGE_ASSIGN_OR_RETURN(const PinnedRows pinned, prefetcher_->Finish(plan.step));
       return rows_->Begin(plan.classes);
     }));
     PROTOPAGE_ASSIGN_OR_RETURN(const NetStep::Result result,
@@ -148,9 +150,10 @@ class DominantTrainer : public StageTrainer {
   // The rows of the next step that this one does not train, if it is planned.
   absl::Status BringNextRows() {
     const std::shared_ptr<const StepPlan> next = ahead_->NextPlan();
-    if (next == nullptr) return absl::OkStatus();
+    if (next == nullptr || !rows_->can_bring_next()) return absl::OkStatus();
     return Timed([&] {
-      PROTOPAGE_RETURN_IF_ERROR(prefetcher_->Finish(next->step));
+      // Pinned until they are gathered.
+      PROTOPAGE_ASSIGN_OR_RETURN(const PinnedRows pinned, prefetcher_->Finish(next->step));
       return rows_->BringNext(next->classes);
     });
   }

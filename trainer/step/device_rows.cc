@@ -49,7 +49,7 @@ absl::Status DeviceRows::Begin(const std::vector<ClassId>& classes) {
 }
 
 absl::Status DeviceRows::BringNext(const std::vector<ClassId>& classes) {
-  if (store_->spec().dtype != RowType::kFloat32) return absl::OkStatus();
+  if (!can_bring_next()) return absl::OkStatus();
   PROTOPAGE_CHECK(classes.size() == classes_.size());
   std::unordered_map<ClassId, int32_t> slot_of;
   for (size_t i = 0; i < classes_.size(); ++i) slot_of[classes_[i]] = static_cast<int32_t>(i);
@@ -58,8 +58,8 @@ absl::Status DeviceRows::BringNext(const std::vector<ClassId>& classes) {
     const auto at = slot_of.find(id);
     next_from_.push_back(at != slot_of.end() ? at->second : -1);
   }
-  // All of them, as a gather also releases what was prefetched; rows that move are overwritten
-  // then.
+  // All of them: one gather fills the buffer that is uploaded. Those that move are overwritten on
+  // the device.
   PROTOPAGE_RETURN_IF_ERROR(store_->GatherStep(classes, &next_host_));
   const Buffers& to = buffers_[(current_ + 1) % kBuffers];
   auto* host = static_cast<char*>(to.host->data());

@@ -42,6 +42,8 @@ class DeviceRows {
   absl::Status Begin(const std::vector<ClassId>& classes);
   // The device must have done all work of the steps before this one. Errors: as Begin's.
   absl::Status BringNext(const std::vector<ClassId>& classes);
+  // False for tables of float16, of which BringNext copies nothing.
+  bool can_bring_next() const { return store_->spec().dtype == RowType::kFloat32; }
   // Rows and state to the host; waits for them. `beside` is called once their copies are queued:
   // the host does not wait for what it queues.
   absl::Status Fetch(absl::FunctionRef<absl::Status()> beside = [] { return absl::OkStatus(); });

@@ -26,13 +26,20 @@ void RowPrefetcher::Submit(int64_t step, std::vector<ClassId> classes) {
   changed_.notify_all();
 }
 
-absl::Status RowPrefetcher::Finish(int64_t step) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  while (!waiting_.empty() && waiting_.front().step <= step) waiting_.pop_front();
-  changed_.wait(lock, [&] { return running_ != step; });
-  while (!begun_.empty() && begun_.front() <= step) begun_.pop_front();
+absl::StatusOr<PinnedRows> RowPrefetcher::Finish(int64_t step) {
+  std::vector<Begun> finished;  // Outlives the lock: a release takes the cache's.
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (!waiting_.empty() && waiting_.front().step <= step) waiting_.pop_front();
+    changed_.wait(lock, [&] { return !running_ || begun_.back().step > step; });
+    while (!begun_.empty() && begun_.front().step <= step) {
+      finished.push_back(std::move(begun_.front()));
+      begun_.pop_front();
+    }
+  }
   changed_.notify_all();
-  return failed_ == step ? error_ : absl::OkStatus();
+  if (finished.empty() || finished.back().step != step) return PinnedRows();
+  return std::move(finished.back().rows);
 }
 
 void RowPrefetcher::Loop() {
@@ -45,16 +52,13 @@ void RowPrefetcher::Loop() {
     if (stopping_) return;
     const Request request = std::move(waiting_.front());
     waiting_.pop_front();
-    begun_.push_back(request.step);
-    running_ = request.step;
+    begun_.push_back({request.step});
+    running_ = true;
     lock.unlock();
-    const absl::Status status = store_->Prefetch(request.classes);
+    absl::StatusOr<PinnedRows> rows = store_->Prefetch(request.classes);
     lock.lock();
-    running_ = -1;
-    if (!status.ok()) {
-      failed_ = request.step;
-      error_ = status;
-    }
+    begun_.back().rows = std::move(rows);
+    running_ = false;
     changed_.notify_all();
   }
 }

@@ -1,10 +1,11 @@
 // RowPrefetcher: brings the rows of coming steps into the store's cache, in a thread of its own.
 //
 //   RowPrefetcher prefetcher(&store, /*rows_per_step=*/256);
-//   prefetcher.Submit(step, plan.classes);          // When the step is planned.
+//   prefetcher.Submit(step, plan.classes);  // When the step is planned.
 //   ...
-//   PROTOPAGE_RETURN_IF_ERROR(prefetcher.Finish(step));       // When its turn has come.
+//   PROTOPAGE_ASSIGN_OR_RETURN(PinnedRows pinned, prefetcher.Finish(step));  // At its turn.
 //   PROTOPAGE_RETURN_IF_ERROR(store.GatherStep(plan.classes, &rows));
+//   pinned.Release();
 //
 // It moves rows and never values: what a step gathers does not depend on it. Steps for which the
 // cache has no room beside the one that is gathered wait, and are read by their own gather if it
@@ -19,13 +20,15 @@
 #include <thread>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "protopage/base/types.h"
 #include "protopage/prototypes/prototype_store.h"
+#include "protopage/prototypes/table/pinned_rows.h"
 
 namespace protopage {
 
-// Submit and Finish may be called from different threads.
+// Submit and Finish may be called from different threads. The pins of steps that were not finished
+// are released with the prefetcher, so the store must outlive it.
 class RowPrefetcher {
  public:
   // `store` is not owned. A step has at most `rows_per_step` rows, >= 1.
@@ -38,14 +41,22 @@ class RowPrefetcher {
   // Never blocks. Steps come in ascending order.
   void Submit(int64_t step, std::vector<ClassId> classes);
 
-  // Waits for the rows of `step` when they are on their way, and forgets them when that has not
-  // begun: the caller's gather reads them then. Errors: the store's, of this step.
-  absl::Status Finish(int64_t step);
+  // The rows of `step`, pinned: keep them until the step has gathered its rows, and no longer, as
+  // other steps are prefetched with the room in mind that one step takes. Waits while they are
+  // being read; when that has not begun, they are left to the caller's gather, and the result is
+  // empty, as it is the second time. Pins of earlier steps are released. Errors: the store's, of
+  // this step.
+  absl::StatusOr<PinnedRows> Finish(int64_t step);
 
  private:
   struct Request {
     int64_t step;
     std::vector<ClassId> classes;
+  };
+  // A step whose rows are being read, or are pinned.
+  struct Begun {
+    int64_t step;
+    absl::StatusOr<PinnedRows> rows = PinnedRows();
   };
 
   void Loop();
@@ -55,11 +66,8 @@ class RowPrefetcher {
   std::mutex mutex_;  // Guards what follows.
   std::condition_variable changed_;
   std::deque<Request> waiting_;
-  std::deque<int64_t>
-      begun_;             // Steps whose rows are pinned, or will be, and that are not finished.
-  int64_t running_ = -1;  // The step at work, -1 for none.
-  int64_t failed_ = -1;   // The step that error_ belongs to.
-  absl::Status error_;
+  std::deque<Begun> begun_;  // And not finished, at most max_begun_; the last may be running.
+  bool running_ = false;     // begun_.back() is being read.
   bool stopping_ = false;
   std::thread thread_;  // Last: it uses the others.
 };

@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "protopage/base/file.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/base/types.h"
+#include "protopage/prototypes/table/pinned_rows.h"
 
 namespace protopage {
 namespace {
@@ -42,7 +45,7 @@ TEST_F(RowPrefetcherTest, GathersFindTheRowsInTheCache) {
     // A step later, as look-ahead does: mostly the rows are there by now, in any case they are
     // right.
     if (step == 0) continue;
-    PROTOPAGE_ASSERT_OK(prefetcher.Finish(step - 1));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PinnedRows pinned, prefetcher.Finish(step - 1));
     PROTOPAGE_ASSERT_OK(store_->GatherStep(Range((step - 1) * 3, 8), &rows));
     for (int64_t i = 0; i < 8; ++i) {
       std::vector<float> expected(64);
@@ -60,7 +63,7 @@ TEST_F(RowPrefetcherTest, LeavesNoPins) {
   for (int64_t step = 0; step < 1000; ++step) {
     const std::vector<ClassId> ids = Range(step * 7 % 190, 10);
     prefetcher.Submit(step, ids);
-    PROTOPAGE_ASSERT_OK(prefetcher.Finish(step)) << step;
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PinnedRows pinned, prefetcher.Finish(step));
     PROTOPAGE_ASSERT_OK(store_->GatherStep(ids, &rows)) << step;
   }
 }
@@ -77,7 +80,7 @@ TEST_F(RowPrefetcherTest, NeverPinsWhatTheCacheHasNoRoomFor) {
     constexpr int64_t kSteps = 200, kAhead = 5;
     for (int64_t step = 0; step < kAhead; ++step) prefetcher.Submit(step, ids(step));
     for (int64_t step = 0; step < kSteps; ++step) {
-      PROTOPAGE_ASSERT_OK(prefetcher.Finish(step)) << step;
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PinnedRows pinned, prefetcher.Finish(step));
       PROTOPAGE_ASSERT_OK(store_->GatherStep(ids(step), &rows)) << step;
       if (step + kAhead < kSteps) prefetcher.Submit(step + kAhead, ids(step + kAhead));
     }
@@ -88,10 +91,37 @@ TEST_F(RowPrefetcherTest, ReportsTheStoresErrorForItsStepOnly) {
   RowPrefetcher prefetcher(store_.get(), 10);
   prefetcher.Submit(0, {1, 2000});
   // Finish may come before the prefetch has begun, and drops it then.
-  const absl::Status status = prefetcher.Finish(0);
+  const absl::Status status = prefetcher.Finish(0).status();
   EXPECT_TRUE(status.ok() || absl::IsOutOfRange(status)) << status;
   prefetcher.Submit(1, {1, 2});
-  PROTOPAGE_EXPECT_OK(prefetcher.Finish(1));
+  PROTOPAGE_EXPECT_OK(prefetcher.Finish(1).status());
+}
+
+// Unless the cache is free of pins, all of its rows are not to be had at once.
+TEST_F(RowPrefetcherTest, PinsLiveAsLongAsTheHandleOrThePrefetcher) {
+  const int64_t capacity = store_->stats().capacity_rows;
+  RowMatrixXf all(capacity, 64);
+  const auto gather_all = [&](ClassId first) {
+    return store_->Gather(Range(first, capacity), all);
+  };
+  const auto no_room = StatusIs(absl::StatusCode::kResourceExhausted, "in use");
+  PinnedRows pinned;
+  {
+    RowPrefetcher prefetcher(store_.get(), 10);
+    for (int64_t step = 0; pinned.empty(); ++step) {  // Finish may come before a prefetch begins.
+      prefetcher.Submit(step, Range(0, 10));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(pinned, prefetcher.Finish(step));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PinnedRows again, prefetcher.Finish(step));
+      EXPECT_TRUE(again.empty());
+    }
+    EXPECT_EQ(pinned.size(), 10u);
+    const int64_t misses = store_->stats().misses;
+    prefetcher.Submit(1'000'000'000, Range(150, 10));  // Begun, and never finished.
+    while (store_->stats().misses == misses) std::this_thread::yield();
+  }
+  EXPECT_THAT(gather_all(100), no_room);
+  pinned.Release();
+  PROTOPAGE_EXPECT_OK(gather_all(100));
 }
 
 }  // namespace

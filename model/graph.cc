@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 #include <tuple>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/check.h"
@@ -128,6 +129,7 @@ struct Graph::Plan {
     Tensor from, to;
   };
   bool training = false;
+  std::vector<int> nodes;                                // That run, in order; [0] is the input.
   std::vector<OpTensors> tensors;                        // By node; [0].output is the input.
   std::vector<std::vector<Accumulation>> accumulations;  // By node, after its Backward.
 };
@@ -202,27 +204,44 @@ absl::Status Graph::Finish(int output) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Graph::Plan*> Graph::GetPlan(int64_t batch, bool training) {
-  std::unique_ptr<Plan>& entry = plans_[{batch, training}];
+absl::StatusOr<Graph::Plan*> Graph::GetPlan(int64_t batch, const RunOptions& run) {
+  const bool training = run.training;
+  const PlanKey key = {batch, training, run.drops()};
+  std::unique_ptr<Plan>& entry = plans_[key];
   if (entry) return entry.get();
+  auto plan = std::make_unique<Plan>();
+
+  // An identity takes no part: its readers read its input.
+  const int n = static_cast<int>(nodes_.size());
+  std::vector<int> source(n);               // The node whose tensor is this node's output.
+  std::vector<std::vector<int>> inputs(n);  // By node, of those that run.
+  for (int i = 0; i < n; ++i) {
+    const Node& node = nodes_[i];
+    if (node.op && i != output_ && node.op->IsIdentity(run)) {
+      source[i] = source[node.inputs[0]];
+      continue;
+    }
+    source[i] = i;
+    for (const int input : node.inputs) inputs[i].push_back(source[input]);
+    plan->nodes.push_back(i);
+  }
 
   // Time: node i runs forward at i and backward at 2n - 1 - i. An activation lives from its forward
   // to its last reader, a gradient from its first writer to the backward of its node.
-  const int n = static_cast<int>(nodes_.size());
   const auto backward_time = [n](int i) { return 2 * n - 1 - i; };
   std::vector<int> activation_end(n);
   std::vector<int> last_consumer(n, -1);
-  for (int i = 0; i < n; ++i) {
+  for (const int i : plan->nodes) {
     const Node& node = nodes_[i];
     activation_end[i] = i;
-    for (const int input : node.inputs) {
+    for (const int input : inputs[i]) {
       activation_end[input] = std::max(activation_end[input], i);
       last_consumer[input] = i;
     }
     if (!training || !node.needs_gradient) continue;
     if (node.op->backward_reads_output()) activation_end[i] = backward_time(i);
     if (node.op->backward_reads_inputs()) {
-      for (const int input : node.inputs) {
+      for (const int input : inputs[i]) {
         activation_end[input] = std::max(activation_end[input], backward_time(i));
       }
     }
@@ -246,18 +265,17 @@ absl::StatusOr<Graph::Plan*> Graph::GetPlan(int64_t batch, bool training) {
     return nodes_[i].image_shape.rank() == 3 ? backend_->activation_dtype() : DType::kFloat32;
   };
 
-  auto plan = std::make_unique<Plan>();
   plan->training = training;
   plan->tensors.resize(n);
   plan->accumulations.resize(n);
   // The vectors get their final sizes first: `pieces` points into them.
-  for (int i = 0; i < n; ++i) {
+  for (const int i : plan->nodes) {
     OpTensors& t = plan->tensors[i];
-    t.inputs.resize(nodes_[i].inputs.size());
-    t.d_inputs.resize(nodes_[i].inputs.size());
+    t.inputs.resize(inputs[i].size());
+    t.d_inputs.resize(inputs[i].size());
     if (nodes_[i].op) t.saved.resize(nodes_[i].op->Saved().size());
   }
-  for (int i = 0; i < n; ++i) {
+  for (const int i : plan->nodes) {
     OpTensors& t = plan->tensors[i];
     const Node& node = nodes_[i];
     const bool backward = training && node.needs_gradient;
@@ -273,11 +291,11 @@ absl::StatusOr<Graph::Plan*> Graph::GetPlan(int64_t batch, bool training) {
           backward_time(i));
     }
     if (!backward) continue;
-    for (size_t j = 0; j < node.inputs.size(); ++j) {
-      const int input = node.inputs[j];
+    for (size_t j = 0; j < inputs[i].size(); ++j) {
+      const int input = inputs[i][j];
       if (!nodes_[input].needs_gradient) continue;
-      const bool seen_here =
-          std::find(node.inputs.begin(), node.inputs.begin() + j, input) != node.inputs.begin() + j;
+      const auto here = inputs[i].begin() + static_cast<int64_t>(j);
+      const bool seen_here = std::find(inputs[i].begin(), here, input) != here;
       if (i == last_consumer[input] && !seen_here) continue;  // Written straight to d_output.
       add(&t.d_inputs[j], dtype_of(input), nodes_[input].image_shape, backward_time(i),
           backward_time(i));
@@ -294,10 +312,10 @@ absl::StatusOr<Graph::Plan*> Graph::GetPlan(int64_t batch, bool training) {
     *piece.tensor = memory.ViewedAs(piece.dtype, WithBatch(batch, piece.image_shape),
                                     space.offset(piece.number) * batch);
   }
-  for (int i = 0; i < n; ++i) {
+  for (const int i : plan->nodes) {
     OpTensors& t = plan->tensors[i];
     for (size_t j = 0; j < t.inputs.size(); ++j) {
-      const int input = nodes_[i].inputs[j];
+      const int input = inputs[i][j];
       t.inputs[j] = plan->tensors[input].output;
       if (!training || !nodes_[i].needs_gradient || !nodes_[input].needs_gradient) continue;
       const Tensor& gradient = plan->tensors[input].d_output;
@@ -308,7 +326,7 @@ absl::StatusOr<Graph::Plan*> Graph::GetPlan(int64_t batch, bool training) {
       }
     }
   }
-  std::unique_ptr<Plan>& slot = plans_[{batch, training}];
+  std::unique_ptr<Plan>& slot = plans_[key];
   slot = std::move(plan);
   return slot.get();
 }
@@ -324,14 +342,19 @@ absl::Status Graph::Forward(const Tensor& images, const RunOptions& run, Tensor*
         absl::StrCat("images are ", images ? images.shape().ToString() : "absent",
                      ", must be uint8 or float32 of shape [B, ", expected.ToString().substr(1)));
   }
-  PROTOPAGE_ASSIGN_OR_RETURN(Plan * plan, GetPlan(batch, run.training));
+  if (!(run.dropout >= 0.0f && run.dropout < 1.0f)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("dropout is ", run.dropout, ", must be in [0, 1)"));
+  }
+  PROTOPAGE_ASSIGN_OR_RETURN(Plan * plan, GetPlan(batch, run));
   const Tensor& input = plan->tensors[0].output;
   if (images.dtype() == DType::kUint8) {
     PROTOPAGE_RETURN_IF_ERROR(backend_->ImagesToFloat(images, input_scale_, input_shift_, input));
   } else {
     PROTOPAGE_RETURN_IF_ERROR(backend_->Copy(images, input));
   }
-  for (size_t i = 1; i < nodes_.size(); ++i) {
+  for (const int i : plan->nodes) {
+    if (i == 0) continue;
     PROTOPAGE_RETURN_IF_ERROR(
         WithContext(nodes_[i].op->Forward(backend_, run, plan->tensors[i]), nodes_[i].op->name()));
   }
@@ -342,7 +365,7 @@ absl::Status Graph::Forward(const Tensor& images, const RunOptions& run, Tensor*
 }
 
 absl::Status Graph::NoteForward(int64_t batch, const RunOptions& run) {
-  PROTOPAGE_ASSIGN_OR_RETURN(Plan * plan, GetPlan(batch, run.training));
+  PROTOPAGE_ASSIGN_OR_RETURN(Plan * plan, GetPlan(batch, run));
   last_forward_ = run.training ? plan : nullptr;
   last_run_ = run;
   return absl::OkStatus();
@@ -361,8 +384,9 @@ absl::Status Graph::Backward(const Tensor& d_output) {
                      ", must be ", last.output.shape().ToString()));
   }
   last.d_output = d_output;
-  for (int i = output_; i > 0; --i) {
-    if (!nodes_[i].needs_gradient) continue;
+  for (auto at = plan->nodes.rbegin(); at != plan->nodes.rend(); ++at) {
+    const int i = *at;
+    if (i == 0 || !nodes_[i].needs_gradient) continue;
     PROTOPAGE_RETURN_IF_ERROR(WithContext(
         nodes_[i].op->Backward(backend_, last_run_, plan->tensors[i]), nodes_[i].op->name()));
     for (const Plan::Accumulation& sum : plan->accumulations[i]) {

@@ -21,7 +21,7 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -54,7 +54,7 @@ class Graph {
   // --- Running ---
   // images: uint8 or float32 [B, image_shape], on the device; float32 is taken
   // as it is, without scale and shift. *output [B, ...] is good until the next
-  // Forward. Errors: InvalidArgument (shape), ResourceExhausted.
+  // Forward. Errors: InvalidArgument (shape, dropout), ResourceExhausted.
   absl::Status Forward(const Tensor& images, const RunOptions& run, Tensor* output);
   // The device did what Forward gave it once more without being asked again (Backend::Run): for the
   // Backward that follows all is as after a Forward of `batch` images. Errors: as Forward's.
@@ -94,8 +94,10 @@ class Graph {
     bool needs_gradient = false;  // A parameter that can be trained lies at or above it.
   };
 
-  // The plan for a batch size, made on first use.
-  absl::StatusOr<Plan*> GetPlan(int64_t batch, bool training);
+  // What a plan depends on: the batch size, RunOptions::training and drops().
+  using PlanKey = std::tuple<int64_t, bool, bool>;
+  // Made on first use.
+  absl::StatusOr<Plan*> GetPlan(int64_t batch, const RunOptions& run);
 
   Backend* const backend_;
   const uint64_t seed_;
@@ -108,7 +110,7 @@ class Graph {
   std::vector<std::unique_ptr<Parameter>> owned_parameters_;
   std::vector<Parameter*> parameters_;
   ScratchBuffer memory_;
-  std::map<std::pair<int64_t, bool>, std::unique_ptr<Plan>> plans_;
+  std::map<PlanKey, std::unique_ptr<Plan>> plans_;
   Plan* last_forward_ = nullptr;  // With training, and not overwritten since.
   RunOptions last_run_;
 };

@@ -26,7 +26,7 @@ void BuildChain(Graph* graph) {
   x = graph->Add(Conv2d("conv_1", {.filters = 6, .stride = 1, .padding = Padding::kSame}), {x});
   x = graph->Add(BatchNorm("bn_1", {.relu = true}), {x});
   x = graph->Add(MaxPool2d("pool_1", {.size = 3, .stride = 2, .padding = Padding::kSame}), {x});
-  x = graph->Add(Dropout("dropout_1", 0.3f), {x});
+  x = graph->Add(Dropout("dropout_1"), {x});
   x = graph->Add(Conv2d("conv_2", {.filters = 8, .kernel = 2, .bias = false}), {x});
   x = graph->Add(BatchNorm("bn_2", {}), {x});
   x = graph->Add(Relu("relu_2"), {x});
@@ -75,7 +75,7 @@ TEST_P(GradientTest, BackwardAgreesWithFiniteDifferences) {
   Graph graph(backend.get(), /*seed=*/3);
   GetParam().build(&graph);
   const Tensor images = backend.Random(GetParam().batch_shape, 1);
-  const RunOptions run = {.training = true, .step = 5};
+  const RunOptions run = {.training = true, .step = 5, .dropout = 0.3f};
   Tensor output;
   PROTOPAGE_ASSERT_OK(graph.Forward(images, run, &output));
   const Tensor d_output = backend.Random(output.shape(), 2);
@@ -163,7 +163,8 @@ INSTANTIATE_TEST_SUITE_P(Nets, GradientTest,
 std::vector<float> RunOnce(TestBackend& backend, Graph& graph, const Tensor& images,
                            bool training) {
   Tensor output;
-  PROTOPAGE_EXPECT_OK(graph.Forward(images, {.training = training, .step = 9}, &output));
+  const RunOptions run = {.training = training, .step = 9, .dropout = 0.3f};
+  PROTOPAGE_EXPECT_OK(graph.Forward(images, run, &output));
   std::vector<float> result = backend.ToHost(output);
   if (!training) return result;
   PROTOPAGE_EXPECT_OK(graph.Backward(backend.Random(output.shape(), 7)));
@@ -213,6 +214,68 @@ TEST(GraphTest, InferenceBetweenTrainingStepsDisturbsNothing) {
   EXPECT_NE(RunOnce(backend, graph, more, false), inference);
   EXPECT_EQ(RunOnce(backend, other, images, true), first);
   EXPECT_EQ(RunOnce(backend, other, more, false), inference);
+}
+
+// A node that two others read, once through dropout where `dropout` says so.
+void BuildBranches(Graph* graph, bool dropout) {
+  const int x = graph->Input({6, 6, 1});
+  const int y = graph->Add(Conv2d("stem", {.filters = 4, .padding = Padding::kSame}), {x});
+  int z = dropout ? graph->Add(Dropout("drop_1"), {y}) : y;
+  if (dropout) z = graph->Add(Dropout("drop_2"), {z});
+  const int conv = graph->Add(Conv2d("conv", {.filters = 4, .padding = Padding::kSame}), {z});
+  int sum = graph->Add(Add("sum"), {conv, y, z});
+  sum = graph->Add(Flatten("flatten"), {sum});
+  PROTOPAGE_ASSERT_OK(graph->Finish(graph->Add(Linear("linear", {.units = 3}), {sum})));
+}
+
+TEST(GraphTest, DropoutThatDropsNothingTakesNoMemoryAndNoPass) {
+  TestBackend backend;
+  const Tensor images = backend.Random({4, 6, 6, 1}, 1);
+  Graph with(backend.get(), 3), without(backend.get(), 3);
+  BuildBranches(&with, true);
+  BuildBranches(&without, false);
+  for (const RunOptions& run : {RunOptions{.training = false, .step = 9, .dropout = 0.5f},
+                                RunOptions{.training = true, .step = 9}}) {
+    std::vector<std::vector<float>> results;
+    for (Graph* graph : {&with, &without}) {
+      Tensor output;
+      PROTOPAGE_ASSERT_OK(graph->Forward(images, run, &output));
+      results.push_back(backend.ToHost(output));
+      if (!run.training) continue;
+      PROTOPAGE_ASSERT_OK(graph->Backward(backend.Random(output.shape(), 7)));
+      for (const Tensor& gradient : graph->gradients()) {
+        const std::vector<float> values = backend.ToHost(gradient);
+        results.back().insert(results.back().end(), values.begin(), values.end());
+      }
+    }
+    EXPECT_EQ(results[0], results[1]);
+    EXPECT_EQ(with.workspace_bytes(), without.workspace_bytes());
+  }
+}
+
+TEST(GraphTest, TheRateOfDropoutMayChangeFromRunToRun) {
+  TestBackend backend;
+  const Tensor images = backend.Random({4, 9, 10, 2}, 1);
+  Graph reused(backend.get(), 3);
+  BuildChain(&reused);
+  std::vector<std::vector<float>> outputs;
+  for (const float rate : {0.3f, 0.0f, 0.6f, 0.3f}) {
+    const RunOptions run = {.training = true, .step = 9, .dropout = rate};
+    Graph fresh(backend.get(), 3);
+    BuildChain(&fresh);
+    for (Graph* graph : {&reused, &fresh}) {
+      Tensor output;
+      PROTOPAGE_ASSERT_OK(graph->Forward(images, run, &output));
+      outputs.push_back(backend.ToHost(output));
+    }
+    EXPECT_EQ(outputs[outputs.size() - 2], outputs.back()) << rate;
+  }
+  EXPECT_EQ(outputs[6], outputs[0]);
+  EXPECT_NE(outputs[2], outputs[0]);
+  EXPECT_NE(outputs[4], outputs[0]);
+  Tensor output;
+  EXPECT_THAT(reused.Forward(images, {.training = true, .dropout = 1.0f}, &output),
+              StatusIs(absl::StatusCode::kInvalidArgument, "dropout is 1, must be in [0, 1)"));
 }
 
 TEST(GraphTest, MemoryIsUsedAgain) {

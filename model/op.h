@@ -76,6 +76,9 @@ struct OpTensors {
 struct RunOptions {
   bool training = false;  // Batch statistics, dropout, and a Backward may follow.
   uint64_t step = 0;      // Keys the random numbers of dropout.
+  float dropout = 0.0f;   // The rate of all dropout ops in training, in [0, 1).
+
+  bool drops() const { return training && dropout > 0.0f; }
 };
 
 class Op {
@@ -95,6 +98,10 @@ class Op {
   // again.
   virtual bool backward_reads_inputs() const { return false; }
   virtual bool backward_reads_output() const { return false; }
+  // Whether the output of such a run is its only input, unchanged, and d_input is d_output: the
+  // graph then uses one tensor for both and calls neither Forward nor Backward, unless the output
+  // is the graph's own. Depends on nothing of `run` but training and drops().
+  virtual bool IsIdentity(const RunOptions& /*run*/) const { return false; }
 
   virtual absl::Status Forward(Backend* backend, const RunOptions& run, const OpTensors& t) = 0;
   // Of a Forward with run.training. Overwrites d_inputs and the gradients of

@@ -227,24 +227,21 @@ class MaxPool2dOp : public Op {
 };
 
 // y = x / (1 - rate) where a random number of (op, step, element) is >= rate, else 0; Srivastava et
-// al., JMLR 2014, scaled in training as everywhere today. d_x is the same map of d_y.
+// al., JMLR 2014, scaled in training as everywhere today. d_x is the same function of d_y.
 class DropoutOp : public Op {
  public:
-  DropoutOp(std::string name, float rate) : Op(std::move(name)), rate_(rate) {}
+  using Op::Op;
   absl::string_view type() const override { return "Dropout"; }
 
   absl::StatusOr<Shape> Build(absl::Span<const Shape> inputs,
                               ParameterFactory& parameters) override {
     if (inputs.size() != 1) return ShapeError(*this, inputs, "one tensor");
-    if (!(rate_ >= 0.0f && rate_ < 1.0f)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("Dropout ", name(), ": rate is ", rate_, ", must be in [0, 1)"));
-    }
     const PhiloxBlock block =
         Philox4x32(RandomKey(parameters.seed(), RandomPurpose::kDropout), parameters.position(), 0);
     key_ = (uint64_t{block.word[1]} << 32) | block.word[0];
     return inputs[0];
   }
+  bool IsIdentity(const RunOptions& run) const override { return !run.drops(); }
 
   absl::Status Forward(Backend* backend, const RunOptions& run, const OpTensors& t) override {
     return Map(backend, run, t.inputs[0], t.output);
@@ -255,11 +252,10 @@ class DropoutOp : public Op {
 
  private:
   absl::Status Map(Backend* backend, const RunOptions& run, const Tensor& x, const Tensor& y) {
-    if (!run.training || rate_ == 0.0f) return backend->Copy(x, y);
-    return backend->Dropout(rate_, {.key = key_, .step = run.step}, x, y);
+    if (!run.drops()) return backend->Copy(x, y);
+    return backend->Dropout(run.dropout, {.key = key_, .step = run.step}, x, y);
   }
 
-  const float rate_;
   uint64_t key_ = 0;
 };
 
@@ -410,8 +406,8 @@ std::unique_ptr<Op> MaxPool2d(std::string name, const MaxPool2dOptions& options)
   PROTOPAGE_CHECK(options.size > 0 && options.stride >= 0);
   return std::make_unique<MaxPool2dOp>(std::move(name), options);
 }
-std::unique_ptr<Op> Dropout(std::string name, float rate) {
-  return std::make_unique<DropoutOp>(std::move(name), rate);
+std::unique_ptr<Op> Dropout(std::string name) {
+  return std::make_unique<DropoutOp>(std::move(name));
 }
 std::unique_ptr<Op> GlobalAveragePool(std::string name) {
   return std::make_unique<GlobalAveragePoolOp>(std::move(name));

@@ -50,8 +50,8 @@ struct MaxPool2dOptions {
 };
 std::unique_ptr<Op> MaxPool2d(std::string name, const MaxPool2dOptions& options);
 
-// rate in [0, 1). Outside training the identity.
-std::unique_ptr<Op> Dropout(std::string name, float rate);
+// At the rate of the run, RunOptions::dropout. The identity outside training and at rate 0.
+std::unique_ptr<Op> Dropout(std::string name);
 
 std::unique_ptr<Op> GlobalAveragePool(std::string name);  // [H, W, C] -> [C]
 std::unique_ptr<Op> Flatten(std::string name);            // any -> [elements]

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "protopage/base/philox.h"
+#include "protopage/base/random.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/model/backend.h"
 #include "protopage/model/graph.h"
@@ -77,8 +79,6 @@ TEST(OpsTest, ShapesThatDoNotFitAreNamed) {
               StatusIs(absl::StatusCode::kInvalidArgument, "Dense head"));
   EXPECT_THAT(InferredShape(Add("sum"), {3}),
               StatusIs(absl::StatusCode::kInvalidArgument, "two or more of one shape"));
-  EXPECT_THAT(InferredShape(Dropout("drop", 1.0f), {3}),
-              StatusIs(absl::StatusCode::kInvalidArgument, "rate is 1"));
 }
 
 TEST(OpsTest, SamePaddingPutsTheOddPixelAfter) {
@@ -99,11 +99,13 @@ TEST(OpsTest, DropoutIsTheIdentityOutsideTrainingAndKeyedByStep) {
   TestBackend backend(1);
   const Tensor x = backend.Random({4, 64}, 1);
   const std::vector<float> values = backend.ToHost(x);
-  EXPECT_EQ(Output(backend, Dropout("d", 0.5f), x, {}), values);
-  const RunOptions step3 = {.training = true, .step = 3};
-  const std::vector<float> dropped = Output(backend, Dropout("d", 0.5f), x, step3);
-  EXPECT_EQ(Output(backend, Dropout("d", 0.5f), x, step3), dropped);
-  EXPECT_NE(Output(backend, Dropout("d", 0.5f), x, {.training = true, .step = 4}), dropped);
+  EXPECT_EQ(Output(backend, Dropout("d"), x, {.training = false, .dropout = 0.5f}), values);
+  EXPECT_EQ(Output(backend, Dropout("d"), x, {.training = true, .step = 3}), values);  // Rate 0.
+  const RunOptions step3 = {.training = true, .step = 3, .dropout = 0.5f};
+  const std::vector<float> dropped = Output(backend, Dropout("d"), x, step3);
+  EXPECT_EQ(Output(backend, Dropout("d"), x, step3), dropped);
+  EXPECT_NE(Output(backend, Dropout("d"), x, {.training = true, .step = 4, .dropout = 0.5f}),
+            dropped);
   int zeros = 0;
   for (size_t i = 0; i < values.size(); ++i) {
     if (dropped[i] == 0.0f) {
@@ -116,17 +118,37 @@ TEST(OpsTest, DropoutIsTheIdentityOutsideTrainingAndKeyedByStep) {
   EXPECT_NEAR(zeros, 128, 40);
 }
 
+TEST(OpsTest, DropoutIsKeyedByTheSeedAndThePositionInTheGraph) {
+  TestBackend backend(1);
+  const Tensor x = backend.Random({4, 64}, 1);
+  Graph graph(backend.get(), /*seed=*/5);
+  const int input = graph.Input({64});
+  const int relu = graph.Add(Relu("r"), {input});
+  const int sum = graph.Add(Add("s"), {relu, input});
+  PROTOPAGE_ASSERT_OK(graph.Finish(graph.Add(Dropout("d"), {sum})));  // Node 3.
+  Tensor y;
+  PROTOPAGE_ASSERT_OK(graph.Forward(x, {.training = true, .step = 8, .dropout = 0.25f}, &y));
+  const PhiloxBlock block = Philox4x32(RandomKey(5, RandomPurpose::kDropout), 3, 0);
+  const uint64_t key = (uint64_t{block.word[1]} << 32) | block.word[0];
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor by_hand,
+                                 backend->Allocate(DType::kFloat32, x.shape()));
+  PROTOPAGE_ASSERT_OK(backend->ReluForward(x, by_hand));
+  PROTOPAGE_ASSERT_OK(backend->Add(by_hand, x, by_hand));
+  PROTOPAGE_ASSERT_OK(backend->Dropout(0.25f, {.key = key, .step = 8}, by_hand, by_hand));
+  EXPECT_EQ(backend.ToHost(y), backend.ToHost(by_hand));
+}
+
 TEST(OpsTest, TwoDropoutsOfOneGraphDrawDifferentNumbers) {
   TestBackend backend(1);
   const Tensor ones = backend.FromHost({1, 256}, std::vector<float>(256, 1.0f));
   Graph graph(backend.get(), 1);
   const int x = graph.Input({256});
-  const int a = graph.Add(Dropout("a", 0.5f), {x});
-  const int b = graph.Add(Dropout("b", 0.5f), {x});
+  const int a = graph.Add(Dropout("a"), {x});
+  const int b = graph.Add(Dropout("b"), {x});
   const int y = graph.Add(Add("y"), {a, b});
   PROTOPAGE_ASSERT_OK(graph.Finish(y));
   Tensor output;
-  PROTOPAGE_ASSERT_OK(graph.Forward(ones, {.training = true}, &output));
+  PROTOPAGE_ASSERT_OK(graph.Forward(ones, {.training = true, .dropout = 0.5f}, &output));
   int one_of_two = 0;
   for (const float value : backend.ToHost(output)) one_of_two += value == 2.0f;
   EXPECT_NEAR(one_of_two, 128, 40);

@@ -215,6 +215,7 @@ class SeedCnnStep {
     RunOptions run;
     run.training = true;
     run.step = step_;
+    run.dropout = static_cast<float>(net_->options().dropout);
     Tensor features;
     PROTOPAGE_RETURN_IF_ERROR(net_->Forward(images_, run, &features));
     LossInput input;

@@ -110,7 +110,8 @@ TEST(CudaParityTest, FeatureMapsOf16BitsTakeHalfTheMemory) {
     PROTOPAGE_ASSIGN_OR_RETURN(const Tensor images,
                                backend->Allocate(DType::kUint8, {4, 24, 24, 3}));
     Tensor features;
-    PROTOPAGE_RETURN_IF_ERROR(net->Forward(images, {.training = true, .step = 0}, &features));
+    PROTOPAGE_RETURN_IF_ERROR(
+        net->Forward(images, {.training = true, .dropout = 0.25f}, &features));
     EXPECT_EQ(features.dtype(), DType::kFloat32);
     return net->graph().workspace_bytes();
   };

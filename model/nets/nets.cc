@@ -26,7 +26,6 @@ absl::Status BuildSeedCnn(const NetOptions& options, const ImageShape& image, Gr
     return absl::InvalidArgumentError(
         absl::StrCat("net seed_cnn: images have ", image.channels, " channels, must be 1 or 3"));
   }
-  const float rate = static_cast<float>(options.dropout);
   int x = graph->Input({image.height, image.width, image.channels},
                        static_cast<float>(options.input_scale),
                        static_cast<float>(options.input_shift));
@@ -34,11 +33,11 @@ absl::Status BuildSeedCnn(const NetOptions& options, const ImageShape& image, Gr
   x = graph->Add(BatchNorm("bn_conv1", {.relu = true}), {x});
   x = graph->Add(Conv2d("conv_2", {.filters = 32, .relu = true}), {x});
   x = graph->Add(MaxPool2d("max_pooling2d_1", {}), {x});
-  if (rate > 0.0f) x = graph->Add(Dropout("dropout_1", rate), {x});
+  x = graph->Add(Dropout("dropout_1"), {x});
   x = graph->Add(Conv2d("conv_3", {.filters = 64, .padding = Padding::kSame, .relu = true}), {x});
   x = graph->Add(Conv2d("conv_4", {.filters = 64, .relu = true}), {x});
   x = graph->Add(MaxPool2d("max_pooling2d_2", {}), {x});
-  if (rate > 0.0f) x = graph->Add(Dropout("dropout_2", rate), {x});
+  x = graph->Add(Dropout("dropout_2"), {x});
   x = graph->Add(Conv2d("conv_5", {.filters = kNativeDim, .relu = true}), {x});
   x = graph->Add(GlobalAveragePool("global_average_pooling2d_1"), {x});
   if (options.embedding_dim != kNativeDim) {

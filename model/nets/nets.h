@@ -4,7 +4,8 @@
 //   PROTOPAGE_ASSIGN_OR_RETURN(auto net, Net::Create(options, {32, 32, 3}, /*seed=*/1, backend));
 //   std::cout << net->Summary(/*num_classes=*/10);
 //   Tensor features;  // [B, 512], not normalised
-//   PROTOPAGE_RETURN_IF_ERROR(net->Forward(images, {.training = true, .step = step}, &features));
+//   const RunOptions run = {.training = true, .step = step, .dropout = 0.25f};
+//   PROTOPAGE_RETURN_IF_ERROR(net->Forward(images, run, &features));
 //   ... a loss of model/losses/margin_loss.h gives d_features ...
 //   PROTOPAGE_RETURN_IF_ERROR(net->Backward(d_features));
 //   PROTOPAGE_RETURN_IF_ERROR(optimizer->Update(learning_rate));  // Of model/optimizers/optimizer.h.
@@ -37,6 +38,7 @@ struct NetOptions {
   // Native size of seed_cnn: 512. Any other size D adds a linear layer
   // "embedding" [512 -> D] without bias behind the pooled features.
   int64_t embedding_dim = 512;
+  // What training runs pass as RunOptions::dropout; the net itself does not read it.
   double dropout = 0.25;
   // uint8 pixels p become input_scale * p + input_shift. The demo feeds raw
   // 0..255.

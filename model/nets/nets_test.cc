@@ -42,6 +42,13 @@ TEST(SeedCnnTest, HasTheParametersOfTheDemo) {
                                  "conv_4/kernel", "conv_4/bias", "conv_5/kernel", "conv_5/bias"));
 }
 
+TEST(SeedCnnTest, DropoutStaysAtThePositionsThatKeyItsMasks) {
+  TestBackend backend;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto net, Net::Create({}, {20, 20, 3}, 1, backend.get()));
+  EXPECT_EQ(net->graph().nodes()[5].name, "dropout_1");
+  EXPECT_EQ(net->graph().nodes()[9].name, "dropout_2");
+}
+
 TEST(SeedCnnTest, TakesOtherImagesAndEmbeddingSizes) {
   TestBackend backend;
   NetOptions options;

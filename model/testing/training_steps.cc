@@ -57,10 +57,7 @@ class Training {
   static absl::StatusOr<std::unique_ptr<Training>> Create(TestBackend& backend,
                                                           const Options& options) {
     std::unique_ptr<Training> t(new Training(backend, options));
-    NetOptions net_options;
-    net_options.dropout = options.dropout;
-    PROTOPAGE_ASSIGN_OR_RETURN(t->net_,
-                               Net::Create(net_options, {kSize, kSize, 3}, 1, backend.get()));
+    PROTOPAGE_ASSIGN_OR_RETURN(t->net_, Net::Create({}, {kSize, kSize, 3}, 1, backend.get()));
     const std::pair<const char*, float> kernels[] = {{"conv_1/kernel", 0.125f},
                                                      {"conv_2/kernel", 0.125f},
                                                      {"conv_3/kernel", 0.0625f},
@@ -119,8 +116,11 @@ class Training {
   // Returns the loss before the update.
   absl::StatusOr<double> Step() {
     Tensor features;
-    PROTOPAGE_RETURN_IF_ERROR(net_->Forward(
-        images_, {.training = true, .step = static_cast<uint64_t>(step_)}, &features));
+    RunOptions run;
+    run.training = true;
+    run.step = static_cast<uint64_t>(step_);
+    run.dropout = static_cast<float>(options_.dropout);
+    PROTOPAGE_RETURN_IF_ERROR(net_->Forward(images_, run, &features));
     PROTOPAGE_ASSIGN_OR_RETURN(
         const LossResult result,
         loss_->Compute(

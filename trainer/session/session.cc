@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "protopage/base/check.h"
 #include "protopage/base/logging.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/model/device.h"
@@ -76,21 +75,6 @@ PrototypeSetOptions Session::prototype_options() const {
 absl::Status Session::MakeHead(int64_t num_classes) {
   PROTOPAGE_ASSIGN_OR_RETURN(
       head_, DenseHead::Create(num_classes, net_->embedding_dim(), config_.seed, backend_.get()));
-  return absl::OkStatus();
-}
-
-absl::Status Session::SetDropout(double dropout) {
-  if (net_->options().dropout == dropout) return absl::OkStatus();
-  NetOptions options = net_->options();
-  options.dropout = dropout;
-  PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Net> net,
-                             Net::Create(options, net_->image(), config_.seed, backend_.get()));
-  PROTOPAGE_CHECK(net->parameters().size() == net_->parameters().size());
-  for (size_t i = 0; i < net->parameters().size(); ++i) {
-    PROTOPAGE_RETURN_IF_ERROR(
-        backend_->Copy(net_->parameters()[i]->value, net->parameters()[i]->value));
-  }
-  net_ = std::move(net);
   return absl::OkStatus();
 }
 

@@ -52,9 +52,6 @@ class Session {
   // Of the prototypes' log.
   void set_log_options(const TableLogOptions& options) { log_options_ = options; }
 
-  // Dropout is part of the graph: another rate makes another net with the same parameters.
-  absl::Status SetDropout(double dropout);
-
   // The images of the splits, each opened at its first use, with progress of slow ones on the
   // console.
   SplitSources& images() { return images_; }

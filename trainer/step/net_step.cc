@@ -18,8 +18,7 @@ absl::StatusOr<std::unique_ptr<NetStep>> NetStep::Create(Session* session, const
   const TrainConfig& config = session->config();
   std::unique_ptr<NetStep> step(new NetStep(session, stage));
   step->extra_ = std::move(extra);
-  PROTOPAGE_RETURN_IF_ERROR(
-      session->SetDropout(stage.dropout >= 0 ? stage.dropout : config.model.dropout));
+  step->dropout_ = static_cast<float>(stage.dropout >= 0 ? stage.dropout : config.model.dropout);
 
   LossConfig loss = config.loss;
   if (stage.margin >= 0) loss.margin = stage.margin;

@@ -86,7 +86,8 @@ class NetStep {
   absl::StatusOr<Tensor> ImageTensor(int64_t batch_size);
 
   RunOptions ForwardOptions(int64_t run_step) const {
-    return {.training = stage_.train_net, .step = static_cast<uint64_t>(run_step)};
+    return {
+        .training = stage_.train_net, .step = static_cast<uint64_t>(run_step), .dropout = dropout_};
   }
 
   // What a forward pass moves: the running statistics of batch norm, and how they were before it.
@@ -98,6 +99,7 @@ class NetStep {
 
   Session* const session_;
   const StageConfig stage_;
+  float dropout_ = 0.0f;
   std::vector<Parameter*> extra_;
   std::vector<Statistic> statistics_;
   std::unique_ptr<Loader> loader_;

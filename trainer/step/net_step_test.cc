@@ -67,7 +67,6 @@ TEST_F(NetStepTest, AStepIsForwardLossBackwardAndUpdate) {
 
   // The same by hand.
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto hand, Session::Create(config));
-  PROTOPAGE_ASSERT_OK(hand->SetDropout(0.3));
   Backend* backend = hand->backend();
   LoaderOptions loader_options;
   loader_options.height = loader_options.width = 20;
@@ -80,7 +79,8 @@ TEST_F(NetStepTest, AStepIsForwardLossBackwardAndUpdate) {
                                  backend->Allocate(DType::kUint8, {4, 20, 20, 3}));
   PROTOPAGE_ASSERT_OK(backend->CopyToDevice(batch.pixels.data(), images));
   Tensor features;
-  PROTOPAGE_ASSERT_OK(hand->net()->Forward(images, {.training = true, .step = 7}, &features));
+  const RunOptions run = {.training = true, .step = 7, .dropout = 0.3f};
+  PROTOPAGE_ASSERT_OK(hand->net()->Forward(images, run, &features));
   LossConfig loss_config = config.loss;
   loss_config.margin = 0.1;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto loss, MarginLoss::Create(loss_config, backend));

@@ -2,9 +2,11 @@
 //
 //   LossConfig config;  // am_softmax
 //   PROTOPAGE_ASSIGN_OR_RETURN(auto loss, MarginLoss::Create(config, backend));
-//   PROTOPAGE_ASSIGN_OR_RETURN(LossResult r, loss->Compute({.features = f, .rows = w, .slots = slots}));
-//   // r.loss, r.accuracy; r.d_features [B, D] for Net::Backward; r.d_rows [K, D] for
-//   // RowOptimizer::Update.
+//   PROTOPAGE_ASSIGN_OR_RETURN(
+//       const LossResult result,
+//       loss->Compute({.features = features, .rows = rows, .slots = slots}));
+//   PROTOPAGE_RETURN_IF_ERROR(net->Backward(result.d_features));
+//   PROTOPAGE_RETURN_IF_ERROR(optimizer->Update(0.02, rows, state, away, result.d_rows));
 //
 // With c_bk = cos(theta_bk) = (f_b / |f_b|) . (w_k / |w_k|), y = slots[b], s the scale and m the
 // margin, the loss is mean_b -log softmax(z_b)_y, where z_bk = s c_bk for k != y and z_by is
@@ -15,8 +17,8 @@
 //                s (c_y - m sin(pi - m)) where c_y <= cos(pi - m)
 //   combined     s (cos(m1 theta_y + m2) - m)  the same paper
 //
-// Defaults: am_softmax s 24, m .2 (the demo's; the paper has 30, .35); cosface s 64, m .4; arcface
-// s 64, m .5; combined s 64, m1 1, m2 .3, m .2.
+// Here `net` is a Net, `optimizer` a RowOptimizer. model/losses/loss_registry.h lists the losses
+// with their defaults; a loss that is not a function of the target's cosine alone joins them there.
 //
 // Not thread-safe. The backend must outlive the loss.
 #ifndef PROTOPAGE_MODEL_LOSSES_MARGIN_LOSS_H_
@@ -48,20 +50,19 @@ struct LossConfig {
   void Fields(ConfigVisitor& v);
 };
 
-// Puts the loss's own defaults where -1 stands, so that a printed config says
-// what ran. Errors: InvalidArgument (an unknown name; a scale or margin that is
-// negative but not -1).
+// Replaces -1 by the loss's own defaults, so that a printed config says what ran. Errors:
+// InvalidArgument (an unknown name; a scale or margin that is negative but not -1).
 absl::Status ResolveLossConfig(LossConfig* config);
 
 struct LossInput {
   Tensor features;                       // [B, D], raw: some losses read their norms.
   Tensor rows;                           // [K, D]; normalised here, so unit length is not required.
-  absl::Span<const int32_t> slots = {};  // [B], each in [0, K); on the host. Of Compute alone.
+  absl::Span<const int32_t> slots = {};  // [B], each in [0, K); on the host. Read by Compute only.
   int64_t step = 0;
-  float gradient_scale = 1.0f;  // What d_features and d_rows are multiplied with.
+  float gradient_scale = 1.0f;  // d_features and d_rows are multiplied by it.
 };
 
-// Tensors are on the device and good until the next Compute.
+// Tensors are on the device and valid until the next Compute.
 struct LossResult {
   double loss = 0.0;                     // Mean over the batch.
   double accuracy = 0.0;                 // Share of images whose predicted slot is their own.
@@ -79,24 +80,23 @@ class MarginLoss {
   static absl::StatusOr<std::unique_ptr<MarginLoss>> Create(LossConfig config, Backend* backend);
   virtual ~MarginLoss() = default;
 
-  // SetSlots, Start and Finish. A loss that is not finite is returned as it is: the
-  // caller decides.
+  // Calls SetSlots, Start and Finish. A loss that is not finite is no error here: the caller
+  // decides.
   absl::StatusOr<LossResult> Compute(const LossInput& input);
 
-  // Brings the slots, each in [0, num_slots), to the device. Errors: InvalidArgument (a slot out of
+  // Copies the slots, each in [0, num_slots), to the device. Errors: InvalidArgument (a slot out of
   // range, with its position), ResourceExhausted.
   absl::Status SetSlots(absl::Span<const int32_t> slots, int64_t num_slots);
-  // Queues the device's work for the slots that were set: the tensors of the result. Does not read
-  // input.slots; may be recorded (Backend::Run). Errors: InvalidArgument (shapes),
+  // Queues the device's work for the slots last set, which fills the tensors of the result. Does
+  // not read input.slots; may be recorded (Backend::Run). Errors: InvalidArgument (shapes),
   // ResourceExhausted.
   virtual absl::StatusOr<LossResult> Start(const LossInput& input) = 0;
-  // The rest of the result, from what the host has of its losses [B] and predicted [B].
+  // Fills the rest of the result from host copies of its losses [B] and predicted [B].
   static void Finish(absl::Span<const int32_t> slots, absl::Span<const float> losses,
                      absl::Span<const int32_t> predicted, LossResult* result);
-  // What the loss learns along the way, for checkpoints. None of the losses
-  // above has any.
+  // State that the loss adapts during training, for checkpoints. The losses above have none.
   virtual void State(StateVisitor& v) = 0;
-  // Resolved.
+  // As resolved by ResolveLossConfig.
   virtual const LossConfig& config() const = 0;
 
  protected:

@@ -11,8 +11,11 @@
 
 #include "absl/status/status.h"
 #include "protopage/base/config_fields.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/model/backend.h"
+#include "protopage/model/nets/nets.h"
+#include "protopage/model/optimizers/row_optimizer.h"
 #include "protopage/model/tensor.h"
 #include "protopage/model/testing/testing.h"
 
@@ -152,6 +155,34 @@ TEST_P(MarginLossTest, PredictsWithoutMargin) {
   EXPECT_NEAR(8 * d[0] + 6 * d[1], 0.0f, 1e-4f);
 }
 
+// features [B, 512], on the device; rows [K, 512] with state of an optimizer of rows; slots [B].
+absl::Status Example(Backend* backend, Net* net, RowOptimizer* optimizer, const Tensor& features,
+                     const Tensor& rows, const Tensor& state, const std::vector<int32_t>& slots,
+                     const std::vector<int32_t>& away) {
+  LossConfig config;  // am_softmax
+  PROTOPAGE_ASSIGN_OR_RETURN(auto loss, MarginLoss::Create(config, backend));
+  PROTOPAGE_ASSIGN_OR_RETURN(const LossResult result,
+                             loss->Compute({.features = features, .rows = rows, .slots = slots}));
+  PROTOPAGE_RETURN_IF_ERROR(net->Backward(result.d_features));
+  PROTOPAGE_RETURN_IF_ERROR(optimizer->Update(0.02, rows, state, away, result.d_rows));
+  return absl::OkStatus();
+}
+
+TEST(MarginLossHeaderTest, TheExampleOfTheHeader) {
+  TestBackend backend;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto net, Net::Create({}, {18, 18, 3}, 1, backend.get()));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto optimizer, RowOptimizer::Create({}, backend.get()));
+  Tensor features;
+  PROTOPAGE_ASSERT_OK(
+      net->Forward(backend.Random({2, 18, 18, 3}, 1), {.training = true}, &features));
+  const Tensor rows = backend.Random({3, 512}, 2);
+  const std::vector<float> before = backend.ToHost(rows);
+  PROTOPAGE_EXPECT_OK(Example(backend.get(), net.get(), optimizer.get(), features, rows,
+                              backend.FromHost({3, 512}, std::vector<float>(3 * 512)), {0, 2},
+                              {0, 0, 0}));
+  EXPECT_NE(backend.ToHost(rows), before);
+}
+
 INSTANTIATE_TEST_SUITE_P(Losses, MarginLossTest,
                          ::testing::Values("am_softmax", "cosface", "arcface", "combined"));
 
@@ -216,6 +247,13 @@ TEST(LossConfigTest, DefaultsBelongToTheLoss) {
   PROTOPAGE_ASSERT_OK(ResolveLossConfig(&given));
   EXPECT_EQ(given.scale, 30.0);
   EXPECT_EQ(given.margin, 0.0);
+}
+
+TEST(LossConfigTest, TheHelpNamesTheDefaults) {
+  LossConfig config;
+  const std::string help = ConfigHelp(config);
+  EXPECT_THAT(help, ::testing::HasSubstr("am_softmax 24, cosface 64, arcface 64, combined 64"));
+  EXPECT_THAT(help, ::testing::HasSubstr("am_softmax 0.2, cosface 0.4, arcface 0.5, combined 0.2"));
 }
 
 TEST(LossConfigTest, WrongValuesAreNamed) {

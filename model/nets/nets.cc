@@ -1,58 +1,16 @@
 #include "protopage/model/nets/nets.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "protopage/base/status_macros.h"
-#include "protopage/model/ops.h"
+#include "protopage/model/nets/net_registry.h"
 
 namespace protopage {
 namespace {
-
-// The CNN of the demo (reference: keras-lbl-IvS), with Keras' defaults: Glorot uniform kernels,
-// zero biases, batch norm with epsilon 1e-3 and momentum .99.
-absl::Status BuildSeedCnn(const NetOptions& options, const ImageShape& image, Graph* graph) {
-  // 18 -> 16 -> 8 -> 6 -> 3 -> 1: smaller images leave nothing to average.
-  constexpr int64_t kMinSize = 18;
-  constexpr int64_t kNativeDim = 512;
-  if (image.height < kMinSize || image.width < kMinSize) {
-    return absl::InvalidArgumentError(absl::StrCat("net seed_cnn: images are ", image.height, " x ",
-                                                   image.width, ", must be at least ", kMinSize,
-                                                   " x ", kMinSize));
-  }
-  if (image.channels != 1 && image.channels != 3) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("net seed_cnn: images have ", image.channels, " channels, must be 1 or 3"));
-  }
-  int x = graph->Input({image.height, image.width, image.channels},
-                       static_cast<float>(options.input_scale),
-                       static_cast<float>(options.input_shift));
-  x = graph->Add(Conv2d("conv_1", {.filters = 32, .padding = Padding::kSame}), {x});
-  x = graph->Add(BatchNorm("bn_conv1", {.relu = true}), {x});
-  x = graph->Add(Conv2d("conv_2", {.filters = 32, .relu = true}), {x});
-  x = graph->Add(MaxPool2d("max_pooling2d_1", {}), {x});
-  x = graph->Add(Dropout("dropout_1"), {x});
-  x = graph->Add(Conv2d("conv_3", {.filters = 64, .padding = Padding::kSame, .relu = true}), {x});
-  x = graph->Add(Conv2d("conv_4", {.filters = 64, .relu = true}), {x});
-  x = graph->Add(MaxPool2d("max_pooling2d_2", {}), {x});
-  x = graph->Add(Dropout("dropout_2"), {x});
-  x = graph->Add(Conv2d("conv_5", {.filters = kNativeDim, .relu = true}), {x});
-  x = graph->Add(GlobalAveragePool("global_average_pooling2d_1"), {x});
-  if (options.embedding_dim != kNativeDim) {
-    x = graph->Add(Linear("embedding", {.units = options.embedding_dim, .bias = false}), {x});
-  }
-  return graph->Finish(x);
-}
-
-struct KnownNet {
-  const char* name;
-  absl::Status (*build)(const NetOptions&, const ImageShape&, Graph*);
-};
-constexpr KnownNet kNets[] = {
-    {"seed_cnn", BuildSeedCnn},
-};
 
 // 366240 as "366,240".
 std::string WithCommas(int64_t value) {
@@ -61,25 +19,37 @@ std::string WithCommas(int64_t value) {
   return digits;
 }
 
+absl::Status CheckImage(const NetEntry& net, const ImageShape& image) {
+  if (image.height < net.min_size || image.width < net.min_size) {
+    return absl::InvalidArgumentError(absl::StrCat("net ", net.name, ": images are ", image.height,
+                                                   " x ", image.width, ", must be at least ",
+                                                   net.min_size, " x ", net.min_size));
+  }
+  if (std::find(net.channels.begin(), net.channels.end(), image.channels) == net.channels.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("net ", net.name, ": images have ",
+                                                   image.channels, " channels, must be ",
+                                                   absl::StrJoin(net.channels, " or ")));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void NetOptions::Fields(ConfigVisitor& v) {
   v.Text("net", &net, {.help = "the network from images to features", .choices = NetNames()});
+  std::vector<std::string> native_sizes;
+  for (const NetEntry& entry : Nets()) {
+    native_sizes.push_back(absl::StrCat(entry.name, " gives ", entry.native_dim));
+  }
   v.Integer("embedding_dim", &embedding_dim,
-            {.help = "size of a feature; seed_cnn gives 512, other sizes add a "
-                     "linear layer",
+            {.help = absl::StrCat("size of a feature; ", absl::StrJoin(native_sizes, ", "),
+                                  ", other sizes add a linear layer"),
              .min = 1,
              .max = 65536});
   v.Number("dropout", &dropout,
            {.help = "share of activations dropped in training", .min = 0, .max = 0.99});
   v.Number("input_scale", &input_scale, {.help = "pixels p become input_scale * p + input_shift"});
   v.Number("input_shift", &input_shift, {.help = "see input_scale"});
-}
-
-std::vector<std::string> NetNames() {
-  std::vector<std::string> names;
-  for (const KnownNet& net : kNets) names.push_back(net.name);
-  return names;
 }
 
 Net::Net(const NetOptions& options, const ImageShape& image, std::unique_ptr<Graph> graph)
@@ -91,14 +61,16 @@ absl::StatusOr<std::unique_ptr<Net>> Net::Create(const NetOptions& options, cons
     return absl::InvalidArgumentError(
         absl::StrCat("embedding_dim is ", options.embedding_dim, ", must be at least 1"));
   }
-  for (const KnownNet& net : kNets) {
-    if (options.net != net.name) continue;
-    auto graph = std::make_unique<Graph>(backend, seed);
-    PROTOPAGE_RETURN_IF_ERROR(net.build(options, image, graph.get()));
-    return std::unique_ptr<Net>(new Net(options, image, std::move(graph)));
-  }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "unknown net \"", options.net, "\", must be one of ", absl::StrJoin(NetNames(), ", ")));
+  PROTOPAGE_ASSIGN_OR_RETURN(const NetEntry* entry, FindNet(options.net));
+  PROTOPAGE_RETURN_IF_ERROR(CheckImage(*entry, image));
+  NetSpec spec;
+  spec.image = image;
+  spec.embedding_dim = options.embedding_dim;
+  spec.input_scale = static_cast<float>(options.input_scale);
+  spec.input_shift = static_cast<float>(options.input_shift);
+  auto graph = std::make_unique<Graph>(backend, seed);
+  PROTOPAGE_RETURN_IF_ERROR(entry->build(spec, graph.get()));
+  return std::unique_ptr<Net>(new Net(options, image, std::move(graph)));
 }
 
 int64_t Net::num_parameters() const {

@@ -6,13 +6,11 @@
 //   Tensor features;  // [B, 512], not normalised
 //   const RunOptions run = {.training = true, .step = step, .dropout = 0.25f};
 //   PROTOPAGE_RETURN_IF_ERROR(net->Forward(images, run, &features));
-//   ... a loss of model/losses/margin_loss.h gives d_features ...
+//   ...
 //   PROTOPAGE_RETURN_IF_ERROR(net->Backward(d_features));
-//   PROTOPAGE_RETURN_IF_ERROR(optimizer->Update(learning_rate));  // Of model/optimizers/optimizer.h.
 //
-// Nets:
-//   seed_cnn   the demo's CNN: 361,120 parameters for 3 channels; images of 18 x 18 or more,
-//              1 or 3 channels
+// A loss (model/losses/margin_loss.h) gives d_features; an optimizer (model/optimizers/optimizer.h)
+// then updates net->parameters(). model/nets/net_registry.h lists the nets.
 //
 // Not thread-safe. The backend must outlive the net.
 #ifndef PROTOPAGE_MODEL_NETS_NETS_H_
@@ -29,46 +27,36 @@
 #include "protopage/base/config_fields.h"
 #include "protopage/model/backend.h"
 #include "protopage/model/graph.h"
+#include "protopage/model/nets/net_entry.h"
 #include "protopage/model/tensor.h"
 
 namespace protopage {
 
 struct NetOptions {
   std::string net = "seed_cnn";
-  // Native size of seed_cnn: 512. Any other size D adds a linear layer
-  // "embedding" [512 -> D] without bias behind the pooled features.
+  // A size D other than the native one of the net (seed_cnn: 512) adds a linear layer "embedding"
+  // without bias behind its features.
   int64_t embedding_dim = 512;
   // What training runs pass as RunOptions::dropout; the net itself does not read it.
   double dropout = 0.25;
-  // uint8 pixels p become input_scale * p + input_shift. The demo feeds raw
-  // 0..255.
+  // uint8 pixels p become input_scale * p + input_shift. The demo feeds raw 0..255.
   double input_scale = 1.0;
   double input_shift = 0.0;
 
   void Fields(ConfigVisitor& v);
 };
 
-// The images a net takes.
-struct ImageShape {
-  int64_t height = 0;
-  int64_t width = 0;
-  int64_t channels = 0;
-};
-
-// The names that NetOptions::net may have.
-std::vector<std::string> NetNames();
-
 class Net {
  public:
-  // Errors: InvalidArgument: an unknown net (the known ones are listed), an
-  // image shape or an embedding size that it does not take.
+  // Errors: InvalidArgument (an unknown net: the known ones are listed; an image shape or an
+  // embedding size that it does not take).
   static absl::StatusOr<std::unique_ptr<Net>> Create(const NetOptions& options,
                                                      const ImageShape& image, uint64_t seed,
                                                      Backend* backend);
 
-  // As of Graph: images uint8 or float32 [B, H, W, C] on the device; *features
-  // [B, D] float32, good until the next Forward; d_features is scratch. Batch
-  // sizes may change from call to call.
+  // As the methods of Graph: images are uint8 or float32 [B, H, W, C] on the device; *features
+  // [B, D] float32 is good until the next Forward; d_features is scratch. Batch sizes may change
+  // from call to call.
   absl::Status Forward(const Tensor& images, const RunOptions& run, Tensor* features) {
     return graph_->Forward(images, run, features);
   }
@@ -88,9 +76,8 @@ class Net {
   int64_t num_trainable_parameters() const;  // Elements.
   const Graph& graph() const { return *graph_; }
 
-  // A table as of Keras' model.summary(): layer, output shape, parameters,
-  // totals. num_classes > 0 adds the prototype rows of a head, num_classes *
-  // embedding_dim.
+  // A table like that of Keras' model.summary(): layers, output shapes, parameters, totals. With
+  // num_classes > 0 it has a line for the prototype rows of a head: num_classes * embedding_dim.
   std::string Summary(int64_t num_classes = 0) const;
 
  private:

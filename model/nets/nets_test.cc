@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <iostream>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "protopage/base/config_fields.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/model/backend.h"
 #include "protopage/model/tensor.h"
@@ -72,6 +74,26 @@ TEST(SeedCnnTest, OnlyKernelsDecay) {
   }
 }
 
+// images [B, 32, 32, 3]; d_features [B, 512].
+absl::Status Example(Backend* backend, const Tensor& images, uint64_t step,
+                     const Tensor& d_features) {
+  NetOptions options;  // seed_cnn, 512
+  PROTOPAGE_ASSIGN_OR_RETURN(auto net, Net::Create(options, {32, 32, 3}, /*seed=*/1, backend));
+  std::cout << net->Summary(/*num_classes=*/10);
+  Tensor features;  // [B, 512], not normalised
+  const RunOptions run = {.training = true, .step = step, .dropout = 0.25f};
+  PROTOPAGE_RETURN_IF_ERROR(net->Forward(images, run, &features));
+  EXPECT_EQ(features.shape(), d_features.shape());
+  PROTOPAGE_RETURN_IF_ERROR(net->Backward(d_features));
+  return absl::OkStatus();
+}
+
+TEST(NetTest, TheExampleOfTheHeader) {
+  TestBackend backend;
+  PROTOPAGE_EXPECT_OK(Example(backend.get(), backend.Random({2, 32, 32, 3}, 1), /*step=*/1,
+                              backend.Random({2, 512}, 2)));
+}
+
 TEST(NetTest, WrongOptionsAreNamed) {
   TestBackend backend;
   NetOptions options;
@@ -80,9 +102,11 @@ TEST(NetTest, WrongOptionsAreNamed) {
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "unknown net \"resnet_18\", must be one of seed_cnn"));
   EXPECT_THAT(Net::Create({}, {32, 17, 3}, 1, backend.get()),
-              StatusIs(absl::StatusCode::kInvalidArgument, "images are 32 x 17"));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "net seed_cnn: images are 32 x 17, must be at least 18 x 18"));
   EXPECT_THAT(Net::Create({}, {32, 32, 4}, 1, backend.get()),
-              StatusIs(absl::StatusCode::kInvalidArgument, "4 channels"));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "net seed_cnn: images have 4 channels, must be 1 or 3"));
   options = NetOptions();
   options.embedding_dim = 0;
   EXPECT_THAT(Net::Create(options, {32, 32, 3}, 1, backend.get()),

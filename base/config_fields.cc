@@ -6,11 +6,9 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "protopage/base/status_macros.h"
+#include "protopage/base/nearest_name.h"
 
 namespace protopage {
 namespace {
@@ -37,9 +35,9 @@ std::string Quoted(const std::vector<std::string>& words) {
 }
 
 // Reads from JSON; keeps the first error.
-class Reader : public ConfigVisitor {
+class ReadVisitor : public ConfigVisitor {
  public:
-  Reader(const Json& json, std::string path) : json_(json), path_(std::move(path)) {
+  ReadVisitor(const Json& json, std::string path) : json_(json), path_(std::move(path)) {
     if (!json_.is_object()) {
       status_ = absl::InvalidArgumentError(absl::StrCat(
           path_.empty() ? "the config" : path_, ": found ", json_.dump(), ", expected an object"));
@@ -185,7 +183,7 @@ class Reader : public ConfigVisitor {
 
   void Nested(const Json& json, std::string path, FieldsFunction fields) {
     if (!status_.ok()) return;
-    Reader reader(json, std::move(path));
+    ReadVisitor reader(json, std::move(path));
     fields(reader);
     status_ = reader.Finish();
   }
@@ -196,7 +194,7 @@ class Reader : public ConfigVisitor {
   absl::Status status_;
 };
 
-class Writer : public ConfigVisitor {
+class WriteVisitor : public ConfigVisitor {
  public:
   void Flag(absl::string_view name, bool* value, const FieldSpec&) override { Set(name, *value); }
   void Integer(absl::string_view name, int64_t* value, const FieldSpec&) override {
@@ -245,9 +243,9 @@ class Writer : public ConfigVisitor {
   OrderedJson json_ = OrderedJson::object();
 };
 
-class Helper : public ConfigVisitor {
+class HelpVisitor : public ConfigVisitor {
  public:
-  explicit Helper(std::string path) : path_(std::move(path)) {}
+  explicit HelpVisitor(std::string path) : path_(std::move(path)) {}
 
   void Flag(absl::string_view name, bool* value, const FieldSpec& spec) override {
     Add(name, "true|false", *value ? "true" : "false", spec);
@@ -293,7 +291,7 @@ class Helper : public ConfigVisitor {
  private:
   void Section(const std::string& path, const std::string& help, FieldsFunction fields) {
     absl::StrAppend(&text_, path, ": ", help, "\n");
-    Helper nested(path);
+    HelpVisitor nested(path);
     fields(nested);
     absl::StrAppend(&text_, nested.Take());
   }
@@ -310,9 +308,9 @@ class Helper : public ConfigVisitor {
 };
 
 // The values of the fields that --resume must find unchanged, by dotted name.
-class UnsafeValues : public ConfigVisitor {
+class UnsafeValuesVisitor : public ConfigVisitor {
  public:
-  UnsafeValues(std::string path, std::vector<std::pair<std::string, std::string>>* values)
+  UnsafeValuesVisitor(std::string path, std::vector<std::pair<std::string, std::string>>* values)
       : path_(std::move(path)), values_(values) {}
 
   void Flag(absl::string_view name, bool* value, const FieldSpec& spec) override {
@@ -338,14 +336,14 @@ class UnsafeValues : public ConfigVisitor {
 
  protected:
   void ObjectFields(absl::string_view name, const std::string&, FieldsFunction fields) override {
-    UnsafeValues nested(Joined(path_, name), values_);
+    UnsafeValuesVisitor nested(Joined(path_, name), values_);
     fields(nested);
   }
   void ObjectListFields(absl::string_view name, const std::string&, size_t size,
                         absl::FunctionRef<void(size_t)>,
                         absl::FunctionRef<void(size_t, ConfigVisitor&)> fields) override {
     for (size_t i = 0; i < size; ++i) {
-      UnsafeValues nested(absl::StrCat(Joined(path_, name), "[", i, "]"), values_);
+      UnsafeValuesVisitor nested(absl::StrCat(Joined(path_, name), "[", i, "]"), values_);
       fields(i, nested);
     }
   }
@@ -359,45 +357,58 @@ class UnsafeValues : public ConfigVisitor {
   std::vector<std::pair<std::string, std::string>>* values_;
 };
 
-int64_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<int64_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    int64_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const int64_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
+// Passes the texts that are paths to a function.
+class PathVisitor : public ConfigVisitor {
+ public:
+  explicit PathVisitor(absl::FunctionRef<void(std::string&)> change) : change_(change) {}
+
+  void Flag(absl::string_view, bool*, const FieldSpec&) override {}
+  void Integer(absl::string_view, int64_t*, const FieldSpec&) override {}
+  void Number(absl::string_view, double*, const FieldSpec&) override {}
+  void Text(absl::string_view, std::string* value, const FieldSpec& spec) override {
+    if (spec.is_path) change_(*value);
   }
-  return row[b.size()];
-}
+  void TextList(absl::string_view, std::vector<std::string>*, const FieldSpec&) override {}
+  void NumberList(absl::string_view, std::vector<double>*, const FieldSpec&) override {}
+
+ protected:
+  void ObjectFields(absl::string_view, const std::string&, FieldsFunction fields) override {
+    fields(*this);
+  }
+  void ObjectListFields(absl::string_view, const std::string&, size_t size,
+                        absl::FunctionRef<void(size_t)>,
+                        absl::FunctionRef<void(size_t, ConfigVisitor&)> fields) override {
+    for (size_t i = 0; i < size; ++i) fields(i, *this);
+  }
+
+ private:
+  const absl::FunctionRef<void(std::string&)> change_;
+};
 
 }  // namespace
 
 absl::Status ReadConfigFields(const nlohmann::json& json, absl::string_view path,
                               FieldsFunction fields) {
-  Reader reader(json, std::string(path));
+  ReadVisitor reader(json, std::string(path));
   fields(reader);
   return reader.Finish();
 }
 
 nlohmann::ordered_json WriteConfigFields(FieldsFunction fields) {
-  Writer writer;
+  WriteVisitor writer;
   fields(writer);
   return writer.Take();
 }
 
 std::string ConfigFieldsHelp(FieldsFunction fields) {
-  Helper helper("");
+  HelpVisitor helper("");
   fields(helper);
   return helper.Take();
 }
 
 std::vector<std::string> UnsafeDifferences(FieldsFunction before, FieldsFunction after) {
   std::vector<std::pair<std::string, std::string>> old_values, new_values;
-  UnsafeValues old_visitor("", &old_values), new_visitor("", &new_values);
+  UnsafeValuesVisitor old_visitor("", &old_values), new_visitor("", &new_values);
   before(old_visitor);
   after(new_visitor);
   std::vector<std::string> names;
@@ -414,100 +425,9 @@ std::vector<std::string> UnsafeDifferences(FieldsFunction before, FieldsFunction
   return names;
 }
 
-absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view source) {
-  // Keys of the objects being parsed, innermost last, to find repeated ones:
-  // the library would silently keep the last.
-  std::vector<std::set<std::string>> keys;
-  std::string repeated;
-  const Json::parser_callback_t callback = [&](int, Json::parse_event_t event, Json& parsed) {
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key &&
-        !keys.back().insert(parsed.get<std::string>()).second) {
-      repeated = parsed.get<std::string>();
-    }
-    return true;
-  };
-  // The library reports syntax errors by exceptions; they stop here.
-  try {
-    Json json = Json::parse(text.begin(), text.end(), callback,
-                            /*allow_exceptions=*/true,
-                            /*ignore_comments=*/true);
-    if (!repeated.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(source, ": the key \"", repeated, "\" stands twice in one object"));
-    }
-    return json;
-  } catch (const Json::exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat(source, ": not valid JSON: ", error.what()));
-  }
-}
-
-std::string DumpJson(const nlohmann::ordered_json& json, int indent) {
-  return absl::StrCat(json.dump(indent, ' ', false, OrderedJson::error_handler_t::replace), "\n");
-}
-
-absl::Status SetJsonValue(absl::string_view assignment, nlohmann::json& json) {
-  // What is not UTF-8 could be kept in memory, but never be written as JSON.
-  const std::string quoted =
-      Json(std::string(assignment)).dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (Json::parse(quoted).get<std::string>() != assignment) {
-    return absl::InvalidArgumentError(absl::StrCat("--set ", quoted, ": is not UTF-8"));
-  }
-  const auto malformed = [&assignment](absl::string_view why) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--set ", assignment, ": ", why, "; expected key.name=value"));
-  };
-  const size_t equals = assignment.find('=');
-  if (equals == absl::string_view::npos || equals == 0) return malformed("no key before '='");
-  const std::string text(assignment.substr(equals + 1));
-  Json* at = &json;
-  for (absl::string_view part : absl::StrSplit(assignment.substr(0, equals), '.')) {
-    std::vector<size_t> positions;
-    const size_t bracket = part.find('[');
-    if (bracket != absl::string_view::npos) {
-      for (absl::string_view rest = part.substr(bracket); !rest.empty();) {
-        const size_t close = rest.find(']');
-        size_t position;
-        if (rest[0] != '[' || close == absl::string_view::npos ||
-            !absl::SimpleAtoi(rest.substr(1, close - 1), &position)) {
-          return malformed("malformed [index]");
-        }
-        positions.push_back(position);
-        rest.remove_prefix(close + 1);
-      }
-      part = part.substr(0, bracket);
-    }
-    if (part.empty()) return malformed("an empty name");
-    if (at->is_null()) *at = Json::object();
-    if (!at->is_object()) {
-      return malformed(absl::StrCat("what stands before \"", part, "\" is not an object"));
-    }
-    at = &(*at)[std::string(part)];
-    for (const size_t position : positions) {
-      if (!at->is_array() || position >= at->size()) {
-        return malformed(absl::StrCat("\"", part, "\" has no element ", position));
-      }
-      at = &(*at)[position];
-    }
-  }
-  Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  *at = value.is_discarded() ? Json(text) : std::move(value);
-  return absl::OkStatus();
-}
-
-std::string NearestName(absl::string_view word, const std::vector<std::string>& candidates) {
-  std::string best;
-  // Near enough: up to a third of the word's letters differ, at least two may.
-  int64_t best_distance = std::max<int64_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : candidates) {
-    const int64_t distance = EditDistance(word, candidate);
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = candidate;
-    }
-  }
-  return best;
+void ForEachFieldPath(FieldsFunction fields, absl::FunctionRef<void(std::string&)> change) {
+  PathVisitor visitor(change);
+  fields(visitor);
 }
 
 }  // namespace protopage

@@ -1,27 +1,25 @@
-// Config fields: every option is declared once, and that declaration serves
-// JSON reading, printing, validation and --help.
+// Config fields: every option is declared once, and that declaration serves JSON reading, printing,
+// validation and --help.
 //
 //   struct LossConfig {
 //     std::string name = "am_softmax";
 //     double scale = 24;
 //     void Fields(ConfigVisitor& v) {
-//       v.Text("name", &name, {.help = "margin loss", .choices = {"am_softmax",
-//       "arcface"}}); v.Number("scale", &scale, {.help = "logit scale s", .min
-//       = 0, .max = 1000});
+//       v.Text("name", &name, {.help = "margin loss", .choices = {"am_softmax", "arcface"}});
+//       v.Number("scale", &scale, {.help = "logit scale s", .min = 0, .max = 1000});
 //     }
 //   };
 //
 //   LossConfig config;
-//   PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "loss", config));  // Errors name
-//   loss.scale. nlohmann::json resolved = WriteConfig(config); std::string help
-//   = ConfigHelp(config);
+//   PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "loss", config));  // Errors name loss.scale.
+//   const nlohmann::ordered_json resolved = WriteConfig(config);
+//   const std::string help = ConfigHelp(config);
 //
-// The value a field has before reading is its default.
+// The value that a field has before it is read is its default.
 #ifndef PROTOPAGE_BASE_CONFIG_FIELDS_H_
 #define PROTOPAGE_BASE_CONFIG_FIELDS_H_
 
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -31,10 +29,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "protopage/base/json_text.h"  // IWYU pragma: export
 
 namespace protopage {
 
-// What a field means and which values it takes.
+// The meaning of a field and the values it takes.
 struct FieldSpec {
   std::string help = {};
   // Inclusive bounds, for numbers.
@@ -42,6 +41,8 @@ struct FieldSpec {
   double max = std::numeric_limits<double>::infinity();
   // For texts: when not empty, the only values allowed.
   std::vector<std::string> choices = {};
+  // For texts: a file or folder of the user's, see ForEachPath.
+  bool is_path = false;
   // May change between a run and its --resume (threads, logging, checkpoints).
   bool safe_to_change = false;
 };
@@ -87,18 +88,19 @@ class ConfigVisitor {
 
 using FieldsFunction = absl::FunctionRef<void(ConfigVisitor&)>;
 
-// Reads the keys present in `json`. `path` goes before names in errors
-// ("stages[0].steps"). Errors: InvalidArgument with the key, the value found
-// and what is allowed; an unknown key suggests the nearest known one. On error
-// the fields hold any mixture of old and new values.
+// Reads the keys present in `json`. `path` goes before names in errors ("stages[0].steps"). Errors:
+// InvalidArgument with the key, the value found and the values allowed; for an unknown key, the
+// nearest known one is suggested. On error the fields hold any mixture of old and new values.
 absl::Status ReadConfigFields(const nlohmann::json& json, absl::string_view path,
                               FieldsFunction fields);
 nlohmann::ordered_json WriteConfigFields(FieldsFunction fields);
-// One paragraph of text a field: dotted name, type, default, range, help.
+// A paragraph per field: dotted name, type, default, range, help.
 std::string ConfigFieldsHelp(FieldsFunction fields);
-// The dotted names of the fields that are not safe to change and whose values
-// differ: what --resume refuses. Both must have the same fields.
+// The dotted names of the fields that are not safe to change and whose values differ: --resume
+// refuses them. Both must have the same fields.
 std::vector<std::string> UnsafeDifferences(FieldsFunction before, FieldsFunction after);
+// Calls `change` for each text that is a path, for example to resolve relative ones.
+void ForEachFieldPath(FieldsFunction fields, absl::FunctionRef<void(std::string&)> change);
 
 template <typename T>
 absl::Status ReadConfig(const nlohmann::json& json, absl::string_view path, T& config) {
@@ -112,23 +114,10 @@ template <typename T>
 std::string ConfigHelp(T& config) {
   return ConfigFieldsHelp([&config](ConfigVisitor& v) { config.Fields(v); });
 }
-
-// JSON with // and /* */ comments. Errors: InvalidArgument with `source`, line
-// and column; the same key twice in one object is an error.
-absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view source);
-
-// The text of `json` and a newline, for files and --json. Strings that are not UTF-8 (names from
-// users' files) are written with replacement characters.
-std::string DumpJson(const nlohmann::ordered_json& json, int indent = 2);
-
-// Applies one "a.b.c=value" or "stages[0].steps=100" (--set) to `json`,
-// creating objects on the way. The value is JSON when it parses as JSON, else a
-// string. Errors: InvalidArgument, for text that is not UTF-8 too.
-absl::Status SetJsonValue(absl::string_view assignment, nlohmann::json& json);
-
-// The element of `candidates` with the smallest edit distance to `word`, or ""
-// when none is near enough to be meant.
-std::string NearestName(absl::string_view word, const std::vector<std::string>& candidates);
+template <typename T>
+void ForEachPath(T& config, absl::FunctionRef<void(std::string&)> change) {
+  ForEachFieldPath([&config](ConfigVisitor& v) { config.Fields(v); }, change);
+}
 
 }  // namespace protopage
 

@@ -5,6 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "protopage/base/json_text.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -85,37 +88,57 @@ TEST(ConfigFieldsTest, UnknownKeySuggestsTheNearest) {
               StatusIs(absl::StatusCode::kInvalidArgument, "known here: inner, list"));
 }
 
-TEST(ConfigFieldsTest, MalformedJsonAndRepeatedKeysAreErrors) {
-  EXPECT_THAT(ParseJson("{\n\"a\": }", "my.json"),
-              StatusIs(absl::StatusCode::kInvalidArgument, "my.json: not valid JSON"));
-  EXPECT_THAT(ParseJson("{\n\"a\": }", "my.json"),
-              StatusIs(absl::StatusCode::kInvalidArgument, "line 2"));
-  EXPECT_THAT(ParseJson(R"({"a": {"b": 1, "b": 2}})", "f"),
-              StatusIs(absl::StatusCode::kInvalidArgument, "\"b\" stands twice"));
-  PROTOPAGE_EXPECT_OK(ParseJson(R"({"a": {"b": 1}, "c": {"b": 2}})", "f"));
+struct LossConfig {
+  std::string name = "am_softmax";
+  double scale = 24;
+  void Fields(ConfigVisitor& v) {
+    v.Text("name", &name, {.help = "margin loss", .choices = {"am_softmax", "arcface"}});
+    v.Number("scale", &scale, {.help = "logit scale s", .min = 0, .max = 1000});
+  }
+};
+
+absl::Status Example(const nlohmann::json& json, std::string* text) {
+  LossConfig config;
+  PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "loss", config));  // Errors name loss.scale.
+  const nlohmann::ordered_json resolved = WriteConfig(config);
+  const std::string help = ConfigHelp(config);
+  *text = absl::StrCat(resolved.dump(), help);
+  return absl::OkStatus();
 }
 
-TEST(ConfigFieldsTest, SetReachesNestedKeysAndListElements) {
-  nlohmann::json json = nlohmann::json::parse(R"({"list": [{}, {"count": 1}]})");
-  PROTOPAGE_ASSERT_OK(SetJsonValue("inner.count=5", json));
-  PROTOPAGE_ASSERT_OK(SetJsonValue("list[1].count=2", json));
-  PROTOPAGE_ASSERT_OK(SetJsonValue("inner.kind=b", json));
-  PROTOPAGE_ASSERT_OK(SetJsonValue("steps=[1,2]", json));
-  EXPECT_EQ(json, nlohmann::json::parse(
-                      R"({"list": [{}, {"count": 2}], "inner": {"count": 5, "kind": "b"},
-                          "steps": [1, 2]})"));
-  EXPECT_THAT(SetJsonValue("list[2].count=2", json),
-              StatusIs(absl::StatusCode::kInvalidArgument, "no element 2"));
-  EXPECT_THAT(SetJsonValue("kind=\xff", json),
-              StatusIs(absl::StatusCode::kInvalidArgument, "is not UTF-8"));
-  EXPECT_THAT(SetJsonValue("novalue", json), StatusIs(absl::StatusCode::kInvalidArgument, "--set"));
-  EXPECT_THAT(SetJsonValue("steps.x=1", json),
-              StatusIs(absl::StatusCode::kInvalidArgument, "not an object"));
+TEST(ConfigFieldsTest, TheExampleOfTheHeader) {
+  std::string text;
+  PROTOPAGE_ASSERT_OK(Example({{"name", "arcface"}}, &text));
+  EXPECT_EQ(text,
+            "{\"name\":\"arcface\",\"scale\":24}"
+            "  name (am_softmax|arcface; default \"arcface\")\n      margin loss\n"
+            "  scale (number from 0 to 1000; default 24)\n      logit scale s\n");
+  EXPECT_THAT(Example({{"scale", -1}}, &text),
+              StatusIs(absl::StatusCode::kInvalidArgument, "loss.scale: found -1"));
 }
 
-TEST(DumpJsonTest, TextThatIsNotUtf8DoesNotThrow) {
-  EXPECT_EQ(DumpJson({{"a", 1}, {"name", "caf\xe9"}}, -1),
-            "{\"a\":1,\"name\":\"caf\xef\xbf\xbd\"}\n");
+TEST(ConfigFieldsTest, PathsAreTheFieldsThatSaySo) {
+  struct Nested {
+    std::string file = "c";
+    void Fields(ConfigVisitor& v) { v.Text("file", &file, {.is_path = true}); }
+  };
+  struct Config {
+    std::string folder = "a", name = "b";
+    Nested nested;
+    std::vector<Nested> list = {{}, {}};
+    void Fields(ConfigVisitor& v) {
+      v.Text("folder", &folder, {.is_path = true});
+      v.Text("name", &name, {});
+      v.Object("nested", &nested, "");
+      v.ObjectList("list", &list, "");
+    }
+  };
+  Config config;
+  ForEachPath(config, [](std::string& path) { path = "/" + path; });
+  EXPECT_EQ(config.folder, "/a");
+  EXPECT_EQ(config.name, "b");
+  EXPECT_EQ(config.nested.file, "/c");
+  EXPECT_EQ(config.list[1].file, "/c");
 }
 
 TEST(ConfigFieldsTest, HelpShowsEveryFieldWithDefaultAndRange) {

@@ -2,31 +2,32 @@
 
 #include <unistd.h>
 
-#include <mutex>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/mutex.h"
 
 namespace protopage {
 namespace {
 
 constexpr char kClearLine[] = "\r\x1b[2K";
 
-std::mutex& Mutex() {
-  static std::mutex* mutex = new std::mutex;
-  return *mutex;
-}
+// The mutex is held while stderr is written to, so that what is drawn stays what was written last.
+struct Console {
+  Mutex mutex;
+  // The progress line on the terminal; "" when there is none.
+  std::string drawn ABSL_GUARDED_BY(mutex);
+};
 
-// The text of the progress line on the terminal; guarded by Mutex().
-std::string& Drawn() {
-  static std::string* drawn = new std::string;
-  return *drawn;
+Console& TheConsole() {
+  static Console* const console = new Console;
+  return *console;
 }
 
 void WriteAll(absl::string_view text) {
   while (!text.empty()) {
     const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
-    if (written <= 0) return;  // Nowhere to say that stderr is gone.
+    if (written <= 0) return;  // There is no other place to report that stderr is gone.
     text.remove_prefix(written);
   }
 }
@@ -42,16 +43,18 @@ void Log(LogLevel level, absl::string_view message) {
   const absl::string_view tag = level == LogLevel::kWarning ? "warning: "
                                 : level == LogLevel::kError ? "error: "
                                                             : "";
-  const std::lock_guard<std::mutex> lock(Mutex());
-  const std::string& drawn = Drawn();
-  WriteAll(absl::StrCat(drawn.empty() ? "" : kClearLine, "protopage: ", tag, message, "\n", drawn));
+  Console& console = TheConsole();
+  const MutexLock lock(console.mutex);
+  WriteAll(absl::StrCat(console.drawn.empty() ? "" : kClearLine, "protopage: ", tag, message, "\n",
+                        console.drawn));
 }
 
 void DrawProgress(absl::string_view text) {
-  const std::lock_guard<std::mutex> lock(Mutex());
+  Console& console = TheConsole();
+  const MutexLock lock(console.mutex);
   if (StderrIsTerminal()) {
     WriteAll(absl::StrCat(kClearLine, text));
-    Drawn() = std::string(text);
+    console.drawn = std::string(text);
   } else if (!text.empty()) {
     WriteAll(absl::StrCat(text, "\n"));
   }

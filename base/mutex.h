@@ -1,5 +1,5 @@
-// Mutexes that clang checks: which data a mutex guards, which functions need it held, and the order
-// of locks stand in annotations, and a build with -Wthread-safety (tools/clang.sh) holds them.
+// Mutexes with annotations that clang checks: which data a mutex guards, which functions need it
+// held, and the order in which mutexes are acquired. tools/clang.sh compiles with -Wthread-safety.
 //
 //   class Counter {
 //    public:
@@ -19,8 +19,8 @@
 //     int64_t sum_ ABSL_GUARDED_BY(mutex_) = 0;
 //   };
 //
-// The annotations are Abseil's. The mutexes are the standard library's: a ThreadSanitizer build
-// reports races in absl::Mutex where, as in Debian, Abseil itself is not instrumented.
+// The annotations are Abseil's. The mutexes are the standard library's: ThreadSanitizer reports
+// false races in an absl::Mutex that was compiled without it, as in Debian's Abseil.
 #ifndef PROTOPAGE_BASE_MUTEX_H_
 #define PROTOPAGE_BASE_MUTEX_H_
 
@@ -89,7 +89,7 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
   bool held_ = true;
 };
 
-// Holds a SharedMutex for its lifetime, alone.
+// Holds a SharedMutex for its lifetime, as its only holder.
 class ABSL_SCOPED_LOCKABLE WriterMutexLock {
  public:
   explicit WriterMutexLock(SharedMutex& mutex) ABSL_EXCLUSIVE_LOCK_FUNCTION(mutex) : mutex_(mutex) {
@@ -117,11 +117,11 @@ class ABSL_SCOPED_LOCKABLE ReaderMutexLock {
   SharedMutex& mutex_;
 };
 
-// std::condition_variable. There is no Wait with a predicate: a lambda cannot tell clang that it
-// runs with the mutex held, so write the loop.
+// std::condition_variable. There is no Wait with a predicate: clang does not know that a lambda runs
+// with the mutex held, so write the loop.
 class CondVar {
  public:
-  // Releases `mutex`, waits for a notification, and holds it again; may also return without a
+  // Releases `mutex`, waits for a notification, and acquires it again. May return without a
   // notification.
   void Wait(Mutex& mutex) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);

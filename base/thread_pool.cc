@@ -8,11 +8,11 @@
 namespace protopage {
 namespace {
 
-// The body that this thread is in: of which pool, and with which number. Null outside of bodies.
+// The pool whose body this thread is running, or null, and the thread's number in that call.
 thread_local const ThreadPool* current_pool = nullptr;
 thread_local int current_thread = 0;
 
-// Marks this thread as being in a body of `pool`.
+// Marks this thread as running a body of `pool` for its lifetime.
 class InBody {
  public:
   InBody(const ThreadPool* pool, int thread)
@@ -35,9 +35,9 @@ struct ThreadPool::Call {
   const absl::FunctionRef<void(int64_t, int)> body;
   const int64_t num_tasks;
   // Guarded by the pool's mutex_.
-  int64_t next_task = 0;
-  int running = 0;  // Tasks that workers are in.
-  CondVar finished;
+  int64_t next_task = 0;  // Tasks [0, next_task) are claimed.
+  int running = 0;        // Claimed tasks that have not ended.
+  CondVar finished;       // `running` is 0.
 };
 
 int NumProcessors() {
@@ -68,7 +68,7 @@ void ThreadPool::ParallelFor(int64_t n, absl::FunctionRef<void(int64_t)> body) {
 
 void ThreadPool::ParallelForThread(int64_t n, absl::FunctionRef<void(int64_t, int)> body) {
   if (current_pool != nullptr || workers_.empty() || n <= 1) {
-    // The number of a body of another pool may be out of this one's range.
+    // The thread's number in another pool may be out of range in this one.
     const int thread = current_pool == this ? current_thread : 0;
     const InBody in_body(this, thread);
     for (int64_t i = 0; i < n; ++i) body(i, thread);
@@ -92,7 +92,8 @@ void ThreadPool::RunTask(Call& call, int thread) {
   mutex_.Unlock();
   call.body(task, thread);
   mutex_.Lock();
-  // Notified with the mutex held: the call ends as soon as its caller holds it.
+  // The mutex must be held here: the caller of a call without running tasks may destroy it as soon
+  // as it acquires the mutex.
   if (--call.running == 0) call.finished.NotifyOne();
 }
 

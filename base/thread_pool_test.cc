@@ -25,11 +25,44 @@ TEST(ThreadPoolTest, EveryTaskRunsOnce) {
   }
 }
 
+TEST(ThreadPoolTest, TheExampleOfTheHeader) {
+  const int64_t num_blocks = 10;
+  std::vector<int64_t> sums(num_blocks, 0);
+  const auto Sum = [&](int64_t block) { sums[block] = block * block; };
+  ThreadPool pool(2);
+  pool.ParallelFor(num_blocks, [&](int64_t block) { Sum(block); });
+  for (int64_t block = 0; block < num_blocks; ++block) EXPECT_EQ(sums[block], block * block);
+}
+
 TEST(ThreadPoolTest, NestedCallsRunInPlace) {
   ThreadPool pool(3);
-  std::atomic<int> total{0};
-  pool.ParallelFor(8, [&](int64_t) { pool.ParallelFor(8, [&](int64_t) { ++total; }); });
-  EXPECT_EQ(total, 64);
+  std::atomic<int> begun{0}, total{0};
+  pool.ParallelForThread(3, [&](int64_t, int thread) {
+    ++begun;
+    while (begun < 3) std::this_thread::yield();  // So that each thread has a task.
+    const std::thread::id id = std::this_thread::get_id();
+    pool.ParallelForThread(8, [&](int64_t, int nested_thread) {
+      EXPECT_EQ(std::this_thread::get_id(), id);
+      EXPECT_EQ(nested_thread, thread);
+      ++total;
+    });
+  });
+  EXPECT_EQ(total, 24);
+}
+
+TEST(ThreadPoolTest, AllThreadsWorkOnOneCall) {
+  ThreadPool pool(3);
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> begun{0};
+    std::vector<std::atomic<int>> count(3);
+    // Ends only if each of three threads has one of the tasks.
+    pool.ParallelForThread(3, [&](int64_t, int thread) {
+      ++count[thread];
+      ++begun;
+      while (begun < 3) std::this_thread::yield();
+    });
+    for (int thread = 0; thread < 3; ++thread) EXPECT_EQ(count[thread], 1) << thread;
+  }
 }
 
 TEST(ThreadPoolTest, CallsFromSeveralThreadsDoNotMix) {
@@ -80,9 +113,9 @@ TEST(ThreadPoolTest, NoTwoTasksOfACallHaveTheSameThreadAtTheSameTime) {
   }
 }
 
-// A long call, as a search of the planner, does not hold up short ones, as operators of the
+// A long call, such as a search by the planner, does not delay short ones, such as operators of the
 // trainer.
-TEST(ThreadPoolTest, ACallEndsWhileAnotherOneIsUnderWay) {
+TEST(ThreadPoolTest, ACallEndsWhileAnotherOneIsInProgress) {
   ThreadPool pool(2);
   std::atomic<bool> begun{false}, release{false};
   std::thread slow([&] {

@@ -19,6 +19,7 @@
 #include "protopage/base/file.h"
 #include "protopage/base/random.h"
 #include "protopage/data/augment.h"
+#include "protopage/data/cifar_type.h"
 #include "protopage/data/decode_image.h"
 #include "protopage/data/glyphs/glyph_renderer.h"
 #include "protopage/data/loader.h"
@@ -39,21 +40,22 @@ void Write(const std::string& path, const std::string& content) {
 }
 
 // 10,000 images in the official layout.
-DataConfig CifarConfig() {
+DataConfig CifarDataConfig() {
   DataConfig config;
   config.type = "cifar";
-  config.data_dir = Folder("cifar");
+  CifarConfig& cifar = config.options.Mutable<CifarConfig>();
+  cifar.data_dir = Folder("cifar");
   std::string content(10000 * 3074, '\0');
   RandomStream random(1, RandomPurpose::kTest, 0);
   for (size_t i = 0; i < content.size(); ++i) {
     content[i] = static_cast<char>(i % 3074 < 2 ? i / 3074 % 20 : random.Below(256));
   }
-  Write(JoinPath(config.data_dir, "cifar-100-binary/train.bin"), content);
+  Write(JoinPath(cifar.data_dir, "cifar-100-binary/train.bin"), content);
   return config;
 }
 
 // 64 PNG images of 250 x 250, the size of LFW's.
-DataConfig FolderConfig() {
+DataConfig FolderDataConfig() {
   DataConfig config;
   config.type = "folder";
   config.image_size = 112;
@@ -72,8 +74,8 @@ DataConfig FolderConfig() {
 }
 
 DataConfig ConfigOf(const std::string& type) {
-  if (type == "cifar") return CifarConfig();
-  if (type == "folder") return FolderConfig();
+  if (type == "cifar") return CifarDataConfig();
+  if (type == "folder") return FolderDataConfig();
   return DataConfig();
 }
 

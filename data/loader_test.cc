@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/data/fake_source.h"
 
@@ -46,6 +50,28 @@ std::vector<uint8_t> LoadAll(const ImageSource& source, const LoaderOptions& opt
   }
   EXPECT_EQ(loader.pending(), 0);
   return all;
+}
+
+absl::Status Example(const std::unique_ptr<ImageSource>& source,
+                     absl::FunctionRef<void(const std::vector<uint8_t>& pixels)> Train) {
+  LoaderOptions options;
+  options.height = options.width = 32;
+  options.augment.flip = 0.5;
+  options.seed = 1;
+  Loader loader(source.get(), options);
+  loader.Submit(0, {5, 17, 3});  // The records of step 0.
+  loader.Submit(1, {8, 2, 4});
+  PROTOPAGE_ASSIGN_OR_RETURN(ImageBatch batch, loader.Next());  // Step 0: uint8 [3, 32, 32, 3].
+  Train(batch.pixels);
+  loader.Recycle(std::move(batch));  // A later batch uses its memory.
+  return absl::OkStatus();
+}
+
+TEST(LoaderTest, TheExampleOfTheHeader) {
+  size_t bytes = 0;
+  PROTOPAGE_ASSERT_OK(Example(std::make_unique<FakeSource>(std::vector<ClassId>(20, 0), 1),
+                              [&](const std::vector<uint8_t>& pixels) { bytes = pixels.size(); }));
+  EXPECT_EQ(bytes, 3u * 32 * 32 * 3);
 }
 
 TEST(LoaderTest, SameBitsWithAnyNumberOfThreads) {

@@ -9,70 +9,42 @@
 //   split         glyphs                         cifar            folder, list
 //   source_train  classes with many samples      CIFAR-10 train   paths.source_train
 //   source_test   other draws of these classes   CIFAR-10 test    paths.source_test
-//   target_train  one id, few spots a class      CIFAR-100 train  paths.target_train
+//   target_train  one id, few spots per class    CIFAR-100 train  paths.target_train
 //   target_test   held-out fonts, same classes   CIFAR-100 test   paths.target_test
 //   unseen        one id, some spots of others   none             paths.unseen
 //   *_validation  validation_share of *_train
 //
-// The type synthetic has all of these, of computed images.
-//
-// Train, test and validation of one role (source, target) have the same labels.
-// Glyphs have the domains "id" and "spot".
+// The type synthetic has all of these, of computed images. Glyphs have the domains "id" and "spot".
 #ifndef PROTOPAGE_DATA_OPEN_SOURCE_H_
 #define PROTOPAGE_DATA_OPEN_SOURCE_H_
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "protopage/data/image_source.h"
 #include "protopage/data/source_config.h"
+#include "protopage/data/source_type.h"
+#include "protopage/data/split.h"
 
 namespace protopage {
 
-enum class Split {
-  kSourceTrain,
-  kSourceValidation,
-  kSourceTest,
-  kTargetTrain,
-  kTargetValidation,
-  kTargetTest,
-  kUnseen,
-};
-
-const char* SplitName(Split split);  // "source_train"
-// Errors: InvalidArgument with the names allowed.
-absl::StatusOr<Split> ParseSplit(absl::string_view name);
-// The same, and `fallback` for an empty name.
-absl::StatusOr<Split> ParseSplitOr(absl::string_view name, Split fallback);
-
-// Called from the opening thread while a source is being made: "rendering
-// glyphs", 120, 4000.
-using ProgressFunction = std::function<void(absl::string_view what, int64_t done, int64_t total)>;
-
-struct OpenOptions {
-  int threads = 0;  // For rendering; 0 means one a processor.
-  ProgressFunction progress;
-};
-
-// Errors: InvalidArgument (the config's key is named; split not configured),
-// NotFound (file or folder missing, with the names that are looked for), DataLoss
-// (truncated or foreign file, wrong line of a list, a class that the training
-// images do not have).
+// Errors: InvalidArgument (the config's key is named; split not configured), NotFound (file or
+// folder missing, with the names that are looked for), DataLoss (truncated or foreign file, wrong
+// line of a list, a class that the training images do not have).
 absl::StatusOr<std::shared_ptr<const ImageSource>> OpenSource(const DataConfig& config, Split split,
                                                               const OpenOptions& options = {});
 
-// The splits of one config, each opened once. Files and folders that splits
-// share (a training split numbers the classes of its test split, and holds the
-// images of its validation split) are read once too.
+// The splits of one config, each opened once. Files and folders that splits share are read once
+// too: a training split numbers the classes of its test split, and holds the images of its
+// validation split.
 //
 //   SplitSources sources(config, {});
 //   PROTOPAGE_ASSIGN_OR_RETURN(auto train, sources.Open(Split::kTargetTrain));
-//   sources.KeepOnly({Split::kTargetTest});  // Others go with their last user.
+//   sources.KeepOnly({Split::kTargetTest});  // Others are released with their last user.
 //
 // Used by one thread at a time; the sources are thread-safe.
 class SplitSources {
@@ -95,13 +67,11 @@ class SplitSources {
   std::map<Split, std::weak_ptr<const ImageSource>> wholes_;
 };
 
-// Whether the config has such a split at all: `unseen` is optional for most
-// types.
+// Whether the config has such a split at all: `unseen` is optional for most types.
 bool HasSplit(const DataConfig& config, Split split);
 
-// Images without labels, as `embed` reads them: an image file, a folder with
-// images at any depth (sorted paths), or a list file. Label() is 0 for all;
-// RecordName() is the path.
+// Images without labels, as `embed` reads them: an image file, a folder with images at any depth
+// (sorted paths), or a list file. Label() is 0 for all; RecordName() is the path.
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(const std::string& path,
                                                         const DataConfig& config);
 
@@ -110,11 +80,9 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(const std::string& path,
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenClasses(const std::string& path,
                                                          const DataConfig& config);
 
-// Channels of the images that the net sees.
+// Channels of the images that the net sees: data.channels, or the type's own.
 int ChannelsFor(const DataConfig& config);
-// The training augmentation with the fields of -1 replaced by the type's
-// defaults: cifar flips and crops by 4 pixels, folder and list flip and crop by
-// 1/8, glyphs warp a little.
+// The training augmentation with the fields of -1 replaced by the type's defaults.
 AugmentConfig AugmentFor(const DataConfig& config);
 
 }  // namespace protopage

@@ -7,8 +7,12 @@
 #include <string>
 
 #include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/data/cifar_type.h"
 #include "protopage/data/decode_image.h"
+#include "protopage/data/glyphs/glyph_config.h"
+#include "protopage/data/synthetic_type.h"
 
 namespace protopage {
 namespace {
@@ -49,23 +53,6 @@ class OpenSourceTest : public ::testing::Test {
   std::string dir_;
 };
 
-TEST(SplitTest, NamesGoBothWays) {
-  for (Split split :
-       {Split::kSourceTrain, Split::kSourceValidation, Split::kSourceTest, Split::kTargetTrain,
-        Split::kTargetValidation, Split::kTargetTest, Split::kUnseen}) {
-    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Split parsed, ParseSplit(SplitName(split)));
-    EXPECT_EQ(parsed, split);
-  }
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Split none, ParseSplitOr("", Split::kUnseen));
-  EXPECT_EQ(none, Split::kUnseen);
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Split named, ParseSplitOr("target_test", Split::kUnseen));
-  EXPECT_EQ(named, Split::kTargetTest);
-  EXPECT_THAT(ParseSplitOr("train", Split::kUnseen),
-              StatusIs(absl::StatusCode::kInvalidArgument, "train"));
-  EXPECT_THAT(ParseSplit("train"),
-              StatusIs(absl::StatusCode::kInvalidArgument, "split \"train\": allowed are source_"));
-}
-
 TEST_F(OpenSourceTest, FolderTestHasTheTrainingLabels) {
   const DataConfig config = FolderConfig();
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto test, OpenSource(config, Split::kTargetTest));
@@ -105,7 +92,7 @@ TEST_F(OpenSourceTest, SplitsThatAreNotThereSayWhatTheyNeed) {
   EXPECT_THAT(OpenSource(config, Split::kTargetTrain),
               StatusIs(absl::StatusCode::kNotFound, "data.paths.target_train: /none: no such"));
   config.type = "glyphs";
-  config.glyphs.unseen_classes = 0;
+  config.options.Mutable<GlyphConfig>().unseen_classes = 0;
   EXPECT_FALSE(HasSplit(config, Split::kUnseen));
   EXPECT_TRUE(HasSplit(config, Split::kTargetTest));
   EXPECT_THAT(OpenSource(config, Split::kUnseen),
@@ -115,6 +102,21 @@ TEST_F(OpenSourceTest, SplitsThatAreNotThereSayWhatTheyNeed) {
               StatusIs(absl::StatusCode::kInvalidArgument, "cifar has no unseen"));
   EXPECT_THAT(OpenSource(config, Split::kTargetTrain),
               StatusIs(absl::StatusCode::kInvalidArgument, "data.data_dir is not set"));
+}
+
+[[maybe_unused]] absl::Status Example() {
+  DataConfig config;  // {"type": "cifar", "data_dir": "/data/cifar"}
+  PROTOPAGE_ASSIGN_OR_RETURN(auto train, OpenSource(config, Split::kTargetTrain));
+  PROTOPAGE_ASSIGN_OR_RETURN(auto test, OpenSource(config, Split::kTargetTest));
+  return absl::OkStatus();
+}
+
+TEST_F(OpenSourceTest, AnUnknownTypeIsAnError) {
+  DataConfig config;
+  config.type = "tape";
+  EXPECT_FALSE(HasSplit(config, Split::kTargetTrain));
+  EXPECT_THAT(OpenSource(config, Split::kTargetTrain),
+              StatusIs(absl::StatusCode::kInvalidArgument, "data.type \"tape\": allowed are"));
 }
 
 TEST_F(OpenSourceTest, SplitSourcesReadEachFolderOnce) {
@@ -152,7 +154,7 @@ TEST_F(OpenSourceTest, CifarRolesAreDataSets) {
   Write("cifar-100-binary/test.bin", std::string(3074, '\x17'));
   DataConfig config;
   config.type = "cifar";
-  config.data_dir = dir_;
+  config.options.Mutable<CifarConfig>().data_dir = dir_;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenSource(config, Split::kSourceTest));
   EXPECT_EQ(source->num_classes(), 10);
   EXPECT_EQ(source->Label(0), 3);
@@ -175,10 +177,11 @@ TEST_F(OpenSourceTest, ListsWork) {
 
 TEST_F(OpenSourceTest, GlyphsWork) {
   DataConfig config;
-  config.glyphs.source_classes = 2;
-  config.glyphs.unseen_classes = 2;
-  config.glyphs.target_classes = 3;
-  config.glyphs.cache_dir = dir_;
+  GlyphConfig& glyphs = config.options.Mutable<GlyphConfig>();
+  glyphs.source_classes = 2;
+  glyphs.unseen_classes = 2;
+  glyphs.target_classes = 3;
+  glyphs.cache_dir = dir_;
   config.validation_share = 0.5;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto unseen, OpenSource(config, Split::kUnseen));
   EXPECT_EQ(unseen->num_classes(), 2);
@@ -192,11 +195,12 @@ TEST_F(OpenSourceTest, GlyphsWork) {
 TEST(SyntheticTest, SplitsHaveOtherImagesOfTheSameClassesAndUnseenHasOtherClasses) {
   DataConfig config;
   config.type = "synthetic";
-  config.synthetic.target_classes = 5;
-  config.synthetic.unseen_classes = 5;
-  config.synthetic.train_images = 3;
-  config.synthetic.test_images = 1;
-  config.synthetic.noise = 0;
+  SyntheticConfig& synthetic = config.options.Mutable<SyntheticConfig>();
+  synthetic.target_classes = 5;
+  synthetic.unseen_classes = 5;
+  synthetic.train_images = 3;
+  synthetic.test_images = 1;
+  synthetic.noise = 0;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto train, OpenSource(config, Split::kTargetTrain));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto test, OpenSource(config, Split::kTargetTest));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto unseen, OpenSource(config, Split::kUnseen));
@@ -204,7 +208,7 @@ TEST(SyntheticTest, SplitsHaveOtherImagesOfTheSameClassesAndUnseenHasOtherClasse
   EXPECT_EQ(test->size(), 5);
   EXPECT_EQ(unseen->num_classes(), 5);
   // As if the test image were the fourth of its class.
-  config.synthetic.train_images = 4;
+  synthetic.train_images = 4;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto longer, OpenSource(config, Split::kTargetTrain));
   Image a, b;
   PROTOPAGE_ASSERT_OK(test->Read(2, &a));
@@ -212,24 +216,14 @@ TEST(SyntheticTest, SplitsHaveOtherImagesOfTheSameClassesAndUnseenHasOtherClasse
   EXPECT_EQ(a.pixels, b.pixels);
   PROTOPAGE_ASSERT_OK(unseen->Read(2, &b));
   EXPECT_NE(a.pixels, b.pixels);
-  config.synthetic.unseen_classes = 0;
+  synthetic.unseen_classes = 0;
   EXPECT_FALSE(HasSplit(config, Split::kUnseen));
   EXPECT_THAT(
       OpenSource(config, Split::kUnseen),
       StatusIs(absl::StatusCode::kInvalidArgument, "data.synthetic.unseen_classes above 0"));
 }
 
-TEST(DataConfigTest, UnknownAndWrongKeysAreNamed) {
-  DataConfig config;
-  EXPECT_THAT(ReadConfig(nlohmann::json{{"type", "cifer"}}, "data", config),
-              StatusIs(absl::StatusCode::kInvalidArgument, "data.type"));
-  EXPECT_THAT(ReadConfig(nlohmann::json{{"glyphs", {{"target_clases", 5}}}}, "data", config),
-              StatusIs(absl::StatusCode::kInvalidArgument, "target_classes"));
-  PROTOPAGE_EXPECT_OK(
-      ReadConfig(nlohmann::json{{"type", "cifar"}, {"data_dir", "x"}}, "data", config));
-}
-
-TEST(DataConfigTest, AugmentationAndChannelsFollowTheType) {
+TEST(OpenSourceConfigTest, AugmentationAndChannelsFollowTheType) {
   DataConfig config;
   EXPECT_EQ(ChannelsFor(config), 1);
   EXPECT_EQ(AugmentFor(config).flip, 0);

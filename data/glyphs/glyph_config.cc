@@ -21,7 +21,7 @@ void GlyphConfig::Fields(ConfigVisitor& v) {
            {.help = "strength of the distortions that make a spot: 0 none, 1 hard to read",
             .min = 0,
             .max = 3});
-  v.Text("font_dir", &font_dir, {.help = "folder below which the fonts lie"});
+  v.Text("font_dir", &font_dir, {.help = "folder below which the fonts lie", .is_path = true});
   v.Text("id_font", &id_font, {.help = "the id domain's font, as lineage=path[@face]"});
   v.TextList("train_fonts", &train_fonts, {.help = "fonts of training spots"});
   v.TextList("held_out_fonts", &held_out_fonts,
@@ -31,9 +31,9 @@ void GlyphConfig::Fields(ConfigVisitor& v) {
              .min = 1,
              .max = 64});
   v.Text("cache_dir", &cache_dir,
-         {.help = "where rendered images are kept; empty: "
-                  "$XDG_CACHE_HOME/protopage or "
+         {.help = "where rendered images are kept; empty: $XDG_CACHE_HOME/protopage or "
                   "~/.cache/protopage",
+          .is_path = true,
           .safe_to_change = true});
 }
 

@@ -26,6 +26,7 @@
 #include "protopage/data/decode_image.h"
 #include "protopage/data/glyphs/font_face.h"
 #include "protopage/data/glyphs/glyph_classes.h"
+#include "protopage/data/glyphs/glyph_config.h"
 #include "protopage/data/glyphs/han_characters.h"
 #include "protopage/data/open_source.h"
 
@@ -108,8 +109,9 @@ absl::Status PrintFonts(const GlyphConfig& config) {
 absl::Status Run() {
   DataConfig config;
   config.image_size = absl::GetFlag(FLAGS_image_size);
+  GlyphConfig& glyphs = config.options.Mutable<GlyphConfig>();
   if (absl::GetFlag(FLAGS_distortion) >= 0) {
-    config.glyphs.distortion = absl::GetFlag(FLAGS_distortion);
+    glyphs.distortion = absl::GetFlag(FLAGS_distortion);
   }
   PROTOPAGE_ASSIGN_OR_RETURN(const Split split, ParseSplit(absl::GetFlag(FLAGS_split)));
   OpenOptions options;
@@ -120,7 +122,7 @@ absl::Status Run() {
   DrawProgress("");
   std::printf("%s\n", source->Description().c_str());
   PROTOPAGE_RETURN_IF_ERROR(WriteSheet(*source));
-  return absl::GetFlag(FLAGS_fonts) ? PrintFonts(config.glyphs) : absl::OkStatus();
+  return absl::GetFlag(FLAGS_fonts) ? PrintFonts(glyphs) : absl::OkStatus();
 }
 
 }  // namespace

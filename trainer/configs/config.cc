@@ -46,7 +46,8 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
          {.help =
               "New prototypes start as a copy of this store by itself (protopage export, protopage "
               "classes), dropped classes and all. It has the classes of the images, and "
-              "embedding_dim, dtype and row_state as here; \"\" starts at random."});
+              "embedding_dim, dtype and row_state as here; \"\" starts at random.",
+          .is_path = true});
   v.Integer(
       "index_update_steps", &index_update_steps,
       {.help = "The index learns of trained rows every so many steps, and when an epoch ends.",
@@ -96,7 +97,8 @@ void TrainConfig::Fields(ConfigVisitor& v) {
   v.Text("init_from", &init_from,
          {.help = "The net starts from these weights: a run's directory (its newest checkpoint), a "
                   "checkpoint of it (RUN/checkpoints/NUMBER), or a model.h5; \"\" starts at "
-                  "random."});
+                  "random.",
+          .is_path = true});
   v.Integer("threads", &threads,
             {.help = "Compute threads; 0 is one a processor. Never changes a result.",
              .min = 0,

@@ -78,13 +78,7 @@ std::string Stem(const std::string& path) {
 
 // Relative paths are taken from where the user stands.
 void ResolvePaths(TrainConfig* config) {
-  DataConfig& data = config->data;
-  for (std::string* path :
-       {&config->init_from, &config->prototypes.init_from, &data.data_dir, &data.paths.source_train,
-        &data.paths.source_test, &data.paths.target_train, &data.paths.target_test,
-        &data.paths.unseen, &data.glyphs.font_dir, &data.glyphs.cache_dir}) {
-    *path = ResolveUserPath(*path);
-  }
+  ForEachPath(*config, [](std::string& path) { path = ResolveUserPath(path); });
 }
 
 absl::StatusOr<TrainConfig> ParseTrainConfig(const std::string& text, absl::string_view source,

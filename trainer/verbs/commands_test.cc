@@ -16,6 +16,7 @@
 #include "absl/strings/str_split.h"
 #include "protopage/base/file.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/data/cifar_type.h"
 #include "protopage/data/decode_image.h"
 #include "protopage/prototypes/prototype_store.h"
 #include "protopage/trainer/testing/run_protopage.h"
@@ -234,7 +235,7 @@ TEST_F(CommandsTest, JobsTakePresetsAndTheirDataDir) {
   EXPECT_EQ(exit_status, 0);
   EXPECT_TRUE(absl::EndsWith(out, "reports: 1\n")) << out;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const TrainConfig config, ReadRunConfig(fs(), Path("job"), {}));
-  EXPECT_EQ(config.data.data_dir, Path("cifar"));
+  EXPECT_EQ(config.data.options.Get<CifarConfig>().data_dir, Path("cifar"));
   EXPECT_EQ(config.model.embedding_dim, 8);
 }
 

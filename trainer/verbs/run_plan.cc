@@ -16,6 +16,7 @@
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/stopwatch.h"
+#include "protopage/data/synthetic_type.h"
 #include "protopage/eval/text_table.h"
 #include "protopage/model/checkpoint.h"
 #include "protopage/prototypes/index/class_index.h"
@@ -89,9 +90,10 @@ TrainConfig RehearsalConfig(const TrainConfig& config, int64_t stage, int64_t nu
   rehearsal.data.channels = ChannelsFor(config.data);
   // An image a class and more than a batch of them.
   const int64_t batch = config.stages[stage].batch_size;
-  rehearsal.data.synthetic.source_classes = num_classes;
-  rehearsal.data.synthetic.target_classes = num_classes;
-  rehearsal.data.synthetic.train_images = std::max<int64_t>(2, batch / num_classes + 1);
+  SyntheticConfig& synthetic = rehearsal.data.options.Mutable<SyntheticConfig>();
+  synthetic.source_classes = num_classes;
+  synthetic.target_classes = num_classes;
+  synthetic.train_images = std::max<int64_t>(2, batch / num_classes + 1);
   // What the lists of an index take is planned for the real number of classes.
   rehearsal.prototypes.index = "auto";
   rehearsal.prototypes.index_lists = 0;

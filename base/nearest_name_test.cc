@@ -1,0 +1,28 @@
+#include "protopage/base/nearest_name.h"
+
+#include <gtest/gtest.h>
+
+namespace protopage {
+namespace {
+
+TEST(NearestNameTest, FindsAMisspelledName) {
+  EXPECT_EQ(NearestName("cuont", {"kind", "count"}), "count");
+  EXPECT_EQ(NearestName("target_clases", {"source_classes", "target_classes"}), "target_classes");
+  EXPECT_EQ(NearestName("count", {"counts", "count"}), "count");
+}
+
+TEST(NearestNameTest, HasALimitOfTwoLettersOrAThirdOfTheWord) {
+  EXPECT_EQ(NearestName("zebra", {"count", "kind"}), "");
+  EXPECT_EQ(NearestName("abcxy", {"abcde"}), "abcde");
+  EXPECT_EQ(NearestName("abxyz", {"abcde"}), "");
+  EXPECT_EQ(NearestName("abcdefxyz", {"abcdefghi"}), "abcdefghi");
+  EXPECT_EQ(NearestName("", {"abc"}), "");
+  EXPECT_EQ(NearestName("abc", {}), "");
+}
+
+TEST(NearestNameTest, TheFirstOfEquallyNearNamesIsTaken) {
+  EXPECT_EQ(NearestName("cat", {"bat", "hat"}), "bat");
+}
+
+}  // namespace
+}  // namespace protopage

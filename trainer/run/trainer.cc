@@ -458,6 +458,7 @@ absl::Status Run::RunTraining() {
     const StepPosition at{position_.run_step, position_.stage_step, total};
     const double factor = schedule->Factor(position_.stage_step);
     PROTOPAGE_ASSIGN_OR_RETURN(const StepOutcome outcome, trainer->Step(at, factor));
+    for (const std::string& message : trainer->TakeMessages()) LogWarning(message);
     ++position_.run_step;
     ++position_.stage_step;
     log_means.Add(outcome);

@@ -1,11 +1,12 @@
 // The dominant stage: each step trains the net and the prototypes of the K classes that the planner
-// picked, paged in from the store and written back to it.
+// has chosen. Their rows are read from the store and written back to it.
 #include <algorithm>
 #include <atomic>
-#include <mutex>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "protopage/base/mutex.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/stopwatch.h"
 #include "protopage/data/class_images.h"
@@ -22,8 +23,8 @@
 namespace protopage {
 namespace {
 
-// Steps between estimates of the index's recall. One costs up to a second of the planner's thread,
-// at ten million classes.
+// Steps between estimates of the index's recall. At ten million classes an estimate takes up to a
+// second of the planner's thread.
 constexpr int64_t kRecallSteps = 256;
 
 class DominantTrainer : public StageTrainer {
@@ -67,7 +68,7 @@ class DominantTrainer : public StageTrainer {
   }
 
   absl::StatusOr<StepOutcome> Step(const StepPosition& position, double factor) override {
-    // Only now is it known whether the stage is resumed, and where it ends.
+    // Not before the first step: RestoreState comes first, and the stage's end is known only now.
     if (ahead_ == nullptr) StartPlanning(first_run_step_ + position.end);
     PROTOPAGE_ASSIGN_OR_RETURN(const std::shared_ptr<const StepPlan> planned,
                                ahead_->Plan(position.run_step));
@@ -81,11 +82,13 @@ class DominantTrainer : public StageTrainer {
       PROTOPAGE_ASSIGN_OR_RETURN(const PinnedRows pinned, prefetcher_->Finish(plan.step));
       return rows_->Begin(plan.classes);
     }));
-    PROTOPAGE_ASSIGN_OR_RETURN(const NetStep::Result result,
-                               step_->ForwardBackward(rows_->rows(), slots, position.run_step,
-                                                      [this] { return BringNextRows(); }));
+    PROTOPAGE_RETURN_IF_ERROR(step_->QueueGradients(rows_->rows(), slots, position.run_step));
+    // Images and rows of the next step, while the device works.
+    PROTOPAGE_RETURN_IF_ERROR(step_->PrefetchNext());
+    PROTOPAGE_RETURN_IF_ERROR(PrefetchNextRows());
+    PROTOPAGE_ASSIGN_OR_RETURN(const NetStep::Result result, step_->AwaitGradients());
     if (!result.finite) {
-      // A step that was skipped teaches the queues nothing.
+      // The predictions of a skipped step do not reach the queues.
       ahead_->Finish(position.run_step, {});
       return StepOutcome{result.loss.loss, result.loss.accuracy, true, result.overflowed};
     }
@@ -93,9 +96,12 @@ class DominantTrainer : public StageTrainer {
     PROTOPAGE_RETURN_IF_ERROR(row_optimizer_->Update(RowLearningRate(stage_, factor), rows_->rows(),
                                                      rows_->state(), rows_->Away(position.run_step),
                                                      result.loss.d_rows));
-    PROTOPAGE_RETURN_IF_ERROR(rows_->Fetch([this] { return step_->BeginNext(); }));
-    PROTOPAGE_RETURN_IF_ERROR(
-        ahead_->Settle());  // Planning reads the rows as they were after the last step.
+    PROTOPAGE_RETURN_IF_ERROR(rows_->QueueFetch());
+    // The device continues with it while the host writes the rows.
+    PROTOPAGE_RETURN_IF_ERROR(step_->QueueNextForward());
+    PROTOPAGE_RETURN_IF_ERROR(rows_->AwaitFetch());
+    // Planning reads the rows as they were after the last step.
+    PROTOPAGE_RETURN_IF_ERROR(ahead_->Settle());
     PROTOPAGE_RETURN_IF_ERROR(Timed([&] { return rows_->Scatter(position.run_step); }));
     set_->NoteTrained(plan.classes);
     ahead_->Finish(position.run_step, result.loss.predicted_slots);
@@ -103,7 +109,7 @@ class DominantTrainer : public StageTrainer {
   }
 
   absl::Status Settle() override {
-    PROTOPAGE_RETURN_IF_ERROR(step_->TakeBackNext());
+    PROTOPAGE_RETURN_IF_ERROR(step_->CancelNextForward());
     return ahead_ != nullptr ? ahead_->Settle() : absl::OkStatus();
   }
 
@@ -116,7 +122,7 @@ class DominantTrainer : public StageTrainer {
     totals.wait_plan_seconds = ahead_ != nullptr ? ahead_->seconds_waited() : 0;
     totals.index_seconds = index_seconds_;
     {
-      const std::lock_guard<std::mutex> lock(recall_mutex_);
+      const MutexLock lock(recall_mutex_);
       totals.recall_queries = recall_.queries;
       totals.recall_missed = recall_.missed;
     }
@@ -130,6 +136,7 @@ class DominantTrainer : public StageTrainer {
     return totals;
   }
 
+  std::vector<std::string> TakeMessages() override { return step_->TakeMessages(); }
   std::vector<CheckpointSection> Sections() override { return step_->Sections(); }
   nlohmann::json SaveState() const override { return planner_->SaveState(); }
 
@@ -138,7 +145,7 @@ class DominantTrainer : public StageTrainer {
   }
 
  private:
-  // Counts the time of `body` as waiting for rows.
+  // Counts the time of `body` as time spent waiting for rows.
   template <typename Body>
   absl::Status Timed(const Body& body) {
     const Stopwatch stopwatch;
@@ -147,19 +154,19 @@ class DominantTrainer : public StageTrainer {
     return status;
   }
 
-  // The rows of the next step that this one does not train, if it is planned.
-  absl::Status BringNextRows() {
+  // Starts the upload of the next step's rows, if that step is planned.
+  absl::Status PrefetchNextRows() {
     const std::shared_ptr<const StepPlan> next = ahead_->NextPlan();
-    if (next == nullptr || !rows_->can_bring_next()) return absl::OkStatus();
+    if (next == nullptr || !rows_->can_prefetch()) return absl::OkStatus();
     return Timed([&] {
       // Pinned until they are gathered.
       PROTOPAGE_ASSIGN_OR_RETURN(const PinnedRows pinned, prefetcher_->Finish(next->step));
-      return rows_->BringNext(next->classes);
+      return rows_->PrefetchNext(next->classes);
     });
   }
 
-  // What the planner's thread does beside planning: the index learns of trained rows at fixed
-  // steps, and the images and rows of a new plan start on their way.
+  // Starts the planner's thread. In addition to planning, it updates the index with the trained
+  // rows at fixed steps, and submits the images and rows of a new plan to be loaded.
   void StartPlanning(int64_t end_step) {
     LookAhead::Hooks hooks;
     hooks.before_apply = [this](int64_t run_step) {
@@ -173,7 +180,7 @@ class DominantTrainer : public StageTrainer {
       if (set_->index_is_approximate() && done % kRecallSteps == 0) {
         PROTOPAGE_ASSIGN_OR_RETURN(const RecallEstimate estimate,
                                    set_->EstimateIndexRecall(run_step));
-        const std::lock_guard<std::mutex> lock(recall_mutex_);
+        const MutexLock lock(recall_mutex_);
         recall_.missed += estimate.missed;
         recall_.queries += estimate.queries;
       }
@@ -203,10 +210,10 @@ class DominantTrainer : public StageTrainer {
   std::unique_ptr<RowOptimizer> row_optimizer_;
   std::unique_ptr<DeviceRows> rows_;
   double wait_rows_seconds_ = 0;
-  // Written by the planner's thread.
+  // The planner's thread writes these.
   std::atomic<double> index_seconds_{0};
-  mutable std::mutex recall_mutex_;
-  RecallEstimate recall_;  // The sum so far.
+  mutable Mutex recall_mutex_;
+  RecallEstimate recall_ ABSL_GUARDED_BY(recall_mutex_);  // The sum so far.
   std::unique_ptr<RowPrefetcher> prefetcher_;
   std::unique_ptr<LookAhead> ahead_;  // Last: its thread uses the others.
 };
@@ -220,7 +227,7 @@ absl::StatusOr<std::unique_ptr<StageTrainer>> NewDominantTrainer(Session* sessio
   const TrainConfig& config = session->config();
   PROTOPAGE_ASSIGN_OR_RETURN(auto source, session->images().Open(StageSplit(config, stage)));
   if (session->prototypes() == nullptr) {
-    // No imprinting before: the rows start at random.
+    // No stage has imprinted rows: they start at random.
     PROTOPAGE_ASSIGN_OR_RETURN(
         auto set,
         PrototypeSet::Create(directory, source->num_classes(), session->net()->embedding_dim(),

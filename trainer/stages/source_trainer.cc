@@ -1,5 +1,5 @@
-// The source stage: every image of the split once an epoch, in an order of its own, against a dense
-// head over all classes.
+// The source stage: trains on every image of the split once per epoch, in a random order, against a
+// dense head over all classes.
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -30,7 +30,7 @@ class SourceTrainer : public StageTrainer {
     return absl::OkStatus();
   }
 
-  // As Keras' fit with whole batches only: what is left of an epoch is not used.
+  // Whole batches only: the rest of an epoch is not used.
   int64_t steps_per_epoch() const override { return StepsPerEpoch(stage_, *source_); }
 
   std::string Description() const override {
@@ -49,17 +49,18 @@ class SourceTrainer : public StageTrainer {
       slots.push_back(static_cast<int32_t>(source_->Label(record)));
     }
     Parameter* head = session_->head()->parameter();
-    PROTOPAGE_ASSIGN_OR_RETURN(const NetStep::Result result,
-                               step_->ForwardBackward(head->value, slots, position.run_step));
+    PROTOPAGE_RETURN_IF_ERROR(step_->QueueGradients(head->value, slots, position.run_step));
+    PROTOPAGE_RETURN_IF_ERROR(step_->PrefetchNext());
+    PROTOPAGE_ASSIGN_OR_RETURN(const NetStep::Result result, step_->AwaitGradients());
     if (result.finite) {
       PROTOPAGE_RETURN_IF_ERROR(session_->backend()->Copy(result.loss.d_rows, head->gradient));
       PROTOPAGE_RETURN_IF_ERROR(step_->Update(factor));
-      PROTOPAGE_RETURN_IF_ERROR(step_->BeginNext());
+      PROTOPAGE_RETURN_IF_ERROR(step_->QueueNextForward());
     }
     return StepOutcome{result.loss.loss, result.loss.accuracy, !result.finite, result.overflowed};
   }
 
-  absl::Status Settle() override { return step_->TakeBackNext(); }
+  absl::Status Settle() override { return step_->CancelNextForward(); }
 
   StageTotals totals() const override {
     StageTotals totals;
@@ -68,6 +69,7 @@ class SourceTrainer : public StageTrainer {
     return totals;
   }
 
+  std::vector<std::string> TakeMessages() override { return step_->TakeMessages(); }
   std::vector<CheckpointSection> Sections() override { return step_->Sections(); }
 
  private:
@@ -78,7 +80,7 @@ class SourceTrainer : public StageTrainer {
       RandomStream random(session_->config().seed, RandomPurpose::kImageSampler,
                           first_run_step_ + epoch * steps_per_epoch());
       order = SampleWithoutReplacement(random, source_->size(), source_->size());
-      // The one before may still be asked for, what lies further back is not.
+      // Batches are submitted ahead, so the current step may still be in the epoch before.
       orders_.erase(orders_.begin(), orders_.lower_bound(epoch - 1));
     }
     const auto begin = order.begin() + (stage_step % steps_per_epoch()) * stage_.batch_size;

@@ -1,5 +1,5 @@
-// StageTrainer: what a training stage does in one step. The loop around it (epochs, schedules,
-// reports, checkpoints) is trainer/run/trainer.cc's.
+// StageTrainer: one step of a training stage. The loop around it (epochs, schedules, reports,
+// checkpoints) is in trainer/run/trainer.cc.
 #ifndef PROTOPAGE_TRAINER_STAGES_STAGE_TRAINER_H_
 #define PROTOPAGE_TRAINER_STAGES_STAGE_TRAINER_H_
 
@@ -17,9 +17,9 @@
 
 namespace protopage {
 
-// Where a step stands: `run_step` counts the steps of the run over all stages and keys the random
-// numbers, `stage_step` those of the stage; both from 0. `end` is the stage_step at which the stage
-// ends.
+// The position of a step: `run_step` counts the steps of the run over all stages, and keys the
+// random numbers; `stage_step` counts those of the stage. Both start at 0. `end` is the stage_step
+// at which the stage ends.
 struct StepPosition {
   int64_t run_step = 0;
   int64_t stage_step = 0;
@@ -31,17 +31,18 @@ struct StepOutcome {
   double accuracy = 0;
   // Loss or gradients were not finite: nothing was applied.
   bool skipped = false;
-  // The scaled gradients alone were not: part of finding the loss's scale, and no bad step.
+  // Only the scaled gradients were not finite: part of the search for the scale of the loss, and no
+  // bad step.
   bool overflowed = false;
 };
 
-// Totals since the stage trainer was made, but for what says "now".
+// Totals since the stage trainer was made, except for values marked "now".
 struct StageTotals {
   double wait_images_seconds = 0;
   double loss_scale = 1;  // Now; see trainer/step/loss_scale.h.
   double wait_rows_seconds = 0;
   double wait_plan_seconds = 0;
-  double index_seconds = 0;  // Bringing the class index up to date, in the planner's thread.
+  double index_seconds = 0;  // Updates of the class index, in the planner's thread.
   // As RecallEstimate of prototypes/neighbor_search.h.
   int64_t recall_queries = 0;
   double recall_missed = 0;
@@ -59,24 +60,26 @@ class StageTrainer {
   virtual ~StageTrainer() = default;
 
   virtual int64_t steps_per_epoch() const = 0;
-  // One line for the log: what is trained on what.
+  // One line for the log: the data and the classes that the stage trains.
   virtual std::string Description() const = 0;
   // Trains one step with the configured learning rates times `factor`. Positions come in order.
   virtual absl::StatusOr<StepOutcome> Step(const StepPosition& position, double factor) = 0;
-  // Waits until nothing of the stage runs in the background, and takes back what was begun of the
-  // next step; before a checkpoint and at its end.
+  // Waits for the stage's background work and cancels what was queued of the next step. To be
+  // called before a checkpoint and at the end of the stage.
   virtual absl::Status Settle() { return absl::OkStatus(); }
   virtual StageTotals totals() const = 0;
+  // Warnings for the user since the last call.
+  virtual std::vector<std::string> TakeMessages() { return {}; }
 
-  // Beside the session's: optimizer, loss.
+  // In addition to the session's: optimizer and loss.
   virtual std::vector<CheckpointSection> Sections() = 0;
   virtual nlohmann::json SaveState() const { return nullptr; }
   virtual absl::Status RestoreState(const nlohmann::json&) { return absl::OkStatus(); }
 };
 
 // `stage`: its position in the session's config, which OpenStages has checked. `first_run_step`:
-// the run_step of the stage's stage_step 0. `resumed`: the session holds what a checkpoint in the
-// middle of this stage saved. Errors: InvalidArgument (config), those of the data.
+// the run_step of stage_step 0. `resumed`: the session holds the state of a checkpoint in the
+// middle of this stage. Errors: InvalidArgument (config), those of the data.
 absl::StatusOr<std::unique_ptr<StageTrainer>> NewSourceTrainer(Session* session, int64_t stage,
                                                                int64_t first_run_step,
                                                                bool resumed);

@@ -1,5 +1,5 @@
-// Single steps of the stage trainers, against the same put together by hand; whole runs are
-// trainer_test's.
+// Single steps of the stage trainers, compared with steps put together by hand. Whole runs are in
+// trainer/run/trainer_test.cc.
 #include "protopage/trainer/stages/stage_trainer.h"
 
 #include <gtest/gtest.h>
@@ -60,8 +60,8 @@ TEST_F(StageTrainerTest, SourceEpochsTakeEveryImageOnceInAnOrderOfTheirOwn) {
     std::vector<int32_t> slots;
     for (const int64_t record : records) slots.push_back(static_cast<int32_t>(record / 4));
     step->loader().Submit(kFirst + t, records);
-    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const NetStep::Result result,
-                                   step->ForwardBackward(head->value, slots, kFirst + t));
+    PROTOPAGE_ASSERT_OK(step->QueueGradients(head->value, slots, kFirst + t));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const NetStep::Result result, step->AwaitGradients());
     PROTOPAGE_ASSERT_OK(hand->backend()->Copy(result.loss.d_rows, head->gradient));
     PROTOPAGE_ASSERT_OK(step->Update(0.5));
     EXPECT_EQ(outcome.loss, result.loss.loss) << t;

@@ -26,6 +26,7 @@ absl::StatusOr<std::unique_ptr<DeviceRows>> DeviceRows::Create(PrototypeStore* s
 }
 
 absl::Status DeviceRows::Begin(const std::vector<ClassId>& classes) {
+  PROTOPAGE_CHECK(step_state_ != State::kFetching);
   PROTOPAGE_CHECK(static_cast<int64_t>(classes.size()) == rows().shape()[0]);
   if (next_classes_ != classes) {
     PROTOPAGE_RETURN_IF_ERROR(store_->GatherStep(classes, &host_));
@@ -45,11 +46,13 @@ absl::Status DeviceRows::Begin(const std::vector<ClassId>& classes) {
   }
   classes_ = classes;
   next_classes_.clear();
+  step_state_ = State::kBegun;
   return absl::OkStatus();
 }
 
-absl::Status DeviceRows::BringNext(const std::vector<ClassId>& classes) {
-  if (!can_bring_next()) return absl::OkStatus();
+absl::Status DeviceRows::PrefetchNext(const std::vector<ClassId>& classes) {
+  PROTOPAGE_CHECK(step_state_ == State::kBegun);
+  if (!can_prefetch()) return absl::OkStatus();
   PROTOPAGE_CHECK(classes.size() == classes_.size());
   std::unordered_map<ClassId, int32_t> slot_of;
   for (size_t i = 0; i < classes_.size(); ++i) slot_of[classes_[i]] = static_cast<int32_t>(i);
@@ -58,7 +61,7 @@ absl::Status DeviceRows::BringNext(const std::vector<ClassId>& classes) {
     const auto at = slot_of.find(id);
     next_from_.push_back(at != slot_of.end() ? at->second : -1);
   }
-  // All of them: one gather fills the buffer that is uploaded. Those that move are overwritten on
+  // All rows, as one gather fills the buffer that is uploaded; Begin overwrites those that are on
   // the device.
   PROTOPAGE_RETURN_IF_ERROR(store_->GatherStep(classes, &next_host_));
   const Buffers& to = buffers_[(current_ + 1) % kBuffers];
@@ -76,21 +79,31 @@ absl::Status DeviceRows::BringNext(const std::vector<ClassId>& classes) {
   return absl::OkStatus();
 }
 
-absl::Status DeviceRows::Fetch(absl::FunctionRef<absl::Status()> beside) {
-  // The host memory of these rows: their uploads are done.
+absl::Status DeviceRows::QueueFetch() {
+  PROTOPAGE_CHECK(step_state_ == State::kBegun);
+  // The upload of these rows has finished, so their host memory is free.
   auto* host = static_cast<char*>(buffers_[current_].host->data());
   PROTOPAGE_RETURN_IF_ERROR(backend_->Download(rows(), host));
   PROTOPAGE_RETURN_IF_ERROR(backend_->Download(state(), host + rows().bytes()));
-  PROTOPAGE_RETURN_IF_ERROR(beside());
+  step_state_ = State::kFetching;
+  return absl::OkStatus();
+}
+
+absl::Status DeviceRows::AwaitFetch() {
+  PROTOPAGE_CHECK(step_state_ == State::kFetching);
   PROTOPAGE_RETURN_IF_ERROR(backend_->FinishDownloads());
+  const auto* host = static_cast<const char*>(buffers_[current_].host->data());
   std::memcpy(host_.rows.data(), host, static_cast<size_t>(rows().bytes()));
   std::memcpy(host_.state.data(), host + rows().bytes(), static_cast<size_t>(state().bytes()));
+  step_state_ = State::kFetched;
   return absl::OkStatus();
 }
 
 absl::Status DeviceRows::Scatter(int64_t step) {
+  PROTOPAGE_CHECK(step_state_ == State::kFetched);
   PROTOPAGE_RETURN_IF_ERROR(store_->ScatterStep(classes_, host_, step));
   std::fill(host_.last_step.begin(), host_.last_step.end(), step);
+  step_state_ = State::kBegun;
   return absl::OkStatus();
 }
 

@@ -106,7 +106,8 @@ class DeviceRowsBenchmark {
       std::vector<ClassId> ids(slots_);
       std::iota(ids.begin(), ids.end(), std::min(first, store_.num_classes() - slots_));
       PROTOPAGE_RETURN_IF_ERROR(rows_->Begin(ids));
-      PROTOPAGE_RETURN_IF_ERROR(rows_->Fetch());
+      PROTOPAGE_RETURN_IF_ERROR(rows_->QueueFetch());
+      PROTOPAGE_RETURN_IF_ERROR(rows_->AwaitFetch());
       PROTOPAGE_RETURN_IF_ERROR(rows_->Scatter(step_++));
     }
     return absl::OkStatus();
@@ -123,9 +124,10 @@ class DeviceRowsBenchmark {
   // As the dominant stage has it, but for the net.
   absl::Status Step(bool back) {
     PROTOPAGE_RETURN_IF_ERROR(rows_->Begin(plans_[step_ % kPlans]));
-    PROTOPAGE_RETURN_IF_ERROR(rows_->BringNext(plans_[(step_ + 1) % kPlans]));
+    PROTOPAGE_RETURN_IF_ERROR(rows_->PrefetchNext(plans_[(step_ + 1) % kPlans]));
     if (back) {
-      PROTOPAGE_RETURN_IF_ERROR(rows_->Fetch());
+      PROTOPAGE_RETURN_IF_ERROR(rows_->QueueFetch());
+      PROTOPAGE_RETURN_IF_ERROR(rows_->AwaitFetch());
       PROTOPAGE_RETURN_IF_ERROR(rows_->Scatter(step_));
     } else {
       PROTOPAGE_RETURN_IF_ERROR(backend_.Synchronize());

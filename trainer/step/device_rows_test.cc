@@ -5,9 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "protopage/base/file.h"
 #include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/model/testing/testing.h"
 
@@ -28,7 +30,7 @@ std::unique_ptr<PrototypeStore> NewStore(const std::string& name, RowType dtype)
   return *std::move(store);
 }
 
-// Trains two stores with the same steps, one with rows brought early and one without, some steps
+// Trains two stores with the same steps, one with prefetched rows and one without; some steps are
 // skipped.
 void ExpectTheSameRows(RowType dtype) {
   const std::string name = absl::StrCat("device_rows_", static_cast<int>(dtype), "_");
@@ -55,7 +57,7 @@ void ExpectTheSameRows(RowType dtype) {
     EXPECT_EQ(early->Away(step), late->Away(step)) << step;
     // Now and then the next step is not planned yet.
     if (step % 7 != 3 && step < 39) {
-      PROTOPAGE_ASSERT_OK(early->BringNext(steps[step + 1]));
+      PROTOPAGE_ASSERT_OK(early->PrefetchNext(steps[step + 1]));
     }
     if (step % 5 == 2) continue;  // Skipped.
     for (DeviceRows* rows : {early.get(), late.get()}) {
@@ -63,7 +65,8 @@ void ExpectTheSameRows(RowType dtype) {
           backend->Add(rows->rows(), backend.Random({kSlots, kDim}, step), rows->rows()));
       PROTOPAGE_ASSERT_OK(
           backend->Add(rows->state(), backend.Random({kSlots, kDim}, 100 + step), rows->state()));
-      PROTOPAGE_ASSERT_OK(rows->Fetch());
+      PROTOPAGE_ASSERT_OK(rows->QueueFetch());
+      PROTOPAGE_ASSERT_OK(rows->AwaitFetch());
       PROTOPAGE_ASSERT_OK(rows->Scatter(step));
     }
   }
@@ -71,26 +74,53 @@ void ExpectTheSameRows(RowType dtype) {
   PROTOPAGE_ASSERT_OK(early_store->ReadRange(0, a));
   PROTOPAGE_ASSERT_OK(late_store->ReadRange(0, b));
   EXPECT_EQ(a, b);
-  // All were trained: none is where it began.
+  // All rows were trained.
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto rows,
                                  DeviceRows::Create(late_store.get(), kSlots, backend.get()));
   PROTOPAGE_ASSERT_OK(rows->Begin({0, 1, 2, 3, 4, 5}));
   for (const float value : backend.ToHost(rows->state())) EXPECT_NE(value, 0.0f);
 }
 
-TEST(DeviceRowsTest, RowsBroughtEarlyAreThoseOfTheStore) { ExpectTheSameRows(RowType::kFloat32); }
+TEST(DeviceRowsTest, TheExampleOfTheHeader) {
+  const auto prototypes = NewStore("example", RowType::kFloat32);
+  TestBackend test_backend;
+  PrototypeStore* const store = prototypes.get();
+  Backend* const backend = test_backend.get();
+  constexpr int64_t slots = kSlots, step = 7;
+  const std::vector<ClassId> classes = {0, 1, 2, 3, 4, 5}, next_classes = {4, 5, 6, 7, 8, 9};
+  const auto example = [&]() -> absl::Status {
+    PROTOPAGE_ASSIGN_OR_RETURN(auto rows, DeviceRows::Create(store, slots, backend));
+    PROTOPAGE_RETURN_IF_ERROR(rows->Begin(classes));
+    EXPECT_EQ(rows->rows().shape(), Shape({kSlots, kDim}));
+    PROTOPAGE_RETURN_IF_ERROR(rows->PrefetchNext(next_classes));  // While the device works.
+    PROTOPAGE_RETURN_IF_ERROR(backend->Fill(rows->rows(), 0.5f));
+    PROTOPAGE_RETURN_IF_ERROR(rows->QueueFetch());
+    EXPECT_EQ(rows->Away(step), std::vector<int32_t>(kSlots, 0));
+    PROTOPAGE_RETURN_IF_ERROR(rows->AwaitFetch());
+    PROTOPAGE_RETURN_IF_ERROR(rows->Scatter(step));
+    PROTOPAGE_RETURN_IF_ERROR(rows->Begin(next_classes));
+    EXPECT_EQ(rows->Away(step + 3), (std::vector<int32_t>{2, 2, 0, 0, 0, 0}));
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(example());
+  RowMatrixXf row(kSlots, kDim);
+  PROTOPAGE_ASSERT_OK(store->Gather(classes, row));
+  EXPECT_TRUE((row.array() == 0.5f).all());
+}
 
-TEST(DeviceRowsTest, RowsThatAScatterRoundsComeRoundedToTheNextStep) {
+TEST(DeviceRowsTest, PrefetchedRowsAreThoseOfTheStore) { ExpectTheSameRows(RowType::kFloat32); }
+
+TEST(DeviceRowsTest, RowsThatAScatterRoundsReachTheNextStepRounded) {
   ExpectTheSameRows(RowType::kFloat16);
 }
 
-TEST(DeviceRowsTest, AnotherStepThanTheOneBroughtIsGathered) {
+TEST(DeviceRowsTest, AnotherStepThanThePrefetchedOneIsGathered) {
   const auto store = NewStore("another_step", RowType::kFloat32);
   TestBackend backend;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto rows,
                                  DeviceRows::Create(store.get(), kSlots, backend.get()));
   PROTOPAGE_ASSERT_OK(rows->Begin({0, 1, 2, 3, 4, 5}));
-  PROTOPAGE_ASSERT_OK(rows->BringNext({6, 7, 8, 9, 0, 1}));
+  PROTOPAGE_ASSERT_OK(rows->PrefetchNext({6, 7, 8, 9, 0, 1}));
   PROTOPAGE_ASSERT_OK(rows->Begin({9, 8, 7, 6, 5, 4}));
   RowMatrixXf expected(kClasses, kDim);
   PROTOPAGE_ASSERT_OK(store->ReadRange(0, expected));
@@ -98,6 +128,15 @@ TEST(DeviceRowsTest, AnotherStepThanTheOneBroughtIsGathered) {
   for (int64_t i = 0; i < kSlots; ++i) {
     for (int64_t d = 0; d < kDim; ++d) EXPECT_EQ(values[i * kDim + d], expected(9 - i, d));
   }
+}
+
+TEST(DeviceRowsTest, RowsAreScatteredOnlyAfterTheyWereFetched) {
+  const auto store = NewStore("order", RowType::kFloat32);
+  TestBackend backend;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto rows,
+                                 DeviceRows::Create(store.get(), kSlots, backend.get()));
+  PROTOPAGE_ASSERT_OK(rows->Begin({0, 1, 2, 3, 4, 5}));
+  EXPECT_DEATH(rows->Scatter(0).IgnoreError(), "State::kFetched");
 }
 
 }  // namespace

@@ -2,12 +2,15 @@
 // al., "Mixed Precision Training", ICLR 2018).
 //
 //   LossScale scale(backend->precision());
-//   ... gradients of scale.scale() times the loss ...
-//   if (!finite) scale.Overflowed();   // The step is skipped; the next one is scaled by half as much.
-//   else scale.Passed();               // After kGrowSteps of them in a row, by twice as much.
+//   ... the gradients of scale.scale() times the loss ...
+//   if (finite) {
+//     scale.Passed();  // Doubles the scale after kGrowSteps of these in a row.
+//   } else {
+//     scale.Overflowed();  // Halves the scale; the step is skipped.
+//   }
 //
-// The scale is a power of two, so that scaling rounds nothing. For other precisions it is 1 and
-// stays.
+// The scale is a power of two, so that scaling rounds nothing. For precisions other than fp16 it is
+// 1 and stays 1.
 #ifndef PROTOPAGE_TRAINER_STEP_LOSS_SCALE_H_
 #define PROTOPAGE_TRAINER_STEP_LOSS_SCALE_H_
 
@@ -26,11 +29,11 @@ class LossScale {
 
   explicit LossScale(Precision precision);
 
-  // False: the scale is 1 for good, and State has nothing.
+  // False: the scale is always 1, and State visits nothing.
   bool dynamic() const { return dynamic_; }
   float scale() const;
 
-  // Returns false when the scale is 1 already, so that it was not to blame.
+  // Returns false when the scale is 1 already, and so did not cause the overflow.
   bool Overflowed();
   void Passed();
 

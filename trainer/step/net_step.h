@@ -1,131 +1,101 @@
-// NetStep: the part of a step that all training stages share: images to the device, forward,
-// loss, backward, the check that all is finite, and the update of the net.
+// NetStep: the part of a training step that all stages share. It feeds images to a pass of the net,
+// checks that loss and gradients are finite, scales the loss, and updates the net.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(const NetStep::Result result, step->ForwardBackward(rows, slots, run_step));
-//   PROTOPAGE_RETURN_IF_ERROR(step->Update(factor));
-//   PROTOPAGE_RETURN_IF_ERROR(step->BeginNext());  // The device goes on while the host sees to the rows.
+//   // Submitted to step->loader(): the images of the steps to come.
+//   PROTOPAGE_RETURN_IF_ERROR(step->QueueGradients(rows, slots, run_step));
+//   PROTOPAGE_RETURN_IF_ERROR(step->PrefetchNext());  // While the device works.
+//   PROTOPAGE_ASSIGN_OR_RETURN(const NetStep::Result result, step->AwaitGradients());
+//   if (result.finite) {
+//     PROTOPAGE_RETURN_IF_ERROR(step->Update(factor));
+//     PROTOPAGE_RETURN_IF_ERROR(step->QueueNextForward());
+//   }
 #ifndef PROTOPAGE_TRAINER_STEP_NET_STEP_H_
 #define PROTOPAGE_TRAINER_STEP_NET_STEP_H_
 
-#include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <utility>
+#include <string>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "protopage/data/image_source.h"
 #include "protopage/data/loader.h"
-#include "protopage/model/backend.h"
 #include "protopage/model/checkpoint.h"
 #include "protopage/model/losses/margin_loss.h"
+#include "protopage/model/op.h"
 #include "protopage/model/optimizers/optimizer.h"
-#include "protopage/model/scratch.h"
+#include "protopage/model/tensor.h"
 #include "protopage/trainer/configs/config.h"
 #include "protopage/trainer/session/session.h"
+#include "protopage/trainer/step/image_feed.h"
 #include "protopage/trainer/step/loss_scale.h"
+#include "protopage/trainer/step/net_pass.h"
 
 namespace protopage {
 
+// Not thread-safe, except for the loader. The calls come in the order of the example; PrefetchNext,
+// Update and QueueNextForward may be left out.
 class NetStep {
  public:
-  // `extra` parameters are updated with the net's. Makes the loader of `source`, which must outlive
-  // it.
+  // `extra` parameters are updated together with the net's. Makes the loader of `source`. Session,
+  // source and extra parameters must outlive the step.
   static absl::StatusOr<std::unique_ptr<NetStep>> Create(Session* session, const StageConfig& stage,
                                                          const ImageSource* source,
                                                          std::vector<Parameter*> extra);
 
-  Loader& loader() { return *loader_; }
+  Loader& loader() { return feed_.loader(); }
+
+  // Queues the forward pass of the loader's next batch, unless QueueNextForward has, the loss, of
+  // which image i belongs to rows[slots[i]] with rows [K, D] on the device, and the backward pass.
+  absl::Status QueueGradients(const Tensor& rows, absl::Span<const int32_t> slots,
+                              int64_t run_step);
+  // Starts the upload of the next step's images, if they are loaded. Never waits. The device must
+  // have finished the step before the current one.
+  absl::Status PrefetchNext() { return feed_.PrefetchNext(); }
 
   struct Result {
     LossResult loss;
     bool finite = true;
-    // Not finite, but the loss is and it was scaled: the next step's is scaled by less.
+    // Not finite, but the loss is, and it was scaled: the next step's loss is scaled by less.
     bool overflowed = false;
   };
-  // Trains on the loader's next batch, whose image i belongs to rows[slots[i]], up to the
-  // gradients. `rows` [K, D] is on the device. When loss or gradients are not finite, the net is
-  // as before the step, its running statistics too. `beside` is called once all work is queued and
-  // before it is waited for: the device has done everything that was queued before this step.
-  absl::StatusOr<Result> ForwardBackward(
-      const Tensor& rows, absl::Span<const int32_t> slots, int64_t run_step,
-      absl::FunctionRef<absl::Status()> beside = [] { return absl::OkStatus(); });
-  // Updates the net, unless the stage does not train it, and the extra parameters.
-  absl::Status Update(double factor);
-  // Queues the forward pass of the next step, run_step + 1, if its images are loaded: it needs no
-  // rows. To be called when the net is as the next step finds it.
-  absl::Status BeginNext();
-  // Undoes BeginNext: the net is as it was, and the next step runs its forward pass again.
-  absl::Status TakeBackNext();
+  // Waits for the gradients of the net and of the rows; then the device has finished everything
+  // that was queued before QueueGradients. When the loss or a gradient is not finite, the net is as
+  // it was before the step, its running statistics too.
+  absl::StatusOr<Result> AwaitGradients();
 
+  // Queues the update of the net, unless the stage does not train it, and of the extra parameters,
+  // with the stage's learning rate times `factor`. Only after a finite result.
+  absl::Status Update(double factor);
+
+  // Queues the forward pass of the next step, run_step + 1, if its images are loaded: it does not
+  // read the rows. Only after a finite result, when the net is as the next step expects it.
+  absl::Status QueueNextForward();
+  // Undoes QueueNextForward, if it has queued a pass: the net is as it was before, and the next
+  // QueueGradients queues the pass again.
+  absl::Status CancelNextForward();
+
+  // Sections of a checkpoint: optimizer, loss and loss scale.
   std::vector<CheckpointSection> Sections();
-  // What the losses' gradients are multiplied with on their way through the net; 1 unless in fp16.
+  // The factor of the loss, and so of the gradients, on the way through the net; 1 except in fp16.
   double loss_scale() const { return loss_scale_.scale(); }
+  // Warnings for the user since the last call.
+  std::vector<std::string> TakeMessages();
 
  private:
-  NetStep(Session* session, const StageConfig& stage)
-      : session_(session), stage_(stage), loss_scale_(session->backend()->precision()) {}
+  NetStep(Session* session, const StageConfig& stage, const ImageSource* source,
+          std::unique_ptr<NetPass> pass, std::unique_ptr<Optimizer> optimizer);
 
-  // Queues the forward pass of the loader's next batch.
-  absl::Status Forward(int64_t run_step);
-  absl::Status QueueForward(const Tensor& images, int64_t run_step);
-  // Queues what follows, to the downloads of what the host needs to know.
-  absl::Status QueueBackward(const Tensor& rows, int64_t run_step);
-  // Recordings of the same work on the same tensors, by the address of the one that varies.
-  using Recordings = std::map<const void*, std::unique_ptr<Recording>>;
-  absl::Status Run(Recordings& recordings, const Tensor& tensor, int64_t run_step,
-                   absl::FunctionRef<absl::Status()> operations);
-  // The loader's next batch on the device.
-  absl::StatusOr<Tensor> NextImages();
-  // Starts to bring the batch after it, if it is loaded and not brought yet.
-  absl::Status BringImages();
-  absl::StatusOr<Tensor> ImageTensor(int64_t batch_size);
+  absl::Status QueueForward(int64_t run_step);
 
-  RunOptions ForwardOptions(int64_t run_step) const {
-    return {
-        .training = stage_.train_net, .step = static_cast<uint64_t>(run_step), .dropout = dropout_};
-  }
-
-  // What a forward pass moves: the running statistics of batch norm, and how they were before it.
-  struct Statistic {
-    Tensor value;
-    Tensor before;
-  };
-  absl::Status RestoreStatistics();
-
-  Session* const session_;
-  const StageConfig stage_;
-  float dropout_ = 0.0f;
-  std::vector<Parameter*> extra_;
-  std::vector<Statistic> statistics_;
-  std::unique_ptr<Loader> loader_;
-  std::unique_ptr<MarginLoss> loss_;
-  std::unique_ptr<Optimizer> optimizer_;
+  const double learning_rate_;
+  ImageFeed feed_;
+  const std::unique_ptr<NetPass> pass_;
+  const std::unique_ptr<Optimizer> optimizer_;
   LossScale loss_scale_;
-  // By the images and by the rows.
-  Recordings forwards_, backwards_;
-  float backward_scale_ = 1;  // The loss scale in backwards_.
-  bool told_ = false;         // That they are not remembered.
-  Tensor found_;              // Whether something is not finite.
-  // What was downloaded: losses [B], predicted [B], found_.
-  std::shared_ptr<Buffer> downloads_;
-  // The current batch and the next one in turn.
-  struct Images {
-    ScratchBuffer pixels;
-    std::shared_ptr<Buffer> host;
-  };
-  std::array<Images, 2> images_;
-  int current_ = 0;
-  Tensor brought_;         // The next batch, if it is on its way.
-  Tensor images_of_pass_;  // Those of the last forward pass, its features and its step.
-  Tensor features_;
-  int64_t step_of_pass_ = -1;
-  bool is_ahead_ = false;    // It is the next step's.
-  LossResult loss_of_pass_;  // Of the last backward pass: its tensors.
+  bool warned_ = false;  // About passes that are not recorded.
 };
 
 }  // namespace protopage

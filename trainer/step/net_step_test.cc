@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/data/fake_source.h"
@@ -38,6 +40,13 @@ class NetStepTest : public testing::Test {
     return config;
   }
 
+  // The gradients of one step, with the next step's images prefetched if they are loaded.
+  absl::StatusOr<NetStep::Result> Gradients(NetStep& step, const Tensor& rows, int64_t run_step) {
+    PROTOPAGE_RETURN_IF_ERROR(step.QueueGradients(rows, slots_, run_step));
+    PROTOPAGE_RETURN_IF_ERROR(step.PrefetchNext());
+    return step.AwaitGradients();
+  }
+
   // Rows of 3 classes.
   static absl::StatusOr<Tensor> Rows(Backend* backend) {
     std::vector<float> rows(3 * 8);
@@ -52,6 +61,30 @@ class NetStepTest : public testing::Test {
   const std::vector<int32_t> slots_ = {2, 0, 0, 1};
 };
 
+TEST_F(NetStepTest, TheExampleOfTheHeader) {
+  const TrainConfig config = Config();
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto step,
+                                 NetStep::Create(session.get(), config.stages[0], &source_, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor rows, Rows(session->backend()));
+  const std::vector<int32_t>& slots = slots_;
+  constexpr double factor = 1;
+  const auto example = [&](int64_t run_step) -> absl::Status {
+    step->loader().Submit(run_step, records_);
+    PROTOPAGE_RETURN_IF_ERROR(step->QueueGradients(rows, slots, run_step));
+    PROTOPAGE_RETURN_IF_ERROR(step->PrefetchNext());  // While the device works.
+    PROTOPAGE_ASSIGN_OR_RETURN(const NetStep::Result result, step->AwaitGradients());
+    if (result.finite) {
+      PROTOPAGE_RETURN_IF_ERROR(step->Update(factor));
+      PROTOPAGE_RETURN_IF_ERROR(step->QueueNextForward());
+    }
+    EXPECT_TRUE(result.finite);
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(example(0));
+  PROTOPAGE_ASSERT_OK(example(1));
+}
+
 TEST_F(NetStepTest, AStepIsForwardLossBackwardAndUpdate) {
   const TrainConfig config = Config();
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
@@ -60,8 +93,7 @@ TEST_F(NetStepTest, AStepIsForwardLossBackwardAndUpdate) {
   const NamedValues before = NetValues(*session);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor rows, Rows(session->backend()));
   step->loader().Submit(7, records_);
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const NetStep::Result result,
-                                 step->ForwardBackward(rows, slots_, 7));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const NetStep::Result result, Gradients(*step, rows, 7));
   EXPECT_TRUE(result.finite);
   PROTOPAGE_ASSERT_OK(step->Update(0.5));
 
@@ -112,18 +144,17 @@ TEST_F(NetStepTest, AStepThatIsNotFiniteLeavesTheNetAsItWas) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor rows, Rows(session->backend()));
   const NamedValues before = NetValues(*session);
   step->loader().Submit(0, records_);
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const NetStep::Result result,
-                                 step->ForwardBackward(rows, slots_, 0));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const NetStep::Result result, Gradients(*step, rows, 0));
   EXPECT_FALSE(result.finite);
   EXPECT_EQ(NetValues(*session), before);
 }
 
-TEST_F(NetStepTest, TheForwardPassOfTheNextStepMayBeginEarlyAndBeTakenBack) {
-  // What was begun after the first of three steps: nothing, the next step, the next step and then
-  // taken back.
-  enum Begun { kNothing, kNext, kTakenBack };
+TEST_F(NetStepTest, TheForwardPassOfTheNextStepMayBeQueuedEarlyAndCancelled) {
+  // After the first of three steps: nothing, the next forward pass, or that pass and its
+  // cancellation.
+  enum Queued { kNothing, kNext, kCancelled };
   std::vector<NamedValues> ends;
-  for (const Begun begun : {kNothing, kNext, kTakenBack}) {
+  for (const Queued queued : {kNothing, kNext, kCancelled}) {
     const TrainConfig config = Config();
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto step,
@@ -131,22 +162,25 @@ TEST_F(NetStepTest, TheForwardPassOfTheNextStepMayBeginEarlyAndBeTakenBack) {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor rows, Rows(session->backend()));
     for (int64_t i = 0; i < 3; ++i) step->loader().Submit(i, {i, 5, 3, 4});
     for (int64_t i = 0; i < 3; ++i) {
-      PROTOPAGE_ASSERT_OK(step->ForwardBackward(rows, slots_, i).status());
+      PROTOPAGE_ASSERT_OK(Gradients(*step, rows, i).status());
       PROTOPAGE_ASSERT_OK(step->Update(1));
-      if (i > 0 || begun == kNothing) continue;
+      if (i > 0 || queued == kNothing) continue;
       const NamedValues before = NetValues(*session);
       while (!step->loader().ready()) std::this_thread::yield();
-      PROTOPAGE_ASSERT_OK(step->BeginNext());
+      PROTOPAGE_ASSERT_OK(step->QueueNextForward());
       EXPECT_NE(NetValues(*session), before);  // Batch norm's running statistics.
-      if (begun == kNext) continue;
-      PROTOPAGE_ASSERT_OK(step->TakeBackNext());
+      if (queued == kNext) continue;
+      PROTOPAGE_ASSERT_OK(step->CancelNextForward());
+      EXPECT_EQ(NetValues(*session), before);
+      PROTOPAGE_ASSERT_OK(step->CancelNextForward());  // Nothing to do.
       EXPECT_EQ(NetValues(*session), before);
     }
-    PROTOPAGE_ASSERT_OK(step->BeginNext());  // There is none.
+    PROTOPAGE_ASSERT_OK(step->QueueNextForward());  // There is no next step.
+    PROTOPAGE_ASSERT_OK(step->CancelNextForward());
     ends.push_back(NetValues(*session));
   }
   EXPECT_EQ(ends[kNext], ends[kNothing]);
-  EXPECT_EQ(ends[kTakenBack], ends[kNothing]);
+  EXPECT_EQ(ends[kCancelled], ends[kNothing]);
 }
 
 TEST_F(NetStepTest, WithoutTrainNetOnlyTheRowsHaveGradients) {
@@ -161,8 +195,7 @@ TEST_F(NetStepTest, WithoutTrainNetOnlyTheRowsHaveGradients) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const RowMatrixXf rows_before,
                                  session->head()->Rows(session->backend()));
   step->loader().Submit(0, records_);
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const NetStep::Result result,
-                                 step->ForwardBackward(head->value, slots_, 0));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const NetStep::Result result, Gradients(*step, head->value, 0));
   EXPECT_TRUE(result.finite);
   PROTOPAGE_ASSERT_OK(session->backend()->Copy(result.loss.d_rows, head->gradient));
   PROTOPAGE_ASSERT_OK(step->Update(1));
@@ -170,6 +203,50 @@ TEST_F(NetStepTest, WithoutTrainNetOnlyTheRowsHaveGradients) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const RowMatrixXf rows_after,
                                  session->head()->Rows(session->backend()));
   EXPECT_NE(rows_after, rows_before);
+}
+
+TEST_F(NetStepTest, StagesOfDifferentDropoutShareTheNet) {
+  TrainConfig config = Config();
+  config.stages.push_back(config.stages[0]);
+  config.stages[1].dropout = 0.6;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
+  const Net* const net = session->net();
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor rows, Rows(session->backend()));
+  const auto loss_of = [&](int stage) -> absl::StatusOr<double> {
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto step,
+                               NetStep::Create(session.get(), config.stages[stage], &source_, {}));
+    step->loader().Submit(0, records_);
+    PROTOPAGE_ASSIGN_OR_RETURN(const NetStep::Result result, Gradients(*step, rows, 0));
+    return result.loss.loss;
+  };
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const double first, loss_of(0));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const double second, loss_of(1));
+  EXPECT_NE(first, second);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const double again, loss_of(0));
+  EXPECT_EQ(again, first);
+  EXPECT_EQ(session->net(), net);
+}
+
+TEST_F(NetStepTest, SectionsOfCheckpointsKeepTheirNames) {
+  const TrainConfig config = Config();
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto step,
+                                 NetStep::Create(session.get(), config.stages[0], &source_, {}));
+  std::vector<std::string> names;
+  for (const CheckpointSection& section : step->Sections()) names.push_back(section.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"optimizer", "loss", "loss_scale"}));
+}
+
+TEST_F(NetStepTest, ThereIsNoUpdateAfterAStepThatIsNotFinite) {
+  TrainConfig config = Config();
+  config.model.input_scale = 1e38;  // Activations overflow.
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto step,
+                                 NetStep::Create(session.get(), config.stages[0], &source_, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor rows, Rows(session->backend()));
+  step->loader().Submit(0, records_);
+  PROTOPAGE_ASSERT_OK(Gradients(*step, rows, 0).status());
+  EXPECT_DEATH(step->Update(1).IgnoreError(), "State::kDone");
 }
 
 }  // namespace

@@ -33,6 +33,17 @@ double Value(uint16_t half) {
          (exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25));
 }
 
+TEST(Float16Test, TheExampleOfTheHeader) {
+  std::vector<float> floats = {1.0f, -2.5f, 0.1f};
+  const int64_t n = static_cast<int64_t>(floats.size());
+  std::vector<uint16_t> halves(n);
+  FloatsToHalves(floats.data(), n, halves.data());
+  HalvesToFloats(halves.data(), n, floats.data());
+  EXPECT_EQ(floats[0], 1.0f);
+  EXPECT_EQ(floats[1], -2.5f);
+  EXPECT_NEAR(floats[2], 0.1f, 0.1f / 2048);
+}
+
 TEST(Float16Test, EveryHalfIsItsValueAndComesBack) {
   for (uint32_t h = 0; h <= 0xffff; ++h) {
     const auto half = static_cast<uint16_t>(h);

@@ -199,5 +199,17 @@ TEST(AugmentTest, ConfigRejectsAProbabilityAboveOne) {
               StatusIs(absl::StatusCode::kInvalidArgument, "data.augment.flip"));
 }
 
+TEST(AugmentTest, TheExampleOfTheHeader) {
+  const uint64_t seed = 1, step = 2;
+  const uint32_t i = 3;
+  Image scratch, image = Noise(9, 7, 3);
+  AugmentConfig config;
+  config.flip = 0.5;
+  config.pad_crop = 4;
+  RandomStream random(seed, RandomPurpose::kAugment, step, i);
+  Augment(config, random, &scratch, &image);
+  EXPECT_EQ(image.bytes(), 9 * 7 * 3);
+}
+
 }  // namespace
 }  // namespace protopage

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -125,6 +126,13 @@ TEST_F(CifarSourceTest, UnknownDataSetIsRefused) {
   EXPECT_THAT(OpenCifar(fs_, dir_, "cifar20", true),
               StatusIs(absl::StatusCode::kInvalidArgument, "\"cifar20\""));
 }
+
+absl::Status Example(FileSystem* fs, const std::string& dir) {
+  PROTOPAGE_ASSIGN_OR_RETURN(auto source, OpenCifar(fs, dir, "cifar100", /*train=*/false));
+  return source->size() == 1 ? absl::OkStatus() : absl::InternalError(source->Description());
+}
+
+TEST_F(CifarSourceTest, TheExampleOfTheHeader) { PROTOPAGE_EXPECT_OK(Example(fs_, dir_)); }
 
 }  // namespace
 }  // namespace protopage

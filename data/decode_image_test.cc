@@ -8,6 +8,7 @@
 #include <string>
 
 #include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -176,6 +177,19 @@ TEST(DecodeImageTest, KnowsExtensions) {
   EXPECT_TRUE(HasImageExtension("a.Png"));
   EXPECT_FALSE(HasImageExtension("a.gif"));
   EXPECT_FALSE(HasImageExtension("png"));
+}
+
+absl::StatusOr<Image> Example(const std::string& bytes, const std::string& path) {
+  Image image;
+  PROTOPAGE_RETURN_IF_ERROR(DecodeImage(bytes, path, {}, &image));  // Grey or RGB, as the file.
+  return image;
+}
+
+TEST(DecodeImageTest, TheExampleOfTheHeader) {
+  const Image original = Gradient(5, 4, 3);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string bytes, EncodePng(original));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Image decoded, Example(bytes, "a.png"));
+  EXPECT_EQ(decoded.pixels, original.pixels);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <istream>
+#include <sstream>
 #include <string>
 
 #include "protopage/base/status_matchers.h"
@@ -74,6 +76,23 @@ TEST(DataConfigTest, PathsAreResolved) {
   EXPECT_EQ(config.options.Get<CifarConfig>().data_dir, "/d");
   EXPECT_EQ(config.options.Get<GlyphConfig>().cache_dir, "/c");
   EXPECT_EQ(config.type, "glyphs");
+}
+
+TEST(DataConfigTest, TheExampleOfTheHeader) {
+  std::istringstream in(R"(
+      {"type": "cifar", "data_dir": "/data/cifar", "image_size": 32}
+      {"type": "glyphs", "glyphs": {"target_classes": 8000}}
+      {"type": "folder", "paths": {"source_train": "faces/train", "target_train": "mine/train",
+                                   "target_test": "mine/test"}}
+      {"type": "synthetic", "synthetic": {"target_classes": 100000000}})");
+  int read = 0;
+  for (; in >> std::ws, !in.eof(); ++read) {
+    nlohmann::json json;
+    in >> json;
+    DataConfig config;
+    PROTOPAGE_EXPECT_OK(ReadConfig(json, "data", config));
+  }
+  EXPECT_EQ(read, 4);
 }
 
 }  // namespace

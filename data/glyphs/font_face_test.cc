@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -139,6 +140,20 @@ TEST(FontCorrelationTest, RegionalVariantsAreOneLineageAndDesignsAreNot) {
   // A bold weight is nearer than another design, yet not near enough to be found by correlation.
   EXPECT_GT(FontCorrelation(a, FontSignatures(*bold, codes)), different);
   EXPECT_EQ(FontCorrelation({}, {}), -1);
+}
+
+absl::StatusOr<bool> Example() {
+  PROTOPAGE_ASSIGN_OR_RETURN(const FontSpec spec, ParseFontSpec("ukai=truetype/arphic/ukai.ttc"));
+  PROTOPAGE_ASSIGN_OR_RETURN(auto face, FontFace::Open("/usr/share/fonts", spec));
+  GlyphPlacement placement;  // Upright, centred, the em as large as the image.
+  std::vector<uint8_t> ink(32 * 32);
+  const bool drawn = face->Draw(0x4E00, placement, 32, ink.data());  // 255 = ink
+  return drawn;
+}
+
+TEST(FontFaceTest, TheExampleOfTheHeader) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const bool drawn, Example());
+  EXPECT_TRUE(drawn);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -217,6 +218,13 @@ TEST_F(GlyphSourceTest, SizesOutsideTheRangeAreRefused) {
               StatusIs(absl::StatusCode::kInvalidArgument, "data.image_size 7"));
   EXPECT_THAT(OpenGlyphs(config_, 257, GlyphSplit::kUnseen, {}),
               StatusIs(absl::StatusCode::kInvalidArgument, "data.image_size 257"));
+}
+
+// Compiled only: the default fonts are large.
+[[maybe_unused]] absl::Status Example() {
+  GlyphConfig config;
+  PROTOPAGE_ASSIGN_OR_RETURN(auto train, OpenGlyphs(config, 32, GlyphSplit::kTargetTrain, {}));
+  return absl::OkStatus();
 }
 
 }  // namespace

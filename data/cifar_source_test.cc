@@ -11,8 +11,7 @@
 namespace protopage {
 namespace {
 
-// One record of the official layout; pixel k of plane p is (label + 64 p + k) %
-// 251.
+// One record of the official layout; pixel k of plane p is (label + 64 p + k) % 251.
 std::string Record(const std::string& label_bytes) {
   std::string record = label_bytes;
   for (int p = 0; p < 3; ++p) {
@@ -80,7 +79,7 @@ TEST_F(CifarSourceTest, Cifar100LabelsAreTheFineOnes) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto train, OpenCifar(fs_, dir_, "cifar100", true));
   EXPECT_EQ(train->num_classes(), 100);
   EXPECT_EQ(train->Label(0), 99);
-  EXPECT_EQ(train->ClassName(99), "99");  // No file of names.
+  EXPECT_EQ(train->ClassName(99), "99");  // There is no file of names.
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto test, OpenCifar(fs_, dir_, "cifar100", false));
   EXPECT_EQ(test->size(), 2);
   EXPECT_EQ(test->Label(1), 8);

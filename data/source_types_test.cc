@@ -21,7 +21,7 @@ TEST(SourceTypesTest, EachIsFoundByItsName) {
                        "data.type \"cifer\": allowed are glyphs, cifar, folder, list, synthetic"));
 }
 
-// Everything that is called without a check.
+// Callers use these members without checking them.
 TEST(SourceTypesTest, EachIsComplete) {
   for (const SourceType* type : SourceTypes()) {
     EXPECT_STRNE(type->help, "") << type->name;

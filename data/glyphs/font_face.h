@@ -1,7 +1,7 @@
 // FontFace: the glyph outlines of a font file, by FreeType, and their rasters.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(const FontSpec spec, ParseFontSpec("ukai=truetype/arphic/ukai.ttc"));
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto face, FontFace::Open("/usr/share/fonts", spec));
+//   PROTOPAGE_ASSIGN_OR_RETURN(const FontSpec spec, ParseFontSpec("ukai=arphic/ukai.ttc"));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto face, FontFace::Open("/usr/share/fonts/truetype", spec));
 //   GlyphPlacement placement;  // Upright, centred, the em as large as the image.
 //   std::vector<uint8_t> ink(32 * 32);
 //   const bool drawn = face->Draw(0x4E00, placement, 32, ink.data());  // 255 = ink

@@ -108,7 +108,7 @@ TEST(GlyphClassesTest, ADerivedFontIsNotHeldOutWhateverItIsCalled) {
 
 TEST(GlyphClassesTest, MoreClassesThanTheFontsDrawIsAnError) {
   GlyphConfig config = SmallConfig();
-  // Characters that this many lineages draw do not exist.
+  // No character is drawn by this many lineages.
   config.min_lineages = 30;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const GlyphFonts fonts, ResolveGlyphFonts(config));
   ThreadPool pool(1);

@@ -20,7 +20,7 @@ constexpr GlyphSplit kAll[] = {GlyphSplit::kSourceTrain, GlyphSplit::kSourceTest
 class GlyphSourceTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    // The smaller fonts: the name of the cache takes a hash of their contents.
+    // The smaller fonts, as the name of the cache is a hash of their contents.
     config_.id_font = "zenhei=truetype/wqy/wqy-zenhei.ttc";
     config_.train_fonts = {"droid=truetype/droid/DroidSansFallbackFull.ttf",
                            "seto=truetype/seto/setofont.ttf"};
@@ -109,7 +109,7 @@ TEST_F(GlyphSourceTest, ClassSetsAreDisjointAndTestClassesAreTheTrainingClasses)
   EXPECT_EQ(all.size(), source.size() + target.size() + unseen.size());
 }
 
-// "U+4E00 spot in wenkai": the lineages behind "in".
+// The lineage after "in": "U+4E00 spot in wenkai".
 TEST_F(GlyphSourceTest, HeldOutLineagesAppearInEvaluationOnly) {
   config_.source_samples = 40;
   config_.target_classes = 30;
@@ -149,7 +149,7 @@ TEST_F(GlyphSourceTest, TrainingAndEvaluationShareNoImage) {
 
 TEST_F(GlyphSourceTest, SameBitsFreshCachedAndWithAnyNumberOfThreads) {
   for (GlyphSplit split : kAll) {
-    config_.cache_dir += "x";  // Each split renders once.
+    config_.cache_dir += "x";  // So that each split is rendered.
     progress_ = 0;
     const auto fresh = Pixels(*Open(split, 1));
     EXPECT_GT(progress_, 0);

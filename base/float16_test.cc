@@ -60,8 +60,8 @@ TEST(Float16Test, EveryHalfIsItsValueAndComesBack) {
   }
 }
 
-// Between each half and the next: what is just below the middle goes down, just above up, and the
-// middle to the even one of the two. 65504 is followed by infinity, where 65536 would be.
+// Between each half and the next: floats just below the middle are rounded down, just above it up,
+// and the middle to the even one of the two. 65504 is followed by infinity, in the place of 65536.
 TEST(Float16Test, FloatsGoToTheNearestHalfAndTiesToEven) {
   for (uint16_t low = 0; low < 0x7c00; ++low) {
     const auto high = static_cast<uint16_t>(low + 1);

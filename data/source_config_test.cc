@@ -51,7 +51,7 @@ TEST(DataConfigTest, HelpNamesTheTypes) {
   for (const char* text : {
            "  type (glyphs|cifar|folder|list|synthetic; default \"glyphs\")\n"
            "      glyphs: rendered characters; cifar: the official binaries; "
-           "folder: a folder a class; list: files of path<TAB>label[<TAB>domain] lines; "
+           "folder: one folder per class; list: files of path<TAB>label[<TAB>domain] lines; "
            "synthetic: computed patterns, of any number of classes\n",
            "1 grey, 3 RGB, 0 the type's own (glyphs 1, others 3)\n",
            "paths: folder and list: where each split lies\n",

@@ -65,7 +65,7 @@ absl::StatusOr<FontSpec> ParseFontSpec(absl::string_view text) {
   if (at != std::string::npos) {
     if (!absl::SimpleAtoi(spec.path.substr(at + 1), &spec.face) || spec.face < 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat("font \"", text, "\": what follows @ is not a face number"));
+          absl::StrCat("font \"", text, "\": the text after @ is not a face number"));
     }
     spec.path.resize(at);
   }

@@ -26,10 +26,10 @@ void AddNeighbours(FontFace& face, const GlyphPlacement& placement, int size, fl
     const uint32_t code = 0x4E00 + static_cast<uint32_t>(random.Below(0x5200));
     const float distance = random.Uniform(0.86f, 1.1f) * static_cast<float>(side);
     if (!wanted || !face.Maps(code)) continue;
-    GlyphPlacement beside = placement;
-    beside.dx += (vertical ? placement.xy : placement.xx) * distance;
-    beside.dy += (vertical ? placement.yy : placement.yx) * distance;
-    if (face.Draw(code, beside, size, neighbour.data())) Combine(neighbour, ink);
+    GlyphPlacement shifted = placement;
+    shifted.dx += (vertical ? placement.xy : placement.xx) * distance;
+    shifted.dy += (vertical ? placement.yy : placement.yx) * distance;
+    if (face.Draw(code, shifted, size, neighbour.data())) Combine(neighbour, ink);
   }
 }
 

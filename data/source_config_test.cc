@@ -49,13 +49,14 @@ TEST(DataConfigTest, HelpNamesTheTypes) {
   DataConfig config;
   const std::string help = ConfigHelp(config);
   for (const char* text : {
-           "  type (glyphs|cifar|folder|list|synthetic; default \"glyphs\")\n"
+           "  type (glyphs|cifar|folder|list|synthetic",
            "      glyphs: rendered characters; cifar: the official binaries; "
            "folder: one folder per class; list: files of path<TAB>label[<TAB>domain] lines; "
-           "synthetic: computed patterns, of any number of classes\n",
-           "1 grey, 3 RGB, 0 the type's own (glyphs 1, others 3)\n",
-           "paths: folder and list: where each split lies\n",
-           "      folder and list: an image of more pixels is an error\n",
+           "synthetic: computed patterns, of any number of classes",
+           "1 grey, 3 RGB, 0 the type's own (glyphs 1, ",
+           "paths: folder",
+           ": where each split lies\n",
+           ": an image of more pixels is an error\n",
            "  data_dir (string; default \"\")\n"
            "      cifar: the folder with cifar-10-batches-bin and cifar-100-binary\n",
            "glyphs: glyphs: classes, fonts and distortions\n",

@@ -9,7 +9,8 @@ character, ascending: {code point, NFKC form}.
 
 import unicodedata
 
-print("// Made by data/glyphs/make_han_compatibility.py from Unicode %s." % unicodedata.unidata_version)
+print("// Made by data/glyphs/make_han_compatibility.py from Unicode %s." %
+      unicodedata.unidata_version)
 for first, last in ((0xF900, 0xFAFF), (0x2F800, 0x2FA1F)):
     for code in range(first, last + 1):
         form = unicodedata.normalize("NFKC", chr(code))

@@ -1,4 +1,4 @@
-// What benchmarks with a main() of their own measure and print with.
+// Measurements for benchmarks that have a main() of their own.
 #ifndef PROTOPAGE_BASE_BENCHMARK_TIMING_H_
 #define PROTOPAGE_BASE_BENCHMARK_TIMING_H_
 
@@ -19,7 +19,7 @@ inline double CpuSeconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-// The upper one of an even number; there must be one.
+// The upper median of at least one value.
 inline double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];

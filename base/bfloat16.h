@@ -1,8 +1,8 @@
 // bfloat16: the upper half of a float32, as the bits of a uint16: 8 bits of exponent, 7 of
 // mantissa.
 //
-// Floats are rounded to the nearest, ties to even; what is above the largest becomes infinity, and
-// a NaN stays one, with the upper bits of its payload, and is made quiet.
+// Floats are rounded to the nearest, ties to even; magnitudes above the largest become infinity. A
+// NaN becomes a quiet NaN with the upper bits of its payload.
 #ifndef PROTOPAGE_BASE_BFLOAT16_H_
 #define PROTOPAGE_BASE_BFLOAT16_H_
 

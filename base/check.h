@@ -1,5 +1,5 @@
-// PROTOPAGE_CHECK(condition): ends the program with file, line and condition
-// when it is false. Only for our own bugs; a user's mistake is an absl::Status.
+// PROTOPAGE_CHECK(condition): aborts the program with file, line and condition when the condition
+// is false. Only for our own bugs; a user's mistake is an absl::Status.
 #ifndef PROTOPAGE_BASE_CHECK_H_
 #define PROTOPAGE_BASE_CHECK_H_
 

@@ -307,7 +307,7 @@ class HelpVisitor : public ConfigVisitor {
   std::string text_;
 };
 
-// The values of the fields that --resume must find unchanged, by dotted name.
+// Collects the values of the fields that must not differ on --resume, by dotted name.
 class UnsafeValuesVisitor : public ConfigVisitor {
  public:
   UnsafeValuesVisitor(std::string path, std::vector<std::pair<std::string, std::string>>* values)

@@ -88,16 +88,16 @@ TEST(ConfigFieldsTest, UnknownKeySuggestsTheNearest) {
               StatusIs(absl::StatusCode::kInvalidArgument, "known here: inner, list"));
 }
 
-struct LossConfig {
-  std::string name = "am_softmax";
-  double scale = 24;
-  void Fields(ConfigVisitor& v) {
-    v.Text("name", &name, {.help = "margin loss", .choices = {"am_softmax", "arcface"}});
-    v.Number("scale", &scale, {.help = "logit scale s", .min = 0, .max = 1000});
-  }
-};
-
 absl::Status Example(const nlohmann::json& json, std::string* text) {
+  struct LossConfig {
+    std::string name = "am_softmax";
+    double scale = 24;
+    void Fields(ConfigVisitor& v) {
+      v.Text("name", &name, {.help = "margin loss", .choices = {"am_softmax", "arcface"}});
+      v.Number("scale", &scale, {.help = "logit scale s", .min = 0, .max = 1000});
+    }
+  };
+
   LossConfig config;
   PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "loss", config));  // Errors name loss.scale.
   const nlohmann::ordered_json resolved = WriteConfig(config);

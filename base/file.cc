@@ -60,19 +60,20 @@ class PosixFile : public File {
     return WritePieces(absl::MakeConstSpan(&piece, 1));
   }
 
-  // What the page cache holds is copied first, then the device is asked for all the rest at once:
-  // one after the other, the reads of a step would wait as often as it has rows.
+  // Copies the pieces that are in the page cache first, then requests all others from the device at
+  // once: read one after the other, the rows of a step would each wait for the device.
   absl::Status ReadPieces(absl::Span<const ReadPiece> pieces) override {
     const auto read = [this](const iovec* parts, int count, int64_t offset) {
       return preadv(fd_, parts, count, offset);
     };
-    // Fails where it would have to wait.
+    // Fails instead of waiting for the device.
     const auto read_cached = [this](const iovec* parts, int count, int64_t offset) {
       return preadv2(fd_, parts, count, offset, RWF_NOWAIT);
     };
     std::vector<absl::Span<const ReadPiece>> missing;
     PROTOPAGE_RETURN_IF_ERROR(ForEachRun(pieces, [&](absl::Span<const ReadPiece> run) {
-      // Another error of this attempt, such as that the file system cannot, is seen again below.
+      // Any other error of this attempt, for example where the file system does not support it,
+      // is found again below.
       if (run.size() == pieces.size() || !MoveRun(run, "read", read_cached).ok()) {
         missing.push_back(run);
       }
@@ -129,7 +130,7 @@ class PosixFile : public File {
     const off_t begin = lseek(fd_, offset, SEEK_DATA);
     if (begin < 0) {
       if (errno == ENXIO) return ByteRange{size, size};     // A hole up to the end.
-      if (errno == EINVAL) return ByteRange{offset, size};  // No such call here.
+      if (errno == EINVAL) return ByteRange{offset, size};  // Not supported here.
       return ErrnoStatus(errno, "seek", path_);
     }
     const off_t end = lseek(fd_, begin, SEEK_HOLE);
@@ -145,7 +146,7 @@ class PosixFile : public File {
     return piece.offset + piece.size;
   }
 
-  // Calls `move_run` for runs of pieces that touch.
+  // Calls `move_run` for each run of pieces that touch.
   template <typename Piece, typename MoveRunFunction>
   absl::Status ForEachRun(absl::Span<const Piece> pieces, MoveRunFunction move_run) {
     size_t first = 0;
@@ -163,7 +164,7 @@ class PosixFile : public File {
   }
 
   // Moves the bytes of a run by `move`, which reads or writes a vector of buffers at an offset and
-  // returns the bytes moved, as preadv does.
+  // returns the number of bytes moved, as preadv does.
   template <typename Piece, typename Move>
   absl::Status MoveRun(absl::Span<const Piece> run, absl::string_view operation, Move move) {
     std::vector<iovec> parts;
@@ -363,8 +364,7 @@ absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
 }
 
 absl::Status CopyData(File* from, const ByteRange& range, File* to, int64_t begin) {
-  // Written in small pieces, so that the page cache takes small folios, see
-  // ExpectScatteredReads.
+  // Writes small pieces, so that the page cache uses small folios: see ExpectScatteredReads.
   constexpr int64_t kRead = int64_t{1} << 20, kWrite = int64_t{16} << 10;
   std::vector<char> block(std::min(kRead, range.end - range.begin));
   for (int64_t at = range.begin; at < range.end;) {

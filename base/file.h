@@ -1,12 +1,11 @@
-// The File seam: all durable state of the project goes through it, so that a
-// test can replace the disk, count calls, inject faults and simulate power
-// loss.
+// The File seam: all durable state of the project goes through it, so that a test can replace the
+// disk, count calls, inject faults and simulate a power loss.
 //
 //   FileSystem* fs = DefaultFileSystem();
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto file, fs->Open("a.log", OpenMode::kCreate));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto file, fs->Open(path, OpenMode::kCreate));
 //   PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(0, "hello", 5));
 //   PROTOPAGE_RETURN_IF_ERROR(file->Sync());
-//   PROTOPAGE_RETURN_IF_ERROR(fs->SyncDirectory("."));  // The name is durable too.
+//   PROTOPAGE_RETURN_IF_ERROR(fs->SyncDirectory(DirectoryOf(path)));  // The name is durable too.
 #ifndef PROTOPAGE_BASE_FILE_H_
 #define PROTOPAGE_BASE_FILE_H_
 
@@ -41,8 +40,8 @@ struct ByteRange {
   int64_t end;
 };
 
-// Thread-safe; concurrent calls on overlapping ranges are the caller's matter.
-// Every error names the file, the operation and errno's text.
+// Thread-safe; the caller must order calls on overlapping ranges. Every error names the file, the
+// operation and the text of errno.
 class File {
  public:
   virtual ~File() = default;  // Closes without syncing.
@@ -50,25 +49,25 @@ class File {
   // Reads exactly `size` bytes. Errors: OutOfRange (the file ends before).
   virtual absl::Status ReadAt(int64_t offset, void* data, int64_t size) = 0;
   virtual absl::Status WriteAt(int64_t offset, const void* data, int64_t size) = 0;
-  // Pieces must be sorted by offset and disjoint; neighbours that touch are
-  // moved by one system call. On error any prefix may have been moved.
+  // Pieces must be sorted by offset and disjoint; pieces that touch are moved by one system call.
+  // On error any prefix may have been moved.
   virtual absl::Status ReadPieces(absl::Span<const ReadPiece> pieces) = 0;
   virtual absl::Status WritePieces(absl::Span<const WritePiece> pieces) = 0;
   virtual absl::StatusOr<int64_t> Size() = 0;
   virtual absl::Status Truncate(int64_t size) = 0;
   // Data and size are on the device when this returns (fdatasync).
   virtual absl::Status Sync() = 0;
-  // An advisory exclusive lock held until the file is closed or the process
-  // dies. Errors: FailedPrecondition when another process holds it.
+  // Acquires an advisory exclusive lock, held until the file is closed or the process ends. Errors:
+  // FailedPrecondition when another process holds it.
   virtual absl::Status Lock() = 0;
 
-  // The first range at or after `offset` that may hold data: the bytes before it
-  // are a hole, which reads as zeros. Empty, at the file's end, when there is none.
-  // Where holes are not known, [offset, size).
+  // The first range at or after `offset` that may hold data: the bytes before it are a hole, which
+  // reads as zeros. An empty range at the end of the file when there is none; [offset, size) where
+  // the file system does not report holes.
   virtual absl::StatusOr<ByteRange> NextData(int64_t offset);
-  // A hint: reads will be small and scattered, so nothing is read ahead and the page
-  // cache takes single pages. (A small write into a large cached folio costs time
-  // in proportion to the folio: ext4 walks its buffers.)
+  // A hint that reads will be small and scattered: nothing is read ahead, and the page cache uses
+  // single pages. (A small write into a large cached folio costs time in proportion to the folio,
+  // because ext4 walks its buffers.)
   virtual void ExpectScatteredReads() {}
 };
 
@@ -83,25 +82,25 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
 
-  // Errors: NotFound, AlreadyExists, PermissionDenied, others Unavailable or
-  // Internal.
+  // Errors: NotFound, AlreadyExists, PermissionDenied, ResourceExhausted (disk full, too many open
+  // files), InvalidArgument (a directory), Unavailable for others.
   virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) = 0;
   virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
   // `to`, which must not exist, becomes another name of the file `from`. Errors: NotFound,
-  // AlreadyExists, others where the file system has no such links.
+  // AlreadyExists, others where the file system has no hard links.
   virtual absl::Status Link(const std::string& from, const std::string& to) = 0;
   virtual absl::Status Remove(const std::string& path) = 0;  // A file. NotFound when missing.
   virtual absl::Status CreateDirectories(const std::string& path) = 0;  // Like mkdir -p.
   virtual absl::Status RemoveDirectory(const std::string& path) = 0;    // An empty one.
   // Makes creations, renames and removals of names in the directory durable.
   virtual absl::Status SyncDirectory(const std::string& path) = 0;
-  virtual absl::StatusOr<std::vector<std::string>> List(
-      const std::string& path) = 0;  // Sorted names.
+  // The sorted names in the directory.
+  virtual absl::StatusOr<std::vector<std::string>> List(const std::string& path) = 0;
   virtual bool Exists(const std::string& path) = 0;
   virtual bool IsDirectory(const std::string& path) = 0;
 };
 
-// The machine's own file system. Never null, never destroyed.
+// The file system of the machine. Never null, never destroyed.
 FileSystem* DefaultFileSystem();
 
 // `file_system`, or the machine's own when it is null: options leave it null by default.
@@ -111,27 +110,26 @@ inline FileSystem* FileSystemOrDefault(FileSystem* file_system) {
 
 // "dir/name" with exactly one slash; `name` alone when dir is empty.
 std::string JoinPath(absl::string_view dir, absl::string_view name);
-// The part before the last slash ("." when there is none), and the part after
-// it.
+// The part before the last slash ("." when there is none), and the part after it.
 std::string DirectoryOf(absl::string_view path);
 std::string BaseName(absl::string_view path);
 
 absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path);
-// Readers see the old content or the new, never a part: `write` fills a file beside, named
-// `temporary`, which is synced, renamed over `path` and its directory synced; it is removed on
-// error.
+// Replaces a file so that readers see the old content or the new, never a part: `write` fills
+// another file, named `temporary`, which is synced and renamed to `path`, whose directory is then
+// synced. On error the temporary file is removed.
 absl::Status ReplaceFile(
     FileSystem* fs, const std::string& path,
     absl::FunctionRef<absl::Status(File* file, const std::string& temporary)> write);
 
-// The same with this content.
+// Does the same with this content.
 absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
                                  absl::string_view content);
 
-// Copies `range` of a file to `begin` of another, holes staying holes where that one has them.
+// Copies `range` of a file to the bytes from `begin` on of another. Holes are not written.
 absl::Status CopyData(File* from, const ByteRange& range, File* to, int64_t begin);
 
-// Copies the file `from` over `to` in the same way as WriteFileAtomically, holes staying holes.
+// Copies the file `from` to `to` as WriteFileAtomically does. Holes stay holes.
 absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from, const std::string& to);
 
 }  // namespace protopage

@@ -5,10 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/forwarding_file_system.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -18,11 +22,49 @@ std::string TempPath(const std::string& name) {
   return absl::StrCat(testing::TempDir(), "/file_test_", getpid(), "_", name);
 }
 
+absl::Status Example(const std::string& path) {
+  FileSystem* fs = DefaultFileSystem();
+  PROTOPAGE_ASSIGN_OR_RETURN(auto file, fs->Open(path, OpenMode::kCreate));
+  PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(0, "hello", 5));
+  PROTOPAGE_RETURN_IF_ERROR(file->Sync());
+  PROTOPAGE_RETURN_IF_ERROR(fs->SyncDirectory(DirectoryOf(path)));  // The name is durable too.
+  return absl::OkStatus();
+}
+
+TEST(FileTest, TheExampleOfTheHeader) {
+  const std::string path = TempPath("example");
+  PROTOPAGE_ASSERT_OK(Example(path));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(DefaultFileSystem(), path));
+  EXPECT_EQ(content, "hello");
+}
+
+class NoSyncFile : public ForwardingFile {
+ public:
+  using ForwardingFile::ForwardingFile;
+  absl::Status Sync() override { return absl::OkStatus(); }
+};
+
+TEST(ForwardingFileTest, TheExampleOfTheHeader) {
+  class NoSync : public ForwardingFile {
+   public:
+    using ForwardingFile::ForwardingFile;
+    absl::Status Sync() override { return absl::DataLossError("sync"); }
+  };
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto file,
+                                 DefaultFileSystem()->Open(TempPath("no_sync"), OpenMode::kCreate));
+  // The calls that are not overridden reach the file below.
+  NoSyncFile outer(std::make_unique<NoSync>(std::move(file)));
+  PROTOPAGE_EXPECT_OK(outer.Sync());
+  PROTOPAGE_EXPECT_OK(outer.WriteAt(0, "abc", 3));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t size, outer.Size());
+  EXPECT_EQ(size, 3);
+}
+
 TEST(FileTest, PiecesGoWhereTheyBelong) {
   FileSystem* fs = DefaultFileSystem();
   const std::string path = TempPath("pieces");
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(path, OpenMode::kCreate));
-  // Two that touch, one apart.
+  // Two pieces that touch, and one apart.
   PROTOPAGE_ASSERT_OK(file->WritePieces({{0, "ab", 2}, {2, "cd", 2}, {8, "ef", 2}}));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
   EXPECT_EQ(size, 10);

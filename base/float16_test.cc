@@ -33,6 +33,17 @@ double Value(uint16_t half) {
          (exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25));
 }
 
+TEST(Float16Test, TheExampleOfTheHeader) {
+  std::vector<float> floats = {1.0f, -2.5f, 0.1f};
+  const int64_t n = static_cast<int64_t>(floats.size());
+  std::vector<uint16_t> halves(n);
+  FloatsToHalves(floats.data(), n, halves.data());
+  HalvesToFloats(halves.data(), n, floats.data());
+  EXPECT_EQ(floats[0], 1.0f);
+  EXPECT_EQ(floats[1], -2.5f);
+  EXPECT_NEAR(floats[2], 0.1f, 0.1f / 2048);
+}
+
 TEST(Float16Test, EveryHalfIsItsValueAndComesBack) {
   for (uint32_t h = 0; h <= 0xffff; ++h) {
     const auto half = static_cast<uint16_t>(h);
@@ -49,8 +60,8 @@ TEST(Float16Test, EveryHalfIsItsValueAndComesBack) {
   }
 }
 
-// Between each half and the next: what is just below the middle goes down, just above up, and the
-// middle to the even one of the two. 65504 is followed by infinity, where 65536 would be.
+// Between each half and the next: floats just below the middle are rounded down, just above it up,
+// and the middle to the even one of the two. 65504 is followed by infinity, in the place of 65536.
 TEST(Float16Test, FloatsGoToTheNearestHalfAndTiesToEven) {
   for (uint16_t low = 0; low < 0x7c00; ++low) {
     const auto high = static_cast<uint16_t>(low + 1);

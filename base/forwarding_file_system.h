@@ -1,7 +1,8 @@
 // ForwardingFileSystem and ForwardingFile pass every call on to another one. Tests and benchmarks
-// derive from them and override the calls they care for.
+// derive from them and override the calls that they change.
 //
 //   class NoSyncFile : public ForwardingFile {
+//    public:
 //     using ForwardingFile::ForwardingFile;
 //     absl::Status Sync() override { return absl::OkStatus(); }
 //   };

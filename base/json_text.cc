@@ -18,8 +18,8 @@ using OrderedJson = nlohmann::ordered_json;
 }  // namespace
 
 absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view source) {
-  // Keys of the objects being parsed, innermost last, to find repeated ones:
-  // the library would silently keep the last.
+  // The keys of the objects being parsed, innermost last, to find repeated ones, of which the
+  // library would silently keep the last.
   std::vector<std::set<std::string>> keys;
   std::string repeated;
   const Json::parser_callback_t callback = [&](int, Json::parse_event_t event, Json& parsed) {
@@ -31,7 +31,7 @@ absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_vi
     }
     return true;
   };
-  // The library reports syntax errors by exceptions; they stop here.
+  // The library reports syntax errors by exceptions, which are caught here.
   try {
     Json json = Json::parse(text.begin(), text.end(), callback,
                             /*allow_exceptions=*/true,
@@ -51,7 +51,7 @@ std::string DumpJson(const nlohmann::ordered_json& json, int indent) {
 }
 
 absl::Status SetJsonValue(absl::string_view assignment, nlohmann::json& json) {
-  // What is not UTF-8 could be kept in memory, but never be written as JSON.
+  // Text that is not UTF-8 could be kept in memory, but not be written as JSON.
   const std::string quoted =
       Json(std::string(assignment)).dump(-1, ' ', false, Json::error_handler_t::replace);
   if (Json::parse(quoted).get<std::string>() != assignment) {

@@ -6,7 +6,7 @@
 namespace protopage {
 namespace {
 
-// Luby and Rackoff need 4 for a strong pseudo-random permutation; small domains want more.
+// Luby and Rackoff prove that 4 give a strong pseudo-random permutation; small domains need more.
 constexpr uint32_t kRounds = 8;
 
 }  // namespace
@@ -35,7 +35,7 @@ uint64_t KeyedPermutation::Encrypt(uint64_t x) const {
 
 int64_t KeyedPermutation::At(int64_t i) const {
   PROTOPAGE_CHECK(i >= 0 && i < n_);
-  // The walk from i along its cycle comes back to [0, n) at i itself at the latest.
+  // The walk from i along its cycle returns to [0, n) at i itself at the latest.
   uint64_t x = static_cast<uint64_t>(i);
   do {
     x = Encrypt(x);

@@ -15,6 +15,17 @@ std::vector<int64_t> Order(uint64_t key, uint32_t stream, int64_t n) {
   return order;
 }
 
+TEST(KeyedPermutation, TheExampleOfTheHeader) {
+  const uint64_t key = 1;
+  const uint32_t epoch = 2;
+  const int64_t n = 10;
+  int64_t sum = 0;
+  const auto Visit = [&](int64_t x) { sum += x; };
+  const KeyedPermutation order(key, /*stream=*/epoch, n);
+  for (int64_t i = 0; i < n; ++i) Visit(order.At(i));  // Each of [0, n) once.
+  EXPECT_EQ(sum, 45);
+}
+
 TEST(KeyedPermutation, VisitsEachElementOnce) {
   for (const int64_t n : {1, 2, 3, 4, 5, 15, 16, 17, 63, 64, 65, 1000, 4097}) {
     std::vector<int> seen(n, 0);
@@ -42,8 +53,8 @@ TEST(KeyedPermutation, TakesTheLargestTables) {
   EXPECT_LT(permutation.At(n - 1), n);
 }
 
-// Every element is equally likely at every place: chi-square over 4,000 streams, on a domain that
-// is a power of 4 and on one that needs the walk.
+// Every element is equally likely at every position: chi-square over 4,000 streams, on a domain
+// that is a power of 4 and on one that needs the walk.
 TEST(KeyedPermutation, IsUniformOverStreams) {
   for (const int64_t n : {5, 16}) {
     constexpr int kStreams = 4000;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kClearLine[] = "\r\x1b[2K";
 
-// The mutex is held while stderr is written to, so that what is drawn stays what was written last.
+// The mutex is held while writing to stderr, so that `drawn` is the end of the output.
 struct Console {
   Mutex mutex;
   // The progress line on the terminal; "" when there is none.

@@ -130,10 +130,10 @@ void LogToTerminal() {
     LogInfo("done");
   }
   const std::string clear = "\r\x1b[2K";
-  const std::string expected = absl::StrCat(
-      "protopage: ready\n", clear, "step 1", clear, "step 2",  // In the place of step 1.
-      clear, "protopage: saved\nstep 2",                       // Above step 2.
-      clear, "protopage: done\n");
+  const std::string expected = absl::StrCat("protopage: ready\n", clear, "step 1", clear,
+                                            "step 2",  // In the place of step 1.
+                                            clear, "protopage: saved\nstep 2",  // Above step 2.
+                                            clear, "protopage: done\n");
   std::string found;
   pollfd ready = {terminal, POLLIN, 0};
   while (found.size() < expected.size() && poll(&ready, 1, 10000) == 1) {

@@ -117,8 +117,8 @@ class ABSL_SCOPED_LOCKABLE ReaderMutexLock {
   SharedMutex& mutex_;
 };
 
-// std::condition_variable. There is no Wait with a predicate: clang does not know that a lambda runs
-// with the mutex held, so write the loop.
+// std::condition_variable. There is no Wait with a predicate: clang does not know that a lambda
+// runs with the mutex held, so write the loop.
 class CondVar {
  public:
   // Releases `mutex`, waits for a notification, and acquires it again. May return without a

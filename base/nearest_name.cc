@@ -26,7 +26,8 @@ int64_t EditDistance(absl::string_view a, absl::string_view b) {
 
 std::string NearestName(absl::string_view word, const std::vector<std::string>& candidates) {
   std::string best;
-  // Near enough: up to a third of the word's letters differ, at least two may.
+  // Near enough is a distance of up to 2, or up to a third of the letters of the word if that is
+  // more.
   int64_t best_distance = std::max<int64_t>(2, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
     const int64_t distance = EditDistance(word, candidate);

@@ -1,10 +1,9 @@
-// Philox4x32-10, the counter-based random number generator of Salmon et al.,
-// "Parallel Random Numbers: As Easy as 1, 2, 3" (SC 2011). A pure function from
-// (key, counter) to 128 random bits, so that any element of any step can be
-// drawn by any thread, or on any device, with the same result.
+// Philox4x32-10, the counter-based random number generator of Salmon et al., "Parallel Random
+// Numbers: As Easy as 1, 2, 3" (SC 2011). It is a pure function from (key, counter) to 128 random
+// bits, so that any thread or device can draw any element of any step with the same result.
 //
-// Plain C++ without other headers: device code includes it as it is, after
-// defining PROTOPAGE_HOST_DEVICE.
+// Plain C++ without headers of our own: device code includes it after defining
+// PROTOPAGE_HOST_DEVICE.
 #ifndef PROTOPAGE_BASE_PHILOX_H_
 #define PROTOPAGE_BASE_PHILOX_H_
 

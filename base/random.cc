@@ -9,8 +9,7 @@
 namespace protopage {
 
 uint64_t RandomKey(uint64_t seed, RandomPurpose purpose) {
-  // One Philox call as a hash: neighbouring seeds and purposes get unrelated
-  // keys.
+  // One Philox call as a hash: neighbouring seeds and purposes get unrelated keys.
   const PhiloxBlock block =
       Philox4x32(seed, uint64_t{0x70726f746f}, static_cast<uint64_t>(purpose));
   return (uint64_t{block.word[1]} << 32) | block.word[0];
@@ -55,7 +54,7 @@ std::vector<int64_t> SampleWithoutReplacement(RandomStream& random, int64_t n, i
     if (chosen == j) seen.insert(j);
     result.push_back(chosen);
   }
-  // Floyd's set is uniform but its order is not.
+  // Floyd's algorithm gives a uniform set, but not a uniform order.
   for (int64_t i = count - 1; i > 0; --i) {
     std::swap(result[i], result[random.Below(i + 1)]);
   }

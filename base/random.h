@@ -1,6 +1,6 @@
-// Random numbers that are a function of what they are for. A stream is keyed
-// by (seed, purpose, a, b), usually (seed, purpose, step, index), and then read
-// in order; no state survives a step, so a resumed run draws the same numbers.
+// Random numbers as a function of their use. A stream is keyed by (seed, purpose, a, b), usually
+// (seed, purpose, step, index), and then read in order. No state outlives a step, so a resumed run
+// draws the same numbers.
 //
 //   RandomStream random(seed, RandomPurpose::kAugment, step, image);
 //   const bool flip = random.Below(2) == 1;
@@ -15,17 +15,16 @@
 
 namespace protopage {
 
-// What numbers are for. Values are part of what a run means: append, never
-// renumber.
+// The use of random numbers. The values are part of the results of a run: append, never renumber.
 enum class RandomPurpose : uint32_t {
   kTest = 0,
-  kParameterInit = 1,  // a = parameter's position in the net
+  kParameterInit = 1,  // a = position of the parameter in the net
   kPrototypeInit = 2,  // a = class
   kClassSampler = 3,   // a = step
   kClassSelector = 4,  // a = step
   kImageSampler = 5,   // a = step
   kAugment = 6,        // a = step, b = image of the batch
-  kDropout = 7,        // a = op's position in the net, b = step
+  kDropout = 7,        // a = position of the op in the net, b = step
   kRender = 8,         // a = class, b = image (the fixed images of rendered sources)
   kSplit = 9,          // a = class or group
   kSynthetic = 10,
@@ -42,8 +41,8 @@ class RandomStream {
 
   uint32_t Next();
   uint64_t Next64();
-  // Uniform integer in [0, n), n > 0; Lemire's multiply-shift without the
-  // rejection, whose bias of n / 2^64 is below anything measurable.
+  // A uniform integer in [0, n), n > 0: Lemire's multiply-shift without rejection, whose bias of
+  // n / 2^64 is too small to measure.
   uint64_t Below(uint64_t n);
   // Uniform in [0, 1).
   float Uniform() { return UnitFloat(Next()); }
@@ -59,8 +58,8 @@ class RandomStream {
   int used_ = 4;
 };
 
-// `count` distinct integers of [0, n) in random order, count <= n, in O(count)
-// time and memory whatever n is (Floyd's algorithm, then a shuffle).
+// `count` distinct integers of [0, n) in random order, count <= n, in O(count) time and memory for
+// every n (Floyd's algorithm, then a shuffle).
 std::vector<int64_t> SampleWithoutReplacement(RandomStream& random, int64_t n, int64_t count);
 
 }  // namespace protopage

@@ -10,8 +10,7 @@
 namespace protopage {
 namespace {
 
-// The known-answer vectors of the Random123 distribution (kat_vectors,
-// philox4x32 10).
+// The known-answer vectors of the Random123 distribution (kat_vectors, philox4x32 10).
 TEST(PhiloxTest, MatchesKnownAnswers) {
   const PhiloxBlock zero = Philox4x32(0, 0, 0);
   EXPECT_EQ(zero.word[0], 0x6627e8d5u);
@@ -28,6 +27,17 @@ TEST(PhiloxTest, MatchesKnownAnswers) {
 TEST(PhiloxTest, UnitFloatStaysBelowOne) {
   EXPECT_EQ(UnitFloat(0), 0.0f);
   EXPECT_LT(UnitFloat(~uint32_t{0}), 1.0f);
+}
+
+TEST(RandomStreamTest, TheExampleOfTheHeader) {
+  const uint64_t seed = 1, step = 2;
+  const uint32_t image = 3;
+  RandomStream random(seed, RandomPurpose::kAugment, step, image);
+  const bool flip = random.Below(2) == 1;
+  const float angle = random.Uniform(-10.0f, 10.0f);
+  EXPECT_TRUE(flip || !flip);
+  EXPECT_GE(angle, -10.0f);
+  EXPECT_LT(angle, 10.0f);
 }
 
 TEST(RandomStreamTest, SameKeySameNumbersOtherKeyOthers) {

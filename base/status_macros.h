@@ -1,5 +1,4 @@
-// PROTOPAGE_RETURN_IF_ERROR(expr) and PROTOPAGE_ASSIGN_OR_RETURN(lhs, expr) for functions that
-// return absl::Status or absl::StatusOr:
+// Macros for functions that return absl::Status or absl::StatusOr, to return the error of a call:
 //
 //   PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
 //   PROTOPAGE_RETURN_IF_ERROR(file->Sync());
@@ -14,8 +13,7 @@
 
 namespace protopage {
 
-// `status` with "context: " before its message; OK stays OK. The code and the
-// payloads are kept.
+// `status` with "context: " before its message; OK stays OK. The code and the payloads are kept.
 absl::Status WithContext(const absl::Status& status, absl::string_view context);
 
 }  // namespace protopage

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/strings/cord.h"
@@ -21,6 +22,47 @@ absl::Status Quarter(int x, int* out) {
   PROTOPAGE_RETURN_IF_ERROR(absl::OkStatus());
   *out = *quarter;
   return absl::OkStatus();
+}
+
+struct FakeFile {
+  absl::StatusOr<int64_t> Size() { return size; }
+  absl::Status Sync() { return sync; }
+  absl::Status ReadAt(int64_t, char*, int64_t) { return absl::OutOfRangeError("the file ends"); }
+
+  absl::StatusOr<int64_t> size = 3;
+  absl::Status sync;
+};
+
+absl::StatusOr<int64_t> SyncedSize(FakeFile* file) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
+  PROTOPAGE_RETURN_IF_ERROR(file->Sync());
+  return size;
+}
+
+TEST(StatusMacrosTest, TheExampleOfTheHeader) {
+  FakeFile file;
+  EXPECT_EQ(SyncedSize(&file).value(), 3);
+  file.sync = absl::DataLossError("sync");
+  EXPECT_THAT(SyncedSize(&file), StatusIs(absl::StatusCode::kDataLoss, "sync"));
+  file.size = absl::UnavailableError("stat");
+  EXPECT_THAT(SyncedSize(&file), StatusIs(absl::StatusCode::kUnavailable, "stat"));
+}
+
+TEST(StatusMatchersTest, TheExampleOfTheHeader) {
+  FakeFile fake;
+  FakeFile* const file = &fake;
+  char byte;
+  PROTOPAGE_EXPECT_OK(file->Sync());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
+  EXPECT_THAT(file->ReadAt(size, &byte, 1), StatusIs(absl::StatusCode::kOutOfRange, "ends"));
+}
+
+TEST(StatusMatchersTest, StatusIsComparesCodeAndMessage) {
+  const absl::Status status = absl::NotFoundError("no such file");
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kNotFound, "such"));
+  EXPECT_THAT(status, testing::Not(StatusIs(absl::StatusCode::kDataLoss, "such")));
+  EXPECT_THAT(status, testing::Not(StatusIs(absl::StatusCode::kNotFound, "folder")));
+  EXPECT_THAT(status, testing::Not(IsOk()));
 }
 
 TEST(StatusMacrosTest, ValueIsMovedOutAndErrorsReturn) {

@@ -1,9 +1,8 @@
 // GoogleTest matchers for absl::Status and absl::StatusOr:
 //
-//   PROTOPAGE_EXPECT_OK(store->Sync());
-//   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
-//   EXPECT_THAT(store->Gather(ids, rows),
-//   StatusIs(absl::StatusCode::kOutOfRange, "id 912"));
+//   PROTOPAGE_EXPECT_OK(file->Sync());
+//   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
+//   EXPECT_THAT(file->ReadAt(size, &byte, 1), StatusIs(absl::StatusCode::kOutOfRange, "ends"));
 #ifndef PROTOPAGE_BASE_STATUS_MATCHERS_H_
 #define PROTOPAGE_BASE_STATUS_MATCHERS_H_
 
@@ -24,7 +23,7 @@ const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
   return result.status();
 }
 
-// The code is `code` and the message contains `substring`.
+// The status has the code `code`, and its message contains `substring`.
 MATCHER_P2(StatusIs, code, substring, "") {
   const absl::Status& status = StatusOf(arg);
   *result_listener << status.ToString();

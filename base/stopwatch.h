@@ -1,4 +1,4 @@
-// Stopwatch: wall time since it was made.
+// Stopwatch: wall time since its construction.
 //
 //   const Stopwatch stopwatch;
 //   Work();

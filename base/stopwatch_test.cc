@@ -16,5 +16,16 @@ TEST(StopwatchTest, CountsSecondsSinceItWasMade) {
   EXPECT_GE(stopwatch.Seconds() - first, 0.02);  // A sleep is never shorter.
 }
 
+TEST(StopwatchTest, TheExampleOfTheHeader) {
+  struct {
+    double seconds = -1;
+  } report;
+  const auto Work = [] {};
+  const Stopwatch stopwatch;
+  Work();
+  report.seconds = stopwatch.Seconds();
+  EXPECT_GE(report.seconds, 0);
+}
+
 }  // namespace
 }  // namespace protopage

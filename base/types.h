@@ -1,5 +1,5 @@
-// Ids, matrices and the letters of the project: N classes, D embedding size,
-// B images a step, K active classes (slots) a step.
+// Ids and matrices. The letters of the project: N classes, D embedding size, B images per step, K
+// active classes (slots) per step.
 #ifndef PROTOPAGE_BASE_TYPES_H_
 #define PROTOPAGE_BASE_TYPES_H_
 
@@ -8,11 +8,11 @@
 
 namespace protopage {
 
-// A class's stable number, in [0, num_classes). Never reused after a drop.
+// The permanent number of a class, in [0, num_classes). Not reused after the class is dropped.
 using ClassId = int64_t;
 inline constexpr ClassId kNoClass = -1;
 
-// A matrix whose rows are contiguous: prototypes [K, D], features [B, D].
+// A row-major matrix: prototypes [K, D], features [B, D].
 using RowMatrixXf = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 // Borrowed row-major matrices, for arguments.

@@ -6,8 +6,8 @@
 namespace protopage {
 namespace {
 
-// Taylor series: single IEEE operations, which give the same bits everywhere,
-// as libm's sin and cos need not. |x| <= pi; the error is below 1e-6.
+// Taylor series in single IEEE operations, which give the same bits everywhere; libm's sin and cos
+// need not. |x| <= pi; the error is below 1e-6.
 float Sine(float x) {
   const float s = x * x;
   float sum = 0.0f;
@@ -25,8 +25,7 @@ float Positive(double value) { return value > 0 ? static_cast<float>(value) : 0.
 
 uint8_t ClampByte(int value) { return static_cast<uint8_t>(std::clamp(value, 0, 255)); }
 
-// Draws a warp and applies it: output pixel p takes the input at A (p - centre
-// - shift) + centre.
+// Draws a warp and applies it: output pixel p is the input at A (p - centre - shift) + centre.
 void Warp(float rotate, float scale, float shear, float shift, RandomStream& random, Image* scratch,
           Image* image) {
   constexpr float kRadians = 3.14159265f / 180.0f;
@@ -38,7 +37,7 @@ void Warp(float rotate, float scale, float shear, float shift, RandomStream& ran
   const float shift_y = random.Uniform(-shift, shift) * static_cast<float>(image->height);
   const float c = Cosine(angle);
   const float s = Sine(angle);
-  // In 1/65536 pixel: exact enough, and integers from here on.
+  // In units of 1/65536, which is accurate enough; from here on, all numbers are integers.
   auto fixed = [](float v) { return static_cast<int64_t>(std::lround(v * 65536.0f)); };
   const int64_t xx = fixed(scale_x * (c + slant * s));
   const int64_t xy = fixed(scale_x * (slant * c - s));
@@ -60,8 +59,8 @@ void Warp(float rotate, float scale, float shear, float shift, RandomStream& ran
     for (int x = 0; x < width; ++x) {
       const int64_t px = int64_t{2 * x} * 65536 - dx;  // 2 * 65536 * (x - centre - shift)
       const int64_t py = int64_t{2 * y} * 65536 - dy;
-      // To 1/256 pixel: two factors of 65536 and the doubling leave, 2^33 /
-      // 2^25 = 2^8.
+      // In units of 1/256 pixel: the products have two factors of 65536 and one of 2, that is 2^33,
+      // and 2^33 / 2^25 = 2^8.
       const int64_t u =
           std::clamp(((xx * px + xy * py) >> 25) + (int64_t{width - 1} << 7), int64_t{0}, max_x);
       const int64_t v =
@@ -92,7 +91,7 @@ void FlipLeftRight(Image* image) {
   }
 }
 
-// Moves the image by (dx, dy) pixels and fills what comes in with 0.
+// Moves the image by (dx, dy) pixels and fills the uncovered border with 0.
 void Shift(int dx, int dy, Image* scratch, Image* image) {
   if (dx == 0 && dy == 0) return;
   std::swap(*scratch, *image);
@@ -114,8 +113,7 @@ void Shift(int dx, int dy, Image* scratch, Image* image) {
 
 void AugmentConfig::Fields(ConfigVisitor& v) {
   v.Number("flip", &flip,
-           {.help = "probability of mirroring left and right; -1 in any field "
-                    "here: the default "
+           {.help = "probability of mirroring left and right; -1 in any field here: the default "
                     "of the data's type",
             .min = -1,
             .max = 1});
@@ -174,7 +172,7 @@ void Augment(const AugmentConfig& config, RandomStream& random, Image* scratch, 
   }
   const float noise = Positive(config.noise);
   if (noise > 0) {
-    // The amplitude differs from image to image; four bytes of noise a draw.
+    // The amplitude differs from image to image. One draw gives four bytes of noise.
     const int amplitude = static_cast<int>(random.Uniform() * noise * 255.0f);
     uint32_t bits = 0;
     for (size_t i = 0; i < image->pixels.size(); ++i) {

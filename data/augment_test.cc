@@ -52,8 +52,7 @@ TEST(AugmentTest, FlipOfOneHalfComesAboutHalfOfTheTime) {
   EXPECT_NEAR(flipped, 500, 79);
 }
 
-// Every crop is the image moved by at most pad_crop pixels, 0 outside, and all
-// offsets occur.
+// Every crop is the image moved by at most pad_crop pixels, with 0 outside, and all offsets occur.
 TEST(AugmentTest, PadCropMovesTheImage) {
   AugmentConfig config = AugmentConfig::None();
   config.pad_crop = 2;
@@ -101,7 +100,7 @@ TEST(AugmentTest, TinyWarpIsTheIdentity) {
   EXPECT_EQ(Apply(config, 0, in).pixels, in.pixels);
 }
 
-// A bright centre stays where it is, and its mass with it, whatever the angle.
+// A bright centre keeps its place and its mass at every angle.
 TEST(AugmentTest, RotationTurnsAboutTheCentre) {
   AugmentConfig config = AugmentConfig::None();
   config.rotate = 20;
@@ -175,8 +174,7 @@ TEST(AugmentTest, IsAFunctionOfSeedStepAndPosition) {
   EXPECT_NE(Apply(config, 7, in).pixels, Apply(config, 8, in).pixels);
 }
 
-// The bits are part of what a run means; this is the sum of one augmented
-// image.
+// The results of a run depend on these bits: the hash of one augmented image.
 TEST(AugmentTest, BitsArePinned) {
   AugmentConfig config = AugmentConfig::None();
   config.flip = 0.5;
@@ -197,6 +195,18 @@ TEST(AugmentTest, ConfigRejectsAProbabilityAboveOne) {
   AugmentConfig config;
   EXPECT_THAT(ReadConfig(nlohmann::json{{"flip", 1.5}}, "data.augment", config),
               StatusIs(absl::StatusCode::kInvalidArgument, "data.augment.flip"));
+}
+
+TEST(AugmentTest, TheExampleOfTheHeader) {
+  const uint64_t seed = 1, step = 2;
+  const uint32_t i = 3;
+  Image scratch, image = Noise(9, 7, 3);
+  AugmentConfig config;
+  config.flip = 0.5;
+  config.pad_crop = 4;
+  RandomStream random(seed, RandomPurpose::kAugment, step, i);
+  Augment(config, random, &scratch, &image);
+  EXPECT_EQ(image.bytes(), 9 * 7 * 3);
 }
 
 }  // namespace

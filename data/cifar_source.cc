@@ -139,8 +139,8 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenCifar(FileSystem* fs, const std
     }
     PROTOPAGE_RETURN_IF_ERROR(source->ReadFrom(fs, path, layout));
   }
-  // The names are a convenience: without the file, or with another number of
-  // lines than classes, classes are called by their numbers.
+  // The names are a convenience: without the file, or when it does not have a line for each class,
+  // classes are called by their numbers.
   const std::string names_path = JoinPath(folder, layout.names_file);
   if (fs->Exists(names_path)) {
     PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, names_path));

@@ -5,13 +5,13 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
 
-// One record of the official layout; pixel k of plane p is (label + 64 p + k) %
-// 251.
+// One record of the official layout; pixel k of plane p is (label + 64 p + k) % 251.
 std::string Record(const std::string& label_bytes) {
   std::string record = label_bytes;
   for (int p = 0; p < 3; ++p) {
@@ -79,7 +79,7 @@ TEST_F(CifarSourceTest, Cifar100LabelsAreTheFineOnes) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto train, OpenCifar(fs_, dir_, "cifar100", true));
   EXPECT_EQ(train->num_classes(), 100);
   EXPECT_EQ(train->Label(0), 99);
-  EXPECT_EQ(train->ClassName(99), "99");  // No file of names.
+  EXPECT_EQ(train->ClassName(99), "99");  // There is no file of names.
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto test, OpenCifar(fs_, dir_, "cifar100", false));
   EXPECT_EQ(test->size(), 2);
   EXPECT_EQ(test->Label(1), 8);
@@ -125,6 +125,13 @@ TEST_F(CifarSourceTest, UnknownDataSetIsRefused) {
   EXPECT_THAT(OpenCifar(fs_, dir_, "cifar20", true),
               StatusIs(absl::StatusCode::kInvalidArgument, "\"cifar20\""));
 }
+
+absl::Status Example(FileSystem* fs, const std::string& dir) {
+  PROTOPAGE_ASSIGN_OR_RETURN(auto source, OpenCifar(fs, dir, "cifar100", /*train=*/false));
+  return source->size() == 1 ? absl::OkStatus() : absl::InternalError(source->Description());
+}
+
+TEST_F(CifarSourceTest, TheExampleOfTheHeader) { PROTOPAGE_EXPECT_OK(Example(fs_, dir_)); }
 
 }  // namespace
 }  // namespace protopage

@@ -17,16 +17,16 @@ ClassImages::ClassImages(const ImageSource& source, int domain)
   auto wanted = [&](int64_t record) {
     return domain == kAnyDomain || source.Domain(record) == domain;
   };
-  // Counting sort: begin_[c + 1] counts, then sums, class c; a second pass
-  // fills in.
+  // A counting sort: begin_[c + 1] is first the number of records of class c, then the end of the
+  // class.
   begin_.assign(source.num_classes() + 1, 0);
   for (int64_t record = 0; record < size; ++record) {
     if (wanted(record)) ++begin_[source.Label(record) + 1];
   }
   for (size_t c = 1; c < begin_.size(); ++c) begin_[c] += begin_[c - 1];
   records_.resize(begin_.back());
-  // From the back, so that ends count down to beginnings and the records of a
-  // class ascend.
+  // From the last record to the first, so that each end is counted down to its beginning and the
+  // records of a class ascend.
   for (int64_t record = size - 1; record >= 0; --record) {
     if (wanted(record)) {
       records_[--begin_[source.Label(record) + 1]] = static_cast<uint32_t>(record);

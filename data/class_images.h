@@ -1,12 +1,11 @@
-// ClassImages: which records a class has, in ascending order.
+// ClassImages: the records of each class, in ascending order.
 //
-//   ClassImages images(*source);
-//   const int64_t record = images.Record(label,
-//   random.Below(images.Count(label))); ClassImages ids(*source,
-//   FindDomain(*source, "id"));  // Of one domain only.
+//   const ClassImages images(*source);
+//   const int64_t record = images.Record(label, random.Below(images.Count(label)));
+//   const ClassImages ids(*source, FindDomain(*source, "id"));  // Of one domain only.
 //
-// Takes 4 bytes a record and 4 bytes a class, for a source of less than 2^32 records (CHECKed);
-// nothing for one that says its records_per_class().
+// Takes 4 bytes per record and 4 bytes per class, for a source of less than 2^32 records (CHECKed);
+// nothing for a source with a constant records_per_class().
 #ifndef PROTOPAGE_DATA_CLASS_IMAGES_H_
 #define PROTOPAGE_DATA_CLASS_IMAGES_H_
 
@@ -26,7 +25,7 @@ class ClassImages {
   explicit ClassImages(const ImageSource& source, int domain = kAnyDomain);
 
   int64_t num_classes() const { return num_classes_; }
-  // All records counted.
+  // The number of records of all classes.
   int64_t size() const {
     return each_ > 0 ? num_classes_ * each_ : static_cast<int64_t>(records_.size());
   }
@@ -40,7 +39,7 @@ class ClassImages {
 
  private:
   int64_t num_classes_;
-  int64_t each_ = 0;               // Records of each class, in order; 0: see below.
+  int64_t each_ = 0;               // Class c has the records [c * each_, (c + 1) * each_), if > 0.
   std::vector<uint32_t> begin_;    // [num_classes + 1]
   std::vector<uint32_t> records_;  // Sorted by (label, record).
 };

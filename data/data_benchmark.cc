@@ -1,4 +1,4 @@
-// Images a second of each source, of augmentation, and of the loader with one worker.
+// Images per second of each source, of augmentation, and of the loader with one worker.
 //
 //   ./bazelw run -c opt //data:data_benchmark
 //

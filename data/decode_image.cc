@@ -26,9 +26,9 @@ absl::Status CheckSize(absl::string_view name, int64_t width, int64_t height,
   return absl::OkStatus();
 }
 
-// A decompressor a thread: making one costs more than decoding a small image. The API of
-// TurboJPEG catches libjpeg's longjmp itself, but the state that an error leaves behind can fail
-// the next image, so a decompressor ends with its first error.
+// The decompressor of a thread: to create one costs more than to decode a small image. TurboJPEG
+// catches libjpeg's longjmp itself, but the state after an error can make the next image fail, so a
+// decompressor is destroyed after its first error.
 class ThreadDecompressor {
  public:
   ~ThreadDecompressor() { Drop(); }
@@ -68,18 +68,18 @@ absl::Status DecodeJpegWith(tjhandle handle, absl::string_view bytes, absl::stri
     four.resize(int64_t{width} * height * 4);
     out = four.data();
   }
-  // The accurate transform whatever the CPU, so that the bits are the same everywhere.
+  // The accurate transform on every CPU, so that the bits are the same everywhere.
   if (tjDecompress2(handle, data, bytes.size(), out, width, 0, height,
                     grey ? TJPF_GRAY : (cmyk ? TJPF_CMYK : TJPF_RGB), TJFLAG_ACCURATEDCT) != 0) {
-    // libjpeg fills what is missing with grey and only warns; to train on that is worse than
-    // to stop. Bytes between markers do no harm.
+    // libjpeg fills missing parts with grey and only warns; to train on these would be worse than
+    // to stop. Extra bytes between markers are harmless.
     const std::string why = tjGetErrorStr2(handle);
     if (tjGetErrorCode(handle) == TJERR_FATAL || !absl::StrContains(why, "extraneous bytes")) {
       return Damaged(name, "JPEG", why);
     }
   }
   if (cmyk) {
-    // Adobe's convention, which all writers follow: samples are inverted, 255 is no ink.
+    // Adobe's convention, which all writers follow: samples are inverted, and 255 is no ink.
     for (int64_t i = 0; i < int64_t{width} * height; ++i) {
       for (int c = 0; c < 3; ++c) {
         image->pixels[3 * i + c] = static_cast<uint8_t>(four[4 * i + c] * four[4 * i + 3] / 255);

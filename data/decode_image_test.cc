@@ -8,12 +8,13 @@
 #include <string>
 
 #include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
 namespace {
 
-// A smooth image, which JPEG keeps well.
+// A smooth image, which JPEG keeps with a small error.
 Image Gradient(int width, int height, int channels) {
   Image image;
   image.Reset(width, height, channels);
@@ -100,8 +101,8 @@ TEST(DecodeImageTest, EveryTruncationIsAnError) {
   const std::string jpeg = EncodeJpeg(in);
   Image out;
   for (const std::string& whole : {png, jpeg}) {
-    // PNG ends with an empty IEND chunk of 12 bytes and JPEG with a marker of 2, whose lack a
-    // reader need not notice.
+    // PNG ends with an empty IEND chunk of 12 bytes, JPEG with a marker of 2 bytes; a reader need
+    // not notice when these are missing.
     for (size_t size = 0; size + 12 < whole.size(); size += 7) {
       EXPECT_THAT(DecodeImage(absl::string_view(whole).substr(0, size), "cut", {}, &out),
                   StatusIs(absl::StatusCode::kDataLoss, "cut: "))
@@ -110,7 +111,7 @@ TEST(DecodeImageTest, EveryTruncationIsAnError) {
   }
 }
 
-// Whatever bytes change, the decoder returns: it never crashes, and an error names the file.
+// With any bytes changed, the decoder returns without a crash, and an error names the file.
 TEST(DecodeImageTest, DamageIsSurvived) {
   const Image in = Gradient(32, 24, 3);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string png, EncodePng(in));
@@ -136,7 +137,7 @@ TEST(DecodeImageTest, DamageIsSurvived) {
   EXPECT_GT(errors, 500);
 }
 
-// A decoder once failed the image after a damaged one.
+// The state that an error leaves behind in a decoder must not make the next image fail.
 TEST(DecodeImageTest, DamageDoesNotReachTheNextImage) {
   const Image in = Gradient(32, 24, 3);
   const std::string jpeg = EncodeJpeg(in);
@@ -176,6 +177,19 @@ TEST(DecodeImageTest, KnowsExtensions) {
   EXPECT_TRUE(HasImageExtension("a.Png"));
   EXPECT_FALSE(HasImageExtension("a.gif"));
   EXPECT_FALSE(HasImageExtension("png"));
+}
+
+absl::StatusOr<Image> Example(const std::string& bytes, const std::string& path) {
+  Image image;
+  PROTOPAGE_RETURN_IF_ERROR(DecodeImage(bytes, path, {}, &image));  // Grey or RGB, as the file.
+  return image;
+}
+
+TEST(DecodeImageTest, TheExampleOfTheHeader) {
+  const Image original = Gradient(5, 4, 3);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string bytes, EncodePng(original));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Image decoded, Example(bytes, "a.png"));
+  EXPECT_EQ(decoded.pixels, original.pixels);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// FakeSource: an ImageSource for tests, with labels and domains as given and
-// images that are a function of the record.
+// FakeSource: an ImageSource for tests, with the given labels and domains and images that are a
+// function of the record.
 #ifndef PROTOPAGE_DATA_FAKE_SOURCE_H_
 #define PROTOPAGE_DATA_FAKE_SOURCE_H_
 
@@ -26,7 +26,7 @@ class FakeSource : public ImageSource {
         height_(height),
         channels_(channels) {}
 
-  // Reading these records fails.
+  // The records that cannot be read.
   std::set<int64_t> damaged;
   std::vector<std::string> names = {"image"};
 

@@ -17,7 +17,7 @@
 namespace protopage {
 namespace {
 
-// Many strings in two allocations: tens of millions of paths must fit.
+// Many strings in two allocations: tens of millions of paths must fit into memory.
 class StringPool {
  public:
   void Add(absl::string_view text) {
@@ -37,7 +37,7 @@ class StringPool {
 
 class FileSource : public ImageSource {
  public:
-  // Paths are relative to `root`; `name` is what the user gave.
+  // Paths are relative to `root`; `name` is the path that the user gave.
   FileSource(FileSystem* fs, std::string root, std::string name, const FileSourceOptions& options)
       : fs_(fs), root_(std::move(root)), name_(std::move(name)), decode_(options.decode) {}
 
@@ -78,7 +78,7 @@ class FileSource : public ImageSource {
   int64_t left_out_ = 0;
 };
 
-// The labels of `source`'s class names.
+// The label of each class name of `source`.
 absl::flat_hash_map<std::string, ClassId> LabelsByName(const ImageSource& source) {
   absl::flat_hash_map<std::string, ClassId> labels;
   for (ClassId c = 0; c < source.num_classes(); ++c) labels[source.ClassName(c)] = c;
@@ -103,20 +103,20 @@ absl::Status AddFilesBelow(FileSystem* fs, const std::string& relative, FileSour
   return absl::OkStatus();
 }
 
-// Tables have a row a class, so one mistyped label would make them huge. A list may leave classes
+// Tables have a row per class, so one mistyped label would make them huge. A list may leave classes
 // without images, but not 99 of 100.
 constexpr int64_t kMaxClassesPerImage = 100;
 
-// Fills the source from the lines of a list. Without `labels_needed` a line may be a path only.
+// Fills the source from the lines of a list. Without `labels_needed` a line may be only a path.
 absl::Status ReadList(const std::string& path, absl::string_view text, bool labels_needed,
                       const ImageSource* classes_of, FileSource* source) {
-  std::vector<uint32_t> domain_of;  // By order of appearance in domain_list.
+  std::vector<uint32_t> domain_of;  // Positions in domain_list.
   std::vector<std::string> domain_list;
   int64_t line_number = 0;
   int64_t largest = -1, largest_line = 0;
   const int64_t limit = classes_of != nullptr ? classes_of->num_classes()
                                               : int64_t{std::numeric_limits<uint32_t>::max()};
-  // A picture or an archive in place of a list.
+  // The file may be an image or an archive, not a list.
   const auto control = std::find_if(text.begin(), text.end(), [](unsigned char c) {
     return c < ' ' && c != '\t' && c != '\n' && c != '\r';
   });

@@ -1,17 +1,18 @@
-// JPEG and PNG files as records: a folder a class, or a list.
+// JPEG and PNG files as records: one folder per class, or a list.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto train, OpenImageFolder(fs, "faces/train", {}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto train, OpenImageFolder(fs, train_path, {}));
 //   FileSourceOptions options;
-//   options.classes_of = train.get();  // The test folder's labels are the training folder's.
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto test, OpenImageFolder(fs, "faces/test", options));
+//   options.classes_of = train.get();  // The labels of the test folder are the training folder's.
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto test, OpenImageFolder(fs, test_path, options));
 //
-// A folder source: each folder directly below the root is a class, its .jpg, .jpeg and .png
-// files are the images. Labels number the folders in byte order of their names. Names
-// that begin with a dot, and files of other kinds, are left out and counted in Description().
+// A folder source: each folder directly below the root is a class, and its .jpg, .jpeg and .png
+// files are the images. Labels number the folders in byte order of their names. Names that begin
+// with a dot, and files of other kinds, are left out and counted in Description().
 //
-// A list file: one image a line, `path<TAB>label` or `path<TAB>label<TAB>domain`. Relative paths
-// start at the list's folder. Labels are integers from 0; lines that are empty or begin with #
-// are skipped. Domains are numbered in byte order of their names; all lines have one or none has.
+// A list file: one image per line, `path<TAB>label` or `path<TAB>label<TAB>domain`. Relative paths
+// start at the folder of the list. Labels are integers from 0; lines that are empty or begin with #
+// are skipped. Domains are numbered in byte order of their names; either all lines have one or
+// none.
 #ifndef PROTOPAGE_DATA_FILE_SOURCE_H_
 #define PROTOPAGE_DATA_FILE_SOURCE_H_
 
@@ -28,22 +29,22 @@ namespace protopage {
 
 struct FileSourceOptions {
   DecodeOptions decode;
-  // When not null, labels, domains and the number of classes are this source's: a class or
-  // domain that it does not have is an error. A class it has may be missing. Read during the
+  // When not null, labels, domains and the number of classes are those of this source: a class or
+  // domain that it does not have is an error; not all of its classes need images. Used during the
   // call only.
   const ImageSource* classes_of = nullptr;
 };
 
-// Names are read at once, images only by Read(). Errors: NotFound (no such folder or list,
-// nothing in it), DataLoss (a line or label that is wrong, with its number; an unknown class).
-// Read: NotFound, DataLoss, ResourceExhausted, each with the path.
+// Names are read by these calls, images only by Read(). Errors: NotFound (no such folder or list,
+// or no images in it), DataLoss (a wrong line or label, with its number; an unknown class). Errors
+// of Read(): NotFound, DataLoss, ResourceExhausted, each with the path.
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
                                                              const std::string& path,
                                                              const FileSourceOptions& options);
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageList(FileSystem* fs, const std::string& path,
                                                            const FileSourceOptions& options);
-// Images without labels (label 0): one image file, or all below a folder at any depth in byte
-// order of their paths, or a list whose lines may hold a path only.
+// Images without labels (label 0): one image file, or all below a folder at any depth in byte order
+// of their paths, or a list whose lines may consist of a path only.
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFiles(FileSystem* fs, const std::string& path,
                                                             const FileSourceOptions& options);
 

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -195,6 +197,24 @@ TEST_F(FileSourceTest, FilesComeWithoutLabels) {
   EXPECT_EQ(list->Label(1), 0);
   EXPECT_THAT(OpenImageFiles(fs_, Path("no.png"), {}),
               StatusIs(absl::StatusCode::kNotFound, "no.png: no such file"));
+}
+
+absl::StatusOr<std::unique_ptr<ImageSource>> Example(FileSystem* fs, const std::string& train_path,
+                                                     const std::string& test_path) {
+  PROTOPAGE_ASSIGN_OR_RETURN(auto train, OpenImageFolder(fs, train_path, {}));
+  FileSourceOptions options;
+  options.classes_of = train.get();  // The labels of the test folder are the training folder's.
+  PROTOPAGE_ASSIGN_OR_RETURN(auto test, OpenImageFolder(fs, test_path, options));
+  return test;
+}
+
+TEST_F(FileSourceTest, TheExampleOfTheHeader) {
+  WriteImage("train/a/1.png", 1);
+  WriteImage("train/b/1.png", 1);
+  WriteImage("test/b/1.png", 1);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto test, Example(fs_, Path("train"), Path("test")));
+  EXPECT_EQ(test->num_classes(), 2);
+  EXPECT_EQ(test->Label(0), 1);
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ FileSourceOptions FileOptionsOf(const SourceSettings& settings) {
 const SourceType& FolderType() {
   static const SourceType type = {
       .name = "folder",
-      .help = "a folder a class",
+      .help = "one folder per class",
       .reads_paths = true,
       .labels_from_training = true,
       .check_split = CheckSplitPath,

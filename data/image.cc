@@ -7,8 +7,7 @@
 namespace protopage {
 namespace {
 
-// Weights of the input samples that make one output sample, in 1/4096; they sum
-// to 4096.
+// The weights of the input samples of one output sample, in 1/4096; their sum is 4096.
 struct Taps {
   int first = 0;
   std::vector<int32_t> weight;
@@ -16,16 +15,14 @@ struct Taps {
 
 constexpr int kUnit = 4096;
 
-// Output sample o covers the interval [o, o + 1) * in / out of the input when
-// the axis shrinks (area average); when it grows, the two samples around its
-// centre are blended.
+// When the axis shrinks, output sample o is the average over the interval [o, o + 1) * in / out of
+// the input; when it grows, output sample o is a blend of the two input samples around its centre.
 std::vector<Taps> MakeTaps(int in, int out) {
   std::vector<Taps> taps(out);
   for (int o = 0; o < out; ++o) {
     Taps& t = taps[o];
     if (out <= in) {
-      // In units of 1/out of an input sample the interval is [o * in, (o + 1) *
-      // in).
+      // In units of 1/out of an input sample the interval is [o * in, (o + 1) * in).
       const int64_t begin = int64_t{o} * in;
       const int64_t end = begin + in;
       t.first = static_cast<int>(begin / out);
@@ -73,8 +70,8 @@ void ResizeImage(const Image& in, int width, int height, Image* out) {
   const std::vector<Taps> horizontal = MakeTaps(in.width, width);
   const std::vector<Taps> vertical = MakeTaps(in.height, height);
   out->Reset(width, height, channels);
-  // One output row at a time: input rows are summed in whole, which the compiler turns into
-  // vectors, and kept in 1/256 (at most 255 * 4096 / 16, 16 bits); then columns are.
+  // For one output row at a time, sums whole input rows, which the compiler vectorizes, in units of
+  // 1/256 (at most 255 * 4096 / 16, which fits in 16 bits); then sums columns.
   const int in_stride = in.width * channels;
   std::vector<int32_t> sums(in_stride);
   for (int y = 0; y < height; ++y) {

@@ -1,6 +1,5 @@
-// Image: 8-bit pixels of any size, rows from the top, channels interleaved
-// (HWC): pixel (x, y), channel c lies at pixels[(y * width + x) * channels +
-// c].
+// Image: 8-bit pixels of any size, rows from the top, channels interleaved (HWC): channel c of
+// pixel (x, y) is pixels[(y * width + x) * channels + c].
 //
 //   Image small;
 //   ResizeImage(photo, 32, 32, &small);
@@ -22,18 +21,16 @@ struct Image {
   std::vector<uint8_t> pixels;
 
   int64_t bytes() const { return int64_t{width} * height * channels; }
-  // Sets the shape and resizes `pixels`, whose content is then unspecified.
+  // Sets the shape and resizes `pixels`, whose content is unspecified afterwards.
   void Reset(int new_width, int new_height, int new_channels);
 };
 
-// Scales `in` to width x height, each axis on its own: averages over areas
-// where the axis shrinks, interpolates linearly where it grows. `out` must not
-// be `in`.
+// Scales `in` to width x height, each axis independently: averages over areas along an axis that
+// shrinks, and interpolates linearly along one that grows. `out` must not be `in`.
 void ResizeImage(const Image& in, int width, int height, Image* out);
 
-// Brings the image to 1 or 3 channels: grey is (77 R + 150 G + 29 B + 128) /
-// 256 (the weights of ITU-R BT.601), RGB of a grey image is the grey three
-// times.
+// Converts the image to 1 or 3 channels: grey is (77 R + 150 G + 29 B + 128) / 256 (the weights of
+// ITU-R BT.601); the RGB values of a grey pixel are three times the grey value.
 void ConvertChannels(int channels, Image* image);
 
 }  // namespace protopage

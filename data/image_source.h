@@ -1,6 +1,5 @@
 // ImageSource: a fixed set of records (image of any size, label, domain).
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto source, OpenSource(config, Split::kTargetTrain));
 //   Image image;
 //   for (int64_t record = 0; record < source->size(); ++record) {
 //     PROTOPAGE_RETURN_IF_ERROR(source->Read(record, &image));
@@ -21,39 +20,35 @@
 
 namespace protopage {
 
-// Thread-safe: all methods are const and may be called at once.
+// Thread-safe: all methods are const and may be called concurrently.
 class ImageSource {
  public:
   virtual ~ImageSource() = default;
 
   // Records are numbered [0, size()).
   virtual int64_t size() const = 0;
-  // Labels are in [0, num_classes()). A class may have no record (in a test
-  // split).
+  // Labels are in [0, num_classes()). A class may have no record, for example in a test split.
   virtual int64_t num_classes() const = 0;
   virtual ClassId Label(int64_t record) const = 0;
-  // n > 0 when class c has the records [c * n, (c + 1) * n), for all c: then nobody needs a table
-  // of which records a class has.
+  // n > 0 when each class c has the records [c * n, (c + 1) * n): then no table of the records of
+  // each class is needed. 0 otherwise.
   virtual int64_t records_per_class() const { return 0; }
-  // An index into domain_names(): where the image comes from, as "id" and
-  // "spot". A source without domains has one, named "image".
+  // An index into domain_names(): the origin of the image, such as "id" or "spot". A source without
+  // domains has one, named "image".
   virtual int Domain(int64_t record) const = 0;
   virtual const std::vector<std::string>& domain_names() const = 0;
-  // The class's name for people: "apple", "U+4E00"; the label in decimal when
-  // there is none.
+  // The name of the class for people: "apple", "U+4E00"; the label in decimal when it has none.
   virtual std::string ClassName(ClassId label) const = 0;
-  // What the record is for people and error messages: a path, or
-  // "train.bin[17]".
+  // The name of the record for people and error messages: a path, or "train.bin[17]".
   virtual std::string RecordName(int64_t record) const = 0;
-  // Decodes the image. Errors name the file: NotFound, DataLoss (damaged),
-  // ResourceExhausted (larger than the source's limit). On error `image` is
-  // unspecified.
+  // Decodes the image. Errors name the file: NotFound, DataLoss (damaged), ResourceExhausted
+  // (larger than the limit of the source). On error `image` is unspecified.
   virtual absl::Status Read(int64_t record, Image* image) const = 0;
   // One line: "CIFAR-100 train: 50000 images of 100 classes".
   virtual std::string Description() const = 0;
 };
 
-// The index of `name` in domain_names(), or -1.
+// The index of `name` in the source's domain_names(), or -1.
 int FindDomain(const ImageSource& source, const std::string& name);
 
 }  // namespace protopage

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <utility>
+#include <vector>
+
 namespace protopage {
 namespace {
 
@@ -75,6 +79,14 @@ TEST(ConvertChannelsTest, GreyIsWeightedAndBackIsRepeated) {
   ConvertChannels(3, &image);
   EXPECT_EQ(image.channels, 3);
   EXPECT_EQ(image.pixels, (std::vector<uint8_t>{255, 255, 255, 77, 77, 77}));
+}
+
+TEST(ImageTest, TheExampleOfTheHeader) {
+  const Image photo = {100, 50, 3, std::vector<uint8_t>(100 * 50 * 3, 200)};
+  Image small;
+  ResizeImage(photo, 32, 32, &small);
+  ConvertChannels(1, &small);  // RGB -> grey
+  EXPECT_EQ(small.pixels, std::vector<uint8_t>(32 * 32, 200));
 }
 
 }  // namespace

@@ -116,8 +116,8 @@ TEST(LoaderTest, BringsImagesToShapeAndChannels) {
   EXPECT_EQ(batch.pixels, expected.pixels);
 }
 
-// The first of several damaged images is reported whatever thread meets which
-// first, and the batch behind is not hurt.
+// The first of several damaged images is reported, whichever thread finds its error first, and the
+// next batch is not affected.
 TEST(LoaderTest, ErrorOfAnImageSurfacesAndTheNextBatchIsFine) {
   FakeSource source(std::vector<ClassId>(60, 0), 1);
   source.damaged = {11, 33, 50};

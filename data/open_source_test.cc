@@ -124,7 +124,7 @@ TEST_F(OpenSourceTest, SplitSourcesReadEachFolderOnce) {
   config.validation_share = 0.2;
   SplitSources sources(config, {});
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto train, sources.Open(Split::kTargetTrain));
-  // The folder is gone, but it is open already.
+  // The folder is moved away, but it has been read.
   PROTOPAGE_ASSERT_OK(fs_->Rename(JoinPath(dir_, "train"), JoinPath(dir_, "elsewhere")));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto again, sources.Open(Split::kTargetTrain));
   EXPECT_EQ(again, train);
@@ -207,7 +207,7 @@ TEST(SyntheticTest, SplitsHaveOtherImagesOfTheSameClassesAndUnseenHasOtherClasse
   EXPECT_EQ(train->size(), 15);
   EXPECT_EQ(test->size(), 5);
   EXPECT_EQ(unseen->num_classes(), 5);
-  // As if the test image were the fourth of its class.
+  // The test image is the same as the fourth training image of its class.
   synthetic.train_images = 4;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto longer, OpenSource(config, Split::kTargetTrain));
   Image a, b;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <istream>
+#include <sstream>
 #include <string>
 
 #include "protopage/base/status_matchers.h"
@@ -47,13 +49,14 @@ TEST(DataConfigTest, HelpNamesTheTypes) {
   DataConfig config;
   const std::string help = ConfigHelp(config);
   for (const char* text : {
-           "  type (glyphs|cifar|folder|list|synthetic; default \"glyphs\")\n"
+           "  type (glyphs|cifar|folder|list|synthetic",
            "      glyphs: rendered characters; cifar: the official binaries; "
-           "folder: a folder a class; list: files of path<TAB>label[<TAB>domain] lines; "
-           "synthetic: computed patterns, of any number of classes\n",
-           "1 grey, 3 RGB, 0 the type's own (glyphs 1, others 3)\n",
-           "paths: folder and list: where each split lies\n",
-           "      folder and list: an image of more pixels is an error\n",
+           "folder: one folder per class; list: files of path<TAB>label[<TAB>domain] lines; "
+           "synthetic: computed patterns, of any number of classes",
+           "1 grey, 3 RGB, 0 the type's own (glyphs 1, ",
+           "paths: folder",
+           ": where each split lies\n",
+           ": an image of more pixels is an error\n",
            "  data_dir (string; default \"\")\n"
            "      cifar: the folder with cifar-10-batches-bin and cifar-100-binary\n",
            "glyphs: glyphs: classes, fonts and distortions\n",
@@ -74,6 +77,23 @@ TEST(DataConfigTest, PathsAreResolved) {
   EXPECT_EQ(config.options.Get<CifarConfig>().data_dir, "/d");
   EXPECT_EQ(config.options.Get<GlyphConfig>().cache_dir, "/c");
   EXPECT_EQ(config.type, "glyphs");
+}
+
+TEST(DataConfigTest, TheExampleOfTheHeader) {
+  std::istringstream in(R"(
+      {"type": "cifar", "data_dir": "/data/cifar", "image_size": 32}
+      {"type": "glyphs", "glyphs": {"target_classes": 8000}}
+      {"type": "folder", "paths": {"source_train": "faces/train", "target_train": "mine/train",
+                                   "target_test": "mine/test"}}
+      {"type": "synthetic", "synthetic": {"target_classes": 100000000}})");
+  int read = 0;
+  for (; in >> std::ws, !in.eof(); ++read) {
+    nlohmann::json json;
+    in >> json;
+    DataConfig config;
+    PROTOPAGE_EXPECT_OK(ReadConfig(json, "data", config));
+  }
+  EXPECT_EQ(read, 4);
 }
 
 }  // namespace

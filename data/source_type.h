@@ -100,7 +100,7 @@ AugmentConfig PhotoAugmentation(const SourceSettings& settings);
 
 struct SourceType {
   const char* name;  // The value of data.type.
-  const char* help;  // A few words: "folder: a folder a class".
+  const char* help;  // A few words, shown as "NAME: HELP".
   // Of the images that the net sees, unless data.channels says otherwise.
   int channels = 3;
   // Whether the type reads data.paths and data.max_image_pixels.

@@ -1,5 +1,5 @@
-// SubsetSource: some records of another source, with its labels and names; and the seeded
-// choice of images to hold out for validation.
+// SubsetSource: some records of another source, with its labels and names; and the seeded choice of
+// the images to hold out for validation.
 #ifndef PROTOPAGE_DATA_SUBSET_SOURCE_H_
 #define PROTOPAGE_DATA_SUBSET_SOURCE_H_
 
@@ -12,13 +12,14 @@
 
 namespace protopage {
 
-// Records `records[0]`, `records[1]`, ... of `source`, each in [0, source->size()).
+// The records `records[0]`, `records[1]`, ... of `source`, each in [0, source->size()). `what`
+// names them in Description(): "held out".
 std::unique_ptr<ImageSource> MakeSubset(std::shared_ptr<const ImageSource> source,
                                         std::vector<uint32_t> records, const std::string& what);
 
-// Which records are held out: of each class's n images, n * share, a fraction being one image
-// more with that probability; never its last image, never one of the domain "id". Which images is
-// a function of (seed, record). Ascending.
+// The records to hold out, ascending: of the n images of each class, n * share, where the
+// fractional part is the probability of one more image. At least one image of a class remains, and
+// no image of the domain "id" is chosen. The choice is a function of (seed, record).
 std::vector<uint32_t> ChooseHeldOut(const ImageSource& source, double share, uint64_t seed);
 
 // The records not in `records` (ascending), ascending.

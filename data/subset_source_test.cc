@@ -52,7 +52,7 @@ TEST(ChooseHeldOutTest, FractionsOfAnImageAddUpOverTheClasses) {
   std::vector<ClassId> labels;
   for (int c = 0; c < 1000; ++c) labels.insert(labels.end(), 4, c);
   const FakeSource source(labels, 1000);
-  // 0.4 images a class expected; a binomial's five standard deviations are 77.
+  // The expectation is 0.4 images per class; five standard deviations of the binomial are 77.
   EXPECT_NEAR(ChooseHeldOut(source, 0.1, 1).size(), 400, 77);
 }
 

@@ -39,7 +39,7 @@ class SyntheticSource : public ImageSource {
     RandomStream pattern(options_.seed, RandomPurpose::kSynthetic, label);
     for (float& value : grid) value = pattern.Uniform();
 
-    // Image number 0 is the pattern's stream; 1, 2, ... are those of the images.
+    // Stream 0 of a class is that of the pattern; 1, 2, ... are those of the images.
     RandomStream random(options_.seed, RandomPurpose::kSynthetic, label,
                         static_cast<uint32_t>(1 + ImageOf(record)));
     const int side = options_.image_size;
@@ -60,8 +60,8 @@ class SyntheticSource : public ImageSource {
               Mix(value(row.cell, column.cell), value(row.cell, column.cell + 1), column.fraction);
           const float below = Mix(value(row.cell + 1, column.cell),
                                   value(row.cell + 1, column.cell + 1), column.fraction);
-          // The sum of three uniform numbers in the place of a normal: cheap, and of variance 1
-          // / 4.
+          // The sum of three uniform numbers instead of a normal one: it is cheap, and its variance
+          // is 1/4.
           const float noise = static_cast<float>(2 * options_.noise) *
                               (random.Uniform() + random.Uniform() + random.Uniform() - 1.5f);
           const float shade = Mix(above, below, row.fraction) + brightness + noise;
@@ -87,7 +87,7 @@ class SyntheticSource : public ImageSource {
     return options_.first_image + record % options_.images_per_class;
   }
   static float Mix(float a, float b, float share) { return a + share * (b - a); }
-  // Where in the grid pixel `i` of a row or column lies.
+  // The place of pixel `i` of a row or column in the grid.
   Place At(int i, float shift) const {
     const float at = std::clamp((i + 0.5f) * (kGrid - 1) / options_.image_size + shift, 0.0f,
                                 static_cast<float>(kGrid - 1));

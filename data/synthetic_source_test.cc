@@ -54,7 +54,7 @@ TEST(SyntheticSource, AnImageIsAFunctionOfSeedClassAndNumber) {
   EXPECT_NE(Pixels(*MakeSyntheticSource(other), 14), pixels);
 }
 
-// Images of one class are nearer to each other than to those of others.
+// The images of a class are nearer to each other than to those of other classes.
 TEST(SyntheticSource, AnImageTellsItsClass) {
   const auto source = MakeSyntheticSource({.seed = 1, .num_classes = 40, .images_per_class = 2});
   std::vector<std::vector<uint8_t>> pixels;
@@ -75,6 +75,11 @@ TEST(SyntheticSource, AnImageTellsItsClass) {
     right += nearest == query;
   }
   EXPECT_GE(right, 34);
+}
+
+TEST(SyntheticSource, TheExampleOfTheHeader) {
+  auto source = MakeSyntheticSource({.num_classes = 100'000'000, .images_per_class = 2});
+  EXPECT_EQ(source->size(), 200'000'000);
 }
 
 }  // namespace

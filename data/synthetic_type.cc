@@ -43,11 +43,13 @@ void SyntheticConfig::Fields(ConfigVisitor& v) {
   v.Integer("unseen_classes", &unseen_classes,
             {.help = "classes of unseen", .min = 0, .max = kMaxClasses});
   v.Integer("train_images", &train_images,
-            {.help = "images of a class in *_train", .min = 1, .max = 1000000});
+            {.help = "images per class of *_train", .min = 1, .max = 1000000});
   v.Integer("test_images", &test_images,
-            {.help = "images of a class in *_test and unseen", .min = 1, .max = 1000000});
+            {.help = "images per class of *_test and unseen", .min = 1, .max = 1000000});
   v.Number("noise", &noise,
-           {.help = "standard deviation of a pixel's noise; their range is 1", .min = 0, .max = 1});
+           {.help = "standard deviation of a pixel's noise; pixels are from 0 to 1",
+            .min = 0,
+            .max = 1});
 }
 
 const SourceType& SyntheticType() {

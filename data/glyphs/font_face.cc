@@ -20,8 +20,8 @@ namespace {
 
 constexpr int kCompareSize = 32;
 
-// The raster of the outline that fills the square, blurred by 3x3, zero mean, unit norm; empty
-// when the character is not drawn.
+// The raster of the outline that fills the square, blurred by 3x3, with zero mean and unit norm;
+// empty when the character is not drawn.
 std::vector<float> Signature(FontFace& face, uint32_t code) {
   constexpr int n = kCompareSize;
   std::vector<uint8_t> ink(n * n);
@@ -65,7 +65,7 @@ absl::StatusOr<FontSpec> ParseFontSpec(absl::string_view text) {
   if (at != std::string::npos) {
     if (!absl::SimpleAtoi(spec.path.substr(at + 1), &spec.face) || spec.face < 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat("font \"", text, "\": what follows @ is not a face number"));
+          absl::StrCat("font \"", text, "\": the text after @ is not a face number"));
     }
     spec.path.resize(at);
   }
@@ -85,7 +85,7 @@ struct FontFace::Handles {
     if (library != nullptr) FT_Done_FreeType(library);
   }
 
-  // Draws a glyph by its number. False when it has no outline or leaves no ink.
+  // Draws a glyph by its number. Returns false when it has no outline or no ink.
   bool Draw(uint32_t glyph, const GlyphPlacement& placement, int size, uint8_t* ink);
 };
 
@@ -140,7 +140,7 @@ bool FontFace::Handles::Draw(uint32_t glyph, const GlyphPlacement& placement, in
   }
   const float centre_x = 0.5f * static_cast<float>(box.xMin + box.xMax);
   const float centre_y = 0.5f * static_cast<float>(box.yMin + box.yMax);
-  const float unit = 64.0f * static_cast<float>(size);  // FreeType counts in 1/64 pixel.
+  const float unit = 64.0f * static_cast<float>(size);  // FreeType uses units of 1/64 pixel.
   const float* bend = placement.bend;
   for (int i = 0; i < outline.n_points; ++i) {
     const float x = (static_cast<float>(outline.points[i].x) - centre_x) * scale_x;
@@ -149,13 +149,13 @@ bool FontFace::Handles::Draw(uint32_t glyph, const GlyphPlacement& placement, in
     const float v = y + bend[3] * x * x + bend[4] * x * y + bend[5] * y * y;
     const float px = placement.xx * u + placement.xy * v + placement.dx + 0.5f;
     const float py = placement.yx * u + placement.yy * v + placement.dy + 0.5f;
-    // FreeType's raster takes coordinates of less than 2^15 pixels.
+    // FreeType's rasterizer takes coordinates of less than 2^15 pixels.
     outline.points[i].x = std::lround(std::clamp(px, -8.0f, 8.0f) * unit);
     outline.points[i].y = std::lround(std::clamp(py, -8.0f, 8.0f) * unit);
   }
   const FT_Pos strength = std::lround(placement.embolden * unit);
   if (strength != 0) {
-    // It grows to the right and upwards; move back by half.
+    // The outline grows to the right and upwards, so it is moved back by half.
     FT_Outline_Embolden(&outline, strength);
     FT_Outline_Translate(&outline, -strength / 2, -strength / 2);
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -61,7 +62,7 @@ TEST(FontFaceTest, DrawsTheCharacterOne) {
   EXPECT_TRUE(face->Maps(0x4E00));
   std::vector<uint8_t> ink(32 * 32);
   ASSERT_TRUE(face->Draw(0x4E00, GlyphPlacement(), 32, ink.data()));
-  // One horizontal stroke through the centre, nothing above or below.
+  // One horizontal stroke through the centre, and nothing above or below it.
   EXPECT_GT(ink[16 * 32 + 16] + ink[15 * 32 + 16], 255);
   for (int y = 0; y < 32; ++y) {
     if (y >= 12 && y < 20) continue;
@@ -136,9 +137,23 @@ TEST(FontCorrelationTest, RegionalVariantsAreOneLineageAndDesignsAreNot) {
   const double different = FontCorrelation(a, FontSignatures(*kai, codes));
   EXPECT_LT(different, 0.7);
   EXPECT_GT(different, 0.1);
-  // A bold weight is nearer than another design, yet not near enough to be found by correlation.
+  // A bold weight is nearer than another design, but not near enough to be found by correlation.
   EXPECT_GT(FontCorrelation(a, FontSignatures(*bold, codes)), different);
   EXPECT_EQ(FontCorrelation({}, {}), -1);
+}
+
+absl::StatusOr<bool> Example() {
+  PROTOPAGE_ASSIGN_OR_RETURN(const FontSpec spec, ParseFontSpec("ukai=arphic/ukai.ttc"));
+  PROTOPAGE_ASSIGN_OR_RETURN(auto face, FontFace::Open("/usr/share/fonts/truetype", spec));
+  GlyphPlacement placement;  // Upright, centred, the em as large as the image.
+  std::vector<uint8_t> ink(32 * 32);
+  const bool drawn = face->Draw(0x4E00, placement, 32, ink.data());  // 255 = ink
+  return drawn;
+}
+
+TEST(FontFaceTest, TheExampleOfTheHeader) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const bool drawn, Example());
+  EXPECT_TRUE(drawn);
 }
 
 }  // namespace

@@ -26,13 +26,13 @@ namespace {
 // Glyphs are compared as rasters of this size.
 constexpr int kScanSize = 32;
 constexpr int kScanPixels = kScanSize * kScanSize;
-// Two id glyphs are nearly one when they differ by less than this share of their ink. Of the
-// 29,880 characters of the default id font 12 pairs differ by nothing, none by up to
-// 0.038, and from there on come different characters whose strokes are a little longer.
+// Two id glyphs are nearly equal when they differ by less than this share of their ink. Of the
+// 29,880 characters of the default id font, 12 pairs do not differ at all, and no pair differs by
+// up to 0.038; the pairs above are different characters, some of whose strokes are a little longer.
 constexpr double kNearlyEqual = 0.03;
 constexpr int kMaxFonts = 64;
 
-// Where Debian has the default fonts.
+// The Debian packages of the default fonts.
 constexpr struct {
   const char* path;
   const char* package;
@@ -68,9 +68,9 @@ bool Usable(const GlyphConfig& config, const GlyphFonts& fonts, uint64_t mask) {
 
 struct Candidate {
   uint32_t code = 0;
-  std::vector<uint64_t> hash;   // Of the raster by each font; 0 when it draws nothing.
-  std::vector<uint8_t> raster;  // By the id font.
-  int64_t ink = 0;              // The raster's sum.
+  std::vector<uint64_t> hash;   // Of the raster in each font; 0 when the font draws nothing.
+  std::vector<uint8_t> raster;  // In the id font.
+  int64_t ink = 0;              // The sum of the raster.
 };
 
 absl::Status CheckLineages(const GlyphFonts& fonts, GlyphFaces& faces,
@@ -91,7 +91,8 @@ absl::Status CheckLineages(const GlyphFonts& fonts, GlyphFaces& faces,
   return absl::OkStatus();
 }
 
-// Clears from each mask the fonts whose glyph of the character coincides with another's.
+// Clears from each mask the fonts whose glyph for the character coincides with that for another
+// one.
 std::vector<uint64_t> FontMasks(const std::vector<Candidate>& candidates, int num_fonts) {
   std::vector<uint64_t> masks(candidates.size(), 0);
   for (int f = 0; f < num_fonts; ++f) {
@@ -99,7 +100,7 @@ std::vector<uint64_t> FontMasks(const std::vector<Candidate>& candidates, int nu
     for (const Candidate& c : candidates) ++count[c.hash[f]];
     for (size_t i = 0; i < candidates.size(); ++i) {
       const uint64_t hash = candidates[i].hash[f];
-      // The id font's coincidences are resolved by NearlyEqual, which keeps the first.
+      // Coincidences in the id font are resolved by NearlyEqual, which keeps the first character.
       if (hash != 0 && (f == 0 || count[hash] == 1)) masks[i] |= uint64_t{1} << f;
     }
   }
@@ -118,7 +119,7 @@ std::vector<bool> FindNearlyEqual(const std::vector<Candidate>& candidates) {
     const Candidate& a = candidates[order[i]];
     if (a.ink == 0) continue;
     const int64_t limit = static_cast<int64_t>(kNearlyEqual * static_cast<double>(a.ink));
-    // The sums differ by no more than the rasters do.
+    // The sums differ by at most as much as the rasters.
     for (size_t j = i + 1; j < order.size() && candidates[order[j]].ink - a.ink <= limit; ++j) {
       const Candidate& b = candidates[order[j]];
       int64_t difference = 0;
@@ -208,7 +209,7 @@ absl::StatusOr<GlyphClassSets> ChooseGlyphClasses(const GlyphConfig& config,
     PROTOPAGE_ASSIGN_OR_RETURN(set, OpenGlyphFaces(fonts));
   }
 
-  // What the fonts' tables promise, in the order of the hash.
+  // The characters in the tables of the fonts, in the order of the hash.
   std::vector<std::pair<uint64_t, uint32_t>> order;
   for (uint32_t code : HanCodePoints()) {
     if (CanonicalHan(code) != code) continue;
@@ -226,7 +227,7 @@ absl::StatusOr<GlyphClassSets> ChooseGlyphClasses(const GlyphConfig& config,
   for (size_t i = 0; i < order.size() && i < 64; ++i) sample.push_back(order[i].second);
   PROTOPAGE_RETURN_IF_ERROR(CheckLineages(fonts, faces[0], sample));
 
-  // What they draw: so many more are looked at, until enough are usable.
+  // The characters that the fonts draw: more candidates are examined until enough are usable.
   const int64_t wanted = config.source_classes + config.unseen_classes + config.target_classes;
   std::vector<Candidate> candidates;
   std::vector<GlyphClass> usable;

@@ -1,18 +1,17 @@
-// Which characters are classes, and which fonts draw each of them: the choice behind the glyph
-// source.
+// The characters that are classes, and the fonts that draw each of them, for the glyph source.
 //
 //   PROTOPAGE_ASSIGN_OR_RETURN(const GlyphFonts fonts, ResolveGlyphFonts(config));
-//   PROTOPAGE_ASSIGN_OR_RETURN(const GlyphClassSets sets, ChooseGlyphClasses(config, fonts, &pool, {}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(const auto sets, ChooseGlyphClasses(config, fonts, &pool, {}));
 //
-// A character is usable when the id font draws it, at least config.min_lineages training lineages
-// and one held-out lineage do. Dropped are:
-//   - compatibility ideographs, which are variants of another character by NFKC;
-//   - characters that the id font draws as it does an earlier one, or nearly so;
-//   - a font's glyph that coincides with its glyph for another character, or for missing ones:
-//     the font then counts as not drawing either.
-// The order is a hash of (seed, character); the source set takes the first, the unseen set the
-// next, the target set what follows. So the sets are disjoint, and more target classes leave the
-// other two as they are.
+// A character is usable when the id font, at least config.min_lineages training lineages and at
+// least one held-out lineage draw it. Not used are:
+// - compatibility ideographs, which are variants of another character by NFKC;
+// - characters that the id font draws like an earlier one, or nearly so;
+// - a font's glyph that coincides with its glyph for another character, or for missing ones: the
+//   font then counts as drawing neither.
+// The order is a hash of (seed, character); the source set takes the first characters, the unseen
+// set the next, the target set those after them. So the sets are disjoint, and a larger number of
+// target classes does not change the other two.
 #ifndef PROTOPAGE_DATA_GLYPHS_GLYPH_CLASSES_H_
 #define PROTOPAGE_DATA_GLYPHS_GLYPH_CLASSES_H_
 
@@ -39,8 +38,8 @@ struct GlyphFonts {
   bool HeldOut(int font) const { return font >= first_held_out; }
 };
 
-// Reads the config's fonts and looks whether their files exist. Errors: InvalidArgument (a font
-// or lineage is wrong), NotFound: names what is missing and the Debian packages that have it.
+// Reads the fonts of the config and checks that their files exist. Errors: InvalidArgument (a wrong
+// font or lineage), NotFound with the missing files and the Debian packages that contain them.
 absl::StatusOr<GlyphFonts> ResolveGlyphFonts(const GlyphConfig& config);
 
 // The open faces of a thread, in the order of GlyphFonts::fonts.
@@ -60,8 +59,8 @@ struct GlyphClassSets {
 
 using GlyphProgress = std::function<void(absl::string_view what, int64_t done, int64_t total)>;
 
-// Errors: InvalidArgument when the fonts draw fewer usable characters than asked for, or when a
-// held-out font correlates with a training font like one of the same lineage (font_face.h).
+// Errors: InvalidArgument when fewer characters are usable than the config asks for, or when a
+// held-out font correlates with a training font as much as one of the same lineage (font_face.h).
 absl::StatusOr<GlyphClassSets> ChooseGlyphClasses(const GlyphConfig& config,
                                                   const GlyphFonts& fonts, ThreadPool* pool,
                                                   const GlyphProgress& progress);

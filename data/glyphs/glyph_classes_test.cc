@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/data/glyphs/glyph_renderer.h"
 #include "protopage/data/glyphs/han_characters.h"
@@ -107,7 +108,7 @@ TEST(GlyphClassesTest, ADerivedFontIsNotHeldOutWhateverItIsCalled) {
 
 TEST(GlyphClassesTest, MoreClassesThanTheFontsDrawIsAnError) {
   GlyphConfig config = SmallConfig();
-  // Characters that this many lineages draw do not exist.
+  // No character is drawn by this many lineages.
   config.min_lineages = 30;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const GlyphFonts fonts, ResolveGlyphFonts(config));
   ThreadPool pool(1);
@@ -143,6 +144,18 @@ TEST(GlyphFontsTest, WrongListsAreRefused) {
   config.held_out_fonts.push_back("seto=truetype/seto/setofont-ex.ttf");
   EXPECT_THAT(ResolveGlyphFonts(config),
               StatusIs(absl::StatusCode::kInvalidArgument, "lineage \"seto\" is among"));
+}
+
+absl::StatusOr<size_t> Example(const GlyphConfig& config) {
+  ThreadPool pool(2);
+  PROTOPAGE_ASSIGN_OR_RETURN(const GlyphFonts fonts, ResolveGlyphFonts(config));
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto sets, ChooseGlyphClasses(config, fonts, &pool, {}));
+  return sets.target.size();
+}
+
+TEST(GlyphClassesTest, TheExampleOfTheHeader) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const size_t classes, Example(SmallConfig()));
+  EXPECT_EQ(classes, 40u);
 }
 
 }  // namespace

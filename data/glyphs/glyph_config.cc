@@ -3,20 +3,20 @@
 namespace protopage {
 
 void GlyphConfig::Fields(ConfigVisitor& v) {
-  v.Integer("seed", &seed, {.help = "seed of class split and distortions", .min = 0});
+  v.Integer("seed", &seed, {.help = "seed of the choice of classes and of distortions", .min = 0});
   v.Integer("source_classes", &source_classes,
             {.help = "classes with many samples", .min = 0, .max = 100000});
   v.Integer(
       "source_samples", &source_samples,
-      {.help = "training images a source class, one of them the id image", .min = 1, .max = 10000});
+      {.help = "training images per source class, including the id image", .min = 1, .max = 10000});
   v.Integer("target_classes", &target_classes,
             {.help = "classes with one id image and few spots", .min = 0, .max = 100000});
   v.Integer("target_spots", &target_spots,
-            {.help = "training spots a target class", .min = 1, .max = 10000});
+            {.help = "training spots per target class", .min = 1, .max = 10000});
   v.Integer("unseen_classes", &unseen_classes,
-            {.help = "classes of evaluation only", .min = 0, .max = 100000});
+            {.help = "classes for evaluation only", .min = 0, .max = 100000});
   v.Integer("test_spots", &test_spots,
-            {.help = "evaluation spots a class, of held-out fonts", .min = 1, .max = 10000});
+            {.help = "evaluation spots per class, in held-out fonts", .min = 1, .max = 10000});
   v.Number("distortion", &distortion,
            {.help = "strength of the distortions that make a spot: 0 none, 1 hard to read",
             .min = 0,

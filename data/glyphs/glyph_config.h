@@ -13,14 +13,14 @@ namespace protopage {
 struct GlyphConfig {
   int64_t seed = 1;
   int64_t source_classes = 1000;
-  int64_t source_samples = 12;  // Training images a source class, its id image among them.
+  int64_t source_samples = 12;  // Training images per source class, including the id image.
   int64_t target_classes = 4000;
-  int64_t target_spots = 4;  // Training spots a target class, beside one id image.
+  int64_t target_spots = 4;  // Training spots per target class, in addition to one id image.
   int64_t unseen_classes = 1000;
-  int64_t test_spots = 2;   // Evaluation spots a class, for every set of classes.
-  double distortion = 0.5;  // Strength of what makes a spot, 0 = none.
-  // Fonts as lineage=path[@face], paths below font_dir. Fonts of one lineage (weights of a family,
-  // derived designs) are on one side of the line between training and held out.
+  int64_t test_spots = 2;   // Evaluation spots per class, for every set of classes.
+  double distortion = 0.5;  // Strength of the distortions of a spot, 0 = none.
+  // Fonts as lineage=path[@face], with paths below font_dir. All fonts of a lineage (weights of a
+  // family, derived designs) are training fonts, or all are held out.
   std::string font_dir = "/usr/share/fonts";
   std::string id_font = "noto_sans=opentype/noto/NotoSansCJK-Regular.ttc@2";
   std::vector<std::string> train_fonts = {
@@ -39,8 +39,8 @@ struct GlyphConfig {
       "ukai=truetype/arphic/ukai.ttc",
       "ipamj=truetype/ipamj/ipamjm.ttf",
   };
-  // A character is a class when at least so many training lineages draw it beside the id font and
-  // one held-out lineage.
+  // A character is a class when the id font, at least this many training lineages and one held-out
+  // lineage draw it.
   int64_t min_lineages = 3;
   std::string cache_dir;  // "": $XDG_CACHE_HOME/protopage, or ~/.cache/protopage.
 

@@ -10,30 +10,30 @@ namespace {
 // Glyphs fill about 0.9 of their em; this leaves a margin of a twentieth of the image.
 constexpr float kScale = 0.97f;
 
-// Ink that two drawings leave together.
+// The ink of two drawings on top of each other.
 void Combine(const std::vector<uint8_t>& more, std::vector<uint8_t>* ink) {
   for (size_t i = 0; i < ink->size(); ++i) (*ink)[i] = std::max((*ink)[i], more[i]);
 }
 
-// Parts of the characters before and behind, in a line of text of the same font.
+// Parts of the characters before and after, in a line of text in the same font.
 void AddNeighbours(FontFace& face, const GlyphPlacement& placement, int size, float strength,
                    RandomStream& random, std::vector<uint8_t>* ink) {
   std::vector<uint8_t> neighbour(ink->size());
   const bool vertical = random.Below(2) == 1;
   for (int side = -1; side <= 1; side += 2) {
-    // All draws are made whether used or not, so that a side does not depend on the other.
+    // All numbers are drawn, used or not, so that one side does not depend on the other.
     const bool wanted = random.Uniform() < 0.35f * strength;
     const uint32_t code = 0x4E00 + static_cast<uint32_t>(random.Below(0x5200));
     const float distance = random.Uniform(0.86f, 1.1f) * static_cast<float>(side);
     if (!wanted || !face.Maps(code)) continue;
-    GlyphPlacement beside = placement;
-    beside.dx += (vertical ? placement.xy : placement.xx) * distance;
-    beside.dy += (vertical ? placement.yy : placement.yx) * distance;
-    if (face.Draw(code, beside, size, neighbour.data())) Combine(neighbour, ink);
+    GlyphPlacement shifted = placement;
+    shifted.dx += (vertical ? placement.xy : placement.xx) * distance;
+    shifted.dy += (vertical ? placement.yy : placement.yx) * distance;
+    if (face.Draw(code, shifted, size, neighbour.data())) Combine(neighbour, ink);
   }
 }
 
-// A straight stroke across the image, as of a form's line or a pen.
+// A straight stroke across the image, like a line of a form or of a pen.
 void AddStroke(int size, RandomStream& random, std::vector<uint8_t>* ink) {
   const float n = static_cast<float>(size);
   const float x0 = random.Uniform(0, n);
@@ -68,7 +68,7 @@ void AddPatch(int size, RandomStream& random, std::vector<uint8_t>* ink) {
   }
 }
 
-// Convolves with [a, 1 - 2a, a] both ways, `passes` times; weights in 1/256.
+// Convolves with [a, 1 - 2a, a] in both directions, `passes` times; weights in 1/256.
 void Blur(int size, int a, int passes, std::vector<uint8_t>* ink) {
   std::vector<uint8_t> line(size);
   for (int pass = 0; pass < 2 * passes; ++pass) {
@@ -121,7 +121,7 @@ bool DrawSpot(FontFace& face, uint32_t code, int size, float strength, RandomStr
   const size_t count = static_cast<size_t>(size) * size;
   std::vector<uint8_t> ink(count);
   if (!face.Draw(code, placement, size, ink.data())) {
-    // Thinned away: draw it as it is.
+    // Thinning has removed all ink, so the character is drawn without it.
     placement.embolden = 0;
     if (!face.Draw(code, placement, size, ink.data())) return false;
   }
@@ -153,7 +153,7 @@ bool DrawSpot(FontFace& face, uint32_t code, int size, float strength, RandomStr
       if (inverted) p = 255.0f - p;
       p += light_x * (static_cast<float>(x) * step - 0.5f);
       p += light_y * (static_cast<float>(y) * step - 0.5f);
-      // The sum of four uniform bytes is near a normal distribution, deviation 147.8.
+      // The sum of four uniform bytes is nearly normally distributed, with deviation 147.8.
       const uint32_t bits = random.Next();
       const int sum = static_cast<int>((bits & 255) + ((bits >> 8) & 255) + ((bits >> 16) & 255) +
                                        (bits >> 24)) -

@@ -1,10 +1,10 @@
-// Draws the images of the glyph source: clean ids, and spots under distortions that are a
-// function of a random stream. Grey, 255 = white paper.
+// Draws the images of the glyph source: clean ids, and spots under distortions that are a function
+// of a random stream. Grey, 255 = white paper.
 //
 //   Image image;
-//   DrawId(face, 0x4E00, 32, &image);
+//   DrawId(*face, 0x4E00, 32, &image);
 //   RandomStream random(seed, RandomPurpose::kRender, 0x4E00, i);
-//   DrawSpot(face, 0x4E00, 32, /*strength=*/1.0f, random, &image);
+//   DrawSpot(*face, 0x4E00, 32, /*strength=*/1.0f, random, &image);
 #ifndef PROTOPAGE_DATA_GLYPHS_GLYPH_RENDERER_H_
 #define PROTOPAGE_DATA_GLYPHS_GLYPH_RENDERER_H_
 
@@ -16,15 +16,16 @@
 
 namespace protopage {
 
-// Part of the cache's key: raise it when any pixel changes.
+// Part of the key of the cache: raise it when any pixel changes.
 inline constexpr int kGlyphRenderVersion = 1;
 
-// Black on white, upright, centred. False when the font does not draw the character.
+// Draws black on white, upright and centred. False when the font does not draw the character.
 bool DrawId(FontFace& face, uint32_t code, int size, Image* image);
 
-// As a camera would find it: warped, thicker or thinner, beside other characters and strokes,
-// partly covered, blurred, of other inks and papers, unevenly lit, noisy. `strength` scales each
-// of these; 0 gives DrawId's image. False when the font does not draw the character.
+// Draws the character as a camera would see it: warped, thicker or thinner, next to other
+// characters and strokes, partly covered, blurred, in other inks and on other papers, unevenly lit,
+// noisy. `strength` scales each of these; 0 gives the image of DrawId. False when the font does not
+// draw the character.
 bool DrawSpot(FontFace& face, uint32_t code, int size, float strength, RandomStream& random,
               Image* image);
 

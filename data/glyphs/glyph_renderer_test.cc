@@ -70,5 +70,16 @@ TEST_F(GlyphRendererTest, CharactersThatAreNotDrawnAreReported) {
   EXPECT_FALSE(DrawSpot(*face_, 0xFFFF, 32, 1.0f, random, &image));
 }
 
+TEST_F(GlyphRendererTest, TheExampleOfTheHeader) {
+  const uint64_t seed = 1;
+  const uint32_t i = 2;
+  const std::unique_ptr<FontFace>& face = face_;
+  Image image;
+  DrawId(*face, 0x4E00, 32, &image);
+  RandomStream random(seed, RandomPurpose::kRender, 0x4E00, i);
+  DrawSpot(*face, 0x4E00, 32, /*strength=*/1.0f, random, &image);
+  EXPECT_EQ(image.bytes(), 32 * 32);
+}
+
 }  // namespace
 }  // namespace protopage

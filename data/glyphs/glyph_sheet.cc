@@ -1,9 +1,10 @@
-// Shows what the glyph source makes: a contact sheet of a split, and how alike its fonts draw.
+// Shows the images of the glyph source, as a contact sheet of a split, and the similarity of its
+// fonts.
 //
 //   ./bazelw run //data/glyphs:glyph_sheet -- --split=target_train --output=sheet.png
 //
-// writes a PNG with a class a row (the id first when the split has ids) and prints, for each
-// font, how many Han characters it draws and its correlation with every other font
+// writes a PNG with a row for each class (the id first when the split has ids) and prints, for each
+// font, the number of Han characters that it draws and its correlation with every other font
 // (data/glyphs/font_face.h): the evidence that held-out fonts are not derived from training fonts.
 #include <algorithm>
 #include <cstdint>
@@ -33,7 +34,7 @@
 ABSL_FLAG(std::string, split, "target_train", "split to show");
 ABSL_FLAG(std::string, output, "glyphs.png", "PNG to write");
 ABSL_FLAG(int, rows, 24, "classes to show");
-ABSL_FLAG(int, columns, 16, "images a class to show, at most");
+ABSL_FLAG(int, columns, 16, "the most images per class to show");
 ABSL_FLAG(int, zoom, 2, "side of a pixel of the images, in pixels of the sheet");
 ABSL_FLAG(double, distortion, -1, "data.glyphs.distortion; below 0: the default");
 ABSL_FLAG(int, image_size, 32, "data.image_size");
@@ -131,7 +132,7 @@ absl::Status Run() {
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage("Writes a contact sheet of the glyph source, prints its fonts.");
   absl::ParseCommandLine(argc, argv);
-  // Under `bazel run` relative paths are taken from where the user stands.
+  // Under `bazel run`, relative paths start at the folder where the user called it.
   std::string output = absl::GetFlag(FLAGS_output);
   const char* working = std::getenv("BUILD_WORKING_DIRECTORY");
   if (working != nullptr && !absl::StartsWith(output, "/")) {

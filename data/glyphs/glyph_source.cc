@@ -26,16 +26,16 @@ constexpr int kSpot = 1;
 constexpr const char* kSplitTitles[kNumGlyphSplits] = {"source train", "source test",
                                                        "target train", "target test", "unseen"};
 
-// Evaluation spots are numbered from here on, far from any training spot, so that they are
-// other draws; and the order of lineages has streams of its own.
+// The first number of an evaluation spot, larger than that of any training spot, so that evaluation
+// spots have other random numbers; and the streams for the order of the lineages.
 constexpr uint32_t kFirstTestSpot = 1u << 20;
 constexpr uint32_t kTrainOrder = 1u << 21;
 constexpr uint32_t kTestOrder = (1u << 21) + 1;
 
-// One image before it is drawn.
+// An image that is to be drawn.
 struct Plan {
   uint32_t label = 0;
-  uint32_t image = 0;  // The number that keys its distortion.
+  uint32_t image = 0;  // The key of its distortion.
   uint8_t domain = kId;
   uint8_t font = 0;
 };
@@ -87,8 +87,8 @@ class GlyphSource : public ImageSource {
   const std::vector<std::string> domain_names_ = {"id", "spot"};
 };
 
-// Fonts [begin, end) that draw the class, one a spot: the lineages in random order, over and over,
-// and of each lineage a font at random.
+// For each spot, one of the fonts [begin, end) that draw the class: the lineages are used in random
+// order, again and again, and of each lineage a random font.
 std::vector<uint8_t> SpotFonts(const GlyphFonts& fonts, uint64_t mask, int begin, int end,
                                int64_t count, RandomStream random) {
   std::vector<std::vector<uint8_t>> lineages;
@@ -211,8 +211,8 @@ absl::StatusOr<std::vector<SplitData>> RenderAll(const GlyphConfig& config, cons
       });
       done += n;
     }
-    // The choice of classes has drawn every glyph once; here a warp has moved one out of sight
-    // or a damaged font has changed its mind.
+    // The choice of classes has drawn every glyph before, so either a distortion has moved one out
+    // of the image or the font is damaged.
     const auto first = std::find(failed.begin(), failed.end(), 1);
     if (first != failed.end()) {
       const Plan& plan = plans[s][first - failed.begin()];
@@ -225,9 +225,9 @@ absl::StatusOr<std::vector<SplitData>> RenderAll(const GlyphConfig& config, cons
   return all;
 }
 
-// The cache file, in this machine's byte order (a cache does not travel): magic, key, then for each
-// split the numbers of classes and records, codes, labels, domains, fonts, pixels; XXH3-64 of all
-// that at the end.
+// The cache file, in the byte order of the machine (a cache is not copied to others): magic, key,
+// then for each split the numbers of classes and records, codes, labels, domains, fonts and pixels;
+// and at the end XXH3-64 of all these.
 constexpr char kMagic[8] = {'P', 'P', 'G', 'L', 'Y', 'P', 'H', '1'};
 
 struct SplitHeader {
@@ -257,7 +257,7 @@ std::string Serialize(uint64_t key, const std::vector<SplitData>& all) {
   return out;
 }
 
-// Copies the next `count` elements and moves on; false when fewer are left.
+// Copies the next `count` elements and removes them from `in`; false when fewer are left.
 template <typename T>
 bool Take(absl::string_view* in, uint64_t count, std::vector<T>* values) {
   if (in->size() / sizeof(T) < count) return false;
@@ -267,7 +267,7 @@ bool Take(absl::string_view* in, uint64_t count, std::vector<T>* values) {
   return true;
 }
 
-// One split of a cache file; false when the file is damaged or of another key.
+// Reads one split of a cache file; false when the file is damaged or has another key.
 bool Parse(absl::string_view in, uint64_t key, int size, GlyphSplit split, SplitData* data) {
   uint64_t checksum = 0;
   uint64_t found_key = 0;
@@ -298,7 +298,7 @@ bool Parse(absl::string_view in, uint64_t key, int size, GlyphSplit split, Split
   return false;
 }
 
-// XXH3-64 of the file's bytes. The default fonts have 300 MB, so they pass in pieces.
+// XXH3-64 of the bytes of the file. The default fonts have 300 MB, so files are read in pieces.
 absl::StatusOr<uint64_t> HashFile(const std::string& path) {
   PROTOPAGE_ASSIGN_OR_RETURN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kRead));
   PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
@@ -314,7 +314,7 @@ absl::StatusOr<uint64_t> HashFile(const std::string& path) {
   return XXH3_64bits_digest(state.get());
 }
 
-// Everything that the pixels depend on.
+// A hash of everything that the pixels depend on.
 absl::StatusOr<uint64_t> CacheKey(const GlyphConfig& config, const GlyphFonts& fonts, int size) {
   std::string text = absl::StrCat(
       "version ", kGlyphRenderVersion, " seed ", config.seed, " size ", size, " classes ",

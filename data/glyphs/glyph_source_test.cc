@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -19,7 +20,7 @@ constexpr GlyphSplit kAll[] = {GlyphSplit::kSourceTrain, GlyphSplit::kSourceTest
 class GlyphSourceTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    // The smaller fonts: the name of the cache takes a hash of their contents.
+    // The smaller fonts, as the name of the cache is a hash of their contents.
     config_.id_font = "zenhei=truetype/wqy/wqy-zenhei.ttc";
     config_.train_fonts = {"droid=truetype/droid/DroidSansFallbackFull.ttf",
                            "seto=truetype/seto/setofont.ttf"};
@@ -108,7 +109,7 @@ TEST_F(GlyphSourceTest, ClassSetsAreDisjointAndTestClassesAreTheTrainingClasses)
   EXPECT_EQ(all.size(), source.size() + target.size() + unseen.size());
 }
 
-// "U+4E00 spot in wenkai": the lineages behind "in".
+// The lineage after "in": "U+4E00 spot in wenkai".
 TEST_F(GlyphSourceTest, HeldOutLineagesAppearInEvaluationOnly) {
   config_.source_samples = 40;
   config_.target_classes = 30;
@@ -148,7 +149,7 @@ TEST_F(GlyphSourceTest, TrainingAndEvaluationShareNoImage) {
 
 TEST_F(GlyphSourceTest, SameBitsFreshCachedAndWithAnyNumberOfThreads) {
   for (GlyphSplit split : kAll) {
-    config_.cache_dir += "x";  // Each split renders once.
+    config_.cache_dir += "x";  // So that each split is rendered.
     progress_ = 0;
     const auto fresh = Pixels(*Open(split, 1));
     EXPECT_GT(progress_, 0);
@@ -217,6 +218,13 @@ TEST_F(GlyphSourceTest, SizesOutsideTheRangeAreRefused) {
               StatusIs(absl::StatusCode::kInvalidArgument, "data.image_size 7"));
   EXPECT_THAT(OpenGlyphs(config_, 257, GlyphSplit::kUnseen, {}),
               StatusIs(absl::StatusCode::kInvalidArgument, "data.image_size 257"));
+}
+
+// Compiled only: the default fonts are large.
+[[maybe_unused]] absl::Status Example() {
+  GlyphConfig config;
+  PROTOPAGE_ASSIGN_OR_RETURN(auto train, OpenGlyphs(config, 32, GlyphSplit::kTargetTrain, {}));
+  return absl::OkStatus();
 }
 
 }  // namespace

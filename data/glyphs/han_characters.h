@@ -1,4 +1,4 @@
-// Han characters by Unicode code point, and which of them are one character twice.
+// Han characters by Unicode code point, and the code points that are variants of another one.
 #ifndef PROTOPAGE_DATA_GLYPHS_HAN_CHARACTERS_H_
 #define PROTOPAGE_DATA_GLYPHS_HAN_CHARACTERS_H_
 
@@ -8,12 +8,12 @@
 
 namespace protopage {
 
-// The NFKC form of a CJK compatibility ideograph (U+F900..FAFF, U+2F800..2FA1F), else
-// the character itself: CanonicalHan(0xF900) is 0x8C48.
+// The NFKC form of a CJK compatibility ideograph (U+F900..FAFF, U+2F800..2FA1F), else the character
+// itself: CanonicalHan(0xF900) is 0x8C48.
 uint32_t CanonicalHan(uint32_t code);
 
-// The blocks of ideographs, compatibility ideographs among them, ascending: 98,000 code points,
-// some of which are not assigned.
+// The code points of the blocks of ideographs and compatibility ideographs, ascending: 98,000, some
+// of which are not assigned.
 std::vector<uint32_t> HanCodePoints();
 
 // "U+4E00"

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "Eigen/Core"
+#include <Eigen/Core>
 #include "gtest/gtest.h"
 #include "protopage/base/cpu_features.h"
 

@@ -28,6 +28,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "protopage/model/margin_params.h"
 #include "protopage/model/precision.h"
 #include "protopage/model/tensor.h"
 
@@ -52,20 +53,6 @@ struct Window2d {
 struct DropoutKey {
   uint64_t key = 0;  // RandomKey(seed, kDropout) mixed with the op's position.
   uint64_t step = 0;
-};
-
-// The margin of a softmax over cosines; see model/losses/margin_loss.h for the
-// formulas.
-enum class MarginKind : int32_t {
-  kAdditiveCosine,  // s (c_y - m): AM-Softmax, CosFace
-  kAdditiveAngle,   // s cos(theta_y + m), ArcFace with its linear tail
-  kCombined,        // s (cos(m1 theta + m2) - m3)
-};
-struct MarginParams {
-  MarginKind kind = MarginKind::kAdditiveCosine;
-  float scale = 24.0f;
-  float margin = 0.2f;         // m, or m3 of kCombined
-  float m1 = 1.0f, m2 = 0.0f;  // kCombined only
 };
 
 // m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2

@@ -7,23 +7,18 @@
 #define PROTOPAGE_BASE_BFLOAT16_H_
 
 #include <cstdint>
-#include <cstring>
+
+#include "protopage/base/float_bits.h"
 
 namespace protopage {
 
 inline uint16_t FloatToBfloat16(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof(bits));
+  const uint32_t bits = FloatBits(x);
   if (x != x) return static_cast<uint16_t>(bits >> 16 | 0x40);
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-inline float Bfloat16ToFloat(uint16_t bits) {
-  const uint32_t wide = uint32_t{bits} << 16;
-  float x;
-  std::memcpy(&x, &wide, sizeof(x));
-  return x;
-}
+inline float Bfloat16ToFloat(uint16_t bits) { return FloatFromBits(uint32_t{bits} << 16); }
 
 }  // namespace protopage
 

@@ -1,31 +1,16 @@
 #include "protopage/base/float16.h"
 
-#include <cstring>
+#include "protopage/base/float_bits.h"
 
 #ifdef __F16C__
 #include <immintrin.h>
 #endif
 
 namespace protopage {
-namespace {
-
-uint32_t Bits(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof(bits));
-  return bits;
-}
-
-float FromBits(uint32_t bits) {
-  float x;
-  std::memcpy(&x, &bits, sizeof(x));
-  return x;
-}
-
-}  // namespace
 
 uint16_t FloatToHalf(float x) {
-  const uint32_t sign = Bits(x) >> 16 & 0x8000;
-  const uint32_t magnitude = Bits(x) & 0x7fffffff;
+  const uint32_t sign = FloatBits(x) >> 16 & 0x8000;
+  const uint32_t magnitude = FloatBits(x) & 0x7fffffff;
   uint32_t half;
   if (magnitude > 0x7f800000) {
     half = 0x7e00 | (magnitude >> 13 & 0x1ff);  // NaN.
@@ -38,7 +23,7 @@ uint16_t FloatToHalf(float x) {
     half = (magnitude - (112u << 23) + 0xfff + odd) >> 13;
   } else {
     // The last place of a float from 1/2 on is 2^-24: the sum rounds to it.
-    half = Bits(FromBits(magnitude) + 0.5f) - Bits(0.5f);
+    half = FloatBits(FloatFromBits(magnitude) + 0.5f) - FloatBits(0.5f);
   }
   return static_cast<uint16_t>(sign | half);
 }
@@ -54,9 +39,9 @@ float HalfToFloat(uint16_t half) {
   } else if (magnitude >= 0x400) {
     bits = (magnitude << 13) + (112u << 23);
   } else {
-    bits = Bits(static_cast<float>(magnitude) * 0x1p-24f);
+    bits = FloatBits(static_cast<float>(magnitude) * 0x1p-24f);
   }
-  return FromBits(sign | bits);
+  return FloatFromBits(sign | bits);
 }
 
 void FloatsToHalves(const float* x, int64_t n, uint16_t* halves) {

@@ -3,26 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
+#include "protopage/base/float_bits.h"
 #include "protopage/base/random.h"
 
 namespace protopage {
 namespace {
-
-uint32_t Bits(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof(bits));
-  return bits;
-}
-
-float FromBits(uint32_t bits) {
-  float x;
-  std::memcpy(&x, &bits, sizeof(x));
-  return x;
-}
 
 // By the definition of the format.
 double Value(uint16_t half) {
@@ -87,26 +75,26 @@ TEST(Float16Test, TheEndsOfTheRange) {
   EXPECT_EQ(FloatToHalf(std::nextafter(0x1p-25f, 1.0f)), 1);
   EXPECT_EQ(FloatToHalf(-std::numeric_limits<float>::denorm_min()), 0x8000);
   EXPECT_EQ(FloatToHalf(-0.0f), 0x8000);
-  EXPECT_EQ(FloatToHalf(FromBits(0x7f800001)), 0x7e00);
-  EXPECT_EQ(FloatToHalf(FromBits(0xffffffff)), 0xffff);
+  EXPECT_EQ(FloatToHalf(FloatFromBits(0x7f800001)), 0x7e00);
+  EXPECT_EQ(FloatToHalf(FloatFromBits(0xffffffff)), 0xffff);
 }
 
 // Bit by bit, whatever instructions do it, at all lengths around a register's.
 TEST(Float16Test, ManyAreConvertedAsOne) {
   RandomStream random(1, RandomPurpose::kTest, 1);
   std::vector<float> x(1 << 20);
-  for (float& v : x) v = FromBits(static_cast<uint32_t>(random.Next()));
+  for (float& v : x) v = FloatFromBits(static_cast<uint32_t>(random.Next()));
   std::vector<uint16_t> halves(x.size());
   FloatsToHalves(x.data(), static_cast<int64_t>(x.size()), halves.data());
   for (size_t i = 0; i < x.size(); ++i) {
-    ASSERT_EQ(halves[i], FloatToHalf(x[i])) << std::hex << Bits(x[i]);
+    ASSERT_EQ(halves[i], FloatToHalf(x[i])) << std::hex << FloatBits(x[i]);
   }
   std::vector<uint16_t> all(65536);
   for (size_t h = 0; h < all.size(); ++h) all[h] = static_cast<uint16_t>(h);
   std::vector<float> floats(all.size());
   HalvesToFloats(all.data(), static_cast<int64_t>(all.size()), floats.data());
   for (size_t h = 0; h < all.size(); ++h) {
-    ASSERT_EQ(Bits(floats[h]), Bits(HalfToFloat(all[h]))) << h;
+    ASSERT_EQ(FloatBits(floats[h]), FloatBits(HalfToFloat(all[h]))) << h;
   }
   for (int64_t n = 0; n < 40; ++n) {
     std::vector<uint16_t> some(n + 1, 0x1234);
@@ -115,7 +103,7 @@ TEST(Float16Test, ManyAreConvertedAsOne) {
     EXPECT_EQ(some[n], 0x1234);
     std::vector<float> back(n + 1, 5.0f);
     HalvesToFloats(some.data(), n, back.data());
-    for (int64_t i = 0; i < n; ++i) EXPECT_EQ(Bits(back[i]), Bits(HalfToFloat(some[i])));
+    for (int64_t i = 0; i < n; ++i) EXPECT_EQ(FloatBits(back[i]), FloatBits(HalfToFloat(some[i])));
     EXPECT_EQ(back[n], 5.0f);
   }
 }

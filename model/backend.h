@@ -28,6 +28,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "protopage/model/margin_params.h"
 #include "protopage/model/precision.h"
 #include "protopage/model/tensor.h"
 
@@ -54,26 +55,16 @@ struct DropoutKey {
   uint64_t step = 0;
 };
 
-// The margin of a softmax over cosines; see model/losses/margin_loss.h for the
-// formulas.
-enum class MarginKind : int32_t {
-  kAdditiveCosine,  // s (c_y - m): AM-Softmax, CosFace
-  kAdditiveAngle,   // s cos(theta_y + m), ArcFace with its linear tail
-  kCombined,        // s (cos(m1 theta + m2) - m3)
-};
-struct MarginParams {
-  MarginKind kind = MarginKind::kAdditiveCosine;
-  float scale = 24.0f;
-  float margin = 0.2f;         // m, or m3 of kCombined
-  float m1 = 1.0f, m2 = 0.0f;  // kCombined only
-};
-
+// m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2
+// w <- (1 - learning_rate weight_decay) w - step_size m / (sqrt(v) inverse_sqrt_bias2 + epsilon)
 struct AdamParams {
   float learning_rate = 1e-3f;
   float beta1 = 0.9f, beta2 = 0.999f;
   float epsilon = 1e-7f;      // Keras' default
-  float weight_decay = 0.0f;  // Decoupled (AdamW): w -= lr * weight_decay * w
-  int64_t t = 1;              // 1 for the first update
+  float weight_decay = 0.0f;  // Decoupled (AdamW)
+  // The correction of the moments' bias in update t = 1, 2, ...; the defaults are the limits.
+  float step_size = 1e-3f;          // learning_rate / (1 - beta1^t)
+  float inverse_sqrt_bias2 = 1.0f;  // 1 / sqrt(1 - beta2^t)
 };
 struct SgdParams {
   float learning_rate = 0.1f;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "protopage/base/divide_up.h"
 #include "protopage/model/cpu/convolution_parts.h"
 #include "protopage/model/cpu/winograd.h"
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "protopage/base/check.h"
 #include "protopage/base/cpu_features.h"
+#include "protopage/base/divide_up.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/model/backend_checks.h"
 #include "protopage/model/cpu/convolution.h"
@@ -267,7 +268,7 @@ class CpuBackend : public Backend {
     }
     CheckFloat(y, x.num_elements());
     if (m.rows == 0) return absl::OkStatus();
-    const int64_t blocks = (m.rows + kRowBlock - 1) / kRowBlock;
+    const int64_t blocks = DivideUp(m.rows, kRowBlock);
     float* moments = context_.Shared(CpuContext::kSums, (2 * blocks + 1) * m.cols);
     pool().ParallelFor(blocks, [&](int64_t block) {
       const int64_t first = block * kRowBlock;
@@ -332,7 +333,7 @@ class CpuBackend : public Backend {
     CheckFloat(d_y, x.num_elements());
     CheckFloat(d_x, x.num_elements());
     if (relu) CheckFloat(y, x.num_elements());
-    const int64_t blocks = (m.rows + kRowBlock - 1) / kRowBlock;
+    const int64_t blocks = DivideUp(m.rows, kRowBlock);
     float* sums = context_.Shared(CpuContext::kSums, (2 * blocks + 3) * m.cols);
     pool().ParallelFor(blocks, [&](int64_t block) {
       const int64_t first = block * kRowBlock;
@@ -401,7 +402,7 @@ class CpuBackend : public Backend {
 
     const MatrixKernels& matrix = context_.matrix();
     const int64_t panel = matrix.panel;
-    const int64_t panels = (cols + panel - 1) / panel;
+    const int64_t panels = DivideUp(cols, panel);
     float* packed = context_.Shared(CpuContext::kPacked, panels * panel * depth);
     pool().ParallelFor(panels, [&](int64_t p) {
       const int64_t first = p * panel;
@@ -426,8 +427,8 @@ class CpuBackend : public Backend {
       a_offsets[i] = i * depth;
       c_offsets[i] = i * cols;
     }
-    const int64_t row_tasks = (rows + kProductRows - 1) / kProductRows;
-    const int64_t column_tasks = (panels + kProductPanels - 1) / kProductPanels;
+    const int64_t row_tasks = DivideUp(rows, kProductRows);
+    const int64_t column_tasks = DivideUp(panels, kProductPanels);
     pool().ParallelFor(row_tasks * column_tasks, [&](int64_t task) {
       const int64_t first_row = task / column_tasks * kProductRows;
       const int64_t first_column = task % column_tasks * kProductPanels * panel;
@@ -462,7 +463,7 @@ class CpuBackend : public Backend {
     const MatrixView m(d_y);
     CheckFloat(d_bias, m.cols);
     if (m.rows == 0) return Fill(d_bias, 0.0f);
-    const int64_t blocks = (m.rows + kRowBlock - 1) / kRowBlock;
+    const int64_t blocks = DivideUp(m.rows, kRowBlock);
     float* sums = context_.Shared(CpuContext::kSums, blocks * m.cols);
     context_.ForChunks(m.rows, kRowBlock, [&](int64_t i, int64_t n) {
       vector().column_sums(d_y.f32() + i * m.cols, n, m.cols, sums + i / kRowBlock * m.cols);
@@ -484,12 +485,7 @@ class CpuBackend : public Backend {
     for (int64_t i = 0; i < m.rows; ++i) {
       PROTOPAGE_CHECK(slots.i32()[i] >= 0 && slots.i32()[i] < m.cols);
     }
-    const MarginStep step = {static_cast<int32_t>(params.kind),
-                             params.scale,
-                             params.margin,
-                             params.m1,
-                             params.m2,
-                             grad_scale};
+    const MarginStep step = {params, grad_scale};
     ForRows(m, [&](int64_t i, int64_t n) {
       vector().margin_softmax(step, cosines.f32() + i * m.cols, slots.i32() + i, n, m.cols,
                               losses.f32() + i, d_cosines.f32() + i * m.cols, predicted.i32() + i);
@@ -535,17 +531,13 @@ class CpuBackend : public Backend {
   }
   absl::Status AdamUpdate(const AdamParams& params,
                           absl::Span<const ParamUpdate> updates) override {
-    PROTOPAGE_CHECK(params.t >= 1);
-    const double t = static_cast<double>(params.t);
-    const double bias1 = 1.0 - std::pow(static_cast<double>(params.beta1), t);
-    const double bias2 = 1.0 - std::pow(static_cast<double>(params.beta2), t);
     AdamStep step = {};
     step.learning_rate = params.learning_rate;
     step.beta1 = params.beta1;
     step.beta2 = params.beta2;
     step.epsilon = params.epsilon;
-    step.scale1 = static_cast<float>(static_cast<double>(params.learning_rate) / bias1);
-    step.inverse_sqrt_bias2 = static_cast<float>(1.0 / std::sqrt(bias2));
+    step.scale1 = params.step_size;
+    step.inverse_sqrt_bias2 = params.inverse_sqrt_bias2;
     ForUpdates(updates, [&](const ParamUpdate& update, const UpdateRange& range) {
       PROTOPAGE_CHECK(range.state1 != nullptr && range.state2 != nullptr);
       AdamStep own = step;

@@ -10,14 +10,13 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "protopage/base/divide_up.h"
 #include "protopage/base/thread_pool.h"
 #include "protopage/model/cpu/matrix_kernels.h"
 #include "protopage/model/cpu/vector_kernels.h"
 #include "protopage/model/cpu/winograd_kernels.h"
 
 namespace protopage {
-
-inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Memory at a cache line's boundary.
 class AlignedMemory {

@@ -5,6 +5,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "protopage/base/float_bits.h"
+#include "protopage/model/margin_target.h"
+
 // Loops are written so that the compiler makes vectors of them: independent elements, or
 // sums in a fixed number of lanes. A call in place passes one array twice, which has no
 // dependence between elements but fails the compiler's overlap test; hence the pragma.
@@ -374,35 +377,7 @@ inline float ExpNegative(float x) {
   // Of a NaN any power will do.
   const uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(n >= -126.0f ? n : 0.0f) + 127)
                         << 23;
-  float power;
-  std::memcpy(&power, &bits, sizeof(power));
-  return x < -87.0f ? 0.0f : p * power;
-}
-
-// The target's logit over `scale`, and its derivative by the cosine.
-void MarginTarget(const MarginStep& step, double cosine, double* target, double* slope) {
-  *target = cosine - step.margin;
-  *slope = 1.0;
-  if (step.kind == 0) return;  // kAdditiveCosine
-  const double c = cosine > 1.0 ? 1.0 : cosine < -1.0 ? -1.0 : cosine;
-  const double theta = std::acos(c);
-  // sin(theta) is 0 at both ends, where the true slope is infinite or has none.
-  const double square = 1.0 - c * c;
-  const double sine = std::sqrt(square < 1e-12 ? 1e-12 : square);
-  if (step.kind == 1) {  // kAdditiveAngle
-    const double pi = 3.14159265358979323846;
-    const double m = step.margin;
-    if (c > std::cos(pi - m)) {
-      *target = std::cos(theta + m);
-      *slope = std::sin(theta + m) / sine;
-    } else {
-      *target = cosine - m * std::sin(pi - m);
-    }
-    return;
-  }
-  const double angle = step.m1 * theta + step.m2;
-  *target = std::cos(angle) - step.margin;
-  *slope = step.m1 * std::sin(angle) / sine;
+  return x < -87.0f ? 0.0f : p * FloatFromBits(bits);
 }
 
 void MarginSoftmax(const MarginStep& step, const float* cosines, const int32_t* slots, int64_t rows,
@@ -418,7 +393,7 @@ void MarginSoftmax(const MarginStep& step, const float* cosines, const int32_t* 
     predicted[i] = static_cast<int32_t>(best);
 
     double target, slope;
-    MarginTarget(step, static_cast<double>(c[y]), &target, &slope);
+    MarginTarget(step.params, static_cast<double>(c[y]), &target, &slope);
     const float target_cosine = static_cast<float>(target);
     // The largest of the logits over `scale`.
     float largest = target_cosine;
@@ -426,13 +401,13 @@ void MarginSoftmax(const MarginStep& step, const float* cosines, const int32_t* 
       if (j != y && c[j] > largest) largest = c[j];
     }
     PROTOPAGE_VECTOR_LOOP
-    for (int64_t j = 0; j < k; ++j) d[j] = ExpNegative(step.scale * (c[j] - largest));
-    d[y] = ExpNegative(step.scale * (target_cosine - largest));
+    for (int64_t j = 0; j < k; ++j) d[j] = ExpNegative(step.params.scale * (c[j] - largest));
+    d[y] = ExpNegative(step.params.scale * (target_cosine - largest));
     const double sum = Sum(d, k);
     losses[i] = static_cast<float>(
-        std::log(sum) - static_cast<double>(step.scale) *
+        std::log(sum) - static_cast<double>(step.params.scale) *
                             (static_cast<double>(target_cosine) - static_cast<double>(largest)));
-    const double to_gradient = static_cast<double>(step.grad_scale) * step.scale;
+    const double to_gradient = static_cast<double>(step.grad_scale) * step.params.scale;
     const double target_share = d[y] / sum;
     const float factor = static_cast<float>(to_gradient / sum);
     PROTOPAGE_VECTOR_LOOP
@@ -445,9 +420,7 @@ bool AllFinite(const float* x, int64_t n) {
   // Every bit of the exponent is set in infinities and NaNs only.
   uint32_t found = 0;
   for (int64_t i = 0; i < n; ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, x + i, sizeof(bits));
-    found |= (bits & 0x7F800000u) == 0x7F800000u ? 1u : 0u;
+    found |= (FloatBits(x[i]) & 0x7F800000u) == 0x7F800000u ? 1u : 0u;
   }
   return found == 0;
 }

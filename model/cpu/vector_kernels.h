@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "protopage/model/margin_params.h"
+
 namespace protopage {
 
 struct PoolGeometry {
@@ -34,8 +36,7 @@ struct SgdStep {
 };
 
 struct MarginStep {
-  int32_t kind;  // A MarginKind.
-  float scale, margin, m1, m2;
+  MarginParams params;
   float grad_scale;
 };
 

@@ -1,7 +1,6 @@
 #include "protopage/model/cuda/cuda_backend.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -472,17 +471,13 @@ class CudaBackend : public Backend {
   }
   absl::Status AdamUpdate(const AdamParams& params,
                           absl::Span<const ParamUpdate> updates) override {
-    PROTOPAGE_CHECK(params.t >= 1);
-    const double t = static_cast<double>(params.t);
-    const double bias1 = 1.0 - std::pow(static_cast<double>(params.beta1), t);
-    const double bias2 = 1.0 - std::pow(static_cast<double>(params.beta2), t);
     AdamStep step = {};
     step.beta1 = params.beta1;
     step.beta2 = params.beta2;
     step.epsilon = params.epsilon;
     step.decay = 1.0f - params.learning_rate * params.weight_decay;
-    step.scale1 = static_cast<float>(static_cast<double>(params.learning_rate) / bias1);
-    step.inverse_sqrt_bias2 = static_cast<float>(1.0 / std::sqrt(bias2));
+    step.scale1 = params.step_size;
+    step.inverse_sqrt_bias2 = params.inverse_sqrt_bias2;
     for (const ParamUpdate& update : updates) {
       PROTOPAGE_CHECK(update.state1 && update.state2);
     }

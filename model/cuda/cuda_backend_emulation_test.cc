@@ -109,7 +109,7 @@ class SmallStep {
     PROTOPAGE_RETURN_IF_ERROR(backend_->Download(found_, host_->data()));
     PROTOPAGE_RETURN_IF_ERROR(backend_->FinishDownloads());
     AdamParams params;
-    params.t = ++t_;  // Another number every step, as the learning rate is.
+    params.step_size = 1e-3f / static_cast<float>(++t_);  // Another number every step.
     return backend_->AdamUpdate(params, {{{kernel_, d_kernel_, m_, v_, true}}});
   }
 

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <initializer_list>
 
+#include "protopage/base/divide_up.h"
 #include "protopage/model/cuda/platform.h"
 
 namespace protopage {
@@ -24,8 +25,6 @@ constexpr unsigned kAllLanes = 0xFFFFFFFFu;
 constexpr int kBlockThreads = 256;
 // 8 blocks of 256 threads fill a multiprocessor; an H100 has 132 of them.
 constexpr int64_t kMaxBlocks = 1024;
-
-inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // For `n` items, one a thread as long as the grid allows. Not for n = 0.
 inline dim3 GridFor(int64_t n, int64_t items_per_block = kBlockThreads) {

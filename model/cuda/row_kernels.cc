@@ -1,8 +1,12 @@
 #include "protopage/model/cuda/row_kernels.h"
 
+// margin_target.h is for both sides.
+#define PROTOPAGE_HOST_DEVICE __host__ __device__
+
 #include <cmath>
 
 #include "protopage/model/cuda/kernel_support.h"
+#include "protopage/model/margin_target.h"
 
 namespace protopage {
 namespace {
@@ -140,33 +144,6 @@ cudaError_t LaunchCopyRowsOf(cudaStream_t stream, const void* src, const int32_t
 }
 
 // --- A block for each row ----------------------------------------------------------------------
-
-// The target's logit over the scale, and its derivative by the cosine.
-__device__ void MarginTarget(const MarginParams& params, double cosine, double* target,
-                             double* slope) {
-  const double margin = static_cast<double>(params.margin);
-  *target = cosine - margin;
-  *slope = 1.0;
-  if (params.kind == MarginKind::kAdditiveCosine) return;
-  const double c = cosine > 1.0 ? 1.0 : cosine < -1.0 ? -1.0 : cosine;
-  const double theta = acos(c);
-  // sin(theta) is 0 at both ends, where the true slope is infinite or has none.
-  const double square = 1.0 - c * c;
-  const double sine = sqrt(square < 1e-12 ? 1e-12 : square);
-  if (params.kind == MarginKind::kAdditiveAngle) {
-    const double pi = 3.14159265358979323846;
-    if (c > cos(pi - margin)) {
-      *target = cos(theta + margin);
-      *slope = sin(theta + margin) / sine;
-    } else {
-      *target = cosine - margin * sin(pi - margin);
-    }
-    return;
-  }
-  const double angle = static_cast<double>(params.m1) * theta + static_cast<double>(params.m2);
-  *target = cos(angle) - margin;
-  *slope = static_cast<double>(params.m1) * sin(angle) / sine;
-}
 
 // A value and where it was found: the larger wins, on ties the lower slot. A NaN stays and never
 // wins.

@@ -1,7 +1,8 @@
 // Optimizer: updates the parameters of a net from their gradients.
 //
 //   OptimizerConfig config;  // adam
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto optimizer, Optimizer::Create(config, net->parameters(), backend));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto optimizer,
+//                              Optimizer::Create(config, net->parameters(), backend));
 //   ...
 //   PROTOPAGE_RETURN_IF_ERROR(optimizer->Update(config.learning_rate * schedule->Factor(step)));
 //
@@ -9,7 +10,7 @@
 //        (nesterov: w <- w - lr (g + momentum v))
 // adam   Kingma and Ba, arXiv 1412.6980, bias-corrected; weight_decay is decoupled
 //        (AdamW, arXiv 1711.05101): w <- w - lr weight_decay w
-// Weight decay applies where Parameter::decay says so: to kernels.
+// Weight decay applies to parameters with Parameter::decay: to kernels.
 //
 // Not thread-safe. The parameters and the backend must outlive the optimizer.
 #ifndef PROTOPAGE_MODEL_OPTIMIZERS_OPTIMIZER_H_
@@ -32,7 +33,7 @@
 namespace protopage {
 
 struct OptimizerConfig {
-  std::string name = "adam";  // adam, sgd
+  std::string name = "adam";  // A name of the table above.
   double learning_rate = 1e-3;
   double momentum = 0.9;  // sgd
   bool nesterov = false;  // sgd
@@ -40,8 +41,7 @@ struct OptimizerConfig {
   double beta1 = 0.9;     // adam
   double beta2 = 0.999;   // adam
   double epsilon = 1e-7;  // adam; Keras' default
-  // > 0: gradients are scaled down so that the norm of all of them together is
-  // at most this.
+  // > 0: gradients are scaled down so that the norm of all of them together is at most this.
   double clip_norm = 0.0;
 
   void Fields(ConfigVisitor& v);
@@ -49,30 +49,35 @@ struct OptimizerConfig {
 
 class Optimizer {
  public:
-  // Covers all parameters that have a gradient; Update skips those whose
-  // `trainable` is false at the time. Errors: InvalidArgument (config),
-  // ResourceExhausted.
+  // Covers all parameters that have a gradient; Update skips those whose `trainable` is false at
+  // the time. Errors: InvalidArgument (config), ResourceExhausted.
   static absl::StatusOr<std::unique_ptr<Optimizer>> Create(const OptimizerConfig& config,
                                                            absl::Span<Parameter* const> parameters,
                                                            Backend* backend);
 
-  // One update of all trainable parameters. Gradients are scaled in place when
-  // clipped.
+  // One update of all trainable parameters. Clipping scales the gradients in place.
   absl::Status Update(double learning_rate);
 
-  int64_t updates() const { return updates_; }  // Done so far.
+  // The number of updates so far.
+  int64_t updates() const { return updates_; }
   const OptimizerConfig& config() const { return config_; }
   // Moments or velocities by parameter name, and the number of updates.
   void State(StateVisitor& v);
+  // The names that OptimizerConfig::name may have.
+  static std::vector<std::string> Names();
 
  private:
+  struct Kind;
+  static const Kind kKinds[];
   struct Slot {
     Parameter* parameter;
     Tensor state1, state2;
   };
-  Optimizer(const OptimizerConfig& config, Backend* backend) : config_(config), backend_(backend) {}
+  Optimizer(const OptimizerConfig& config, const Kind& kind, Backend* backend)
+      : config_(config), kind_(kind), backend_(backend) {}
 
   OptimizerConfig config_;
+  const Kind& kind_;
   Backend* backend_;
   std::vector<Slot> slots_;
   std::vector<ParamUpdate> batch_;  // Kept, so that an update allocates nothing.

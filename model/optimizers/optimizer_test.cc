@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/model/backend.h"
 #include "protopage/model/op.h"
+#include "protopage/model/optimizers/schedule.h"
 #include "protopage/model/tensor.h"
 #include "protopage/model/testing/testing.h"
 
@@ -175,6 +177,23 @@ TEST(OptimizerUseTest, UnknownNameIsAnError) {
   config.name = "lamb";
   EXPECT_THAT(Optimizer::Create(config, {}, backend.get()),
               StatusIs(absl::StatusCode::kInvalidArgument, "must be one of adam, sgd"));
+}
+
+// A net of its own would do as well: only parameters() is asked.
+absl::Status Example(Backend* backend, Model* net, Schedule* schedule, int64_t step) {
+  OptimizerConfig config;  // adam
+  PROTOPAGE_ASSIGN_OR_RETURN(auto optimizer, Optimizer::Create(config, net->parameters(), backend));
+  PROTOPAGE_RETURN_IF_ERROR(optimizer->Update(config.learning_rate * schedule->Factor(step)));
+  return absl::OkStatus();
+}
+
+TEST(OptimizerTest, TheExampleOfTheHeader) {
+  TestBackend backend;
+  Model model(backend);
+  const std::vector<float> before = backend.ToHost(model.kernel.value);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto schedule, Schedule::Create({}, 100));
+  PROTOPAGE_ASSERT_OK(Example(backend.get(), &model, schedule.get(), 0));
+  EXPECT_NE(backend.ToHost(model.kernel.value), before);
 }
 
 }  // namespace

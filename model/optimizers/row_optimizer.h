@@ -2,7 +2,7 @@
 // the class.
 //
 //   PROTOPAGE_ASSIGN_OR_RETURN(auto optimizer, RowOptimizer::Create({}, backend));
-//   // state [K, optimizer->StateFloats(D)] is gathered with the rows and scattered with them.
+//   // `state` [K, optimizer->StateFloats(D)] is gathered with the rows and scattered with them.
 //   PROTOPAGE_RETURN_IF_ERROR(optimizer->Update(learning_rate, rows, state, away, d_rows));
 //
 // momentum  a row [D] of velocity a class. A row that was away for a steps first catches up:
@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -33,7 +34,7 @@
 namespace protopage {
 
 struct RowOptimizerConfig {
-  std::string name = "momentum";  // momentum, adagrad
+  std::string name = "momentum";  // A name of the table above.
   double learning_rate = 0.02;
   // Whether the stage's schedule applies to it. Rows of rarely drawn classes need it to the end:
   // the net has moved on since they were last updated.
@@ -50,25 +51,33 @@ class RowOptimizer {
   static absl::StatusOr<std::unique_ptr<RowOptimizer>> Create(const RowOptimizerConfig& config,
                                                               Backend* backend);
 
-  // Floats of state a class has: dim for momentum, 1 for adagrad.
+  // The floats of state of a class: dim for momentum, 1 for adagrad.
   int64_t StateFloats(int64_t dim) const;
 
-  // rows [K, D], unit length; state [K, StateFloats(D)]; d_rows [K, D],
-  // scratch; all on the device, rows and state updated in place. away[k], on
-  // the host: the steps of the run since the row's last update in which it was
-  // not updated: step - last_step - 1, and 0 for a row that never was. A row
-  // whose gradient and state are zero keeps its bits. Errors: InvalidArgument
+  // Updates rows [K, D], of unit length, and state [K, StateFloats(D)] in place; d_rows [K, D] is
+  // scratch; all are on the device. away[k], on the host, counts the steps of the run since the
+  // last update of row k, without this one: step - last_step - 1, or 0 for a row that was never
+  // updated. A row whose gradient and state are zero keeps its bits. Errors: InvalidArgument
   // (shapes, or a negative away with its position).
   absl::Status Update(double learning_rate, const Tensor& rows, const Tensor& state,
                       absl::Span<const int32_t> away, const Tensor& d_rows);
 
   const RowOptimizerConfig& config() const { return config_; }
+  // The names that RowOptimizerConfig::name may have.
+  static std::vector<std::string> Names();
 
  private:
-  RowOptimizer(const RowOptimizerConfig& config, Backend* backend)
-      : config_(config), backend_(backend) {}
+  struct Kind;
+  static const Kind kKinds[];
+  RowOptimizer(const RowOptimizerConfig& config, const Kind& kind, Backend* backend)
+      : config_(config), kind_(kind), backend_(backend) {}
+  absl::Status UpdateMomentum(float learning_rate, const Tensor& rows, const Tensor& state,
+                              absl::Span<const int32_t> away, const Tensor& d_rows);
+  absl::Status UpdateAdagrad(float learning_rate, const Tensor& rows, const Tensor& state,
+                             absl::Span<const int32_t> away, const Tensor& d_rows);
 
   RowOptimizerConfig config_;
+  const Kind& kind_;
   Backend* backend_;
   ScratchBuffer away_;
 };

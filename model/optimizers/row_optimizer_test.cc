@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/model/backend.h"
 #include "protopage/model/tensor.h"
@@ -128,6 +129,24 @@ TEST(RowOptimizerInputTest, ShapesAndAwayAreChecked) {
   config.name = "adam";
   EXPECT_THAT(RowOptimizer::Create(config, backend.get()),
               StatusIs(absl::StatusCode::kInvalidArgument, "must be one of momentum, adagrad"));
+}
+
+absl::Status Example(Backend* backend, double learning_rate, const Tensor& rows,
+                     const Tensor& state, const std::vector<int32_t>& away, const Tensor& d_rows) {
+  PROTOPAGE_ASSIGN_OR_RETURN(auto optimizer, RowOptimizer::Create({}, backend));
+  // `state` [K, optimizer->StateFloats(D)] is gathered with the rows and scattered with them.
+  PROTOPAGE_RETURN_IF_ERROR(optimizer->Update(learning_rate, rows, state, away, d_rows));
+  return absl::OkStatus();
+}
+
+TEST(RowOptimizerHeaderTest, TheExampleOfTheHeader) {
+  TestBackend backend;
+  const Tensor rows = backend.FromHost({2, 2}, {1, 0, 0, 1});
+  const Tensor state = backend.FromHost({2, 2}, {0, 0, 0, 0});
+  PROTOPAGE_ASSERT_OK(
+      Example(backend.get(), 1.0, rows, state, {0, 3}, backend.FromHost({2, 2}, {0, -1, 0, 0})));
+  const float half = std::sqrt(0.5f);
+  EXPECT_EQ(backend.ToHost(rows), (std::vector<float>{half, half, 0, 1}));
 }
 
 }  // namespace

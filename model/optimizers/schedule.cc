@@ -5,13 +5,33 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace protopage {
 
+struct Schedule::Kind {
+  const char* name;
+  double (Schedule::*factor)(int64_t step) const;
+  bool needs_end = false;  // The factor depends on the steps between warm-up and end.
+  bool watches = false;    // EndEpoch matters.
+};
+const Schedule::Kind Schedule::kKinds[] = {
+    {"constant", &Schedule::ConstantFactor},
+    {"step", &Schedule::StepFactor},
+    {"cosine", &Schedule::CosineFactor, /*needs_end=*/true},
+    {"decay", &Schedule::DecayFactor},
+    {"plateau", &Schedule::PlateauFactor, /*needs_end=*/false, /*watches=*/true},
+};
+
+std::vector<std::string> Schedule::Names() {
+  std::vector<std::string> names;
+  for (const Kind& kind : kKinds) names.push_back(kind.name);
+  return names;
+}
+
 void ScheduleConfig::Fields(ConfigVisitor& v) {
   v.Text("name", &name,
-         {.help = "what learning rates are multiplied with",
-          .choices = {"constant", "step", "cosine", "decay", "plateau"}});
+         {.help = "what learning rates are multiplied with", .choices = Schedule::Names()});
   v.Integer("warmup_steps", &warmup_steps,
             {.help = "steps of linear growth in front, for any schedule", .min = 0});
   v.Number("warmup_share", &warmup_share,
@@ -34,11 +54,13 @@ void ScheduleConfig::Fields(ConfigVisitor& v) {
 
 absl::StatusOr<std::unique_ptr<Schedule>> Schedule::Create(const ScheduleConfig& config,
                                                            int64_t total_steps) {
-  const std::string& name = config.name;
-  if (name != "constant" && name != "step" && name != "cosine" && name != "decay" &&
-      name != "plateau") {
+  const Kind* kind = nullptr;
+  for (const Kind& known : kKinds) {
+    if (config.name == known.name) kind = &known;
+  }
+  if (kind == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "unknown schedule \"", name, "\", must be one of constant, step, cosine, decay, plateau"));
+        "unknown schedule \"", config.name, "\", must be one of ", absl::StrJoin(Names(), ", ")));
   }
   if (config.warmup_steps < 0) {
     return absl::InvalidArgumentError(
@@ -53,7 +75,7 @@ absl::StatusOr<std::unique_ptr<Schedule>> Schedule::Create(const ScheduleConfig&
                                                    " and warmup_share is ", config.warmup_share,
                                                    "; one of them must be 0"));
   }
-  if (name == "cosine" && config.warmup_steps >= total_steps) {
+  if (kind->needs_end && config.warmup_steps >= total_steps) {
     return absl::InvalidArgumentError(absl::StrCat("schedule warmup_steps is ", config.warmup_steps,
                                                    ", must be less than the ", total_steps,
                                                    " steps of the stage"));
@@ -65,11 +87,14 @@ absl::StatusOr<std::unique_ptr<Schedule>> Schedule::Create(const ScheduleConfig&
                        ", must be above the one before, ", config.milestones[i - 1]));
     }
   }
-  return std::unique_ptr<Schedule>(new Schedule(config, total_steps));
+  return std::unique_ptr<Schedule>(new Schedule(config, *kind, total_steps));
 }
 
-Schedule::Schedule(const ScheduleConfig& config, int64_t total_steps)
-    : config_(config), total_steps_(total_steps), best_(-std::numeric_limits<double>::infinity()) {
+Schedule::Schedule(const ScheduleConfig& config, const Kind& kind, int64_t total_steps)
+    : config_(config),
+      kind_(kind),
+      total_steps_(total_steps),
+      best_(-std::numeric_limits<double>::infinity()) {
   if (config_.warmup_share > 0.0) {
     config_.warmup_steps =
         static_cast<int64_t>(config_.warmup_share * static_cast<double>(total_steps));
@@ -78,32 +103,39 @@ Schedule::Schedule(const ScheduleConfig& config, int64_t total_steps)
 
 double Schedule::Factor(int64_t step) const {
   if (step < config_.warmup_steps) {
-    return FactorAfterWarmup(config_.warmup_steps) * static_cast<double>(step + 1) /
+    return (this->*kind_.factor)(config_.warmup_steps) * static_cast<double>(step + 1) /
            static_cast<double>(config_.warmup_steps);
   }
-  return FactorAfterWarmup(step);
+  return (this->*kind_.factor)(step);
 }
 
-double Schedule::FactorAfterWarmup(int64_t step) const {
-  const double t = static_cast<double>(step - config_.warmup_steps);
-  if (config_.name == "step") {
-    const auto passed = std::upper_bound(config_.milestones.begin(), config_.milestones.end(),
-                                         static_cast<double>(step));
-    return std::pow(config_.gamma, static_cast<double>(passed - config_.milestones.begin()));
-  }
-  if (config_.name == "cosine") {
-    const double total = static_cast<double>(total_steps_ - config_.warmup_steps);
-    const double wave = (1.0 + std::cos(M_PI * std::min(t / total, 1.0))) / 2.0;
-    return config_.final_factor + (1.0 - config_.final_factor) * wave;
-  }
-  const double decay = 1.0 / (1.0 + config_.decay * t);
-  if (config_.name == "decay") return decay;
-  if (config_.name == "plateau") return plateau_factor_ * decay;
-  return 1.0;
+double Schedule::StepsAfterWarmup(int64_t step) const {
+  return static_cast<double>(step - config_.warmup_steps);
 }
+
+double Schedule::ConstantFactor(int64_t /*step*/) const { return 1.0; }
+
+double Schedule::StepFactor(int64_t step) const {
+  const auto passed = std::upper_bound(config_.milestones.begin(), config_.milestones.end(),
+                                       static_cast<double>(step));
+  return std::pow(config_.gamma, static_cast<double>(passed - config_.milestones.begin()));
+}
+
+double Schedule::CosineFactor(int64_t step) const {
+  const double t = StepsAfterWarmup(step);
+  const double total = static_cast<double>(total_steps_ - config_.warmup_steps);
+  const double wave = (1.0 + std::cos(M_PI * std::min(t / total, 1.0))) / 2.0;
+  return config_.final_factor + (1.0 - config_.final_factor) * wave;
+}
+
+double Schedule::DecayFactor(int64_t step) const {
+  return 1.0 / (1.0 + config_.decay * StepsAfterWarmup(step));
+}
+
+double Schedule::PlateauFactor(int64_t step) const { return plateau_factor_ * DecayFactor(step); }
 
 bool Schedule::EndEpoch(double watched) {
-  if (config_.name != "plateau") return false;
+  if (!kind_.watches) return false;
   if (watched > best_ + config_.min_delta) {
     best_ = watched;
     epochs_without_gain_ = 0;

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "protopage/base/config_fields.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -115,6 +117,27 @@ TEST(ScheduleTest, WrongValuesAreNamed) {
   PROTOPAGE_ASSERT_OK(json);
   EXPECT_THAT(ReadConfig(*json, "schedule", config),
               StatusIs(absl::StatusCode::kInvalidArgument, "schedule.patience"));
+}
+
+struct RateConfig {
+  double learning_rate = 0.5;
+};
+
+absl::StatusOr<double> Example(const RateConfig& optimizer_config, int64_t step,
+                               double training_accuracy) {
+  ScheduleConfig config;
+  config.name = "cosine";
+  PROTOPAGE_ASSIGN_OR_RETURN(auto schedule, Schedule::Create(config, /*total_steps=*/5000));
+  const double learning_rate = optimizer_config.learning_rate * schedule->Factor(step);
+  schedule->EndEpoch(training_accuracy);  // Read by plateau only.
+  return learning_rate;
+}
+
+TEST(ScheduleTest, TheExampleOfTheHeader) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const double first, Example({}, 0, 0.1));
+  EXPECT_EQ(first, 0.5);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const double middle, Example({}, 2500, 0.1));
+  EXPECT_NEAR(middle, 0.25, 1e-12);
 }
 
 }  // namespace

@@ -928,7 +928,10 @@ TEST_P(BackendConformanceTest, AdamUpdatesAllParameters) {
       AdamParams params;
       params.learning_rate = 0.01f;
       params.weight_decay = weight_decay;
-      params.t = t;
+      const double correction1 = 1.0 - std::pow(static_cast<double>(params.beta1), t);
+      const double correction2 = 1.0 - std::pow(static_cast<double>(params.beta2), t);
+      params.step_size = static_cast<float>(params.learning_rate / correction1);
+      params.inverse_sqrt_bias2 = static_cast<float>(1.0 / std::sqrt(correction2));
       std::vector<ParamUpdate> updates;
       std::vector<Array> values, first, second;
       for (size_t p = 0; p < sizes.size(); ++p) {
@@ -946,8 +949,8 @@ TEST_P(BackendConformanceTest, AdamUpdatesAllParameters) {
         for (int64_t i = 0; i < n; ++i) {
           first[p][i] = b1 * first[p][i] + (1.0 - b1) * g[i];
           second[p][i] = b2 * second[p][i] + (1.0 - b2) * static_cast<double>(g[i]) * g[i];
-          const double m_hat = first[p][i] / (1.0 - std::pow(b1, t));
-          const double v_hat = second[p][i] / (1.0 - std::pow(b2, t));
+          const double m_hat = first[p][i] / correction1;
+          const double v_hat = second[p][i] / correction2;
           if (update.decay) values[p][i] -= lr * weight_decay * values[p][i];
           values[p][i] -= lr * m_hat / (std::sqrt(v_hat) + params.epsilon);
         }
@@ -958,10 +961,8 @@ TEST_P(BackendConformanceTest, AdamUpdatesAllParameters) {
         // state that starts at 0, and not where it starts at the size of the gradient.
         Array size(sizes[p], 1.0), update_size(sizes[p]);
         for (int64_t i = 0; i < sizes[p]; ++i) {
-          const double step =
-              params.learning_rate * std::abs(first[p][i]) /
-              (1.0 - std::pow(static_cast<double>(params.beta1), t)) /
-              std::sqrt(second[p][i] / (1.0 - std::pow(static_cast<double>(params.beta2), t)));
+          const double step = params.learning_rate * std::abs(first[p][i]) / correction1 /
+                              std::sqrt(second[p][i] / correction2);
           update_size[i] = 1.0 + 4.0 * std::abs(step) + 1e-2 / std::sqrt(second[p][i] + 1e-12);
         }
         ExpectNear(updates[p].state1, first[p], size, 4, "Adam m");

@@ -1,5 +1,5 @@
-// --resume of a run with `device: auto` on a machine that has got a GPU, or lost it, since: the
-// program's CUDA backend is the emulated one here, on which a GPU comes and goes.
+// --resume of a run with `device: auto` on a machine that has gained or lost a GPU since. The CUDA
+// backend is the emulated one, which can have a GPU or none.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -22,8 +22,7 @@
 
 namespace protopage {
 
-// In place of those of a library that has none (model/no_cuda_device.cc), which the linker leaves
-// out for these.
+// The linker takes these instead of the ones in model/no_cuda_device.cc.
 bool HasCudaBackend() { return true; }
 absl::StatusOr<std::unique_ptr<Backend>> NewCudaDevice(const CudaBackendOptions& options) {
   return NewCudaBackend(options);
@@ -49,7 +48,7 @@ class CudaResumeTest : public testing::TestWithParam<bool> {
     return TinyListTrainConfig(dir_, set);
   }
 
-  // Trains on a machine with or without a GPU.
+  // Trains on a machine with or without a GPU, as `gpu` says.
   absl::Status TrainIn(const std::string& name, bool gpu, const TrainConfig& config, bool resume) {
     emulation::SetEmulatedDeviceCount(gpu ? 1 : 0);
     emulation::ResetEmulationCounters();
@@ -77,7 +76,8 @@ class CudaResumeTest : public testing::TestWithParam<bool> {
     FileSystem* fs = DefaultFileSystem();
     const std::string folder = JoinPath(dir_, name + "/checkpoints");
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(std::vector<std::string> names, fs->List(folder));
-    // One a step, the last of them when the stage ends, and one after the evaluation.
+    // There is one per step, the last of them at the end of the stage, and one after the
+    // evaluation.
     std::sort(names.begin(), names.end());
     const size_t forget = kSteps - kSavedStep + 1;
     ASSERT_GT(names.size(), forget);
@@ -89,7 +89,7 @@ class CudaResumeTest : public testing::TestWithParam<bool> {
   std::string dir_;
 };
 
-TEST_P(CudaResumeTest, ARunOfDeviceAutoGoesOnWithWhatTheMachineHas) {
+TEST_P(CudaResumeTest, ARunOfDeviceAutoContinuesOnTheMachinesDevice) {
   const bool gpu_first = GetParam();
   PROTOPAGE_ASSERT_OK(TrainIn("first", gpu_first, Config(), false));
   const std::vector<double> first = Losses("first");
@@ -99,7 +99,7 @@ TEST_P(CudaResumeTest, ARunOfDeviceAutoGoesOnWithWhatTheMachineHas) {
   const std::vector<double> both = Losses("first");
   ASSERT_EQ(both.size(), kSteps);
   for (int64_t step = 0; step < kSavedStep; ++step) EXPECT_EQ(both[step], first[step]) << step;
-  // Other sums. How far apart they may be is cuda_training_test's.
+  // The devices sum in other orders. cuda_training_test bounds the difference.
   EXPECT_NE(both, first);
   for (int64_t step = kSavedStep; step < kSteps; ++step) {
     EXPECT_TRUE(std::isfinite(both[step])) << step;

@@ -1,5 +1,5 @@
-// Stages on the CUDA backend, emulated: steps of the trainer's own, with images and rows that are
-// brought early, and fp16 with its loss scale.
+// Stages on the emulated CUDA backend: steps of the stage trainers with prefetched images and rows,
+// and fp16 with its loss scale.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -70,8 +70,8 @@ float LargestDifference(const RowMatrixXf& a, const RowMatrixXf& b) {
   return (a - b).cwiseAbs().maxCoeff();
 }
 
-// What rounding does, by the CPU with perturbed weights (model/testing/rounding_error.h), bounds
-// how far `actual` is from `cpu`.
+// Expects `actual` to differ from `cpu` by no more than the effect of rounding, which runs on the
+// CPU with perturbed weights estimate (model/testing/rounding_error.h).
 void ExpectWithinRounding(const Trained& actual, const Trained& cpu,
                           const std::vector<Trained>& perturbed, double scale) {
   std::vector<std::vector<double>> losses;
@@ -130,8 +130,8 @@ class CudaTrainingTest : public testing::Test {
     return trained;
   }
 
-  // Dominant steps, from step `at` on those of the other device, which goes on from a checkpoint as
-  // trainer/run/trainer.cc does.
+  // Dominant steps. From step `at` on the other device runs them, which resumes from a checkpoint
+  // as trainer/run/trainer.cc does.
   absl::StatusOr<Trained> TrainOnBoth(bool cuda_first, int64_t at, int64_t steps) {
     const TrainConfig config = TinyListTrainConfig(dir_);
     PROTOPAGE_ASSIGN_OR_RETURN(const std::string directory, NewDirectory());
@@ -197,7 +197,7 @@ class CudaTrainingTest : public testing::Test {
     return directory;
   }
 
-  // As often as there are seeds, on the CPU.
+  // One run on the CPU for each seed.
   absl::StatusOr<std::vector<Trained>> TrainPerturbed(Precision precision, int64_t steps,
                                                       const std::vector<std::string>& set = {},
                                                       int64_t stage = kDominant) {
@@ -223,8 +223,8 @@ class CudaTrainingTest : public testing::Test {
 
   std::string dir_;
   int runs_ = 0;
-  bool with_updates_ =
-      false;  // Reading the net waits for the device, which tests of its order must not.
+  // Reading the net waits for the device, which tests of the order of its work must not.
+  bool with_updates_ = false;
 };
 
 TEST_F(CudaTrainingTest, DominantStepsAgreeWithTheProcessorsAlsoWhenResumedOnTheOther) {
@@ -246,9 +246,9 @@ TEST_F(CudaTrainingTest, DominantStepsAgreeWithTheProcessorsAlsoWhenResumedOnThe
   }
 }
 
-TEST_F(CudaTrainingTest, TheSameBitsWhateverIsBroughtEarlyAndInWhateverOrderThreadsRun) {
-  // Frozen queues: the look-ahead says only how early a step is known. With 0 nothing is brought
-  // early.
+TEST_F(CudaTrainingTest, TheSameBitsWhateverIsPrefetchedAndInWhateverOrderThreadsRun) {
+  // With frozen queues the look-ahead only says how early a step is known. With 0 nothing is
+  // prefetched.
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Trained late,
                                  Train(true, Precision::kFloat32, 6,
                                        {"selection.look_ahead=0", "selection.frozen_queues=true"}));
@@ -264,7 +264,7 @@ TEST_F(CudaTrainingTest, TheSameBitsWhateverIsBroughtEarlyAndInWhateverOrderThre
   ASSERT_EQ(unsetenv("PROTOPAGE_CUDA_EMULATION_ORDER"), 0);
 }
 
-TEST_F(CudaTrainingTest, HalfOfTheProcessorsBringImagesIfNothingElseIsSaid) {
+TEST_F(CudaTrainingTest, HalfOfTheProcessorsLoadImagesByDefault) {
   const std::pair<const char*, int> cases[] = {
       {"loader_threads=0", 3}, {"loader_threads=2", 2}, {"threads=1", 1}, {"threads=64", 8}};
   for (const auto& [setting, threads] : cases) {

@@ -1,25 +1,26 @@
-// How a training step changes with the number of classes N: tables of 1e3 to 1e7 real rows with
-// momentum on disk, or of more that were never written, trained by the trainer's own dominant
-// stage.
+// The cost of a training step by the number of classes N: tables of 1e3 to 1e7 real rows with
+// momentum on disk, or larger tables of rows that were never written, trained by the trainer's own
+// dominant stage.
 //
 //   ./bazelw run -c opt //trainer:scale_benchmark -- --directory=DIR
 //   ... --classes=1000 --classes=10000000 --sparse=100000000 --rounds=5 --steps=64
 //
 // B 256, K 256, 85 positive classes a step (a third, as by default) by Zipf's law, D 512, seed_cnn
-// on computed 32 x 32 images; --set changes the config. The index may take 100 bytes a class, but
-// at least its default. Rows are families of near ones (prototypes/testing/mixture_rows.h). Each
-// table is made once, with its index and a checkpoint (4.1 KB a class on disk: 41 GB for 1e7), and
-// is used again by the next call when it lies in DIR already and the config is the same. A table of
-// --sparse has no rows and no index; its classes are drawn at random.
+// on computed 32 x 32 images; --set changes the config. The index's budget is 560 bytes per class,
+// but at least its default. Rows are families of near ones (prototypes/testing/mixture_rows.h).
+// Each table is made once, with its index and a checkpoint (4.1 KB per class on disk: 41 GB for
+// 1e7). Later calls use it again when it is in DIR and the config is the same. A table of --sparse
+// has no rows and no index; its classes are drawn at random.
 //
-// Each round restores each table in turn from its checkpoint, in a process of its own, goes on at
+// Each round restores each table in turn from its checkpoint, in a process of its own, continues at
 // other steps than the rounds before, and takes medians over --steps steps after --warmup; the
-// table shows medians over rounds. Columns: start, from nothing to the first step's beginning, and
-// the first step, which plans ahead; step; what of it was waited for rows, plans and images; CPU
-// time of all threads a step; rows read from disk a step, and the hits of the cache; index: rows
-// copied anew a step, and the time of the planner's thread that this took as a share of the step;
-// resident memory, and what of it cache and index may take; bytes on disk; how long a checkpoint of
-// the rows, queues and index held training up.
+// table shows medians over rounds. Columns: start, the time until the first step begins; the first
+// step, which plans ahead; step, and its ratio to that of the first table; the time of a step spent
+// waiting for rows, plans and images; CPU time of all threads per step; rows read from disk per
+// step, and the cache's hit rate; rows that searches fetched and that the index encoded per step;
+// index, the share of a step's time in which the planner's thread updates it; resident memory; the
+// index's memory; bytes on disk; the time that a checkpoint of rows, queues and index stalls
+// training.
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,7 +64,7 @@ constexpr char kConfig[] = R"({
                 "class_order": "power_law", "images_for": "positives"},
   "stages": [{"name": "dominant", "steps": 1000000, "batch_size": 256}]
 })";
-// What the index may take, but at least the default: 8-bit codes of 512 dimensions.
+// The index's budget, but at least the default: 8-bit codes of 512 dimensions.
 constexpr int64_t kIndexBytesPerClass = 560;
 constexpr char kPrepared[] = "prepared.json";  // Holds the config; written last.
 constexpr char kCheckpoint[] = "checkpoint";
@@ -77,7 +78,7 @@ struct Table {
 
 using Figures = std::map<std::string, double>;
 
-// The most that this process had in memory, in MiB.
+// The peak resident memory of this process, in MiB.
 double ResidentMib() {
   std::ifstream status("/proc/self/status");
   std::string word;
@@ -118,7 +119,7 @@ absl::StatusOr<TrainConfig> MakeConfig(int64_t classes, bool sparse,
   return config;
 }
 
-// Rows, momentum, index and a checkpoint, as if every class had been trained once.
+// Makes rows, momentum, index and a checkpoint, as if every class had been trained once.
 absl::Status Prepare(Table table) {
   FileSystem* fs = DefaultFileSystem();
   const std::string done = JoinPath(table.directory, kPrepared);
@@ -170,7 +171,7 @@ absl::Status Prepare(Table table) {
     StepRows step;
     PROTOPAGE_RETURN_IF_ERROR(
         for_each_block("momentum", [&](const std::vector<ClassId>& ids, RowMatrixXf& rows) {
-          // Any vector does: the first step projects it on the tangent space.
+          // Any vector will do: the first step projects it on the tangent space.
           step.state = 0.01f * rows.rowwise().reverse();
           step.rows.swap(rows);
           return set->store().ScatterStep(ids, step, 0);
@@ -184,8 +185,8 @@ absl::Status Prepare(Table table) {
 
 absl::StatusOr<Figures> Measure(const Table& table, int64_t round, int64_t warmup, int64_t steps) {
   Figures figures;
-  // The steps of a round are its own, so that the page cache does not know their rows from the last
-  // one.
+  // Each round has steps of its own, so that their rows are not in the page cache from the last
+  // round.
   const int64_t first_step = 1 + round * (warmup + steps);
   const Stopwatch starting;
   PROTOPAGE_ASSIGN_OR_RETURN(const auto session, Session::Create(table.config));
@@ -238,7 +239,7 @@ absl::StatusOr<Figures> Measure(const Table& table, int64_t round, int64_t warmu
   figures["index share"] = (end.index_seconds - totals.index_seconds) * 1e3 / n / mean;
   figures["index mib"] = static_cast<double>(index_end.bytes) / (1 << 20);
 
-  // Empty, as a run's is.
+  // An empty folder, as for a run's checkpoint.
   const std::string folder = JoinPath(table.directory, "stall");
   FileSystem* fs = DefaultFileSystem();
   PROTOPAGE_RETURN_IF_ERROR(fs->CreateDirectories(folder));
@@ -253,7 +254,7 @@ absl::StatusOr<Figures> Measure(const Table& table, int64_t round, int64_t warmu
   return figures;
 }
 
-// Runs `body` in a process of its own; what it returns comes back.
+// Returns what `body` returns, which runs in a process of its own.
 absl::StatusOr<Figures> InProcess(absl::FunctionRef<absl::StatusOr<Figures>()> body) {
   int pipes[2];
   if (pipe(pipes) != 0) return absl::InternalError("pipe");
@@ -366,7 +367,7 @@ int Main(int argc, char** argv) {
   verb.flags = {
       {.name = "directory",
        .value = &flags.directory,
-       .help = "where the tables are made, and stay",
+       .help = "where the tables are made and kept",
        .required = true,
        .is_path = true},
       {.name = "classes",

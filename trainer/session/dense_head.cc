@@ -23,7 +23,7 @@ absl::StatusOr<std::unique_ptr<DenseHead>> DenseHead::Create(int64_t num_classes
                              backend->Allocate(DType::kFloat32, {num_classes, dim}));
   PROTOPAGE_ASSIGN_OR_RETURN(parameter.gradient,
                              backend->Allocate(DType::kFloat32, {num_classes, dim}));
-  // The loss sees directions only, so decay would just change the step size.
+  // The loss depends only on the rows' directions, so decay would only change the step size.
   parameter.decay = false;
   PROTOPAGE_RETURN_IF_ERROR(backend->CopyToDevice(rows.data(), parameter.value));
   return head;

@@ -1,8 +1,8 @@
-// DenseHead: the classifier of a source stage, one row for each of a few classes, trained by the
-// net's own optimizer. (Many classes belong into a PrototypeStore.)
+// DenseHead: the classifier of a source stage, one row per class, trained by the net's own
+// optimizer. All rows are on the device; a PrototypeStore is for more classes than fit there.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto head, DenseHead::Create(10, 512, seed, backend));
-//   loss->Compute({.features = f, .rows = head->parameter()->value, ...});
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto head, DenseHead::Create(/*num_classes=*/10, dim, seed, backend));
+//   const Tensor rows = head->parameter()->value;  // [10, dim], for a MarginLoss.
 #ifndef PROTOPAGE_TRAINER_SESSION_DENSE_HEAD_H_
 #define PROTOPAGE_TRAINER_SESSION_DENSE_HEAD_H_
 
@@ -19,8 +19,8 @@ namespace protopage {
 
 class DenseHead {
  public:
-  // Rows are Glorot normal: N(0, 2 / (dim + num_classes)) (Glorot and Bengio, AISTATS 2010).
-  // Errors: ResourceExhausted.
+  // Initial rows are Glorot normal, N(0, 2 / (dim + num_classes)) (Glorot and Bengio, AISTATS
+  // 2010). Errors: ResourceExhausted.
   static absl::StatusOr<std::unique_ptr<DenseHead>> Create(int64_t num_classes, int64_t dim,
                                                            uint64_t seed, Backend* backend);
 

@@ -4,12 +4,30 @@
 
 #include <cmath>
 
+#include "absl/status/status.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/base/thread_pool.h"
 #include "protopage/model/cpu/cpu_backend.h"
 
 namespace protopage {
 namespace {
+
+TEST(DenseHeadTest, TheExampleOfTheHeader) {
+  ThreadPool pool(1);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto cpu, NewCpuBackend(&pool));
+  Backend* const backend = cpu.get();
+  constexpr int64_t dim = 16;
+  constexpr uint64_t seed = 1;
+  const auto example = [&]() -> absl::Status {
+    PROTOPAGE_ASSIGN_OR_RETURN(auto head,
+                               DenseHead::Create(/*num_classes=*/10, dim, seed, backend));
+    const Tensor rows = head->parameter()->value;  // [10, dim], for a MarginLoss.
+    EXPECT_EQ(rows.shape(), Shape({10, dim}));
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(example());
+}
 
 TEST(DenseHeadTest, RowsAreGlorotNormalAndAFunctionOfTheSeed) {
   ThreadPool pool(1);

@@ -1,10 +1,12 @@
-// Embedder: runs records of an image source through the net, without augmentation, in batches.
+// Embedder: computes the net's features of records of an image source, in batches and without
+// augmentation.
 //
 //   Embedder embedder(net, backend, {.batch_size = 256});
-//   PROTOPAGE_RETURN_IF_ERROR(embedder.Run(source, records, [&](auto records, ConstRowMatrixRef features) {
-//     ... features [records.size(), D], not normalised ...
-//     return absl::OkStatus();
-//   }));
+//   PROTOPAGE_RETURN_IF_ERROR(embedder.Run(
+//       source, records, [&](absl::Span<const int64_t> piece, ConstRowMatrixRef features) {
+//         ... features [M, D] of the M records in `piece`, not normalised ...
+//         return absl::OkStatus();
+//       }));
 #ifndef PROTOPAGE_TRAINER_SESSION_EMBEDDER_H_
 #define PROTOPAGE_TRAINER_SESSION_EMBEDDER_H_
 
@@ -28,7 +30,7 @@ struct EmbedderOptions {
   int loader_threads = 1;
 };
 
-// All features of some records, with what is known of them.
+// The features of records, with their labels and domains.
 struct EmbeddedImages {
   RowMatrixXf features;  // [M, D]
   std::vector<ClassId> labels;
@@ -44,10 +46,10 @@ class Embedder {
   using Sink = absl::FunctionRef<absl::Status(absl::Span<const int64_t> records,
                                               ConstRowMatrixRef features)>;
 
-  // Calls `sink` with consecutive pieces of `records`. Errors: those of the source (a damaged image
-  // is named), the device and the sink.
+  // Calls `sink` with consecutive pieces of `records`. Errors: those of the source (which name a
+  // damaged image), the device and the sink.
   absl::Status Run(const ImageSource& source, absl::Span<const int64_t> records, Sink sink);
-  // All at once: 4 * D bytes an image.
+  // Returns all features at once, 4 * D bytes per image.
   absl::StatusOr<EmbeddedImages> RunAll(const ImageSource& source,
                                         absl::Span<const int64_t> records);
 

@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/base/thread_pool.h"
 #include "protopage/data/fake_source.h"
@@ -41,6 +43,26 @@ class EmbedderTest : public testing::Test {
   std::unique_ptr<Net> net_;
   FakeSource source_{{3, 1, 4, 1, 5, 0, 2, 2, 4, 3}, 6, 20, 20};
 };
+
+TEST_F(EmbedderTest, TheExampleOfTheHeader) {
+  Net* const net = net_.get();
+  Backend* const backend = backend_.get();
+  const ImageSource& source = source_;
+  const std::vector<int64_t> records = {1, 2, 3};
+  int64_t rows = 0;
+  const auto example = [&]() -> absl::Status {
+    Embedder embedder(net, backend, {.batch_size = 256});
+    PROTOPAGE_RETURN_IF_ERROR(embedder.Run(
+        source, records, [&](absl::Span<const int64_t> piece, ConstRowMatrixRef features) {
+          EXPECT_EQ(static_cast<int64_t>(piece.size()), features.rows());
+          rows += features.rows();
+          return absl::OkStatus();
+        }));
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(example());
+  EXPECT_EQ(rows, 3);
+}
 
 TEST_F(EmbedderTest, RunGivesThePiecesInOrder) {
   Embedder embedder(net_.get(), backend_.get(), {.batch_size = 3, .loader_threads = 2});

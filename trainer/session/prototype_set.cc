@@ -16,9 +16,9 @@ namespace protopage {
 namespace {
 
 constexpr char kIndexFile[] = "index.bin";
-// What changed since index.bin, which is then the link of an earlier checkpoint's.
+// The changes since index.bin, which is then a hard link to the file of an earlier checkpoint.
 constexpr char kIndexChangesFile[] = "index-changes.bin";
-// A checkpoint has its index whole when more than a class in so many has changed since the last
+// A checkpoint gets a whole index when more than one class in this many has changed since the last
 // whole one.
 constexpr int64_t kMostChangedShare = 8;
 // In a checkpoint's folder: {"generation": of the files, "log_checkpoint": number in the log}.
@@ -26,7 +26,7 @@ constexpr char kPlaceFile[] = "prototypes.json";
 constexpr int kQueuesTable = 1;  // In the log.
 constexpr char kInitFrom[] = "prototypes.init_from";
 
-// Where a checkpoint lies in the log of a set.
+// The position of a checkpoint in the log of a set.
 struct Place {
   int64_t generation = 0;
   int64_t log_checkpoint = 0;
@@ -116,7 +116,7 @@ ClassIndexOptions PrototypeSet::IndexOptions(const PrototypeSetOptions& set_opti
   options.candidates = config.index_candidates;
   options.seed = set_options.seed;
   if (DominantKindOf(set_options.selection.mode) == DominantKind::kNearest) {
-    // It must be exact: every row as it is, and all that move.
+    // The index must be exact: it holds every row unrounded and takes every change.
     options.kind = "flat";
     options.reencode_below = 2;
   }
@@ -127,13 +127,13 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
     const std::string& directory, int64_t num_classes, int64_t dim,
     const PrototypeSetOptions& options, ThreadPool* pool) {
   std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, options, pool));
-  // The log first: it has the lock.
+  // The log comes first, as it holds the lock.
   PROTOPAGE_ASSIGN_OR_RETURN(set->log_, TableLog::Create(set->fs_, set->LogPath(), options.log));
   PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->StorePath()));
   PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->QueuesPath()));
   const std::string& init_from = options.prototypes.init_from;
   if (!init_from.empty()) {
-    // Nobody writes it until it is copied. Where no lock can be made nobody can write either.
+    // Keeps writers out until the copy is made. Where no lock can be made, nobody can write either.
     const auto lock = LockTable(set->fs_, init_from);
     if (!lock.ok() && !absl::IsPermissionDenied(lock.status())) {
       return WithContext(lock.status(), kInitFrom);
@@ -208,7 +208,7 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(
                              TableLog::Open(fs, set->LogPath(), place.log_checkpoint, options.log));
   PROTOPAGE_ASSIGN_OR_RETURN(set->store_,
                              PrototypeStore::Open(set->StorePath(), set->StoreOptions()));
-  // Before a dominant stage there are none of these yet.
+  // Before the first dominant stage there are no queues.
   if (set->log_->HasTable(kQueuesTable)) {
     PROTOPAGE_ASSIGN_OR_RETURN(set->queues_,
                                ClassQueues::Open(set->QueuesPath(), set->QueuesOptions()));
@@ -249,7 +249,7 @@ absl::Status PrototypeSet::BeginStage() {
   index_.reset();
   saved_index_.clear();
   const DominantKind kind = DominantKindOf(options_.selection.mode);
-  if (kind == DominantKind::kNone) return absl::OkStatus();  // Nobody asks for neighbours.
+  if (kind == DominantKind::kNone) return absl::OkStatus();  // Neighbours are not needed.
   PROTOPAGE_ASSIGN_OR_RETURN(
       index_, ClassIndex::Build(store_->num_classes(), store_->dim(), IndexOptions(options_), pool_,
                                 [this](ClassId first, RowMatrixRef rows) {
@@ -258,7 +258,7 @@ absl::Status PrototypeSet::BeginStage() {
   if (kind == DominantKind::kQueues && queues_ != nullptr) {
     PROTOPAGE_RETURN_IF_ERROR(queues_->Reset());
   } else if (kind == DominantKind::kQueues) {
-    // One left by an attempt of which no checkpoint was made.
+    // A file may be left from an attempt without a checkpoint.
     PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, QueuesPath()));
     PROTOPAGE_ASSIGN_OR_RETURN(
         queues_, ClassQueues::Create(QueuesPath(), store_->num_classes(), QueuesOptions()));
@@ -307,7 +307,7 @@ absl::Status PrototypeSet::UpdateIndex() {
   if (index_ == nullptr || unindexed_.empty()) return absl::OkStatus();
   std::sort(unindexed_.begin(), unindexed_.end());
   unindexed_.erase(std::unique(unindexed_.begin(), unindexed_.end()), unindexed_.end());
-  // In blocks, so that memory does not grow with what was trained.
+  // In blocks, so that memory does not grow with the number of trained classes.
   constexpr size_t kBlockRows = 4096;
   for (size_t first = 0; first < unindexed_.size(); first += kBlockRows) {
     const absl::Span<const ClassId> ids =
@@ -320,12 +320,12 @@ absl::Status PrototypeSet::UpdateIndex() {
   return absl::OkStatus();
 }
 
-// Whole, it is far larger than what a checkpoint interval changes of it.
+// The whole index is far larger than the changes of a checkpoint interval.
 absl::Status PrototypeSet::SaveIndex(const std::string& folder) {
   if (index_ == nullptr) return absl::OkStatus();
   const std::string path = JoinPath(folder, kIndexFile);
   const bool few_changed = index_->num_changed() <= store_->num_classes() / kMostChangedShare;
-  // Where there are no links it is saved whole each time.
+  // On a file system without links the index is saved whole each time.
   const bool linked = few_changed && !saved_index_.empty() && fs_->Link(saved_index_, path).ok();
   if (linked) {
     PROTOPAGE_RETURN_IF_ERROR(index_->SaveChanges(fs_, JoinPath(folder, kIndexChangesFile)));

@@ -1,10 +1,12 @@
-// PrototypeSet: the prototype table of a run with what belongs to it: the dominant and candidate
-// queues and the class index, created, trained, saved and restored together.
+// PrototypeSet: the prototype table of a run, its dominant and candidate queues, and its class
+// index. They are created, trained, saved and restored together.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto set, PrototypeSet::Create(run_path, num_classes, dim, options, &pool));
-//   ... imprint or leave the rows at random ...
-//   PROTOPAGE_RETURN_IF_ERROR(set->BuildIndex());         // Before the queues are used.
-//   ... a step over `classes` ... set->NoteTrained(classes);
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto set, PrototypeSet::Create(run_path, 1000, dim, options, &pool));
+//   ... imprint the rows, or leave them random ...
+//   PROTOPAGE_RETURN_IF_ERROR(set->BeginStage());  // Builds the index.
+//   ... a step that trains `classes` ...
+//   set->NoteTrained(classes);
+//   PROTOPAGE_RETURN_IF_ERROR(set->UpdateIndex());
 //   PROTOPAGE_RETURN_IF_ERROR(set->SaveCheckpoint(folder));
 #ifndef PROTOPAGE_TRAINER_SESSION_PROTOTYPE_SET_H_
 #define PROTOPAGE_TRAINER_SESSION_PROTOTYPE_SET_H_
@@ -36,8 +38,8 @@ struct PrototypeSetOptions {
   PrototypesConfig prototypes;
   SelectionConfig selection;
   uint64_t seed = 0;
-  // Of Create: the how many-th set of the run it is, from 1. Each has files of its own, as
-  // checkpoints of an earlier one may be gone back to.
+  // For Create: the number of the set in the run, from 1. Each set has files of its own, since a
+  // run may return to a checkpoint of an earlier set.
   int64_t generation = 1;
   TableLogOptions log;
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
@@ -46,55 +48,55 @@ struct PrototypeSetOptions {
 class PrototypeSet {
  public:
   // Makes prototypes.h5 and its log in `directory` (from the second generation on, prototypes-2.h5
-  // and so on); those left by an earlier attempt are replaced. Its content is that of
-  // prototypes.init_from, if any. Errors: as OpenInitFrom; FailedPrecondition (that is open for
-  // writing).
+  // and so on), and replaces files left by an earlier attempt. The rows are those of
+  // prototypes.init_from, if given. Errors: as OpenInitFrom; FailedPrecondition (init_from is open
+  // for writing).
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> Create(const std::string& directory,
                                                               int64_t num_classes, int64_t dim,
                                                               const PrototypeSetOptions& options,
                                                               ThreadPool* pool);
-  // prototypes.init_from, which must be given, for reading: a store that such a set can start from.
-  // Errors: InvalidArgument (its size or kind, or it is of a run), NotFound, DataLoss; all name the
-  // key.
+  // Opens prototypes.init_from, which must be given, for reading, and checks that a set can start
+  // from it. Errors: InvalidArgument (its size or type does not fit, or it belongs to a run),
+  // NotFound, DataLoss; all name the key.
   static absl::StatusOr<std::unique_ptr<PrototypeStore>> OpenInitFrom(
       int64_t num_classes, int64_t dim, const PrototypeSetOptions& options);
-  // Opens the files in `directory` as they were when SaveCheckpoint wrote `checkpoint`; checkpoints
-  // saved after that one are lost.
+  // Opens the files in `directory` as they were when SaveCheckpoint wrote `checkpoint`. Later
+  // checkpoints are lost.
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> Restore(const std::string& directory,
                                                                const std::string& checkpoint,
                                                                const PrototypeSetOptions& options,
                                                                ThreadPool* pool);
-  // The prototypes of a checkpoint, for evaluation: nothing can be written, no queues. The run may
-  // train on meanwhile; when it has removed the checkpoint, reads are Aborted.
+  // Opens the prototypes of a checkpoint for evaluation: read-only and without queues. The run may
+  // continue to train; once it has removed the checkpoint, reads return Aborted.
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> OpenReadOnly(
       const std::string& directory, const std::string& checkpoint,
       const PrototypeSetOptions& options, ThreadPool* pool);
 
-  // What a set's index is built and opened with.
+  // The options with which a set's index is built and opened.
   static ClassIndexOptions IndexOptions(const PrototypeSetOptions& options);
 
   PrototypeStore& store() { return *store_; }
 
-  // For the start of a dominant stage: optimizer state of all classes to zero, an index of the
-  // rows as they are, empty queues.
+  // Starts a dominant stage: sets the optimizer state of all classes to zero, indexes the current
+  // rows, and empties the queues.
   absl::Status BeginStage();
   // Null before BeginStage.
   DominantSource* dominants() { return dominants_.get(); }
-  // A step trained `classes`: their rows differ from the index's.
+  // To be called after a step that trained `classes`: the index's copies of their rows are stale.
   void NoteTrained(absl::Span<const ClassId> classes);
-  // The index must be brought up to date every so many steps, and when an epoch ends.
+  // UpdateIndex must be called every so many steps, and at the end of an epoch.
   int64_t index_update_steps() const;
+  // Updates the index with the rows trained since the last call.
   absl::Status UpdateIndex();
 
-  // Makes rows and queues durable in the log, and writes which place of it that is, and the index,
-  // to files in `folder`. The classes below belong to a checkpoint too, and their keeping is the
-  // caller's.
+  // Makes rows and queues durable in the log, and writes the position in the log, and the index, to
+  // files in `folder`. unindexed() is part of a checkpoint too; the caller saves it.
   absl::Status SaveCheckpoint(const std::string& folder);
-  // `oldest` is the folder of the oldest checkpoint that is kept from now on; all before are
-  // durably gone. With `all`, everything that can be is merged into prototypes.h5 before this
+  // `oldest` is the folder of the oldest checkpoint that is still kept; earlier ones must be
+  // durably removed. With `all`, everything mergeable is merged into prototypes.h5 before this
   // returns.
   absl::Status Retire(const std::string& oldest, bool all);
-  // The log has grown so much that it is time for a checkpoint.
+  // Whether the log has grown so much that a checkpoint is due.
   bool wants_checkpoint() const { return log_->wants_checkpoint(); }
   int64_t generation() const { return options_.generation; }
   // The classes trained since the last update of the index.
@@ -105,7 +107,7 @@ class PrototypeSet {
   ClassQueuesStats queue_stats() const;
   ClassIndexStats index_stats() const;  // All zeros before BeginStage.
   TableLogStats log_stats() const { return log_->stats(); }
-  // There is an index, and its copies of rows may differ from the rows.
+  // Whether there is an index whose copies of rows may be stale.
   bool index_is_approximate() const { return index_ != nullptr && !IsNearest(); }
   // EstimateRecall of prototypes/neighbor_search.h for the candidate queue's length.
   // FailedPrecondition before BeginStage.
@@ -120,7 +122,7 @@ class PrototypeSet {
   absl::Status RemoveFiles();
   PrototypeStoreOptions StoreOptions() const;
   ClassQueuesOptions QueuesOptions() const;
-  bool IsNearest() const;  // Mode "nearest": no queues, an index that is always up to date.
+  bool IsNearest() const;  // Mode "nearest": no queues, and an index that is never stale.
   void ConnectDominants();
   absl::Status SaveIndex(const std::string& folder);
   absl::Status BuildAllQueues();
@@ -134,8 +136,8 @@ class PrototypeSet {
   std::unique_ptr<ClassIndex> index_;
   std::unique_ptr<ClassQueues> queues_;
   std::unique_ptr<DominantSource> dominants_;
-  // index.bin of the checkpoint saved or restored last; num_changed() counts from what it holds.
-  // "": none.
+  // index.bin of the last checkpoint saved or restored, from which num_changed() counts; empty if
+  // there is none.
   std::string saved_index_;
   std::vector<ClassId> unindexed_;  // May repeat.
 };

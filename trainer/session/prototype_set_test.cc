@@ -9,8 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "protopage/base/forwarding_file_system.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/base/thread_pool.h"
 
@@ -40,6 +42,26 @@ void MoveOnto(PrototypeSet& set, ClassId target, int64_t step) {
   PROTOPAGE_ASSERT_OK(set.store().GatherStep({0, target}, &rows));
   rows.rows.row(0) = rows.rows.row(1);
   PROTOPAGE_ASSERT_OK(set.store().ScatterStep({0, target}, rows, step));
+}
+
+TEST(PrototypeSetTest, TheExampleOfTheHeader) {
+  ThreadPool pool(1);
+  const std::string run_path = NewDirectory("example"), folder = NewDirectory("example_checkpoint");
+  const PrototypeSetOptions options = Options();
+  const std::vector<ClassId> classes = {3, 5};
+  constexpr int64_t dim = 16;
+  const auto example = [&]() -> absl::Status {
+    PROTOPAGE_ASSIGN_OR_RETURN(auto set, PrototypeSet::Create(run_path, 1000, dim, options, &pool));
+    EXPECT_EQ(set->dominants(), nullptr);
+    PROTOPAGE_RETURN_IF_ERROR(set->BeginStage());  // Builds the index.
+    EXPECT_NE(set->dominants(), nullptr);
+    set->NoteTrained(classes);
+    PROTOPAGE_RETURN_IF_ERROR(set->UpdateIndex());
+    PROTOPAGE_RETURN_IF_ERROR(set->SaveCheckpoint(folder));
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(example());
+  PROTOPAGE_EXPECT_OK(PrototypeSet::Restore(run_path, folder, options, &pool).status());
 }
 
 TEST(PrototypeSetTest, TheIndexLearnsOfTrainedRows) {

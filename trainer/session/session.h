@@ -1,8 +1,9 @@
-// Session: what the stages of a run work on: threads, the device, the net, and the classifiers that
-// the stages have made so far.
+// Session: the objects that the stages of a run share: threads, the device, the net, and the
+// classifiers that the stages have made so far.
 //
 //   PROTOPAGE_ASSIGN_OR_RETURN(auto session, Session::Create(config));
-//   session->net()->Forward(...)
+//   Tensor features;  // [B, D]
+//   PROTOPAGE_RETURN_IF_ERROR(session->net()->Forward(images, {}, &features));
 #ifndef PROTOPAGE_TRAINER_SESSION_SESSION_H_
 #define PROTOPAGE_TRAINER_SESSION_SESSION_H_
 
@@ -32,7 +33,7 @@ class Session {
   // Errors: InvalidArgument (model), FailedPrecondition (device), ResourceExhausted.
   static absl::StatusOr<std::unique_ptr<Session>> Create(
       const TrainConfig& config, FileSystem* file_system = DefaultFileSystem());
-  // On a device of the caller's, whatever the config names.
+  // On the given device; the config's is ignored.
   static absl::StatusOr<std::unique_ptr<Session>> Create(
       const TrainConfig& config, std::unique_ptr<Backend> backend,
       FileSystem* file_system = DefaultFileSystem());
@@ -41,24 +42,24 @@ class Session {
   ThreadPool& pool() { return pool_; }
   Backend* backend() { return backend_.get(); }
   Net* net() { return net_.get(); }
-  // Of the latest source stage; null before.
+  // The head of the last source stage; null before the first.
   DenseHead* head() { return head_.get(); }
-  // Replaces the head by a new one, its rows at random.
+  // Replaces the head by a new one with random rows.
   absl::Status MakeHead(int64_t num_classes);
   // Null before the first imprint or dominant stage.
   PrototypeSet* prototypes() { return prototypes_.get(); }
   void set_prototypes(std::unique_ptr<PrototypeSet> set) { prototypes_ = std::move(set); }
   PrototypeSetOptions prototype_options() const;
-  // Of the prototypes' log.
+  // Options of the prototypes' log.
   void set_log_options(const TableLogOptions& options) { log_options_ = options; }
 
-  // The images of the splits, each opened at its first use, with progress of slow ones on the
-  // console.
+  // The images of the splits. Each split is opened at its first use; a slow one shows its progress
+  // on the console.
   SplitSources& images() { return images_; }
-  // Threads that bring images: the config's, or so many as its help says.
+  // Threads that load images: the config's number, or the default that its help gives.
   int LoaderThreads() const;
   Embedder MakeEmbedder();
-  // The parts of a model checkpoint that live here: net, and head when there is one.
+  // The session's sections of a model checkpoint: net, and head if there is one.
   std::vector<CheckpointSection> Sections();
 
  private:

@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "protopage/base/file.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/model/testing/testing.h"
 #include "protopage/trainer/testing/session_testing.h"
 
 namespace protopage {
@@ -42,6 +44,20 @@ absl::StatusOr<std::vector<float>> FeatureOf(Session& session, bool training,
   return features;
 }
 
+TEST(SessionTest, TheExampleOfTheHeader) {
+  const TrainConfig config = TinyConfig();
+  TestBackend backend(1);
+  const Tensor images = backend.Random({2, 20, 20, 3}, 1);
+  const auto example = [&]() -> absl::Status {
+    PROTOPAGE_ASSIGN_OR_RETURN(auto session, Session::Create(config));
+    Tensor features;  // [B, D]
+    PROTOPAGE_RETURN_IF_ERROR(session->net()->Forward(images, {}, &features));
+    EXPECT_EQ(features.shape(), Shape({2, 8}));
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(example());
+}
+
 TEST(SessionTest, TheProcessorComputesInFloat32) {
   TrainConfig config = TinyConfig();
   config.device = "cpu";
@@ -50,7 +66,7 @@ TEST(SessionTest, TheProcessorComputesInFloat32) {
               StatusIs(absl::StatusCode::kInvalidArgument, "found bf16 with device cpu"));
 }
 
-TEST(SessionTest, OneThreadBringsImagesBesideAProcessorThatTrains) {
+TEST(SessionTest, OneThreadLoadsImagesWhileTheProcessorTrains) {
   TrainConfig config = TinyConfig();
   config.device = "cpu";
   config.threads = 6;

@@ -12,8 +12,8 @@ namespace protopage {
 
 namespace {
 
-// Of a block of classes from `first` on, with the rows of those that cannot be imprinted as they
-// are.
+// Called with a block of classes, from `first` on. The rows of classes that cannot be imprinted
+// keep the values that they had at the begin of the block.
 using BlockCall = absl::FunctionRef<absl::Status(ClassId first, RowMatrixRef block)>;
 
 absl::StatusOr<ImprintStats> ImprintBlocks(Embedder& embedder, const ImageSource& source,
@@ -36,7 +36,7 @@ absl::StatusOr<ImprintStats> ImprintBlocks(Embedder& embedder, const ImageSource
       }
       for (int64_t i = 0; i < images.Count(c); ++i) records.push_back(images.Record(c, i));
     }
-    // Records come class after class, so one sum is open at a time.
+    // Records are ordered by class, so one sum suffices.
     Eigen::RowVectorXd sum = Eigen::RowVectorXd::Zero(dim);
     ClassId open = kNoClass;
     const auto close = [&] {

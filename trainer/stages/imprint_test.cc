@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/base/thread_pool.h"
 #include "protopage/data/fake_source.h"
@@ -38,6 +40,19 @@ class ImprintTest : public testing::Test {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Net> net_;
 };
+
+TEST_F(ImprintTest, TheExampleOfTheHeader) {
+  const FakeSource source({0, 1, 1}, 2, 20, 20);
+  Embedder embedder(net_.get(), backend_.get(), {});
+  const std::unique_ptr<PrototypeStore> new_store = NewStore("example", 2);
+  PrototypeStore& store = *new_store;
+  const auto example = [&]() -> absl::Status {
+    PROTOPAGE_ASSIGN_OR_RETURN(ImprintStats stats, Imprint(embedder, source, {}, store));
+    EXPECT_EQ(stats.classes, 2);
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(example());
+}
 
 TEST_F(ImprintTest, NormalisesAveragesNormalises) {
   // Class 1 has no image; batches and blocks cut through classes.

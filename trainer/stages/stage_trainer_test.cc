@@ -6,13 +6,20 @@
 #include <unistd.h>
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "protopage/base/file.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/model/checkpoint.h"
+#include "protopage/trainer/session/prototype_set.h"
+#include "protopage/trainer/session/session.h"
 #include "protopage/trainer/step/net_step.h"
 #include "protopage/trainer/testing/session_testing.h"
 #include "protopage/trainer/testing/test_images.h"
@@ -126,6 +133,71 @@ TEST_F(StageTrainerTest, WithoutTrainNetTheRowsAloneAreTrained) {
   PROTOPAGE_ASSERT_OK(trainer->Step({.run_step = 0, .stage_step = 0, .end = 3}, 1));
   EXPECT_NE(PrototypeRows(*session), before);
   EXPECT_EQ(NetValues(*session), net_before);
+}
+
+TEST_F(StageTrainerTest, StagesOfDifferentDropoutResumeToTheSameBits) {
+  constexpr int64_t kSourceSteps = 3, kSaved = 2, kSteps = 5;
+  const TrainConfig config =
+      TinyListTrainConfig(dir_, {"stages[0].dropout=0.25", "stages[3].dropout=0.5"});
+  // The net and the rows at the end, of a run that is interrupted after step kSaved or not.
+  struct End {
+    NamedValues net;
+    RowMatrixXf rows;
+  };
+  const auto train = [&](bool interrupted) -> absl::StatusOr<End> {
+    FileSystem* const fs = DefaultFileSystem();
+    const std::string directory = JoinPath(dir_, interrupted ? "interrupted" : "whole");
+    const std::string folder = JoinPath(directory, "checkpoint");
+    const std::string model = JoinPath(folder, "model.h5");
+    PROTOPAGE_RETURN_IF_ERROR(fs->CreateDirectories(folder));
+    PROTOPAGE_ASSIGN_OR_RETURN(auto session, Session::Create(config));
+    {
+      PROTOPAGE_ASSIGN_OR_RETURN(const auto source,
+                                 NewSourceTrainer(session.get(), kSource, 0, false));
+      for (int64_t t = 0; t < kSourceSteps; ++t) {
+        PROTOPAGE_RETURN_IF_ERROR(source->Step({t, t, kSourceSteps}, 1).status());
+      }
+      PROTOPAGE_RETURN_IF_ERROR(source->Settle());
+    }
+    PROTOPAGE_ASSIGN_OR_RETURN(
+        auto trainer, NewDominantTrainer(session.get(), kDominant, kSourceSteps, directory, false));
+    for (int64_t t = 0; t < kSteps; ++t) {
+      if (interrupted && t == kSaved) {
+        PROTOPAGE_RETURN_IF_ERROR(trainer->Settle());
+        const auto sections = [&] {
+          std::vector<CheckpointSection> all = session->Sections();
+          for (CheckpointSection& section : trainer->Sections()) all.push_back(std::move(section));
+          return all;
+        };
+        const nlohmann::json state = trainer->SaveState();
+        const std::vector<ClassId> unindexed = session->prototypes()->unindexed();
+        PROTOPAGE_RETURN_IF_ERROR(SaveCheckpoint(fs, model, sections(), session->backend()));
+        PROTOPAGE_RETURN_IF_ERROR(session->prototypes()->SaveCheckpoint(folder));
+        trainer.reset();
+        session.reset();
+
+        PROTOPAGE_ASSIGN_OR_RETURN(session, Session::Create(config));
+        PROTOPAGE_RETURN_IF_ERROR(session->MakeHead(kTinySourceClasses));
+        PROTOPAGE_ASSIGN_OR_RETURN(
+            auto set, PrototypeSet::Restore(directory, folder, session->prototype_options(),
+                                            &session->pool()));
+        set->set_unindexed(unindexed);
+        session->set_prototypes(std::move(set));
+        PROTOPAGE_ASSIGN_OR_RETURN(
+            trainer, NewDominantTrainer(session.get(), kDominant, kSourceSteps, directory, true));
+        PROTOPAGE_RETURN_IF_ERROR(LoadCheckpoint(fs, model, sections(), session->backend()));
+        PROTOPAGE_RETURN_IF_ERROR(trainer->RestoreState(state));
+      }
+      PROTOPAGE_RETURN_IF_ERROR(trainer->Step({kSourceSteps + t, t, kSteps}, 1).status());
+    }
+    PROTOPAGE_RETURN_IF_ERROR(trainer->Settle());
+    EXPECT_TRUE(trainer->TakeMessages().empty());
+    return End{NetValues(*session), PrototypeRows(*session)};
+  };
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const End whole, train(false));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const End interrupted, train(true));
+  EXPECT_EQ(interrupted.net, whole.net);
+  EXPECT_EQ(interrupted.rows, whole.rows);
 }
 
 TEST_F(StageTrainerTest, APrototypeTableOfOtherClassesIsRefused) {

@@ -1,14 +1,13 @@
-// Rows/s of the way of a step's rows: from the prototype store to the device, and back. K rows of N
-// classes with their momentum, D floats each, that the store's cache holds, beside the ceilings of
-// the same run: copies of as many bytes between pinned memory and a GPU, or by memcpy on a CPU.
+// Rows per second from the prototype store to the device and back: K of N rows with their momentum,
+// D floats each, which the store's cache holds. Ceilings of the same run are copies of as many
+// bytes between pinned memory and a GPU, or by memcpy on a CPU.
 //
 //   ./bazelw run //trainer/step:device_rows_benchmark -- --device=cpu
 //   ./bazelw run --config=cuda //trainer/step:device_rows_benchmark -- --device=cuda
 //
-// One line a figure, fields separated by tabs: name, value, unit, and the share of its ceiling in
-// percent or
-// "-". Medians of rounds that take turns. The net's work, which hides the way in, is left out, and
-// what the cache writes to the disk is not waited for.
+// One line per figure, fields separated by tabs: name, value, unit, and the share of its ceiling in
+// percent or "-". Figures are medians of rounds that take turns. The net's work, which hides the
+// way to the device, is left out; writes from the cache to the disk are not waited for.
 #include <unistd.h>
 
 #include <algorithm>
@@ -100,7 +99,7 @@ class DeviceRowsBenchmark {
                  value, ceiling > 0 ? absl::StrFormat("%.1f", 100 * value / ceiling) : "-");
   }
 
-  // So that no row is computed later as one that was never written.
+  // Afterwards no row is computed on the fly, as rows are that were never written.
   absl::Status WriteAll() {
     for (ClassId first = 0; first < store_.num_classes(); first += slots_) {
       std::vector<ClassId> ids(slots_);
@@ -121,7 +120,7 @@ class DeviceRowsBenchmark {
     return backend_.FinishDownloads();
   }
 
-  // As the dominant stage has it, but for the net.
+  // A step of the dominant stage without the net.
   absl::Status Step(bool back) {
     PROTOPAGE_RETURN_IF_ERROR(rows_->Begin(plans_[step_ % kPlans]));
     PROTOPAGE_RETURN_IF_ERROR(rows_->PrefetchNext(plans_[(step_ + 1) % kPlans]));

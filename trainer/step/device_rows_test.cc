@@ -92,6 +92,7 @@ TEST(DeviceRowsTest, TheExampleOfTheHeader) {
     PROTOPAGE_ASSIGN_OR_RETURN(auto rows, DeviceRows::Create(store, slots, backend));
     PROTOPAGE_RETURN_IF_ERROR(rows->Begin(classes));
     EXPECT_EQ(rows->rows().shape(), Shape({kSlots, kDim}));
+    EXPECT_EQ(rows->state().shape(), Shape({kSlots, kDim}));
     PROTOPAGE_RETURN_IF_ERROR(rows->PrefetchNext(next_classes));  // While the device works.
     PROTOPAGE_RETURN_IF_ERROR(backend->Fill(rows->rows(), 0.5f));
     PROTOPAGE_RETURN_IF_ERROR(rows->QueueFetch());

@@ -2,7 +2,7 @@
 // al., "Mixed Precision Training", ICLR 2018).
 //
 //   LossScale scale(backend->precision());
-//   ... the gradients of scale.scale() times the loss ...
+//   ... the gradients of the loss times the scale ...
 //   if (finite) {
 //     scale.Passed();  // Doubles the scale after kGrowSteps of these in a row.
 //   } else {

@@ -5,8 +5,24 @@
 #include <map>
 #include <string>
 
+#include "protopage/model/testing/testing.h"
+
 namespace protopage {
 namespace {
+
+TEST(LossScaleTest, TheExampleOfTheHeader) {
+  TestBackend backend(1);
+  for (const bool finite : {true, false}) {
+    LossScale scale(backend->precision());
+    EXPECT_FALSE(scale.dynamic());
+    if (finite) {
+      scale.Passed();  // Doubles the scale after kGrowSteps of these in a row.
+    } else {
+      scale.Overflowed();  // Halves the scale; the step is skipped.
+    }
+    EXPECT_EQ(scale.scale(), 1.0f);  // Not fp16.
+  }
+}
 
 TEST(LossScaleTest, HalvesWhenGradientsOverflowAndDoublesAfterManyThatDoNot) {
   LossScale scale(Precision::kFp16);

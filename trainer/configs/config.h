@@ -41,17 +41,14 @@ struct PrototypesConfig {
   void Fields(ConfigVisitor& v);
 };
 
-// One of the stages that a run goes through, in order:
-//   source    trains the net with a dense head over all classes of its split
-//   imprint   writes each class's prototype: normalised mean of normalised features
-//   dominant  trains the net and the paged prototypes of the classes that "selection" picks
-//   evaluate  measures on images never trained on
+// One of the stages that a run goes through, in order. trainer/configs/stage_specs.cc says what
+// each kind does and which of these keys it reads.
 struct StageConfig {
   std::string name = "dominant";
-  // "" is the stage's own: source_train, target_train, target_train; evaluate takes source_test
-  // behind a source stage and else target_test and unseen.
+  // "" means the split of the stage's spec: source_train for source, target_train for imprint and
+  // dominant; for evaluate source_test after a source stage, else target_test and unseen.
   std::string split;
-  // Length of a training stage: one of the two.
+  // Length of a training stage: exactly one of the two is above 0.
   double epochs = 0;
   int64_t steps = 0;
   int64_t batch_size = 128;
@@ -66,7 +63,8 @@ struct StageConfig {
   ScheduleConfig schedule;
 
   void Fields(ConfigVisitor& v);
-  bool trains() const { return name == "source" || name == "dominant"; }
+  // By the spec of its name.
+  bool trains() const;
 };
 
 struct TrainConfig {

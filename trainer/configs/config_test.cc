@@ -53,10 +53,10 @@ TEST(TrainConfigTest, AStageTakesTheKeysThatItUses) {
   };
   EXPECT_THAT(check(R"("name": "evaluate", "rows": {"learning_rate": 0.5})"),
               StatusIs(kInvalid,
-                       "stages[1].rows.learning_rate: found 0.5, which a stage of the "
-                       "name evaluate has no use for; it takes name, split"));
+                       "stages[1].rows.learning_rate: found 0.5, but rows is not an option of "
+                       "stage \"evaluate\"; its options are: name, split"));
   EXPECT_THAT(check(R"("name": "imprint", "batch_size": 7)"),
-              StatusIs(kInvalid, "stages[1].batch_size: found 7, which"));
+              StatusIs(kInvalid, "stages[1].batch_size: found 7, but batch_size is not an option"));
   EXPECT_THAT(check(R"("name": "source", "epochs": 1, "rows": {"learning_rate": 0.5})"),
               StatusIs(kInvalid, "stages[1].rows.learning_rate"));
   EXPECT_THAT(check(R"("name": "dominant", "epochs": 1, "domain": "id")"),

@@ -45,6 +45,7 @@ class RunDirectory {
   // To train on, locked. Errors: as Open; FailedPrecondition when another process trains in it.
   static absl::StatusOr<RunDirectory> Resume(FileSystem* fs, const std::string& path);
 
+  FileSystem* file_system() const { return fs_; }
   const std::string& path() const { return path_; }
   std::string File(absl::string_view name) const { return JoinPath(path_, name); }
   absl::StatusOr<nlohmann::json> ReadConfigJson() const;

@@ -6,7 +6,7 @@
 
 #include "protopage/eval/text_table.h"
 #include "protopage/trainer/configs/presets.h"
-#include "protopage/trainer/verbs/commands.h"
+#include "protopage/trainer/verbs/job.h"
 
 namespace protopage {
 namespace {

@@ -23,9 +23,8 @@ struct ProtopageOutcome {
 inline ProtopageOutcome RunProtopage(const std::vector<std::string>& arguments) {
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
-  ProtopageCommands commands;
   ProtopageOutcome outcome;
-  outcome.exit_status = RunCommandLine(commands.Program(), arguments);
+  outcome.exit_status = RunCommandLine(ProtopageProgram(), arguments);
   outcome.err = testing::internal::GetCapturedStderr();
   outcome.out = testing::internal::GetCapturedStdout();
   return outcome;

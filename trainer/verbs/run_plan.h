@@ -1,19 +1,17 @@
-// PlanRun: what a run will need, before it is started: memory, disk, bytes a step, and what it will
-// wait for.
+// PlanRun: the memory, the disk and the bytes a step that a run will need, and the resource that it
+// will wait for, before it is started.
 //
 //   PROTOPAGE_ASSIGN_OR_RETURN(const RunPlan plan, PlanRun(config, {}));
 //   std::cout << FormatRunPlan(plan);
 //
-// Each training stage is rehearsed: a few real steps on computed images of the right size, with the
-// stage's batch and active classes but a small table, in a folder that is removed. So the net's
-// memory, the bytes of a class on disk and the time of a step are measured, not guessed; what grows
-// with the number of classes is scaled up from there. The images are opened, and thereby checked,
-// as training does.
+// Each training stage is rehearsed (trainer/verbs/stage_rehearsal.h), so the net's memory, the
+// bytes of a class on disk and the time of a step are measured, not guessed; quantities that grow
+// with the number of classes are scaled up from there. The images are opened, and thereby checked,
+// as in training.
 #ifndef PROTOPAGE_TRAINER_VERBS_RUN_PLAN_H_
 #define PROTOPAGE_TRAINER_VERBS_RUN_PLAN_H_
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -35,6 +33,7 @@ struct RunPlanOptions {
 struct StagePlan {
   int64_t stage = 0;  // In the config.
   std::string name;
+  bool trains_prototypes = false;
   int64_t steps = 0;
   int64_t batch_size = 0;
   int64_t num_classes = 0;
@@ -83,10 +82,6 @@ struct RunPlan {
 
 // `config` must have been validated. Errors: as those of training before its first step.
 absl::StatusOr<RunPlan> PlanRun(const TrainConfig& config, const RunPlanOptions& options);
-
-// Lines of text.
-std::string FormatRunPlan(const RunPlan& plan);
-nlohmann::ordered_json ToJson(const RunPlan& plan);
 
 }  // namespace protopage
 

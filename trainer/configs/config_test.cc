@@ -5,6 +5,7 @@
 #include <string>
 
 #include "protopage/base/config_fields.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -77,6 +78,19 @@ TEST(TrainConfigTest, DefaultsOfTheLossAreWrittenOut) {
   PROTOPAGE_ASSERT_OK(ValidateConfig(&config));
   EXPECT_EQ(config.loss.scale, 24);
   EXPECT_EQ(config.loss.margin, 0.2);
+}
+
+absl::Status ReadAndValidate(const nlohmann::json& json) {
+  TrainConfig config;
+  PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "", config));
+  PROTOPAGE_RETURN_IF_ERROR(ValidateConfig(&config));
+  return absl::OkStatus();
+}
+
+TEST(TrainConfigTest, TheExampleOfTheHeader) {
+  PROTOPAGE_EXPECT_OK(ReadAndValidate({{"stages", {{{"name", "source"}, {"epochs", 1}}}}}));
+  EXPECT_THAT(ReadAndValidate({{"stages", nlohmann::json::array()}}),
+              StatusIs(kInvalid, "at least one of source, imprint, dominant, evaluate"));
 }
 
 }  // namespace

@@ -72,5 +72,15 @@ TEST(StageKindsTest, AKindTrainsOrRuns) {
   }
 }
 
+// The example of stage_totals.h.
+[[maybe_unused]] absl::StatusOr<double> SecondsWaited(StageTrainer* trainer,
+                                                      const StepPosition& position) {
+  const StageTotals before = trainer->totals();
+  PROTOPAGE_RETURN_IF_ERROR(trainer->Step(position, 1).status());
+  const StageTotals now = trainer->totals();
+  const double waited = now.wait_images_seconds - before.wait_images_seconds;
+  return waited;
+}
+
 }  // namespace
 }  // namespace protopage

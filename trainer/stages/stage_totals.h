@@ -2,7 +2,7 @@
 // "now". A stage leaves at their defaults those that it has no use for.
 //
 //   const StageTotals before = trainer->totals();
-//   ... train some steps ...
+//   ...  // Train some steps.
 //   const StageTotals now = trainer->totals();
 //   const double waited = now.wait_images_seconds - before.wait_images_seconds;
 #ifndef PROTOPAGE_TRAINER_STAGES_STAGE_TOTALS_H_

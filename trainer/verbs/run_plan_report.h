@@ -1,4 +1,4 @@
-// What `protopage plan` prints of a RunPlan.
+// The text and the JSON of a RunPlan, as `protopage plan` prints them.
 //
 //   std::cout << FormatRunPlan(plan);
 //   std::cout << DumpJson(ToJson(plan));

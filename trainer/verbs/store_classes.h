@@ -1,12 +1,13 @@
 // The classes of a prototype store in a file of its own: added from images, dropped, merged.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(const auto added, AddClasses(fs, "w.h5", embedder, source, {}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<AddedClass> added,
+//                              AddClasses(fs, "w.h5", embedder, /*embedding_dim=*/512, source, {}));
 //   PROTOPAGE_RETURN_IF_ERROR(DropClasses(fs, "w.h5", {3, 7}).status());
 //   PROTOPAGE_RETURN_IF_ERROR(MergeClasses(fs, "w.h5", /*into=*/2, {9}).status());
 //
 // All are durable when they return. Errors: InvalidArgument, which names --store, when the store is
-// the file of a run or not clean; FailedPrecondition when it is open for writing; what
-// PrototypeStore reports.
+// the file of a run or not clean; FailedPrecondition when it is open for writing; those of
+// PrototypeStore.
 #ifndef PROTOPAGE_TRAINER_VERBS_STORE_CLASSES_H_
 #define PROTOPAGE_TRAINER_VERBS_STORE_CLASSES_H_
 

@@ -122,25 +122,27 @@ void TrainConfig::Fields(ConfigVisitor& v) {
              .safe_to_change = true});
   v.Integer(
       "loader_threads", &loader_threads,
-      {.help = "Threads that read, decode and augment images; 0 is one beside a CPU that trains, "
-               "half of the processors, at most 8, beside a GPU. Never changes a result.",
+      {.help = "Threads that read, decode and augment images; 0 is one when the CPU trains, and "
+               "half of the processors, at most 8, when a GPU trains. Never changes a result.",
        .min = 0,
        .max = 1024,
        .safe_to_change = true});
   v.Integer("log_every_steps", &log_every_steps,
             {.help = "Steps between lines of metrics.jsonl.", .min = 1, .safe_to_change = true});
-  v.Integer("checkpoint_every_steps", &checkpoint_every_steps,
-            {.help = "Steps between checkpoints, beside those at the end of every epoch and stage; "
-                     "0: none.",
-             .min = 0,
-             .safe_to_change = true});
+  v.Integer(
+      "checkpoint_every_steps", &checkpoint_every_steps,
+      {.help =
+           "Steps between checkpoints, in addition to those at the end of every epoch and stage; "
+           "0: none.",
+       .min = 0,
+       .safe_to_change = true});
   v.Number("checkpoint_every_minutes", &checkpoint_every_minutes,
            {.help = "The same in minutes.", .min = 0, .safe_to_change = true});
   v.Integer("keep_checkpoints", &keep_checkpoints,
             {.help = "The newest checkpoints that are kept.", .min = 1, .safe_to_change = true});
   v.Integer(
       "max_bad_steps", &max_bad_steps,
-      {.help = "Steps in a row whose loss or gradients are not finite before the run goes back to "
+      {.help = "Steps in a row whose loss or gradients are not finite before the run returns to "
                "its last checkpoint with a tenth of the learning rates; the second time it stops.",
        .min = 1});
   v.Object("data", &data, "the images");

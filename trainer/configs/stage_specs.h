@@ -1,5 +1,6 @@
-// StageSpecs: the kinds of stage that a config may list, and what each of them takes and leaves. It
-// serves the checks of the config, --help, and the code that orders the stages of a run.
+// StageSpecs: the kinds of stage that a config may list, with the keys that each reads, its needs
+// and its results. They serve the checks of the config, --help, and the code that orders a run's
+// stages.
 //
 //   const StageSpec* spec = FindStageSpec("imprint");
 //   const bool trains = spec->trains;                    // false

@@ -111,10 +111,9 @@ absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Resume(FileSystem*
                                                                      int64_t step) {
   if (!fs->Exists(path)) return Create(fs, path);
   PROTOPAGE_ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, path));
-  // Lines are in the order of the run, so the kept part is a prefix. It ends
-  // with the checkpoint's own line, the last one when there are several; when
-  // it is missing (killed between the checkpoint and its line) nothing later
-  // than the checkpoint was written.
+  // Lines are in the order of the run, so the kept part is a prefix. It ends with the checkpoint's
+  // own line, the last one when there are several. If that line is missing (killed between the
+  // checkpoint and its line), nothing later than the checkpoint was written.
   LineReader reader(path, content);
   const auto resume_point = std::make_pair(int64_t{stage_index}, step);
   int64_t kept = 0;

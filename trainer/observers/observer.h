@@ -1,4 +1,4 @@
-// TrainObserver: hears what a training run does. The trainer fills plain reports and calls
+// TrainObserver: hears the events of a training run. The trainer fills plain reports and calls
 // observers; only observers print or write (console, metrics.jsonl, TensorBoard, report.html).
 //
 //   class Printer : public TrainObserver {

@@ -14,7 +14,7 @@
 namespace protopage {
 namespace {
 
-// The pace forgets what is older than about this.
+// The time constant after which the pace forgets.
 constexpr double kPaceSeconds = 30;
 
 double MonotonicSeconds() {
@@ -42,7 +42,7 @@ bool IsLastStep(const StepReport& report) {
   return report.stage_steps > 0 && report.stage_step >= report.stage_steps;
 }
 
-// What the interval was spent waiting for.
+// The shares of the interval that were spent waiting.
 void AppendWaits(const StepReport& report, std::string& line) {
   if (!(report.seconds > 0) || std::isnan(report.wait_images_seconds)) return;
   absl::StrAppend(&line, "  waiting: images ",

@@ -172,8 +172,8 @@ std::vector<Point> Thinned(const std::vector<Point>& points, size_t limit) {
   return out;
 }
 
-// Means over the points at most `radius` places away. Near the start, where curves are steep,
-// over fewer, so that the window stays centred.
+// Means over the points whose index is at most `radius` away. Near the start, where curves are
+// steep, over fewer, so that the window stays centred.
 std::vector<Point> Smoothed(const std::vector<Point>& points, size_t radius) {
   std::vector<Point> out;
   for (size_t i = 0; i < points.size(); ++i) {
@@ -337,7 +337,7 @@ std::string ResultText(const Json& line, const char* key) {
   return results != line.end() && results->is_object() ? Text(*results, key) : std::string();
 }
 
-// What was evaluated, "imprinted", escaped; all stages that evaluate share the name "evaluate".
+// The classifier that was evaluated, "imprinted", escaped; all evaluations share a stage's name.
 std::string EvaluationName(const Json& line) {
   const std::string name = ResultText(line, "name");
   return Escape(name.empty() ? Text(line, "stage") : name);

@@ -8,7 +8,8 @@
 namespace protopage {
 namespace {
 
-// The state that `json` holds, by the library's exceptions for what is missing or of another type.
+// The state that `json` holds. A key that is missing or of another type throws the library's
+// exception.
 absl::StatusOr<CheckpointState> ParseState(const nlohmann::json& json) {
   CheckpointState state;
   json.at("stage").get_to(state.position.stage);

@@ -70,7 +70,7 @@ TEST(StepReporterTest, AnIntervalCoversTheStepsSinceTheLastOne) {
   EXPECT_EQ(next.index_recall, 0.9);  // Of the stage so far.
 }
 
-// What a source stage does not count is unknown, and not 0.
+// A figure that a source stage does not count is unknown, and not 0.
 TEST(StepReporterTest, AStageWithoutRowsReportsNone) {
   const TrainConfig config = OneStage("source");
   StepReporter reporter(config, {}, 4, 20, StageTotals());
@@ -112,7 +112,7 @@ TEST(StageReportTest, SaysWhatTheStageDoes) {
   EXPECT_EQ(MakeStageReport(config, {1, 0, 25, 0}).kind, "evaluate");
 }
 
-// The example of the header, but for a trainer.
+// The example of the header; it needs a trainer.
 [[maybe_unused]] absl::Status TheExampleOfTheHeader(const TrainConfig& config, RunPosition position,
                                                     int64_t steps_per_epoch, int64_t total,
                                                     StageTrainer* trainer, double factor,

@@ -62,10 +62,10 @@ class Run {
   absl::Status RunTraining(const StageKind& kind);
   absl::Status RunWithoutSteps(const StageKind& kind);
   absl::Status AddEvaluation(EvalReport evaluation);
-  // `state` has the position, and what belongs to a running stage; `stage`: the one to report.
+  // `state` has the position, and the state of a running stage; `stage` is reported.
   absl::Status Save(CheckpointState state, const std::vector<CheckpointSection>& sections,
                     const std::string& stage);
-  // Releases what only checkpoints that are no longer kept need.
+  // Releases the files of prototypes that no kept checkpoint needs; as PrototypeSet::Retire.
   absl::Status RetirePrototypes(bool all);
   absl::Status Interrupted(const std::string& when) const;
   // The error for too many bad steps in a row; a retry of the run from its last checkpoint follows

@@ -54,7 +54,7 @@ absl::StatusOr<TrainConfig> ReadRunConfig(FileSystem* fs, const std::string& dir
                                           const std::vector<std::string>& set);
 
 // The model of a run's newest checkpoint, for eval and embed. The prototypes are opened from the
-// checkpoint itself, read-only. `config` is the run's; what it says of data may have changed.
+// checkpoint itself, read-only. `config` is the run's, except that its data may have changed.
 // Errors: NotFound (no run, no checkpoint), DataLoss (damaged files).
 absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::string& directory,
                                                  const TrainConfig& config);

@@ -5,7 +5,7 @@
 //   PROTOPAGE_RETURN_IF_ERROR(loop.Begin(std::move(trainer), resume));
 //   PROTOPAGE_ASSIGN_OR_RETURN(const bool finished, loop.Run());
 //
-// What a stage does in a step is its StageTrainer's; what a checkpoint holds is the caller's.
+// The steps themselves are the StageTrainer's, and the content of a checkpoint is the caller's.
 #ifndef PROTOPAGE_TRAINER_RUN_TRAINING_LOOP_H_
 #define PROTOPAGE_TRAINER_RUN_TRAINING_LOOP_H_
 

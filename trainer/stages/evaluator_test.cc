@@ -177,7 +177,7 @@ TEST_F(EvaluatorTest, UnseenClassesAreIdentifiedAndVerified) {
   ASSERT_TRUE(report.verification.has_value());
   EXPECT_EQ(report.verification->genuine_pairs, 2 * kTinyUnseenClasses);
   EXPECT_EQ(report.verification->impostor_pairs, 2 * kTinyUnseenClasses * (kTinyUnseenClasses - 1));
-  // With 12 impostor pairs a FAR of 1e-2 allows none: accepted is what beats them all.
+  // With 12 impostor pairs a FAR of 1e-2 allows none: a genuine pair must beat them all.
   double largest_impostor = -1;
   for (int64_t i = 0; i < scores.rows(); ++i) {
     for (int64_t c = 0; c < scores.cols(); ++c) {

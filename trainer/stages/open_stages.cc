@@ -50,7 +50,7 @@ absl::Status CheckNewPrototypes(Session& session, int64_t first, bool there) {
   const TrainConfig& config = session.config();
   const PrototypeSetOptions options = session.prototype_options();
   if (config.prototypes.init_from.empty()) return absl::OkStatus();
-  std::unique_ptr<PrototypeStore> store;  // That the newest prototypes start from.
+  std::unique_ptr<PrototypeStore> store;  // The newest prototypes start as a copy of it.
   for (int64_t i = first; i < static_cast<int64_t>(config.stages.size()); ++i) {
     const StageConfig& stage = config.stages[i];
     const StageKind& kind = GetStageKind(stage.name);

@@ -1,5 +1,5 @@
-// Opens and checks what the stages of a run read before the run begins: a mistake in the last stage
-// shows before the first one has cost anything.
+// Opens and checks all inputs of the stages of a run before the run begins: a mistake in the last
+// stage shows before the first one has cost anything.
 //
 //   // The images stay open in the session.
 //   PROTOPAGE_RETURN_IF_ERROR(OpenStages(*session, /*first=*/0));

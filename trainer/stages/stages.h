@@ -1,5 +1,5 @@
-// What the stages of a config are by their place in it: the images they read, their length, the
-// names of their evaluations.
+// Properties of stages that depend on their place in the config: the images that they read, their
+// length, the names of their evaluations.
 //
 //   const Split split = StageSplit(config, 0);
 //   PROTOPAGE_ASSIGN_OR_RETURN(const auto source, session->images().Open(split));

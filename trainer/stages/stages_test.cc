@@ -67,7 +67,7 @@ TEST(StagesTest, EvaluationsWithoutAClassifierKeepTheirOwnName) {
   EXPECT_EQ(EvaluationName(config, 0), "evaluate");
 }
 
-// The example of the header, but for a session.
+// The example of the header; it needs a session.
 [[maybe_unused]] absl::Status TheExampleOfTheHeader(const TrainConfig& config, Session* session) {
   const Split split = StageSplit(config, 0);
   PROTOPAGE_ASSIGN_OR_RETURN(const auto source, session->images().Open(split));

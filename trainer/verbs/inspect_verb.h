@@ -1,4 +1,4 @@
-// The verb inspect: what a prototype store holds.
+// The verb inspect: describes a prototype store.
 #ifndef PROTOPAGE_TRAINER_VERBS_INSPECT_VERB_H_
 #define PROTOPAGE_TRAINER_VERBS_INSPECT_VERB_H_
 

@@ -33,7 +33,7 @@ int64_t ProcBytes(const char* file, const std::string& name) {
   return 0;
 }
 
-// Sets what is known of stage `index` from the config and its images.
+// The plan of stage `index` as far as the config and its images say it.
 absl::StatusOr<StagePlan> DescribeStage(Session* session, int64_t index) {
   const TrainConfig& config = session->config();
   const StageConfig& stage = config.stages[index];
@@ -107,8 +107,7 @@ absl::Status PlanTable(const TrainConfig& config, int64_t dim, StagePlan* plan) 
   plan->row_cache = std::min(config.prototypes.cache_bytes, plan->table_bytes);
   plan->row_bytes_read = plan->active_classes * plan->class_bytes;
 
-  // What a checkpoint interval changes goes to the log once, more often only where the cache is
-  // small.
+  // The changes of a checkpoint interval are logged once, more often only if the cache is small.
   const TableLogOptions log;
   int64_t interval = plan->steps;
   if (config.checkpoint_every_steps > 0) {
@@ -142,7 +141,7 @@ void PlanStepTime(const RunPlanOptions& options, int64_t page_cache, StagePlan* 
   }
 }
 
-// Sets what the stages together take.
+// Sets the needs of all stages together.
 void AddTotals(const TrainConfig& config, const RunPlanOptions& options, RunPlan* plan) {
   int64_t stage_memory = 0, tables = 0, checkpoint = 0;
   for (const StagePlan& stage : plan->stages) {

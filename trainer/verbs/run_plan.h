@@ -22,10 +22,9 @@
 namespace protopage {
 
 struct RunPlanOptions {
-  // What the disk that holds the run delivers: scattered reads of 4 KiB a second, of many at a
-  // time.
+  // Scattered reads of 4 KiB that the run's disk delivers a second, many at a time.
   double reads_per_second = 50000;
-  // Memory that the page cache may use; 0 is what the machine has free beyond the run's own.
+  // Memory that the page cache may use; 0 is all that is free besides the run's own.
   int64_t page_cache_bytes = 0;
 };
 
@@ -54,14 +53,14 @@ struct StagePlan {
   // Disk. All classes visited.
   int64_t class_bytes = 0;  // Of one class: rows, state, checksums, queues.
   int64_t table_bytes = 0;  // class_bytes * num_classes
-  int64_t log_bytes =
-      0;  // At most: what a checkpoint interval writes, for each that is kept and one more.
+  // At most: the writes of a checkpoint interval, for each checkpoint that is kept and one more.
+  int64_t log_bytes = 0;
   int64_t checkpoint_bytes = 0;  // Of one: the model and the index.
 
   // A step.
   int64_t row_bytes_read = 0;  // Where none is cached; as many are written.
-  int64_t candidate_rows =
-      0;  // Read to score candidates again, when all positives are searched for.
+  // Rows read to score candidates again, when all positives are searched for.
+  int64_t candidate_rows = 0;
   int64_t candidate_bytes_read = 0;
   int64_t image_bytes = 0;   // Of pixels.
   double step_seconds = 0;   // Measured: the step with images and rows at hand.
@@ -72,7 +71,7 @@ struct StagePlan {
 
 struct RunPlan {
   std::vector<StagePlan> stages;
-  int64_t process_memory = 0;   // Of the program itself, and what the images' source holds.
+  int64_t process_memory = 0;   // Of the program itself and of the opened images.
   int64_t resident_memory = 0;  // The most: of the process and of a stage.
   int64_t disk_bytes = 0;       // Tables, log, and the checkpoints that are kept.
   int64_t memory_there = 0;     // Of the machine.

@@ -76,7 +76,7 @@ TrainConfig RehearsalConfig(const TrainConfig& config, int64_t stage, int64_t nu
   synthetic.source_classes = num_classes;
   synthetic.target_classes = num_classes;
   synthetic.train_images = std::max<int64_t>(2, batch / num_classes + 1);
-  // What the lists of an index take is planned for the real number of classes.
+  // The memory of the index's lists is planned for the real number of classes.
   rehearsal.prototypes.index = "auto";
   rehearsal.prototypes.index_lists = 0;
   rehearsal.selection.frozen_queues = false;

@@ -37,7 +37,7 @@ struct AddedClass {
 };
 
 // Imprints a new class for each class of `source`, which must all have images, and keeps its name.
-// Where there is too little room the file is replaced by a larger one first. Other errors:
+// If its capacity does not suffice, the file is first replaced by a larger one. Other errors:
 // InvalidArgument (another size of embeddings, a name that is too long, a class without images),
 // those of the source and the device; then no class was added, and the store is as good as before.
 absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::string& path,
@@ -46,7 +46,7 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
                                                    const ImprintOptions& options);
 
 // Other errors: InvalidArgument (no class of the store, a repeated one, or all of them). Returns
-// what is there then.
+// the counts after it.
 absl::StatusOr<ClassCounts> DropClasses(FileSystem* fs, const std::string& path,
                                         const std::vector<ClassId>& ids);
 // `into` gets the mean of all their rows, `from` is dropped, in a copy that takes the file's place.

@@ -6,12 +6,12 @@
 
 #include "protopage/eval/text_table.h"
 #include "protopage/trainer/configs/presets.h"
-#include "protopage/trainer/verbs/commands.h"
+#include "protopage/trainer/verbs/job.h"
 
 namespace protopage {
 namespace {
 
-// Ours beside what the demo published.
+// Our results next to those that the demo published.
 std::string DemoTable(const TrainResult& result) {
   const std::vector<std::pair<std::string, std::string>> published = {
       {"source", "0.787"}, {"imprinted", "0.208"}, {"dominant", "0.574"}};

@@ -1,7 +1,7 @@
 // The README's first command: Han characters as an ID-vs-spot problem, from nothing to a
 // before/after table. `bazel run //trainer:glyphs -- --help`.
 #include "protopage/trainer/configs/presets.h"
-#include "protopage/trainer/verbs/commands.h"
+#include "protopage/trainer/verbs/job.h"
 
 int main(int argc, char** argv) {
   protopage::Job job;

@@ -1,11 +1,11 @@
 // A process that trains is killed (SIGKILL) at any instant, and perhaps once more after it was
-// resumed; what it ends with is what the training ends with that nothing interrupts. The default is
-// 20 runs:
+// resumed; it ends with the same result as a training that is never interrupted. The default is 20
+// runs:
 //
 //   ./bazelw run //trainer:kill_test -- --runs=200
 //
-// A kill leaves the page cache intact, so what must be synced is training_crash_test's matter; here
-// the processes, threads and files are real ones.
+// A kill leaves the page cache intact, so missing syncs are training_crash_test's matter; here the
+// processes, threads and files are real ones.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -65,7 +65,7 @@ TrainConfig Config() {
   return config;
 }
 
-// What the child does: begins or goes on.
+// The child's work: begins the run, or resumes it.
 int TrainIn(const std::string& directory) {
   FileSystem* fs = DefaultFileSystem();
   TrainOptions options;
@@ -89,7 +89,7 @@ pid_t Start(const std::string& directory) {
   _exit(127);
 }
 
-// How far a run has come: 0 there is none, 1 it has no checkpoint, else 2 + the number of its
+// The progress of a run: 0 without a run, 1 without a checkpoint, else 2 + the number of the
 // newest.
 int64_t Progress(const std::string& directory) {
   FileSystem* fs = DefaultFileSystem();
@@ -101,7 +101,7 @@ int64_t Progress(const std::string& directory) {
   return 2 + number;
 }
 
-// A progress of the training that nothing interrupts, and how long it took from there to the next.
+// A progress of the uninterrupted training, and the time from there to the next one.
 struct Mark {
   int64_t progress = 0;
   double seconds_to_next = 0;

@@ -2,6 +2,5 @@
 #include "protopage/trainer/verbs/commands.h"
 
 int main(int argc, char** argv) {
-  protopage::ProtopageCommands commands;
-  return protopage::RunCommandLine(commands.Program(), {argv + 1, argv + argc});
+  return protopage::RunCommandLine(protopage::ProtopageProgram(), {argv + 1, argv + argc});
 }

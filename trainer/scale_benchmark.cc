@@ -51,8 +51,8 @@
 #include "protopage/trainer/configs/config.h"
 #include "protopage/trainer/session/prototype_set.h"
 #include "protopage/trainer/session/session.h"
+#include "protopage/trainer/stages/open_stages.h"
 #include "protopage/trainer/stages/stage_trainer.h"
-#include "protopage/trainer/stages/stages.h"
 #include "protopage/trainer/verbs/command_line.h"
 
 namespace protopage {

@@ -1,6 +1,5 @@
-// The power goes in the middle of a whole training, at one event of its storage after another;
-// resumed, it ends with the same net, prototypes and results as the training that nothing
-// interrupted.
+// The power fails in the middle of a whole training, at one event of its storage after another.
+// Resumed, it ends with the same net, prototypes and results as an uninterrupted training.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_replace.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/data/open_source.h"
+#include "protopage/trainer/configs/stage_specs.h"
 
 namespace protopage {
 
@@ -58,10 +59,25 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
             .max = 1.1});
 }
 
+namespace {
+
+// "What the stage does: source trains ...; imprint writes ..."
+std::string StageNamesHelp() {
+  std::vector<std::string> kinds;
+  for (const StageSpec& spec : StageSpecs())
+    kinds.push_back(absl::StrCat(spec.name, " ", spec.help));
+  return absl::StrCat("What the stage does: ", absl::StrJoin(kinds, "; "), ".");
+}
+
+}  // namespace
+
+bool StageConfig::trains() const {
+  const StageSpec* spec = FindStageSpec(name);
+  return spec != nullptr && spec->trains;
+}
+
 void StageConfig::Fields(ConfigVisitor& v) {
-  v.Text(
-      "name", &name,
-      {.help = "What the stage does.", .choices = {"source", "imprint", "dominant", "evaluate"}});
+  v.Text("name", &name, {.help = StageNamesHelp(), .choices = StageNames()});
   v.Text("split", &split,
          {.help = "The images: source_train, target_train, target_validation, ...; \"\" is the "
                   "stage's own."});
@@ -106,25 +122,27 @@ void TrainConfig::Fields(ConfigVisitor& v) {
              .safe_to_change = true});
   v.Integer(
       "loader_threads", &loader_threads,
-      {.help = "Threads that read, decode and augment images; 0 is one beside a CPU that trains, "
-               "half of the processors, at most 8, beside a GPU. Never changes a result.",
+      {.help = "Threads that read, decode and augment images; 0 is one when the CPU trains, and "
+               "half of the processors, at most 8, when a GPU trains. Never changes a result.",
        .min = 0,
        .max = 1024,
        .safe_to_change = true});
   v.Integer("log_every_steps", &log_every_steps,
             {.help = "Steps between lines of metrics.jsonl.", .min = 1, .safe_to_change = true});
-  v.Integer("checkpoint_every_steps", &checkpoint_every_steps,
-            {.help = "Steps between checkpoints, beside those at the end of every epoch and stage; "
-                     "0: none.",
-             .min = 0,
-             .safe_to_change = true});
+  v.Integer(
+      "checkpoint_every_steps", &checkpoint_every_steps,
+      {.help =
+           "Steps between checkpoints, in addition to those at the end of every epoch and stage; "
+           "0: none.",
+       .min = 0,
+       .safe_to_change = true});
   v.Number("checkpoint_every_minutes", &checkpoint_every_minutes,
            {.help = "The same in minutes.", .min = 0, .safe_to_change = true});
   v.Integer("keep_checkpoints", &keep_checkpoints,
             {.help = "The newest checkpoints that are kept.", .min = 1, .safe_to_change = true});
   v.Integer(
       "max_bad_steps", &max_bad_steps,
-      {.help = "Steps in a row whose loss or gradients are not finite before the run goes back to "
+      {.help = "Steps in a row whose loss or gradients are not finite before the run returns to "
                "its last checkpoint with a tenth of the learning rates; the second time it stops.",
        .min = 1});
   v.Object("data", &data, "the images");
@@ -137,33 +155,52 @@ void TrainConfig::Fields(ConfigVisitor& v) {
 
 namespace {
 
-// The keys that a stage has a use for.
-std::vector<std::string> KeysOf(const std::string& stage) {
-  if (stage == "evaluate") return {"name", "split"};
-  if (stage == "imprint") return {"name", "split", "domain"};
-  std::vector<std::string> keys = {"name",       "split",     "epochs",    "steps",
-                                   "batch_size", "augment",   "train_net", "dropout",
-                                   "margin",     "optimizer", "schedule"};
-  if (stage == "dominant") keys.push_back("rows");
-  return keys;
-}
-
-// A key that was set and that nothing reads was meant for another stage.
-absl::Status CheckKeys(StageConfig& stage, const std::string& path) {
+// Rejects a key that is set and that the stage does not read: it was meant for another stage.
+absl::Status CheckKeys(StageConfig& stage, const StageSpec& spec, const std::string& path) {
   StageConfig defaults;
   const nlohmann::ordered_json unset = WriteConfig(defaults).flatten();
   const nlohmann::ordered_json found = WriteConfig(stage).flatten();
-  const std::vector<std::string> known = KeysOf(stage.name);
   for (const auto& [pointer, value] : found.items()) {
     const std::string key = pointer.substr(1, pointer.find('/', 1) - 1);
-    // Of a list that is empty by default there are no elements.
+    // A list that is empty by default has no elements there.
     const auto by_default = unset.find(pointer);
     const bool is_set = by_default == unset.end() || *by_default != value;
-    if (!is_set || std::count(known.begin(), known.end(), key) > 0) continue;
+    if (!is_set || std::count(spec.keys.begin(), spec.keys.end(), key) > 0) continue;
     return absl::InvalidArgumentError(
         absl::StrCat(path, absl::StrReplaceAll(pointer, {{"/", "."}}), ": found ", value.dump(),
-                     ", which a stage of the name ", stage.name, " has no use for; it takes ",
-                     absl::StrJoin(known, ", ")));
+                     ", but ", key, " is not an option of stage \"", spec.name,
+                     "\"; its options are: ", absl::StrJoin(spec.keys, ", ")));
+  }
+  return absl::OkStatus();
+}
+
+// `path` is the stage's, "stages[0]"; `has_classifier`: a stage before it has made one.
+absl::Status CheckStage(StageConfig& stage, const std::string& path, bool has_classifier,
+                        const PrototypesConfig& prototypes) {
+  const StageSpec* spec = FindStageSpec(stage.name);
+  if (spec == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ".name: found \"", stage.name,
+                                                   "\", expected one of ",
+                                                   absl::StrJoin(StageNames(), ", ")));
+  }
+  if (spec->trains && (stage.epochs > 0) == (stage.steps > 0)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " (", stage.name, "): found epochs ",
+                                                   stage.epochs, " and steps ", stage.steps,
+                                                   ", expected one of them above 0"));
+  }
+  PROTOPAGE_RETURN_IF_ERROR(CheckKeys(stage, *spec, path));
+  if (!stage.split.empty()) {
+    PROTOPAGE_RETURN_IF_ERROR(
+        WithContext(ParseSplit(stage.split).status(), absl::StrCat(path, ".split")));
+  }
+  if (spec->trains_prototypes() && stage.rows.name != prototypes.row_state) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ".rows.name: found \"", stage.rows.name,
+                                                   "\", expected the prototypes.row_state \"",
+                                                   prototypes.row_state, "\""));
+  }
+  if (spec->needs_classifier && !has_classifier) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": there is nothing to ", stage.name,
+                                                   " before a stage that trains or imprints"));
   }
   return absl::OkStatus();
 }
@@ -173,8 +210,8 @@ absl::Status CheckKeys(StageConfig& stage, const std::string& path) {
 absl::Status ValidateConfig(TrainConfig* config) {
   PROTOPAGE_RETURN_IF_ERROR(WithContext(ResolveLossConfig(&config->loss), "loss"));
   if (config->stages.empty()) {
-    return absl::InvalidArgumentError(
-        "stages: found none, expected at least one of source, imprint, dominant, evaluate");
+    return absl::InvalidArgumentError(absl::StrCat("stages: found none, expected at least one of ",
+                                                   absl::StrJoin(StageNames(), ", ")));
   }
   if (config->data.channels == 2) {
     return absl::InvalidArgumentError("data.channels: found 2, expected 0, 1 or 3");
@@ -182,27 +219,9 @@ absl::Status ValidateConfig(TrainConfig* config) {
   bool has_classifier = false;
   for (size_t i = 0; i < config->stages.size(); ++i) {
     StageConfig& stage = config->stages[i];
-    const std::string path = absl::StrCat("stages[", i, "]");
-    if (stage.trains() && (stage.epochs > 0) == (stage.steps > 0)) {
-      return absl::InvalidArgumentError(absl::StrCat(path, " (", stage.name, "): found epochs ",
-                                                     stage.epochs, " and steps ", stage.steps,
-                                                     ", expected one of them above 0"));
-    }
-    PROTOPAGE_RETURN_IF_ERROR(CheckKeys(stage, path));
-    if (!stage.split.empty()) {
-      PROTOPAGE_RETURN_IF_ERROR(
-          WithContext(ParseSplit(stage.split).status(), absl::StrCat(path, ".split")));
-    }
-    if (stage.name == "dominant" && stage.rows.name != config->prototypes.row_state) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ".rows.name: found \"", stage.rows.name,
-                                                     "\", expected the prototypes.row_state \"",
-                                                     config->prototypes.row_state, "\""));
-    }
-    if (stage.name != "evaluate") has_classifier = true;
-    if (stage.name == "evaluate" && !has_classifier) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ": there is nothing to evaluate before a stage that trains or imprints"));
-    }
+    PROTOPAGE_RETURN_IF_ERROR(
+        CheckStage(stage, absl::StrCat("stages[", i, "]"), has_classifier, config->prototypes));
+    has_classifier = has_classifier || FindStageSpec(stage.name)->makes.has_value();
   }
   return absl::OkStatus();
 }

@@ -1,4 +1,4 @@
-// TrainConfig: all that a run is, read from JSON; see `protopage train --help`.
+// TrainConfig: the whole description of a run, read from JSON; see `protopage train --help`.
 //
 //   TrainConfig config;
 //   PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "", config));
@@ -32,26 +32,23 @@ struct PrototypesConfig {
   double index_candidates = 0;
   std::string dtype = "float32";
   std::string row_state = "momentum";
-  // A store by itself that new prototypes are copied from.
+  // A store that belongs to no run, from which new prototypes are copied.
   std::string init_from;
-  // The index learns of trained rows every so many steps, and at the end of an epoch.
+  // Steps between updates of the index with trained rows; an epoch's end updates it as well.
   int64_t index_update_steps = 64;
   double reencode_below = 0.999;
 
   void Fields(ConfigVisitor& v);
 };
 
-// One of the stages that a run goes through, in order:
-//   source    trains the net with a dense head over all classes of its split
-//   imprint   writes each class's prototype: normalised mean of normalised features
-//   dominant  trains the net and the paged prototypes of the classes that "selection" picks
-//   evaluate  measures on images never trained on
+// One of the stages that a run goes through, in order. trainer/configs/stage_specs.cc says what
+// each kind does and which of these keys it reads.
 struct StageConfig {
   std::string name = "dominant";
-  // "" is the stage's own: source_train, target_train, target_train; evaluate takes source_test
-  // behind a source stage and else target_test and unseen.
+  // "" means the split of the stage's spec: source_train for source, target_train for imprint and
+  // dominant; for evaluate source_test after a source stage, else target_test and unseen.
   std::string split;
-  // Length of a training stage: one of the two.
+  // Length of a training stage: exactly one of the two is above 0.
   double epochs = 0;
   int64_t steps = 0;
   int64_t batch_size = 128;
@@ -66,20 +63,21 @@ struct StageConfig {
   ScheduleConfig schedule;
 
   void Fields(ConfigVisitor& v);
-  bool trains() const { return name == "source" || name == "dominant"; }
+  // By the spec of its name.
+  bool trains() const;
 };
 
 struct TrainConfig {
   int64_t seed = 1;
   std::string device = "auto";
   std::string precision = "float32";
-  // A run's directory (its newest checkpoint), a checkpoint of it or a model.h5: the net starts
-  // from its weights.
+  // The source of the net's first weights: a run's directory (its newest checkpoint), a checkpoint
+  // of it or a model.h5.
   std::string init_from;
   int64_t threads = 0;
   int64_t loader_threads = 0;
   int64_t log_every_steps = 20;
-  // Beside those at the end of every epoch and stage; 0: none.
+  // In addition to those at the end of every epoch and stage; 0: none.
   int64_t checkpoint_every_steps = 0;
   double checkpoint_every_minutes = 0;
   int64_t keep_checkpoints = 2;
@@ -94,8 +92,8 @@ struct TrainConfig {
   void Fields(ConfigVisitor& v);
 };
 
-// Resolves defaults that depend on other keys and checks what can be checked without reading
-// any data. Errors: InvalidArgument with the key, the value found and what is allowed.
+// Resolves defaults that depend on other keys and makes all checks that need no data. Errors:
+// InvalidArgument with the key, the value found and the values allowed.
 absl::Status ValidateConfig(TrainConfig* config);
 
 }  // namespace protopage

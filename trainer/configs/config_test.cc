@@ -5,6 +5,7 @@
 #include <string>
 
 #include "protopage/base/config_fields.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -53,10 +54,10 @@ TEST(TrainConfigTest, AStageTakesTheKeysThatItUses) {
   };
   EXPECT_THAT(check(R"("name": "evaluate", "rows": {"learning_rate": 0.5})"),
               StatusIs(kInvalid,
-                       "stages[1].rows.learning_rate: found 0.5, which a stage of the "
-                       "name evaluate has no use for; it takes name, split"));
+                       "stages[1].rows.learning_rate: found 0.5, but rows is not an option of "
+                       "stage \"evaluate\"; its options are: name, split"));
   EXPECT_THAT(check(R"("name": "imprint", "batch_size": 7)"),
-              StatusIs(kInvalid, "stages[1].batch_size: found 7, which"));
+              StatusIs(kInvalid, "stages[1].batch_size: found 7, but batch_size is not an option"));
   EXPECT_THAT(check(R"("name": "source", "epochs": 1, "rows": {"learning_rate": 0.5})"),
               StatusIs(kInvalid, "stages[1].rows.learning_rate"));
   EXPECT_THAT(check(R"("name": "dominant", "epochs": 1, "domain": "id")"),
@@ -77,6 +78,19 @@ TEST(TrainConfigTest, DefaultsOfTheLossAreWrittenOut) {
   PROTOPAGE_ASSERT_OK(ValidateConfig(&config));
   EXPECT_EQ(config.loss.scale, 24);
   EXPECT_EQ(config.loss.margin, 0.2);
+}
+
+absl::Status ReadAndValidate(const nlohmann::json& json) {
+  TrainConfig config;
+  PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "", config));
+  PROTOPAGE_RETURN_IF_ERROR(ValidateConfig(&config));
+  return absl::OkStatus();
+}
+
+TEST(TrainConfigTest, TheExampleOfTheHeader) {
+  PROTOPAGE_EXPECT_OK(ReadAndValidate({{"stages", {{{"name", "source"}, {"epochs", 1}}}}}));
+  EXPECT_THAT(ReadAndValidate({{"stages", nlohmann::json::array()}}),
+              StatusIs(kInvalid, "at least one of source, imprint, dominant, evaluate"));
 }
 
 }  // namespace

@@ -23,14 +23,27 @@ Json Line(absl::string_view kind, const Report& report) {
   return line;
 }
 
-void AddKnown(const std::string& name, double value, Json& line) {
-  if (std::isfinite(value)) line[name] = value;
+void AddKnown(absl::string_view name, double value, Json& line) {
+  if (std::isfinite(value)) line[std::string(name)] = value;
 }
 
-void AddScalars(const std::vector<std::pair<std::string, double>>& scalars, Json& line) {
-  for (const auto& scalar : scalars) {
-    AddKnown(scalar.first, scalar.second, line);
+// Adds the known figures of a report to a line.
+class FigureWriter : public FigureVisitor {
+ public:
+  explicit FigureWriter(Json* line) : line_(line) {}
+  void Number(absl::string_view name, double value) override { AddKnown(name, value, *line_); }
+  void Integer(absl::string_view name, int64_t value) override {
+    (*line_)[std::string(name)] = value;
   }
+
+ private:
+  Json* const line_;
+};
+
+template <typename Report>
+void AddFigures(const Report& report, Json& line) {
+  FigureWriter writer(&line);
+  report.Figures(writer);
 }
 
 Json StageLine(absl::string_view kind, const StageReport& report) {
@@ -98,10 +111,9 @@ absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Resume(FileSystem*
                                                                      int64_t step) {
   if (!fs->Exists(path)) return Create(fs, path);
   PROTOPAGE_ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, path));
-  // Lines are in the order of the run, so the kept part is a prefix. It ends
-  // with the checkpoint's own line, the last one when there are several; when
-  // it is missing (killed between the checkpoint and its line) nothing later
-  // than the checkpoint was written.
+  // Lines are in the order of the run, so the kept part is a prefix. It ends with the checkpoint's
+  // own line, the last one when there are several. If that line is missing (killed between the
+  // checkpoint and its line), nothing later than the checkpoint was written.
   LineReader reader(path, content);
   const auto resume_point = std::make_pair(int64_t{stage_index}, step);
   int64_t kept = 0;
@@ -145,23 +157,21 @@ absl::Status MetricsWriter::OnStep(const StepReport& report) {
   line["stage_steps"] = report.stage_steps;
   line["epoch"] = report.epoch;
   line["images"] = report.images;
-  AddScalars(Scalars(report), line);
-  line["rows_paged"] = report.rows_paged;  // As integers.
-  line["skipped_steps"] = report.skipped_steps;
+  AddFigures(report, line);
   return Append(line);
 }
 
 absl::Status MetricsWriter::OnEpochEnd(const EpochReport& report) {
   Json line = Line("epoch", report);
   line["epoch"] = report.epoch;
-  AddScalars(Scalars(report), line);
+  AddFigures(report, line);
   return Append(line);
 }
 
 absl::Status MetricsWriter::OnEvaluation(const EvaluationReport& report) {
   Json line = Line("evaluation", report);
   Json scalars = Json::object();
-  AddScalars(report.scalars, scalars);
+  for (const auto& [name, value] : report.scalars) AddKnown(name, value, scalars);
   line["scalars"] = std::move(scalars);
   line["results"] = report.results;
   return Append(line);

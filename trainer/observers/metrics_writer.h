@@ -1,19 +1,16 @@
-// MetricsWriter: metrics.jsonl, one JSON object a line, in the order of the
-// run.
+// MetricsWriter: metrics.jsonl, one JSON object a line, in the order of the run.
 //
-//   {"kind":"step","stage":"source","stage_index":0,"step":100,...,"loss":3.41}
+//   "kind": "step", "stage": "source", "stage_index": 0, "step": 100, ..., "loss": 3.41
 //
-// "kind" is stage_start, step, epoch, evaluation, checkpoint or stage_end; all
-// have stage, stage_index and step. Values that are unknown or not finite are
-// left out. A line is handed to the operating system before a call returns, and
-// is on the disk at the next checkpoint or stage end.
+// "kind" is stage_start, step, epoch, evaluation, checkpoint or stage_end; all lines have stage,
+// stage_index and step. Values that are unknown or not finite are left out. A line is handed to the
+// operating system before a call returns, and is on the disk at the next checkpoint or stage end.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto metrics,
-//                    MetricsWriter::Create(fs, "run/metrics.jsonl"));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto metrics, MetricsWriter::Create(fs, "run/metrics.jsonl"));
 //   PROTOPAGE_RETURN_IF_ERROR(metrics->OnStep({.stage = "source", .step = 100}));
 //
-// A resumed run calls Resume with the checkpoint it goes on from, and the file
-// ends up as if the run had never stopped.
+// A resumed run calls Resume with the checkpoint that it continues from, and the file ends up as if
+// the run had never stopped.
 #ifndef PROTOPAGE_TRAINER_OBSERVERS_METRICS_WRITER_H_
 #define PROTOPAGE_TRAINER_OBSERVERS_METRICS_WRITER_H_
 
@@ -36,10 +33,9 @@ class MetricsWriter : public TrainObserver {
   static absl::StatusOr<std::unique_ptr<MetricsWriter>> Create(FileSystem* fs,
                                                                const std::string& path);
 
-  // Goes on after the checkpoint that OnCheckpoint reported with this
-  // stage_index and step: what the file says beyond it is dropped. A missing
-  // file is created. Errors: DataLoss when a line before that point is not a
-  // JSON object with stage_index and step (the line's number is named).
+  // Continues after the checkpoint that OnCheckpoint reported with this stage_index and step: later
+  // lines of the file are dropped. A missing file is created. Errors: DataLoss when a line before
+  // that point is not a JSON object with stage_index and step (the line's number is named).
   static absl::StatusOr<std::unique_ptr<MetricsWriter>> Resume(FileSystem* fs,
                                                                const std::string& path,
                                                                int stage_index, int64_t step);
@@ -59,8 +55,8 @@ class MetricsWriter : public TrainObserver {
   int64_t size_;  // Bytes of whole lines; a failed append is written over.
 };
 
-// The lines of a metrics file. A last line without its newline (a run that was
-// killed) is left out. Errors: NotFound, DataLoss naming the line.
+// The lines of a metrics file. A last line without its newline (a run that was killed) is left out.
+// Errors: NotFound, DataLoss naming the line.
 absl::StatusOr<std::vector<nlohmann::ordered_json>> ReadMetrics(FileSystem* fs,
                                                                 const std::string& path);
 

@@ -1,6 +1,7 @@
 #include "protopage/trainer/observers/metrics_writer.h"
 
 #include "absl/strings/str_split.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -218,6 +219,12 @@ TEST_F(MetricsWriterTest, AFullDiskIsAnError) {
 TEST_F(MetricsWriterTest, AnUnwritablePlaceIsAnError) {
   EXPECT_THAT(MetricsWriter::Create(fs_, JoinPath(path_, "inside/metrics.jsonl")),
               StatusIs(absl::StatusCode::kNotFound, path_));
+}
+
+[[maybe_unused]] absl::Status TheExampleOfTheHeader(FileSystem* fs) {
+  PROTOPAGE_ASSIGN_OR_RETURN(auto metrics, MetricsWriter::Create(fs, "run/metrics.jsonl"));
+  PROTOPAGE_RETURN_IF_ERROR(metrics->OnStep({.stage = "source", .step = 100}));
+  return absl::OkStatus();
 }
 
 }  // namespace

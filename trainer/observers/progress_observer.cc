@@ -14,7 +14,7 @@
 namespace protopage {
 namespace {
 
-// The pace forgets what is older than about this.
+// The time constant after which the pace forgets.
 constexpr double kPaceSeconds = 30;
 
 double MonotonicSeconds() {
@@ -34,15 +34,69 @@ std::string FormatRate(double rate) {
 
 // A share as a percentage; one decimal below 10 %, where the bar of 5 % lies.
 std::string FormatShare(double share) {
-  return absl::StrFormat(share < 0.0995 ? "%.1f%%" : "%.0f%%", 100 * share);
+  const double percent = 100 * share;
+  return share < 0.0995 ? absl::StrFormat("%.1f%%", percent) : absl::StrFormat("%.0f%%", percent);
+}
+
+bool IsLastStep(const StepReport& report) {
+  return report.stage_steps > 0 && report.stage_step >= report.stage_steps;
+}
+
+// The shares of the interval that were spent waiting.
+void AppendWaits(const StepReport& report, std::string& line) {
+  if (!(report.seconds > 0) || std::isnan(report.wait_images_seconds)) return;
+  absl::StrAppend(&line, "  waiting: images ",
+                  FormatShare(report.wait_images_seconds / report.seconds));
+  if (!std::isnan(report.wait_rows_seconds)) {
+    absl::StrAppend(&line, ", rows ", FormatShare(report.wait_rows_seconds / report.seconds),
+                    ", plan ", FormatShare(report.wait_plan_seconds / report.seconds));
+  }
+}
+
+// The rows of prototypes and their index.
+void AppendRows(const StepReport& report, std::string& line) {
+  if (!std::isnan(report.cache_hit_rate) && report.seconds > 0) {
+    absl::StrAppend(&line,
+                    "  rows: ", FormatRate(static_cast<double>(report.rows_paged) / report.seconds),
+                    "/s read, ", FormatShare(report.cache_hit_rate), " cached, log ",
+                    FormatBytes(report.log_bytes));
+  }
+  if (!std::isnan(report.index_recall)) {
+    absl::StrAppendFormat(&line, "  index: recall %.3f", report.index_recall);
+    if (!std::isnan(report.queue_age_steps)) {
+      absl::StrAppend(&line, ", lists ", FormatRate(report.queue_age_steps), " steps old");
+    }
+  }
 }
 
 }  // namespace
 
 ProgressOptions::ProgressOptions()
-    : is_terminal(StderrIsTerminal()), clock(MonotonicSeconds), draw(DrawProgress), log(LogInfo) {}
+    : is_terminal(StderrIsTerminal()),
+      clock(MonotonicSeconds),
+      draw(DrawProgress),
+      log(LogInfo),
+      warn(LogWarning) {}
 
 ProgressObserver::ProgressObserver(ProgressOptions options) : options_(std::move(options)) {}
+
+absl::Status ProgressObserver::OnMessage(const MessageReport& report) {
+  ClearProgress();
+  (report.level == LogLevel::kInfo ? options_.log : options_.warn)(report.text);
+  return absl::OkStatus();
+}
+
+absl::Status ProgressObserver::OnProgress(const ProgressReport& report) {
+  if (!options_.is_terminal) return absl::OkStatus();
+  options_.draw(absl::StrCat(report.work, " ", report.done, "/", report.total, " ", report.unit));
+  progress_drawn_ = true;
+  return absl::OkStatus();
+}
+
+void ProgressObserver::ClearProgress() {
+  if (progress_drawn_) options_.draw("");
+  progress_drawn_ = false;
+}
 
 absl::Status ProgressObserver::OnStageStart(const StageReport& report) {
   stage_ = report;
@@ -69,27 +123,19 @@ double ProgressObserver::SecondsLeft(const StepReport& report) const {
   return seconds_per_step_ * static_cast<double>(report.stage_steps - report.stage_step);
 }
 
-absl::Status ProgressObserver::OnStep(const StepReport& report) {
-  const double now = options_.clock();
+void ProgressObserver::UpdatePace(double now, int64_t stage_step) {
   const double elapsed = now - last_report_time_;
-  const int64_t steps = report.stage_step - last_report_step_;
+  const int64_t steps = stage_step - last_report_step_;
   if (steps > 0 && elapsed > 0) {
     const double pace = elapsed / static_cast<double>(steps);
     const double keep = std::isnan(seconds_per_step_) ? 0 : std::exp(-elapsed / kPaceSeconds);
     seconds_per_step_ = keep == 0 ? pace : keep * seconds_per_step_ + (1 - keep) * pace;
   }
   last_report_time_ = now;
-  last_report_step_ = report.stage_step;
+  last_report_step_ = stage_step;
+}
 
-  const double interval =
-      options_.is_terminal ? options_.terminal_interval_seconds : options_.log_interval_seconds;
-  const bool last = report.stage_steps > 0 && report.stage_step >= report.stage_steps;
-  if (drawn_in_stage_ && !last && now - last_drawn_ < interval) {
-    return absl::OkStatus();
-  }
-  drawn_in_stage_ = true;
-  last_drawn_ = now;
-
+std::string ProgressObserver::StepLine(const StepReport& report) const {
   std::string line = absl::StrCat(report.stage, " ", report.stage_index + 1);
   if (stage_.num_stages > report.stage_index) {
     absl::StrAppend(&line, "/", stage_.num_stages);
@@ -100,43 +146,34 @@ absl::Status ProgressObserver::OnStep(const StepReport& report) {
                     100 * report.stage_step / report.stage_steps, "%)");
   }
   if (report.epoch > 0) absl::StrAppend(&line, "  epoch ", report.epoch);
-  if (!std::isnan(report.loss)) {
-    absl::StrAppendFormat(&line, "  loss %.4g", report.loss);
-  }
-  if (!std::isnan(report.accuracy)) {
-    absl::StrAppendFormat(&line, "  acc %.3f", report.accuracy);
-  }
+  if (!std::isnan(report.loss)) absl::StrAppendFormat(&line, "  loss %.4g", report.loss);
+  if (!std::isnan(report.accuracy)) absl::StrAppendFormat(&line, "  acc %.3f", report.accuracy);
   if (!std::isnan(report.images_per_second)) {
     absl::StrAppend(&line, "  ", FormatRate(report.images_per_second), " images/s");
   }
-  if (report.seconds > 0 && !std::isnan(report.wait_images_seconds)) {
-    absl::StrAppend(&line, "  waiting: images ",
-                    FormatShare(report.wait_images_seconds / report.seconds));
-    if (!std::isnan(report.wait_rows_seconds)) {
-      absl::StrAppend(&line, ", rows ", FormatShare(report.wait_rows_seconds / report.seconds),
-                      ", plan ", FormatShare(report.wait_plan_seconds / report.seconds));
-    }
-  }
-  if (!std::isnan(report.cache_hit_rate) && report.seconds > 0) {
-    absl::StrAppend(&line,
-                    "  rows: ", FormatRate(static_cast<double>(report.rows_paged) / report.seconds),
-                    "/s read, ", FormatShare(report.cache_hit_rate), " cached, log ",
-                    FormatBytes(report.log_bytes));
-  }
-  if (!std::isnan(report.index_recall)) {
-    absl::StrAppendFormat(&line, "  index: recall %.3f", report.index_recall);
-    if (!std::isnan(report.queue_age_steps)) {
-      absl::StrAppend(&line, ", lists ", FormatRate(report.queue_age_steps), " steps old");
-    }
-  }
+  AppendWaits(report, line);
+  AppendRows(report, line);
   if (report.skipped_steps > 0) {
     absl::StrAppend(&line, "  skipped ", FormatCount(report.skipped_steps));
   }
   const double left = SecondsLeft(report);
-  if (!last && !std::isnan(left)) {
+  if (!IsLastStep(report) && !std::isnan(left)) {
     absl::StrAppend(&line, "  ETA ", FormatDuration(left));
   }
-  options_.draw(line);
+  return line;
+}
+
+absl::Status ProgressObserver::OnStep(const StepReport& report) {
+  const double now = options_.clock();
+  UpdatePace(now, report.stage_step);
+  const double interval =
+      options_.is_terminal ? options_.terminal_interval_seconds : options_.log_interval_seconds;
+  if (drawn_in_stage_ && !IsLastStep(report) && now - last_drawn_ < interval) {
+    return absl::OkStatus();
+  }
+  drawn_in_stage_ = true;
+  last_drawn_ = now;
+  options_.draw(StepLine(report));
   return absl::OkStatus();
 }
 
@@ -160,8 +197,8 @@ absl::Status ProgressObserver::OnCheckpoint(const CheckpointReport& report) {
 }
 
 absl::Status ProgressObserver::OnStageEnd(const StageReport& report) {
-  // Leaves the last line on the terminal's screen no more than in a log: the
-  // stage's end says what matters.
+  // The last line of steps goes away: the line of the stage's end replaces it.
+  ClearProgress();
   if (drawn_in_stage_ && options_.is_terminal) options_.draw("");
   std::string text = absl::StrCat("stage ", StageName(report), " done");
   if (!std::isnan(report.seconds)) {

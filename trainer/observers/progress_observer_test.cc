@@ -18,6 +18,7 @@ class ProgressObserverTest : public testing::Test {
     options.clock = [this] { return now_; };
     options.draw = [this](absl::string_view text) { drawn_.emplace_back(text); };
     options.log = [this](absl::string_view text) { logged_.emplace_back(text); };
+    options.warn = [this](absl::string_view text) { warned_.emplace_back(text); };
     return ProgressObserver(options);
   }
 
@@ -53,7 +54,33 @@ class ProgressObserverTest : public testing::Test {
   double now_ = 100;
   std::vector<std::string> drawn_;
   std::vector<std::string> logged_;
+  std::vector<std::string> warned_;
 };
+
+TEST_F(ProgressObserverTest, MessagesAreLinesByTheirLevel) {
+  ProgressObserver observer = Observer(true);
+  PROTOPAGE_ASSERT_OK(observer.OnMessage({LogLevel::kInfo, "run a on cpu"}));
+  PROTOPAGE_ASSERT_OK(observer.OnMessage({LogLevel::kWarning, "the loss was not finite"}));
+  EXPECT_THAT(logged_, ElementsAre("run a on cpu"));
+  EXPECT_THAT(warned_, ElementsAre("the loss was not finite"));
+  EXPECT_THAT(drawn_, SizeIs(0));
+}
+
+TEST_F(ProgressObserverTest, ProgressIsDrawnOnATerminalUntilTheNextMessage) {
+  ProgressObserver terminal = Observer(true);
+  PROTOPAGE_ASSERT_OK(terminal.OnProgress({"imprint", "images", 50, 120}));
+  EXPECT_THAT(drawn_, ElementsAre("imprint 50/120 images"));
+  PROTOPAGE_ASSERT_OK(terminal.OnMessage({LogLevel::kInfo, "imprinted 4 classes"}));
+  EXPECT_THAT(drawn_, ElementsAre("imprint 50/120 images", ""));
+  PROTOPAGE_ASSERT_OK(terminal.OnProgress({"imprint", "images", 60, 120}));
+  PROTOPAGE_ASSERT_OK(terminal.OnStageEnd(Stage()));
+  EXPECT_EQ(drawn_.back(), "");
+  drawn_.clear();
+  ProgressObserver log = Observer(false);
+  PROTOPAGE_ASSERT_OK(log.OnProgress({"imprint", "images", 50, 120}));
+  PROTOPAGE_ASSERT_OK(log.OnMessage({LogLevel::kInfo, "imprinted 4 classes"}));
+  EXPECT_THAT(drawn_, SizeIs(0));
+}
 
 TEST_F(ProgressObserverTest, OneLineSaysAll) {
   ProgressObserver observer = Observer(true);

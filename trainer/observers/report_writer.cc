@@ -172,8 +172,8 @@ std::vector<Point> Thinned(const std::vector<Point>& points, size_t limit) {
   return out;
 }
 
-// Means over the points at most `radius` places away. Near the start, where curves are steep,
-// over fewer, so that the window stays centred.
+// Means over the points whose index is at most `radius` away. Near the start, where curves are
+// steep, over fewer, so that the window stays centred.
 std::vector<Point> Smoothed(const std::vector<Point>& points, size_t radius) {
   std::vector<Point> out;
   for (size_t i = 0; i < points.size(); ++i) {
@@ -186,8 +186,7 @@ std::vector<Point> Smoothed(const std::vector<Point>& points, size_t radius) {
   return out;
 }
 
-// The distance of about `count` ticks over `range`: 1, 2 or 5 times a power of
-// ten.
+// The distance of about `count` ticks over `range`: 1, 2 or 5 times a power of ten.
 double TickStep(double range, int count) {
   const double rough = range / count;
   const double power = std::pow(10.0, std::floor(std::log10(rough)));
@@ -197,18 +196,29 @@ double TickStep(double range, int count) {
   return 10 * power;
 }
 
-// A figure with the curve of `points`, at least one. `name` is also the CSS
-// class that colours it.
-std::string Chart(absl::string_view name, const std::vector<Point>& points) {
-  // In units of the SVG: small enough that the text is readable when the
-  // figure is as narrow as a phone.
-  constexpr double kWidth = 400, kHeight = 230;
-  constexpr double kLeft = 44, kRight = 12, kTop = 12, kBottom = 38;
-  const std::vector<Point> raw = Thinned(points, 400);
-  const std::vector<Point> smooth = raw.size() >= 50 ? Smoothed(raw, raw.size() / 40) : raw;
+// The frame of a chart, in units of the SVG: small enough that the text is readable when the figure
+// is as narrow as a phone.
+constexpr double kWidth = 400, kHeight = 230;
+constexpr double kLeft = 44, kRight = 12, kTop = 12, kBottom = 38;
 
-  // The first losses may be many times the rest, so the range is the one of the
-  // smooth curve; the raw one is cut off at the frame.
+// The range of a chart, and where its points lie in the frame.
+struct Axes {
+  double first, last;  // Of x.
+  double low, high;    // Of y; whole steps.
+  double y_step;
+
+  double X(double x) const {
+    return kLeft + (kWidth - kLeft - kRight) * (x - first) / (last - first);
+  }
+  double Y(double y) const {
+    return kHeight - kBottom -
+           (kHeight - kTop - kBottom) * std::min(1.0, std::max(0.0, (y - low) / (high - low)));
+  }
+};
+
+// The first losses may be many times the rest, so the range of y is that of the smooth curve; the
+// raw one is cut off at the frame.
+Axes FitAxes(const std::vector<Point>& raw, const std::vector<Point>& smooth) {
   double low = smooth[0].y, high = smooth[0].y;
   for (const Point& point : smooth) {
     low = std::min(low, point.y);
@@ -219,59 +229,69 @@ std::string Chart(absl::string_view name, const std::vector<Point>& points) {
     low -= half;
     high += half;
   }
-  const double y_step = TickStep(high - low, 5);
-  low = std::floor(low / y_step) * y_step;
-  high = std::ceil(high / y_step) * y_step;
-  const double first = raw.front().x;
-  const double last = std::max(raw.back().x, first + 1);
+  Axes axes;
+  axes.y_step = TickStep(high - low, 5);
+  axes.low = std::floor(low / axes.y_step) * axes.y_step;
+  axes.high = std::ceil(high / axes.y_step) * axes.y_step;
+  axes.first = raw.front().x;
+  axes.last = std::max(raw.back().x, axes.first + 1);
+  return axes;
+}
 
-  const auto x_of = [&](double x) {
-    return kLeft + (kWidth - kLeft - kRight) * (x - first) / (last - first);
-  };
-  const auto y_of = [&](double y) {
-    return kHeight - kBottom -
-           (kHeight - kTop - kBottom) * std::min(1.0, std::max(0.0, (y - low) / (high - low)));
-  };
-  const auto polyline = [&](const std::vector<Point>& line, absl::string_view weight) {
-    std::string out = absl::StrCat("<polyline class=\"", name, " ", weight, "\" points=\"");
-    for (const Point& point : line) {
-      absl::StrAppendFormat(&out, "%.1f,%.1f ", x_of(point.x), y_of(point.y));
-    }
-    return out + "\"/>\n";
-  };
+// Lines and labels at the ticks of y, labels at those of x.
+std::string Ticks(const Axes& axes) {
+  std::string out;
+  const int y_ticks = static_cast<int>(std::lround((axes.high - axes.low) / axes.y_step));
+  for (int i = 0; i <= y_ticks; ++i) {
+    // Rounded to the step, so that 0.30000000000000004 is 0.3.
+    const double value = std::round(axes.low / axes.y_step + i) * axes.y_step;
+    absl::StrAppendFormat(&out,
+                          "<line class=\"grid\" x1=\"%g\" x2=\"%g\" y1=\"%.1f\" y2=\"%.1f\"/>"
+                          "<text x=\"%g\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
+                          kLeft, kWidth - kRight, axes.Y(value), axes.Y(value), kLeft - 6,
+                          axes.Y(value) + 4, absl::StrFormat("%.6g", value == 0 ? 0 : value));
+  }
+  // Half a tick's label fits on either side of its place.
+  const double x_step = std::max(1.0, TickStep(axes.last - axes.first, 6));
+  for (double x = std::ceil(axes.first / x_step) * x_step; x <= axes.last; x += x_step) {
+    absl::StrAppendFormat(&out,
+                          "<text x=\"%.1f\" y=\"%g\" text-anchor=\"middle\">%s"
+                          "</text>\n",
+                          axes.X(x), kHeight - kBottom + 16, ShortCount(x));
+  }
+  absl::StrAppendFormat(&out, "<text x=\"%g\" y=\"%g\" text-anchor=\"end\">steps</text>\n",
+                        kWidth - kRight, kHeight - 6);
+  return out;
+}
 
+// `name` and `weight` are CSS classes.
+std::string Polyline(absl::string_view name, absl::string_view weight, const Axes& axes,
+                     const std::vector<Point>& line) {
+  std::string out = absl::StrCat("<polyline class=\"", name, " ", weight, "\" points=\"");
+  for (const Point& point : line) {
+    absl::StrAppendFormat(&out, "%.1f,%.1f ", axes.X(point.x), axes.Y(point.y));
+  }
+  return out + "\"/>\n";
+}
+
+// A figure with the curve of `points`, at least one. `name` is also the CSS class that colours it.
+std::string Chart(absl::string_view name, const std::vector<Point>& points) {
+  const std::vector<Point> raw = Thinned(points, 400);
+  const std::vector<Point> smooth = raw.size() >= 50 ? Smoothed(raw, raw.size() / 40) : raw;
+  const Axes axes = FitAxes(raw, smooth);
   const double final_value = smooth.back().y;
   std::string out = absl::StrFormat(
       "<figure><figcaption>%s <span>%.4g at the end</span></figcaption>\n"
       "<svg viewBox=\"0 0 %g %g\" role=\"img\">\n"
       "<title>%s over steps: from %.4g to %.4g</title>\n",
       name, final_value, kWidth, kHeight, name, smooth.front().y, final_value);
-  const int y_ticks = static_cast<int>(std::lround((high - low) / y_step));
-  for (int i = 0; i <= y_ticks; ++i) {
-    // Rounded to the step, so that 0.30000000000000004 is 0.3.
-    const double value = std::round(low / y_step + i) * y_step;
-    absl::StrAppendFormat(&out,
-                          "<line class=\"grid\" x1=\"%g\" x2=\"%g\" y1=\"%.1f\" y2=\"%.1f\"/>"
-                          "<text x=\"%g\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
-                          kLeft, kWidth - kRight, y_of(value), y_of(value), kLeft - 6,
-                          y_of(value) + 4, absl::StrFormat("%.6g", value == 0 ? 0 : value));
-  }
-  // Half a tick's label fits on either side of its place.
-  const double x_step = std::max(1.0, TickStep(last - first, 6));
-  for (double x = std::ceil(first / x_step) * x_step; x <= last; x += x_step) {
-    absl::StrAppendFormat(&out,
-                          "<text x=\"%.1f\" y=\"%g\" text-anchor=\"middle\">%s"
-                          "</text>\n",
-                          x_of(x), kHeight - kBottom + 16, ShortCount(x));
-  }
-  absl::StrAppendFormat(&out, "<text x=\"%g\" y=\"%g\" text-anchor=\"end\">steps</text>\n",
-                        kWidth - kRight, kHeight - 6);
+  out += Ticks(axes);
   if (smooth.size() == 1) {
     absl::StrAppendFormat(&out, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n", name,
-                          x_of(first), y_of(final_value));
+                          axes.X(axes.first), axes.Y(final_value));
   } else {
-    if (raw.size() >= 50) out += polyline(raw, "raw");
-    out += polyline(smooth, "smooth");
+    if (raw.size() >= 50) out += Polyline(name, "raw", axes, raw);
+    out += Polyline(name, "smooth", axes, smooth);
   }
   return out + "</svg></figure>\n";
 }
@@ -311,36 +331,56 @@ std::string StageSection(const Stage& stage) {
   return out + "</div></section>\n";
 }
 
-// Figures down, evaluations across, with the change to the last from the first that is of the same
-// classes.
-std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
+// A text of an evaluation's results, "" when there is none.
+std::string ResultText(const Json& line, const char* key) {
+  const auto results = line.find("results");
+  return results != line.end() && results->is_object() ? Text(*results, key) : std::string();
+}
+
+// The classifier that was evaluated, "imprinted", escaped; all evaluations share a stage's name.
+std::string EvaluationName(const Json& line) {
+  const std::string name = ResultText(line, "name");
+  return Escape(name.empty() ? Text(line, "stage") : name);
+}
+
+// A figure of an evaluation; kUnknown when it has none of that name.
+double Scalar(const Json& line, const std::string& name) {
+  const auto scalars = line.find("scalars");
+  return scalars != line.end() && scalars->is_object() ? Number(*scalars, name.c_str()) : kUnknown;
+}
+
+// The evaluations in the columns of the table, and the one that the last is compared with.
+struct ShownEvaluations {
+  std::vector<const Json*> columns;
+  int64_t base = 0;  // A column.
+  bool has_change() const { return base + 1 < static_cast<int64_t>(columns.size()); }
+};
+
+// The last ones and the first one that is of the same classes as the last.
+ShownEvaluations ChooseEvaluations(const std::vector<const Json*>& evaluations) {
   // A phone shows few columns; the first and the last ones tell the story.
   constexpr size_t kColumns = 4;
-  const auto result = [](const Json* line, const char* key) {
-    const auto results = line->find("results");
-    return results != line->end() && results->is_object() ? Text(*results, key) : std::string();
-  };
-  // What was evaluated: "imprinted"; every stage that does is named "evaluate".
-  const auto name_of = [&](const Json* line) {
-    const std::string name = result(line, "name");
-    return Escape(name.empty() ? Text(*line, "stage") : name);
-  };
-  std::vector<const Json*> shown = evaluations;
-  // The last one's change is against this one.
-  int64_t base = std::find_if(shown.begin(), shown.end(),
-                              [&](const Json* line) {
-                                return result(line, "classes") == result(shown.back(), "classes");
-                              }) -
-                 shown.begin();
-  if (shown.size() > kColumns) {
-    const int64_t left_out = std::min<int64_t>(base, shown.size() - kColumns);
-    shown.erase(shown.begin(), shown.begin() + left_out);
-    shown.erase(shown.begin() + 1, shown.end() - (kColumns - 1));
-    base -= left_out;
+  ShownEvaluations shown{evaluations};
+  std::vector<const Json*>& columns = shown.columns;
+  const std::string classes = ResultText(*columns.back(), "classes");
+  shown.base =
+      std::find_if(columns.begin(), columns.end(),
+                   [&](const Json* line) { return ResultText(*line, "classes") == classes; }) -
+      columns.begin();
+  if (columns.size() > kColumns) {
+    const int64_t left_out = std::min<int64_t>(shown.base, columns.size() - kColumns);
+    columns.erase(columns.begin(), columns.begin() + left_out);
+    columns.erase(columns.begin() + 1, columns.end() - (kColumns - 1));
+    shown.base -= left_out;
   }
-  const bool with_change = base + 1 < static_cast<int64_t>(shown.size());
+  return shown;
+}
+
+// The names of the figures that any of the evaluations has, in the order of the first that has
+// them.
+std::vector<std::string> ScalarNames(const std::vector<const Json*>& evaluations) {
   std::vector<std::string> names;
-  for (const Json* line : shown) {
+  for (const Json* line : evaluations) {
     const auto scalars = line->find("scalars");
     if (scalars == line->end() || !scalars->is_object()) continue;
     for (const auto& item : scalars->items()) {
@@ -349,58 +389,88 @@ std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
       }
     }
   }
-  std::string out = "<section><h2>Evaluations</h2>\n<p>";
-  if (shown.size() < evaluations.size()) {
-    absl::StrAppend(&out, shown.size(), " of ", evaluations.size(), ". ");
+  return names;
+}
+
+std::string ChangeCell(double change) {
+  if (std::isnan(change)) return "<td>&ndash;</td>";
+  const char* direction = change > 0 ? "better" : change < 0 ? "worse" : "";
+  return absl::StrFormat("<td class=\"%s\">%+.4g</td>", direction, change);
+}
+
+// The row of one figure.
+std::string ScalarRow(const std::string& name, const ShownEvaluations& shown) {
+  // A long name may break at its slashes.
+  std::string out = absl::StrCat("<tr><th scope=\"row\">",
+                                 absl::StrReplaceAll(Escape(name), {{"/", "/<wbr>"}}), "</th>");
+  for (const Json* line : shown.columns) {
+    const double value = Scalar(*line, name);
+    absl::StrAppend(&out, "<td>", std::isnan(value) ? "&ndash;" : absl::StrFormat("%.4g", value),
+                    "</td>");
   }
-  if (with_change) {
-    absl::StrAppend(&out, "Change: ", name_of(shown.back()), " against ", name_of(shown[base]),
-                    base > 0 ? ", the first of the same classes." : ".");
+  if (shown.has_change()) {
+    out +=
+        ChangeCell(Scalar(*shown.columns.back(), name) - Scalar(*shown.columns[shown.base], name));
   }
-  out += "</p>\n<div class=\"wide\"><table><thead><tr><th></th>";
-  for (const Json* line : shown) {
-    absl::StrAppend(&out, "<th>", name_of(line), "<br>step ", FormatCount(Integer(*line, "step")),
-                    "</th>");
+  return out + "</tr>\n";
+}
+
+// Figures down, evaluations across, with the change to the last from the first that is of the same
+// classes.
+std::string EvaluationTable(const ShownEvaluations& shown) {
+  std::string out = "<div class=\"wide\"><table><thead><tr><th></th>";
+  for (const Json* line : shown.columns) {
+    absl::StrAppend(&out, "<th>", EvaluationName(*line), "<br>step ",
+                    FormatCount(Integer(*line, "step")), "</th>");
   }
-  if (with_change) out += "<th>change</th>";
+  if (shown.has_change()) out += "<th>change</th>";
   out += "</tr></thead>\n<tbody>\n";
-  for (const std::string& name : names) {
-    // A long name may break at its slashes.
-    absl::StrAppend(&out, "<tr><th scope=\"row\">",
-                    absl::StrReplaceAll(Escape(name), {{"/", "/<wbr>"}}), "</th>");
-    std::vector<double> values;
-    for (const Json* line : shown) {
-      const auto scalars = line->find("scalars");
-      const double value = scalars != line->end() && scalars->is_object()
-                               ? Number(*scalars, name.c_str())
-                               : kUnknown;
-      values.push_back(value);
-      absl::StrAppend(&out, "<td>", std::isnan(value) ? "&ndash;" : absl::StrFormat("%.4g", value),
-                      "</td>");
-    }
-    if (with_change) {
-      const double change = values.back() - values[base];
-      if (std::isnan(change)) {
-        out += "<td>&ndash;</td>";
-      } else {
-        absl::StrAppendFormat(&out, "<td class=\"%s\">%+.4g</td>",
-                              change > 0   ? "better"
-                              : change < 0 ? "worse"
-                                           : "",
-                              change);
-      }
-    }
-    out += "</tr>\n";
+  for (const std::string& name : ScalarNames(shown.columns)) out += ScalarRow(name, shown);
+  return out + "</tbody></table></div>\n";
+}
+
+// All results of an evaluation, folded.
+std::string EvaluationDetails(const Json& line) {
+  const auto results = line.find("results");
+  if (results == line.end() || results->empty()) return "";
+  return absl::StrCat("<details><summary>All that was measured: ", EvaluationName(line), ", step ",
+                      FormatCount(Integer(line, "step")), "</summary><pre>", EscapedJson(*results),
+                      "</pre></details>\n");
+}
+
+// Of at least one evaluation.
+std::string EvaluationSection(const std::vector<const Json*>& evaluations) {
+  const ShownEvaluations shown = ChooseEvaluations(evaluations);
+  std::string out = "<section><h2>Evaluations</h2>\n<p>";
+  if (shown.columns.size() < evaluations.size()) {
+    absl::StrAppend(&out, shown.columns.size(), " of ", evaluations.size(), ". ");
   }
-  out += "</tbody></table></div>\n";
-  for (const Json* line : shown) {
-    const auto results = line->find("results");
-    if (results == line->end() || results->empty()) continue;
-    absl::StrAppend(&out, "<details><summary>All that was measured: ", name_of(line), ", step ",
-                    FormatCount(Integer(*line, "step")), "</summary><pre>", EscapedJson(*results),
-                    "</pre></details>\n");
+  if (shown.has_change()) {
+    absl::StrAppend(&out, "Change: ", EvaluationName(*shown.columns.back()), " against ",
+                    EvaluationName(*shown.columns[shown.base]),
+                    shown.base > 0 ? ", the first of the same classes." : ".");
   }
+  absl::StrAppend(&out, "</p>\n", EvaluationTable(shown));
+  for (const Json* line : shown.columns) out += EvaluationDetails(*line);
   return out + "</section>\n";
+}
+
+// The steps and times of the run and of its stages, in one line.
+std::string RunSummary(const std::map<int64_t, Stage>& stages) {
+  double seconds = 0;
+  int64_t steps = 0;
+  for (const auto& entry : stages) {
+    seconds += entry.second.seconds;
+    steps += entry.second.steps;
+  }
+  std::string out =
+      absl::StrCat(FormatCount(steps), steps == 1 ? " step" : " steps", " in ", stages.size(),
+                   stages.size() == 1 ? " stage" : " stages", ", ", FormatDuration(seconds), ":");
+  for (const auto& entry : stages) {
+    absl::StrAppend(&out, entry.first == stages.begin()->first ? " " : ", ",
+                    Escape(entry.second.name), " ", FormatDuration(entry.second.seconds));
+  }
+  return out;
 }
 
 }  // namespace
@@ -419,20 +489,7 @@ std::string RenderReport(absl::string_view title, const Json& config,
       "<meta name=\"viewport\" content=\"width=device-width, "
       "initial-scale=1\">\n<title>",
       Escape(title), "</title>\n<style>", kStyle, "</style></head>\n<body>\n<h1>", Escape(title),
-      "</h1>\n<p>");
-  double seconds = 0;
-  int64_t steps = 0;
-  for (const auto& entry : stages) {
-    seconds += entry.second.seconds;
-    steps += entry.second.steps;
-  }
-  absl::StrAppend(&out, FormatCount(steps), steps == 1 ? " step" : " steps", " in ", stages.size(),
-                  stages.size() == 1 ? " stage" : " stages", ", ", FormatDuration(seconds), ":");
-  for (const auto& entry : stages) {
-    absl::StrAppend(&out, entry.first == stages.begin()->first ? " " : ", ",
-                    Escape(entry.second.name), " ", FormatDuration(entry.second.seconds));
-  }
-  out += "</p>\n";
+      "</h1>\n<p>", RunSummary(stages), "</p>\n");
   if (!evaluations.empty()) out += EvaluationSection(evaluations);
   for (const auto& entry : stages) {
     const Stage& stage = entry.second;

@@ -1,14 +1,13 @@
-// ReportWriter: report.html, one page that shows a run: loss and accuracy
-// curves of every stage, the evaluations side by side, the config. It needs
-// nothing but itself (inline SVG and CSS), reads well on a phone and on paper,
-// light or dark.
+// ReportWriter: report.html, one page that shows a run: loss and accuracy curves of every stage,
+// the evaluations side by side, the config. It needs nothing but itself (inline SVG and CSS), and
+// reads well on a phone and on paper, light or dark.
 //
-// The page is made from metrics.jsonl, so a resumed run shows its whole past;
-// add it to the ObserverList after the MetricsWriter:
+// The page is made from metrics.jsonl, so a resumed run shows its whole past; add it to the
+// ObserverList after the MetricsWriter:
 //
 //   observers.Add(std::move(metrics_writer));
-//   observers.Add(std::make_unique<ReportWriter>(
-//       fs, "run/metrics.jsonl", "run/report.html", "my run", config_json));
+//   observers.Add(std::make_unique<ReportWriter>(fs, "run/metrics.jsonl", "run/report.html",
+//                                                "my run", config_json));
 #ifndef PROTOPAGE_TRAINER_OBSERVERS_REPORT_WRITER_H_
 #define PROTOPAGE_TRAINER_OBSERVERS_REPORT_WRITER_H_
 

@@ -247,5 +247,13 @@ TEST(ReportWriterTest, MissingMetricsAreNamed) {
   EXPECT_THAT(writer.OnStageEnd({}), StatusIs(absl::StatusCode::kNotFound, "no/metrics.jsonl"));
 }
 
+[[maybe_unused]] void TheExampleOfTheHeader(FileSystem* fs, ObserverList& observers,
+                                            std::unique_ptr<MetricsWriter> metrics_writer,
+                                            const Json& config_json) {
+  observers.Add(std::move(metrics_writer));
+  observers.Add(std::make_unique<ReportWriter>(fs, "run/metrics.jsonl", "run/report.html", "my run",
+                                               config_json));
+}
+
 }  // namespace
 }  // namespace protopage

@@ -15,9 +15,9 @@
 namespace protopage {
 namespace {
 
-// Events are protocol buffers, of which a scalar curve needs seven fields. They
-// are encoded here by hand: that is shorter than the schema, and a dependency
-// on protobuf would have to agree with the one of the workspace around us.
+// Events are protocol buffers, of which a scalar curve needs seven fields. They are encoded here by
+// hand: that is shorter than the schema, and a dependency on protobuf would have to agree with the
+// one of the workspace around us.
 //
 //   message Event {
 //     double wall_time = 1;
@@ -30,8 +30,8 @@ namespace {
 //   message Value { string tag = 1; float simple_value = 2; }
 //   message SessionLog { Status status = 1; }  // START = 1
 //
-// Wire format: a key (number << 3 | type), then a varint (type 0), 8 bytes
-// (type 1), a length and bytes (type 2), or 4 bytes (type 5).
+// Wire format: a key (number << 3 | type), then a varint (type 0), 8 bytes (type 1), a length and
+// bytes (type 2), or 4 bytes (type 5).
 
 void AppendVarint(uint64_t value, std::string& out) {
   for (; value >= 0x80; value >>= 7) {
@@ -69,8 +69,8 @@ void AppendFloatField(int number, float value, std::string& out) {
   AppendRaw(value, out);
 }
 
-// TFRecord stores checksums masked, so that the checksum of a record that holds
-// records is not degenerate.
+// TFRecord stores checksums masked, so that the checksum of a record that holds records is not
+// degenerate.
 uint32_t MaskedCrc(absl::string_view data) {
   const uint32_t crc = Crc32c(data);
   return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
@@ -121,8 +121,8 @@ absl::StatusOr<std::unique_ptr<TensorBoardWriter>> TensorBoardWriter::Create(
   const std::string prefix =
       absl::StrFormat("events.out.tfevents.%010d.%s.%d.", static_cast<int64_t>(std::floor(clock())),
                       HostName(), getpid());
-  // TensorBoard reads the files of a folder in the order of their names, so the
-  // time comes first; the number tells apart files of one second.
+  // TensorBoard reads the files of a folder in the order of their names, so the time comes first;
+  // the number tells apart files of one second.
   std::unique_ptr<File> file;
   for (int number = 0; file == nullptr; ++number) {
     absl::StatusOr<std::unique_ptr<File>> opened =

@@ -5,9 +5,8 @@
 //   PROTOPAGE_RETURN_IF_ERROR(board->OnStep({.stage = "source", .step = 100}));
 //   // tensorboard --logdir=run
 //
-// Tags are train/<figure> for steps and the evaluations' own names. A resumed
-// run writes a second file that tells TensorBoard to drop what the first one
-// says after the resume point.
+// Tags are train/<figure> for steps and the evaluations' own names. A resumed run writes a second
+// file, which makes TensorBoard drop the points of the first one after the resume point.
 #ifndef PROTOPAGE_TRAINER_OBSERVERS_TENSORBOARD_WRITER_H_
 #define PROTOPAGE_TRAINER_OBSERVERS_TENSORBOARD_WRITER_H_
 
@@ -29,8 +28,8 @@ namespace protopage {
 
 class TensorBoardWriter : public TrainObserver {
  public:
-  // `done_steps`: steps of the run that are done already, 0 for a new run.
-  // `clock` gives seconds since 1970. Errors: those of FileSystem::Open.
+  // `done_steps`: steps of the run that are done already, 0 for a new run. `clock` gives seconds
+  // since 1970. Errors: those of FileSystem::Open.
   static absl::StatusOr<std::unique_ptr<TensorBoardWriter>> Create(FileSystem* fs,
                                                                    const std::string& directory,
                                                                    int64_t done_steps);
@@ -48,7 +47,7 @@ class TensorBoardWriter : public TrainObserver {
  private:
   TensorBoardWriter(std::unique_ptr<File> file, std::function<double()> clock)
       : file_(std::move(file)), clock_(std::move(clock)) {}
-  // `fields` are the encoded fields of an Event beside its time.
+  // `fields` are the encoded fields of an Event except for its time.
   absl::Status AppendEvent(absl::string_view fields);
 
   const std::unique_ptr<File> file_;

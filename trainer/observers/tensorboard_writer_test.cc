@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -203,6 +204,12 @@ TEST_F(TensorBoardWriterTest, AResumedRunTellsWhatToDrop) {
 TEST_F(TensorBoardWriterTest, AMissingFolderIsAnError) {
   EXPECT_THAT(TensorBoardWriter::Create(fs_, JoinPath(directory_, "missing"), 0),
               StatusIs(absl::StatusCode::kNotFound, "missing/events.out.tfevents."));
+}
+
+[[maybe_unused]] absl::Status TheExampleOfTheHeader(FileSystem* fs) {
+  PROTOPAGE_ASSIGN_OR_RETURN(auto board, TensorBoardWriter::Create(fs, "run", 0));
+  PROTOPAGE_RETURN_IF_ERROR(board->OnStep({.stage = "source", .step = 100}));
+  return absl::OkStatus();
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ std::vector<std::string> MissingFolders(FileSystem* fs, const std::string& path)
   return missing;
 }
 
-// Those that are empty.
+// Removes those of `folders` that are empty.
 void RemoveFolders(FileSystem* fs, const std::vector<std::string>& folders) {
   for (const std::string& folder : folders) fs->RemoveDirectory(folder).IgnoreError();
 }
@@ -89,10 +89,10 @@ absl::StatusOr<RunDirectory> RunDirectory::Create(FileSystem* fs, const std::str
   absl::Status status = fs->CreateDirectories(run.File(kCheckpoints));
   if (status.ok()) {
     status = run.Lock();
-    // What is there now is the other process's.
+    // The files there now are the other process's.
     if (absl::IsFailedPrecondition(status)) return status;
   }
-  // Where there is a config there must be the rest, also when the power goes.
+  // A config on the disk promises the rest of the directory, also after a loss of power.
   if (status.ok()) status = fs->SyncDirectory(path);
   if (status.ok()) status = WriteFileAtomically(fs, run.File(kConfig), DumpJson(config));
   if (status.ok()) status = fs->SyncDirectory(DirectoryOf(path));
@@ -141,7 +141,7 @@ std::string RunDirectory::CheckpointPath(int64_t step) const {
 
 absl::Status RunDirectory::RemoveFolder(const std::string& folder) {
   PROTOPAGE_ASSIGN_OR_RETURN(std::vector<std::string> names, fs_->List(folder));
-  // DONE goes first: what is left of an interrupted removal does not count as a checkpoint.
+  // DONE goes first, so that the remains of an interrupted removal do not count as a checkpoint.
   const auto done = std::find(names.begin(), names.end(), kDone);
   if (done != names.end()) {
     PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(JoinPath(folder, kDone)));

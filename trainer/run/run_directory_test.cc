@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/testing/crash_file_system.h"
 
@@ -173,6 +174,16 @@ TEST(RunDirectoryTest, FirstFreePathCountsUp) {
   EXPECT_EQ(FirstFreePath(fs, base), base + "-1");
   PROTOPAGE_ASSERT_OK(fs->CreateDirectories(base + "-1"));
   EXPECT_EQ(FirstFreePath(fs, base), base + "-2");
+}
+
+[[maybe_unused]] absl::Status TheExampleOfTheHeader(FileSystem* fs,
+                                                    const nlohmann::ordered_json& config_json,
+                                                    const nlohmann::ordered_json& state) {
+  PROTOPAGE_ASSIGN_OR_RETURN(RunDirectory run, RunDirectory::Create(fs, "runs/a", config_json));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::string folder, run.BeginCheckpoint(120));
+  PROTOPAGE_RETURN_IF_ERROR(WriteFileAtomically(fs, JoinPath(folder, "model.h5"), "..."));
+  PROTOPAGE_RETURN_IF_ERROR(run.CommitCheckpoint(120, state, /*keep=*/2));
+  return absl::OkStatus();
 }
 
 }  // namespace

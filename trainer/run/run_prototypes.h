@@ -1,4 +1,4 @@
-// The prototypes of a run's newest checkpoint, for reading; the run may train on meanwhile.
+// The prototypes of a run's newest checkpoint, for reading; the run may be training.
 //
 //   PROTOPAGE_RETURN_IF_ERROR(ReadRunPrototypes(fs, "runs/a", &pool, [&](const RunPrototypes& run) {
 //     return run.set->store().ReadRange(0, rows);
@@ -22,9 +22,9 @@ struct RunPrototypes {
   std::unique_ptr<PrototypeSet> set;
 };
 
-// Calls read(prototypes). When the run removes the checkpoint meanwhile, which makes reads Aborted,
-// read is called again with the newest one then, five times in all. Errors: those of `read`;
-// NotFound (no run, no checkpoint, or none with prototypes), DataLoss.
+// Calls read(prototypes). When the run removes the checkpoint meanwhile, which makes reads fail
+// with Aborted, read is called again with the newest one, up to five times in all. Errors: those of
+// `read`; NotFound (no run, no checkpoint, or none with prototypes), DataLoss.
 absl::Status ReadRunPrototypes(FileSystem* fs, const std::string& directory, ThreadPool* pool,
                                absl::FunctionRef<absl::Status(const RunPrototypes&)> read);
 

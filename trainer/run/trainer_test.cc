@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -13,8 +14,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/float16.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/eval/report.h"
 #include "protopage/trainer/observers/metrics_writer.h"
+#include "protopage/trainer/observers/observer.h"
 #include "protopage/trainer/stages/evaluator.h"
 #include "protopage/trainer/testing/session_testing.h"
 #include "protopage/trainer/testing/test_images.h"
@@ -260,6 +264,63 @@ TEST_F(TrainerTest, InitFromStartsFromTheNetOfAnotherRun) {
   EXPECT_EQ(Load("second").parameters, Load("first").parameters);
   config.init_from = RunPath("nowhere");
   EXPECT_THAT(TrainIn("third", config), StatusIs(absl::StatusCode::kNotFound, "nowhere"));
+}
+
+// Keeps the messages of a run, and prints nothing.
+class MessageCollector : public TrainObserver {
+ public:
+  absl::Status OnMessage(const MessageReport& report) override {
+    messages.push_back(report);
+    return absl::OkStatus();
+  }
+  std::vector<MessageReport> messages;
+};
+
+TEST_F(TrainerTest, EveryMessageGoesToTheConsoleObserver) {
+  MessageCollector console;
+  TrainOptions options;
+  options.directory = RunPath("messages");
+  options.console = &console;
+  testing::internal::CaptureStderr();
+  PROTOPAGE_ASSERT_OK(Train(Config({"stages[0].epochs=1", "stages[4].steps=2"}), options));
+  options.directory = RunPath("bad_messages");
+  const absl::StatusOr<TrainResult> bad =
+      Train(Config({"model.input_scale=1e38", "max_bad_steps=3", "stages[0].epochs=1"}), options);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_THAT(bad, StatusIs(absl::StatusCode::kAborted, "3 steps in a row"));
+  std::string text, warnings;
+  for (const MessageReport& message : console.messages) {
+    absl::StrAppend(message.level == LogLevel::kInfo ? &text : &warnings, message.text, "\n");
+  }
+  for (const char* expected : {"run ", "source: ", "imprinted 100 classes from 100 images",
+                               "dominant: ", "has no checkpoint yet"}) {
+    EXPECT_NE(text.find(expected), std::string::npos) << expected << " is not in\n" << text;
+  }
+  EXPECT_NE(warnings.find("going back to the last checkpoint with 0.1"), std::string::npos)
+      << warnings;
+}
+
+// An observer's error ends the run, also one about a message.
+TEST_F(TrainerTest, AnErrorOfTheConsoleObserverEndsTheRun) {
+  class Full : public TrainObserver {
+    absl::Status OnMessage(const MessageReport&) override {
+      return absl::ResourceExhaustedError("disk full");
+    }
+  };
+  Full console;
+  TrainOptions options;
+  options.directory = RunPath("full_console");
+  options.console = &console;
+  EXPECT_THAT(Train(Config(), options),
+              StatusIs(absl::StatusCode::kResourceExhausted, "disk full"));
+}
+
+[[maybe_unused]] absl::Status TheExampleOfTheHeader(const TrainConfig& config) {
+  TrainOptions options;
+  options.directory = "runs/a";
+  PROTOPAGE_ASSIGN_OR_RETURN(const TrainResult result, Train(config, options));
+  std::cout << FormatComparison(result.reports);
+  return absl::OkStatus();
 }
 
 TEST_F(TrainerTest, EverySelectionModeTrains) {

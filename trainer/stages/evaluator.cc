@@ -21,7 +21,7 @@ absl::StatusOr<ClosedSetResult> ClosedSet(Session& session, const ImageSource& s
                                           const ClosedSetOptions& options, EvalReport& report) {
   Embedder embedder = session.MakeEmbedder();
   PROTOPAGE_ASSIGN_OR_RETURN(const EmbeddedImages images, embedder.RunAll(source, records));
-  // One domain is no breakdown.
+  // A single domain needs no breakdown.
   const bool by_domain = source.domain_names().size() > 1;
   for (size_t i = 0; by_domain && i < source.domain_names().size(); ++i) {
     report.domain_names[static_cast<int32_t>(i)] = source.domain_names()[i];
@@ -125,7 +125,7 @@ absl::StatusOr<EvalReport> EvaluateTarget(Session& session, Split split, const s
   prototypes.read = [&store](int64_t first, RowMatrixRef out) {
     return store.ReadRange(first, out);
   };
-  // Of a dropped class there is nothing to find.
+  // A dropped class cannot be found.
   std::vector<int64_t> records = AllRecords(*source);
   records.erase(
       std::remove_if(records.begin(), records.end(),

@@ -1,6 +1,7 @@
 // Evaluation of a session's model on images that were never trained on.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(EvalReport report, EvaluateTarget(session, Split::kTargetTest, "imprinted"));
+//   PROTOPAGE_ASSIGN_OR_RETURN(const EvalReport report,
+//                              EvaluateTarget(session, Split::kTargetTest, "imprinted"));
 //   std::cout << FormatReport(report);
 #ifndef PROTOPAGE_TRAINER_STAGES_EVALUATOR_H_
 #define PROTOPAGE_TRAINER_STAGES_EVALUATOR_H_
@@ -18,13 +19,13 @@
 
 namespace protopage {
 
-// Whom identification and verification are made of, as records of a source.
+// The images that identification and verification compare, as records of a source.
 struct Gallery {
   std::vector<int64_t> ids;    // The first image of domain "id" of each class that has one.
   std::vector<int64_t> spots;  // All images of domain "spot": the probes.
 };
-// Both empty when the source has not both domains: then there is nothing to measure. Errors:
-// InvalidArgument when it has them, but no two images to compare (of one class, or of two).
+// Both are empty unless the source has both domains: there is nothing to measure then. Errors:
+// InvalidArgument when it has both, but no pair of images to compare (of one class, or of two).
 absl::StatusOr<Gallery> ChooseGallery(const ImageSource& source);
 
 // Whether the images of `split` can be classified by a classifier of `classes` classes. Errors:

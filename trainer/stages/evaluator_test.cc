@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/data/fake_source.h"
 #include "protopage/trainer/testing/session_testing.h"
@@ -175,7 +177,7 @@ TEST_F(EvaluatorTest, UnseenClassesAreIdentifiedAndVerified) {
   ASSERT_TRUE(report.verification.has_value());
   EXPECT_EQ(report.verification->genuine_pairs, 2 * kTinyUnseenClasses);
   EXPECT_EQ(report.verification->impostor_pairs, 2 * kTinyUnseenClasses * (kTinyUnseenClasses - 1));
-  // With 12 impostor pairs a FAR of 1e-2 allows none: accepted is what beats them all.
+  // With 12 impostor pairs a FAR of 1e-2 allows none: a genuine pair must beat them all.
   double largest_impostor = -1;
   for (int64_t i = 0; i < scores.rows(); ++i) {
     for (int64_t c = 0; c < scores.cols(); ++c) {
@@ -256,6 +258,13 @@ TEST(ReportScalarsTest, NamesWhatWasMeasured) {
       {"closed_set/top5", 0.75},
       {"verification/tar_at_far_1e-03", 0.25}};
   EXPECT_EQ(ReportScalars(report), expected);
+}
+
+[[maybe_unused]] absl::Status TheExampleOfTheHeader(Session& session) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const EvalReport report,
+                             EvaluateTarget(session, Split::kTargetTest, "imprinted"));
+  std::cout << FormatReport(report);
+  return absl::OkStatus();
 }
 
 }  // namespace

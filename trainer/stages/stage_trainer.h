@@ -1,5 +1,5 @@
 // StageTrainer: one step of a training stage. The loop around it (epochs, schedules, reports,
-// checkpoints) is in trainer/run/trainer.cc.
+// checkpoints) is trainer/run/training_loop.h.
 #ifndef PROTOPAGE_TRAINER_STAGES_STAGE_TRAINER_H_
 #define PROTOPAGE_TRAINER_STAGES_STAGE_TRAINER_H_
 
@@ -14,6 +14,7 @@
 #include "protopage/model/checkpoint.h"
 #include "protopage/trainer/configs/config.h"
 #include "protopage/trainer/session/session.h"
+#include "protopage/trainer/stages/stage_totals.h"
 
 namespace protopage {
 
@@ -34,25 +35,6 @@ struct StepOutcome {
   // Only the scaled gradients were not finite: part of the search for the scale of the loss, and no
   // bad step.
   bool overflowed = false;
-};
-
-// Totals since the stage trainer was made, except for values marked "now".
-struct StageTotals {
-  double wait_images_seconds = 0;
-  double loss_scale = 1;  // Now; see trainer/step/loss_scale.h.
-  double wait_rows_seconds = 0;
-  double wait_plan_seconds = 0;
-  double index_seconds = 0;  // Updates of the class index, in the planner's thread.
-  // As RecallEstimate of prototypes/neighbor_search.h.
-  int64_t recall_queries = 0;
-  double recall_missed = 0;
-  // Candidate queues used, and the steps since they were searched.
-  int64_t queues_used = 0;
-  int64_t queues_age_steps = 0;
-  int64_t log_bytes = 0;  // Of the log's segments now.
-  int64_t rows_paged = 0;
-  int64_t row_hits = 0;
-  int64_t row_lookups = 0;
 };
 
 class StageTrainer {

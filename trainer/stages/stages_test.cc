@@ -1,18 +1,14 @@
 #include "protopage/trainer/stages/stages.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "protopage/base/file.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/data/fake_source.h"
-#include "protopage/trainer/testing/session_testing.h"
-#include "protopage/trainer/testing/test_images.h"
+#include "protopage/trainer/session/session.h"
 
 namespace protopage {
 namespace {
@@ -64,52 +60,19 @@ TEST(StagesTest, EpochsAreWholeBatches) {
   EXPECT_EQ(TotalSteps(stage, 4), 7);
 }
 
-class OpenStagesTest : public testing::Test {
- protected:
-  void SetUp() override {
-    dir_ = absl::StrCat(testing::TempDir(), "/stages_test_", getpid());
-    PROTOPAGE_ASSERT_OK(WriteTinyLists(dir_));
-    config_ = TinyListTrainConfig(dir_);
-  }
-  absl::Status OpenFrom(int64_t first) {
-    PROTOPAGE_ASSIGN_OR_RETURN(const auto session, Session::Create(config_));
-    return OpenStages(*session, first);
-  }
-
-  std::string dir_;
-  TrainConfig config_;
-};
-
-TEST_F(OpenStagesTest, ImagesStayOpenForTheStages) {
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config_));
-  PROTOPAGE_ASSERT_OK(OpenStages(*session, 0));
-  // All lists are read: without the files every stage has its images.
-  FileSystem* fs = DefaultFileSystem();
-  for (const char* split :
-       {"source_train", "source_test", "target_train", "target_test", "unseen"}) {
-    PROTOPAGE_ASSERT_OK(fs->Remove(absl::StrCat(dir_, "/", split, ".txt")));
-  }
-  for (int64_t stage = 0; stage < 5; ++stage) {
-    PROTOPAGE_EXPECT_OK(session->images().Open(StageSplit(config_, stage)));
-  }
-  PROTOPAGE_EXPECT_OK(session->images().Open(Split::kUnseen));
+TEST(StagesTest, EvaluationsWithoutAClassifierKeepTheirOwnName) {
+  const TrainConfig config = WithStages({"evaluate", "source"});
+  EXPECT_EQ(ClassifierMaker(config, 0), nullptr);
+  EXPECT_EQ(ClassifierMaker(config, 1), nullptr);
+  EXPECT_EQ(EvaluationName(config, 0), "evaluate");
 }
 
-TEST_F(OpenStagesTest, OnlyTheStagesToComeNeedTheirImages) {
-  PROTOPAGE_ASSERT_OK(DefaultFileSystem()->Remove(dir_ + "/source_test.txt"));
-  EXPECT_THAT(OpenFrom(0), StatusIs(absl::StatusCode::kNotFound,
-                                    "stages[1] (evaluate): data.paths.source_test: "));
-  PROTOPAGE_EXPECT_OK(OpenFrom(2));
-}
-
-TEST_F(OpenStagesTest, ClassesOfACheckpointAreNotKnown) {
-  // The dominant stage goes on with the prototypes of an imprint stage before the checkpoint.
-  config_.stages[3].split = "source_train";
-  EXPECT_THAT(OpenFrom(2),
-              StatusIs(absl::StatusCode::kInvalidArgument, "stages[3] (dominant): split: "));
-  config_.selection.classes_per_step = config_.selection.positive_classes = 3;
-  config_.stages[4].split = "source_test";
-  PROTOPAGE_EXPECT_OK(OpenFrom(3));
+// The example of the header; it needs a session.
+[[maybe_unused]] absl::Status TheExampleOfTheHeader(const TrainConfig& config, Session* session) {
+  const Split split = StageSplit(config, 0);
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto source, session->images().Open(split));
+  const int64_t steps = TotalSteps(config.stages[0], StepsPerEpoch(config.stages[0], *source));
+  return steps > 0 ? absl::OkStatus() : absl::InternalError("no steps");
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
-// Runs a verb of the `protopage` binary in a test's own process.
-//
-//   const ProtopageOutcome outcome = RunProtopage({"eval", "--run=a"});
-//   EXPECT_EQ(outcome.exit_status, 0) << outcome.err;
+// RunProtopage({"eval", "--run=a"}) runs a verb of the `protopage` binary in a test's own process
+// and returns its exit status and output.
 #ifndef PROTOPAGE_TRAINER_TESTING_RUN_PROTOPAGE_H_
 #define PROTOPAGE_TRAINER_TESTING_RUN_PROTOPAGE_H_
 
@@ -23,9 +21,8 @@ struct ProtopageOutcome {
 inline ProtopageOutcome RunProtopage(const std::vector<std::string>& arguments) {
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
-  ProtopageCommands commands;
   ProtopageOutcome outcome;
-  outcome.exit_status = RunCommandLine(commands.Program(), arguments);
+  outcome.exit_status = RunCommandLine(ProtopageProgram(), arguments);
   outcome.err = testing::internal::GetCapturedStderr();
   outcome.out = testing::internal::GetCapturedStdout();
   return outcome;

@@ -1,4 +1,4 @@
-// What tests read from a session, and the session's config for the images of test_images.h.
+// The parameters and rows of a session for tests, and a config for the images of test_images.h.
 #ifndef PROTOPAGE_TRAINER_TESTING_SESSION_TESTING_H_
 #define PROTOPAGE_TRAINER_TESTING_SESSION_TESTING_H_
 
@@ -12,10 +12,10 @@
 
 namespace protopage {
 
-// Of each parameter its name and value; a net's statistics are parameters too.
+// The name and the value of each parameter; a net's statistics are parameters too.
 using NamedValues = std::vector<std::pair<std::string, std::vector<float>>>;
 
-// All of the net. What fails is a failure of the running test, here and below.
+// All of the net. An error is a failure of the running test, here and below.
 NamedValues NetValues(Session& session);
 // All rows, [N, D].
 RowMatrixXf PrototypeRows(Session& session);

@@ -18,7 +18,7 @@ absl::Status WriteTinyCifar(const std::string& directory, int64_t images_per_cla
 absl::Status WriteTinyFolder(const std::string& directory, int num_classes, int64_t first_image,
                              int64_t images_per_class, int side);
 
-// What WriteTinyLists makes.
+// The images and classes of WriteTinyLists.
 inline constexpr int kTinySide = 20;  // About the smallest that seed_cnn takes.
 inline constexpr int kTinySourceClasses = 4;
 inline constexpr int kTinyTargetClasses = 8;

@@ -325,7 +325,7 @@ TEST_F(BadInputTest, ImagesWhenEmbedding) {
   };
   Write("before.npy", "an older result");
   for (const auto& c : kCases) {
-    // The second of three images: what was written before it goes too.
+    // The second of three images: the output of the first is removed as well.
     const std::string folder = absl::StrCat("embed_", c.name);
     Write(folder + "/a.png", good);
     Write(folder + "/" + c.name, c.content);
@@ -414,7 +414,7 @@ TEST_F(BadInputTest, RunDirectories) {
   ExpectError(train(Path("images")), 1, {"images is not empty and holds no run", "--out"});
   ExpectError(train(Path("tiny.json")), 1, {"run directory", "tiny.json"});
   ExpectError(train(Path("tiny.json/run")), 1, {"run directory", "tiny.json: File exists"});
-  // The folders above it are taken back.
+  // The folders above it are removed again.
   ExpectError(train(Path("new/" + std::string(300, 'x') + "/run")), 1,
               {"run directory", "File name too long"});
   if (geteuid() != 0) {  // Root may write everywhere.

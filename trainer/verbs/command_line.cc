@@ -122,7 +122,7 @@ absl::StatusOr<std::pair<const CommandVerb*, size_t>> FindVerb(
   }
   if (found != nullptr) return std::make_pair(found, found_words);
 
-  // What the user wrote up to the first flag is meant as the verb.
+  // The words up to the first flag are meant as the verb.
   std::vector<std::string> words;
   for (const std::string& argument : arguments) {
     if (absl::StartsWith(argument, "-") || words.size() == 2) break;
@@ -291,7 +291,7 @@ int RunCommandLine(const CommandProgram& program, const std::vector<std::string>
       status = absl::UnavailableError("cannot write to standard output");
     }
   }
-  DrawProgress("");  // What a failed verb has left drawn would follow the error.
+  DrawProgress("");  // The error must not be followed by the progress line of a failed verb.
   if (absl::IsCancelled(status)) {
     LogInfo(status.message());
   } else if (!status.ok()) {

@@ -285,5 +285,29 @@ TEST(ExitStatusTest, TheContract) {
   EXPECT_EQ(ExitStatus(absl::UnknownError("")), 1);
 }
 
+absl::Status Train(const std::string& config, bool resume) {
+  return absl::InternalError(resume ? config : "from the beginning");
+}
+
+int ExampleMain(int argc, const char** argv) {
+  std::string config;
+  bool resume = false;
+  CommandVerb train;
+  train.name = "train";
+  train.summary = "Trains as a config says.";
+  train.flags = {{.name = "config", .value = &config, .help = "the config", .required = true},
+                 {.name = "resume", .value = &resume, .help = "goes on from a checkpoint"}};
+  train.run = [&] { return Train(config, resume); };
+  const CommandProgram program = {.name = "protopage", .version = "1.0", .verbs = {train}};
+  return RunCommandLine(program, {argv + 1, argv + argc});
+}
+
+TEST_F(CommandLineTest, TheExampleOfTheHeader) {
+  const char* arguments[] = {"protopage", "train", "--config=a.json", "--resume"};
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(ExampleMain(4, arguments), 1);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("a.json"));
+}
+
 }  // namespace
 }  // namespace protopage

@@ -191,7 +191,7 @@ TEST_F(CommandsTest, OutIsTheFirstFreeRunWhereTheUserStands) {
 }
 
 TEST_F(CommandsTest, InitFromTakesARunACheckpointOrAFile) {
-  // What a run that only imprints has of its net is what it was given.
+  // A run that only imprints keeps the net that it was given.
   const auto net_from = [&](const std::string& name, const std::string& init_from) {
     const ProtopageOutcome outcome =
         RunProtopage({"train", "--config=" + Path("tiny.json"), "--out=" + Path(name), "--set",

@@ -1,17 +1,18 @@
-// EmbeddingWriter: embeddings [M, D] float32 to a file that other tools read,
-// in blocks of rows, never all in memory. The path's ending decides:
+// EmbeddingWriter: embeddings [M, D] float32 to a file that other tools read, in blocks of rows,
+// never all in memory. The path's ending decides:
 //
 //   .npy         one array [M, D] (numpy.load); labels and names are left out
 //   .h5, .hdf5   datasets `embeddings` [M, D] float32 and, when given, `labels`
 //                [M] int64 and `names` [M] UTF-8 strings
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto writer, EmbeddingWriter::Create(fs, "faces.h5",
-//   512)); PROTOPAGE_RETURN_IF_ERROR(writer->Append(rows, labels, names));  // rows: [m,
-//   512] PROTOPAGE_RETURN_IF_ERROR(writer->Finish());
+// Rows are added in blocks [m, D]:
 //
-// The file is written as PATH.tmp and renamed by Finish: PATH is never half
-// written. Without a Finish the temporary file is removed. Used by one thread
-// at a time.
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto writer, EmbeddingWriter::Create(fs, "faces.h5", 512));
+//   PROTOPAGE_RETURN_IF_ERROR(writer->Append(rows, labels, names));
+//   PROTOPAGE_RETURN_IF_ERROR(writer->Finish());
+//
+// The file is written as PATH.tmp and renamed by Finish: PATH is never half written. Without a
+// Finish the temporary file is removed. Used by one thread at a time.
 #ifndef PROTOPAGE_TRAINER_VERBS_EMBEDDING_WRITER_H_
 #define PROTOPAGE_TRAINER_VERBS_EMBEDDING_WRITER_H_
 
@@ -34,8 +35,8 @@ class EmbeddingWriter {
   EmbeddingWriter(const EmbeddingWriter&) = delete;
   EmbeddingWriter& operator=(const EmbeddingWriter&) = delete;
 
-  // Errors: InvalidArgument (an ending that is none of the above, dim < 1),
-  // those of FileSystem::Open.
+  // Errors: InvalidArgument (an ending that is none of the above, dim < 1), those of
+  // FileSystem::Open.
   static absl::StatusOr<std::unique_ptr<EmbeddingWriter>> Create(FileSystem* fs,
                                                                  const std::string& path,
                                                                  int64_t dim);
@@ -44,13 +45,12 @@ class EmbeddingWriter {
                                                                     const std::string& path,
                                                                     int64_t dim);
 
-  // Adds rows [m, dim]. `labels` and `names` have m elements or none; the first
-  // rows decide whether the file has them. Errors: InvalidArgument (shapes),
-  // those of the disk, FailedPrecondition after any error or a Finish.
+  // Adds rows [m, dim]. `labels` and `names` have m elements or none; the first rows decide whether
+  // the file has them. Errors: InvalidArgument (shapes), those of the disk, FailedPrecondition
+  // after any error or a Finish.
   absl::Status Append(ConstRowMatrixRef rows, absl::Span<const int64_t> labels,
                       absl::Span<const std::string> names);
-  // Completes the file, makes it durable and gives it its name. Errors: as
-  // Append.
+  // Completes the file, makes it durable and gives it its name. Errors: as Append.
   absl::Status Finish();
 
   // Rows so far.

@@ -1,7 +1,8 @@
 // Export: the prototypes of a run in a file that other programs read.
 //
 //   PROTOPAGE_ASSIGN_OR_RETURN(const ExportFormat format, ChooseExportFormat("", "w.npy"));
-//   PROTOPAGE_ASSIGN_OR_RETURN(const ExportStats stats, ExportPrototypes(fs, "runs/a", "w.npy", format, {}, &pool));
+//   PROTOPAGE_ASSIGN_OR_RETURN(const ExportStats stats,
+//                              ExportPrototypes(fs, "runs/a", "w.npy", format, {}, &pool));
 #ifndef PROTOPAGE_TRAINER_VERBS_EXPORT_H_
 #define PROTOPAGE_TRAINER_VERBS_EXPORT_H_
 
@@ -27,7 +28,7 @@ enum class ExportFormat {
 absl::StatusOr<ExportFormat> ChooseExportFormat(absl::string_view name, absl::string_view path);
 
 struct ExportOptions {
-  // Rows of an .npy are written in blocks of so many: that is all that is in memory at a time.
+  // Rows of an .npy in a block; one block is in memory at a time.
   int64_t block_rows = 4096;
   // Called before each block.
   std::function<void(int64_t done, int64_t total)> progress = {};

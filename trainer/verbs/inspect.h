@@ -1,4 +1,4 @@
-// What `protopage inspect` prints: a prototype store, or the one of a run.
+// Inspection: the description of a prototype store, or of a run's, that `protopage inspect` prints.
 //
 //   PROTOPAGE_ASSIGN_OR_RETURN(const Inspection found, InspectRun(fs, "runs/a", {}, &pool));
 //   std::cout << FormatInspection(found);
@@ -18,8 +18,8 @@ namespace protopage {
 
 struct Inspection {
   StoreInspection store;
-  // Of a run only: the folder of its newest checkpoint, whose content the store has, and the log
-  // that holds what changed since the main file's.
+  // Of a run only: the folder of its newest checkpoint, which the store is read as of, and the log
+  // with the changes since the main file's checkpoint.
   std::string checkpoint;
   int64_t log_segments = 0;
   int64_t log_bytes = 0;

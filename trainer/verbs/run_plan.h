@@ -1,19 +1,17 @@
-// PlanRun: what a run will need, before it is started: memory, disk, bytes a step, and what it will
-// wait for.
+// PlanRun: the memory, the disk and the bytes a step that a run will need, and the resource that it
+// will wait for, before it is started.
 //
 //   PROTOPAGE_ASSIGN_OR_RETURN(const RunPlan plan, PlanRun(config, {}));
 //   std::cout << FormatRunPlan(plan);
 //
-// Each training stage is rehearsed: a few real steps on computed images of the right size, with the
-// stage's batch and active classes but a small table, in a folder that is removed. So the net's
-// memory, the bytes of a class on disk and the time of a step are measured, not guessed; what grows
-// with the number of classes is scaled up from there. The images are opened, and thereby checked,
-// as training does.
+// Each training stage is rehearsed (trainer/verbs/stage_rehearsal.h), so the net's memory, the
+// bytes of a class on disk and the time of a step are measured, not guessed; quantities that grow
+// with the number of classes are scaled up from there. The images are opened, and thereby checked,
+// as in training.
 #ifndef PROTOPAGE_TRAINER_VERBS_RUN_PLAN_H_
 #define PROTOPAGE_TRAINER_VERBS_RUN_PLAN_H_
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -24,10 +22,9 @@
 namespace protopage {
 
 struct RunPlanOptions {
-  // What the disk that holds the run delivers: scattered reads of 4 KiB a second, of many at a
-  // time.
+  // Scattered reads of 4 KiB that the run's disk delivers a second, many at a time.
   double reads_per_second = 50000;
-  // Memory that the page cache may use; 0 is what the machine has free beyond the run's own.
+  // Memory that the page cache may use; 0 is all that is free besides the run's own.
   int64_t page_cache_bytes = 0;
 };
 
@@ -35,6 +32,7 @@ struct RunPlanOptions {
 struct StagePlan {
   int64_t stage = 0;  // In the config.
   std::string name;
+  bool trains_prototypes = false;
   int64_t steps = 0;
   int64_t batch_size = 0;
   int64_t num_classes = 0;
@@ -55,14 +53,14 @@ struct StagePlan {
   // Disk. All classes visited.
   int64_t class_bytes = 0;  // Of one class: rows, state, checksums, queues.
   int64_t table_bytes = 0;  // class_bytes * num_classes
-  int64_t log_bytes =
-      0;  // At most: what a checkpoint interval writes, for each that is kept and one more.
+  // At most: the writes of a checkpoint interval, for each checkpoint that is kept and one more.
+  int64_t log_bytes = 0;
   int64_t checkpoint_bytes = 0;  // Of one: the model and the index.
 
   // A step.
   int64_t row_bytes_read = 0;  // Where none is cached; as many are written.
-  int64_t candidate_rows =
-      0;  // Read to score candidates again, when all positives are searched for.
+  // Rows read to score candidates again, when all positives are searched for.
+  int64_t candidate_rows = 0;
   int64_t candidate_bytes_read = 0;
   int64_t image_bytes = 0;   // Of pixels.
   double step_seconds = 0;   // Measured: the step with images and rows at hand.
@@ -73,7 +71,7 @@ struct StagePlan {
 
 struct RunPlan {
   std::vector<StagePlan> stages;
-  int64_t process_memory = 0;   // Of the program itself, and what the images' source holds.
+  int64_t process_memory = 0;   // Of the program itself and of the opened images.
   int64_t resident_memory = 0;  // The most: of the process and of a stage.
   int64_t disk_bytes = 0;       // Tables, log, and the checkpoints that are kept.
   int64_t memory_there = 0;     // Of the machine.
@@ -83,10 +81,6 @@ struct RunPlan {
 
 // `config` must have been validated. Errors: as those of training before its first step.
 absl::StatusOr<RunPlan> PlanRun(const TrainConfig& config, const RunPlanOptions& options);
-
-// Lines of text.
-std::string FormatRunPlan(const RunPlan& plan);
-nlohmann::ordered_json ToJson(const RunPlan& plan);
 
 }  // namespace protopage
 

@@ -16,6 +16,7 @@
 #include "protopage/base/status_matchers.h"
 #include "protopage/trainer/run/run_directory.h"
 #include "protopage/trainer/run/trainer.h"
+#include "protopage/trainer/verbs/run_plan_report.h"
 
 namespace protopage {
 namespace {

@@ -1,12 +1,13 @@
 // The classes of a prototype store in a file of its own: added from images, dropped, merged.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(const auto added, AddClasses(fs, "w.h5", embedder, source, {}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<AddedClass> added,
+//                              AddClasses(fs, "w.h5", embedder, /*embedding_dim=*/512, source, {}));
 //   PROTOPAGE_RETURN_IF_ERROR(DropClasses(fs, "w.h5", {3, 7}).status());
 //   PROTOPAGE_RETURN_IF_ERROR(MergeClasses(fs, "w.h5", /*into=*/2, {9}).status());
 //
 // All are durable when they return. Errors: InvalidArgument, which names --store, when the store is
-// the file of a run or not clean; FailedPrecondition when it is open for writing; what
-// PrototypeStore reports.
+// the file of a run or not clean; FailedPrecondition when it is open for writing; those of
+// PrototypeStore.
 #ifndef PROTOPAGE_TRAINER_VERBS_STORE_CLASSES_H_
 #define PROTOPAGE_TRAINER_VERBS_STORE_CLASSES_H_
 
@@ -36,7 +37,7 @@ struct AddedClass {
 };
 
 // Imprints a new class for each class of `source`, which must all have images, and keeps its name.
-// Where there is too little room the file is replaced by a larger one first. Other errors:
+// If its capacity does not suffice, the file is first replaced by a larger one. Other errors:
 // InvalidArgument (another size of embeddings, a name that is too long, a class without images),
 // those of the source and the device; then no class was added, and the store is as good as before.
 absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::string& path,
@@ -45,7 +46,7 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
                                                    const ImprintOptions& options);
 
 // Other errors: InvalidArgument (no class of the store, a repeated one, or all of them). Returns
-// what is there then.
+// the counts after it.
 absl::StatusOr<ClassCounts> DropClasses(FileSystem* fs, const std::string& path,
                                         const std::vector<ClassId>& ids);
 // `into` gets the mean of all their rows, `from` is dropped, in a copy that takes the file's place.

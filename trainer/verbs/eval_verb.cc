@@ -1,0 +1,68 @@
+#include "protopage/trainer/verbs/eval_verb.h"
+
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "protopage/base/config_fields.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/data/open_source.h"
+#include "protopage/eval/report.h"
+#include "protopage/trainer/session/session.h"
+#include "protopage/trainer/stages/evaluator.h"
+#include "protopage/trainer/verbs/user_config.h"
+#include "protopage/trainer/verbs/verb_flags.h"
+
+namespace protopage {
+namespace {
+
+struct Flags {
+  std::string run;
+  std::string split;
+  std::vector<std::string> set;
+  bool json = false;
+};
+
+absl::Status Run(const Flags& flags) {
+  // A mistake in the flags shows before anything is read.
+  PROTOPAGE_RETURN_IF_ERROR(
+      WithContext(ParseSplitOr(flags.split, Split::kTargetTest).status(), "--split"));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenRun(flags.run, flags.set));
+  const Split fallback = session->prototypes() != nullptr ? Split::kTargetTest : Split::kSourceTest;
+  PROTOPAGE_ASSIGN_OR_RETURN(const Split split, ParseSplitOr(flags.split, fallback));
+  const bool source = split == Split::kSourceTrain || split == Split::kSourceValidation ||
+                      split == Split::kSourceTest;
+  PROTOPAGE_ASSIGN_OR_RETURN(const EvalReport report,
+                             source ? EvaluateSource(*session, split, SplitName(split))
+                                    : EvaluateTarget(*session, split, SplitName(split)));
+  if (flags.json) {
+    std::cout << DumpJson(ToJson(report)) << std::flush;
+  } else {
+    std::cout << FormatReport(report) << std::flush;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandVerb EvalVerb() {
+  const auto flags = std::make_shared<Flags>();
+  CommandVerb verb;
+  verb.name = "eval";
+  verb.summary = "Evaluates the model of a run: closed set, identification, verification.";
+  verb.flags = {RunFlag(&flags->run),
+                {.name = "split",
+                 .value = &flags->split,
+                 .help = "the images of the closed set: target_test, target_validation, "
+                         "source_test, ...; by default target_test, or source_test for a run "
+                         "without prototypes",
+                 .value_name = "SPLIT"},
+                SetFlag(&flags->set),
+                JsonFlag(&flags->json)};
+  verb.run = [flags] { return Run(*flags); };
+  return verb;
+}
+
+}  // namespace protopage

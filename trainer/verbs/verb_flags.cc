@@ -1,0 +1,34 @@
+#include "protopage/trainer/verbs/verb_flags.h"
+
+namespace protopage {
+
+CommandFlag SetFlag(std::vector<std::string>* set) {
+  return {.name = "set",
+          .value = set,
+          .help = "replaces a value of the config, as --set stages[0].epochs=2; may be repeated",
+          .value_name = "KEY=VALUE"};
+}
+
+CommandFlag ConfigFlag(std::string* config) {
+  return {.name = "config",
+          .value = config,
+          .help = "the config, JSON with comments",
+          .value_name = "FILE",
+          .required = true,
+          .is_path = true};
+}
+
+CommandFlag RunFlag(std::string* run) {
+  return {.name = "run",
+          .value = run,
+          .help = "the directory of a run",
+          .value_name = "DIR",
+          .required = true,
+          .is_path = true};
+}
+
+CommandFlag JsonFlag(bool* json) {
+  return {.name = "json", .value = json, .help = "prints results as JSON"};
+}
+
+}  // namespace protopage

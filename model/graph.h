@@ -27,6 +27,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "protopage/model/backend.h"
+#include "protopage/model/graph_plan.h"
 #include "protopage/model/op.h"
 #include "protopage/model/scratch.h"
 #include "protopage/model/state.h"
@@ -86,18 +87,11 @@ class Graph {
 
  private:
   class Factory;
-  struct Plan;
-  struct Node {
-    std::unique_ptr<Op> op;  // Null for the input.
-    std::vector<int> inputs;
-    Shape image_shape;
-    bool needs_gradient = false;  // A parameter that can be trained lies at or above it.
-  };
 
   // What a plan depends on: the batch size, RunOptions::training and drops().
   using PlanKey = std::tuple<int64_t, bool, bool>;
   // Made on first use.
-  absl::StatusOr<Plan*> GetPlan(int64_t batch, const RunOptions& run);
+  absl::StatusOr<GraphPlan*> GetPlan(int64_t batch, const RunOptions& run);
 
   Backend* const backend_;
   const uint64_t seed_;
@@ -105,13 +99,13 @@ class Graph {
   float input_shift_ = 0.0f;
   int output_ = -1;
   absl::Status build_status_;
-  std::vector<Node> nodes_;
+  std::vector<GraphNode> nodes_;
   std::vector<NodeInfo> infos_;
   std::vector<std::unique_ptr<Parameter>> owned_parameters_;
   std::vector<Parameter*> parameters_;
   ScratchBuffer memory_;
-  std::map<PlanKey, std::unique_ptr<Plan>> plans_;
-  Plan* last_forward_ = nullptr;  // With training, and not overwritten since.
+  std::map<PlanKey, std::unique_ptr<GraphPlan>> plans_;
+  GraphPlan* last_forward_ = nullptr;  // With training, and not overwritten since.
   RunOptions last_run_;
 };
 

@@ -2,9 +2,10 @@
 // each activation, gradient and saved tensor is in use, and lays them out in one block of memory:
 //
 //   GraphPlan plan(nodes, output, run, backend->activation_dtype());
-//   PROTOPAGE_ASSIGN_OR_RETURN(
-//       const Tensor memory, backend->Allocate(DType::kUint8, {plan.image_bytes() * batch}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(const Tensor memory,
+//                              backend->Allocate(DType::kUint8, {plan.image_bytes() * batch}));
 //   plan.Bind(memory, batch);
+//   ...
 //   for (const int i : plan.nodes()) {
 //     if (i == 0) continue;  // The input.
 //     PROTOPAGE_RETURN_IF_ERROR(nodes[i].op->Forward(backend, run, plan.tensors(i)));

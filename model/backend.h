@@ -1,22 +1,27 @@
-// Backend: the operations a network is made of, on one device.
+// Backend: the operations of networks, losses and optimizers on one device.
 //
-// Above this interface nothing follows a device pointer; below it nothing knows
-// of networks. Letters: B images, H W C of NHWC activations, D embedding size, K
-// active classes (slots), M rows of a matrix. d_x is the gradient of the loss
-// with respect to x. Gradient outputs are overwritten, not added to, unless said.
+//   ThreadPool pool(0);
+//   PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewCpuBackend(&pool));
+//   PROTOPAGE_ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {64, 32, 32, 3}));
+//   PROTOPAGE_RETURN_IF_ERROR(backend->Fill(x, 0.5f));
+//   PROTOPAGE_RETURN_IF_ERROR(backend->ReluForward(x, x));  // In place.
 //
-// All floats are float32, but for feature maps: tensors that an operation says
-// are maps may be of activation_dtype() as well, all of a call of one dtype. What
-// is computed is computed in float32, and rounded where it is stored.
+// Only backends dereference device pointers; they know nothing of networks. Letters: B images,
+// H W C of NHWC activations, D embedding size, K active classes (slots), M rows of a matrix. d_x is
+// the gradient of the loss with respect to x. Gradient outputs are overwritten, not added to,
+// unless stated otherwise.
 //
-// Results do not depend on the number of threads: reductions over the batch run
-// over fixed blocks whose partial sums are added in block order. Outputs must
-// not overlap inputs except where "in place" is allowed. Shapes are the
-// caller's duty (the graph infers them) and are CHECKed; a Status is for what a
-// device can fail at: memory, launches.
+// All floats are float32, except that feature maps may also be of activation_dtype(), all of a call
+// of one dtype: the images, activations and gradients of activations that the comments below name.
+// Arithmetic is in float32; values are rounded when they are stored.
 //
-// One conformance suite (model/testing/backend_conformance.h) holds every backend to a
-// plain double-precision loop. Not thread-safe: one thread drives a backend.
+// Results do not depend on the number of threads: reductions over the batch run over fixed blocks,
+// whose partial sums are added in block order. Outputs must not overlap inputs except where "in
+// place" is allowed. Shapes are the caller's responsibility (the graph infers them) and are
+// CHECKed; a Status reports what can fail on a device: memory and launches.
+//
+// One conformance suite (model/testing/backend_conformance.h) holds every backend to plain loops in
+// double precision. Not thread-safe: one thread drives a backend.
 #ifndef PROTOPAGE_MODEL_BACKEND_H_
 #define PROTOPAGE_MODEL_BACKEND_H_
 
@@ -47,7 +52,7 @@ struct Window2d {
   int64_t pad_top = 0, pad_left = 0;
 };
 
-// Which random numbers a dropout op draws: element i of step `step` keeps its
+// The random numbers that a dropout op draws: element i of step `step` keeps its
 // value when UnitFloat(Philox4x32(key, step, i / 4).word[i % 4]) >= rate. See
 // base/philox.h.
 struct DropoutKey {
@@ -72,36 +77,35 @@ struct SgdParams {
   bool nesterov = false;
   float weight_decay = 0.0f;  // L2: g += weight_decay * w
 };
-// One parameter of a fused update; all tensors have one shape.
+// One parameter of a fused update; all its tensors have one shape.
 struct ParamUpdate {
   Tensor value, gradient;
-  Tensor state1, state2;  // Adam: m and v. SGD: state1 is the velocity (absent
-                          // when momentum is 0).
-  bool decay = true;      // False: weight_decay does not apply (biases, batch norm).
+  // Adam: m and v. SGD: state1 is the velocity, absent if momentum is 0.
+  Tensor state1, state2;
+  bool decay = true;  // False: weight_decay does not apply (biases, batch norm).
 };
 
-// The update of unit rows by their class's own momentum: the return rule of a
-// row that was away for a[k] steps, then the step, all on the unit sphere. For
-// each row w with velocity v, gradient g:
+// The update of unit rows by their class's own momentum, on the unit sphere: the return rule of a
+// row that was away for a[k] steps, then the step. For each row w with velocity v and gradient g:
 //   v <- mu^a v;  v <- v - (v.w) w;  g <- g - (g.w) w
 //   v <- mu v + g;  w <- w - lr v;  w <- w / |w|;  v <- v - (v.w) w
-// A row whose gradient and velocity are zero does not change by a bit.
+// A row whose gradient and velocity are zero keeps its bits.
 struct RowMomentumParams {
   float learning_rate = 0.02f;
   float momentum = 0.9f;
 };
-// Row-wise Adagrad: one accumulator h a row: h <- h + mean_d(g^2); w <- w - lr
-// g / (sqrt(h) + epsilon), with g projected and w renormalised as above.
+// Row-wise Adagrad, with one accumulator h per row, g projected and w renormalised as above:
+//   h <- h + mean_d(g^2);  w <- w - lr g / (sqrt(h) + epsilon)
 struct RowAdagradParams {
   float learning_rate = 0.02f;
   float epsilon = 1e-7f;
 };
 
-// What Backend::Run remembers of operations that are called again and again.
+// A sequence of operations that Backend::Run repeats.
 class Recording {
  public:
   virtual ~Recording() = default;
-  // Not OK: why the device does not remember them, and they are called every time.
+  // Not OK if the device cannot record the operations: the reason. They are then called every time.
   virtual absl::Status refusal() const { return absl::OkStatus(); }
 };
 
@@ -110,60 +114,56 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual DeviceType device() const = 0;
-  // For people: "cpu (2 threads, avx2)".
+  // For logs: "cpu (2 threads, avx2)".
   virtual std::string Description() const = 0;
   virtual Precision precision() const = 0;
-  // How a network's feature maps and their gradients are kept: of 16 bits where precision() is.
+  // The dtype of a network's feature maps and their gradients: 16 bits if precision() is.
   virtual DType activation_dtype() const { return DType::kFloat32; }
 
-  // --- Memory
-  // ---------------------------------------------------------------------------------
-  // Zero-filled. Errors: ResourceExhausted with the bytes asked for.
+  // --- Memory -----------------------------------------------------------------------------------
+  // Zero-filled. Errors: ResourceExhausted, with the number of bytes requested.
   virtual absl::StatusOr<Tensor> Allocate(DType dtype, const Shape& shape) = 0;
-  // Bytes of the device's memory in use: tensors that live, and what operations keep between calls.
+  // Bytes of device memory in use: live tensors, and memory that operations keep between calls.
   virtual int64_t allocated_bytes() const = 0;
-  // Whole tensors: dst.bytes() or src.bytes() bytes. CopyToHost waits for the
-  // work before it.
+  // Copy whole tensors: dst.bytes() or src.bytes() bytes. CopyToHost waits for all earlier work.
   virtual absl::Status CopyToDevice(const void* src, const Tensor& dst) = 0;
   virtual absl::Status CopyToHost(const Tensor& src, void* dst) = 0;
-  // As many elements; of one dtype, or both maps.
+  // Both have the same number of elements, and one dtype unless both are feature maps.
   virtual absl::Status Copy(const Tensor& src, const Tensor& dst) = 0;
   virtual absl::Status Fill(const Tensor& x, float value) = 0;
   // Host memory, zero-filled, for Upload and Download. Errors: ResourceExhausted.
   virtual absl::StatusOr<std::shared_ptr<Buffer>> AllocateHost(int64_t bytes) = 0;
-  // Starts a copy of dst.bytes() bytes from `src`, memory of AllocateHost, and does not wait for it
-  // nor for the work before it: no operation called earlier may use `dst` unless a call has waited
-  // for it since (CopyToHost, FinishDownloads, Synchronize). Both are the copy's until such a call
-  // has waited for FinishUploads.
+  // Starts a copy of dst.bytes() bytes from `src`, memory of AllocateHost. Waits neither for the
+  // copy nor for earlier work, so no earlier operation may use `dst` unless a call (CopyToHost,
+  // FinishDownloads, Synchronize) has waited for it since. `src` and `dst` belong to the copy until
+  // such a call has waited for FinishUploads.
   virtual absl::Status Upload(const void* src, const Tensor& dst) = 0;
-  // Operations called from now on see what was uploaded before. The host does not wait.
+  // Operations called from now on see all earlier uploads. The host does not wait.
   virtual absl::Status FinishUploads() = 0;
-  // Queues a copy of src.bytes() bytes to `dst`, memory of AllocateHost, and does not wait for it.
+  // Queues a copy of src.bytes() bytes to `dst`, memory of AllocateHost, without waiting for it.
   virtual absl::Status Download(const Tensor& src, void* dst) = 0;
-  // Waits until what was downloaded is there: for all operations called before the last Download,
-  // uploads aside, and not for those called since.
+  // Waits until all downloads are complete: for all operations called before the last Download,
+  // except uploads, and for none called after it.
   virtual absl::Status FinishDownloads() = 0;
-  // dst[i] = src[from[i]] for rows of [M, ...] and [N, ...] with the same bytes a row; from int32
-  // [M], in [0, N), or negative: dst[i] stays.
+  // dst[i] = src[from[i]] for rows of dst [M, ...] and src [N, ...] with the same bytes per row.
+  // `from` is int32 [M], in [0, N); where it is negative, dst[i] keeps its value.
   virtual absl::Status CopyRows(const Tensor& src, const Tensor& from, const Tensor& dst) = 0;
   virtual absl::Status Synchronize() = 0;
 
-  // --- Repetition
-  // -----------------------------------------------------------------------------
-  // For Run of this backend, which must outlive it.
+  // --- Repetition -------------------------------------------------------------------------------
+  // For Run of this backend, which must outlive the recording.
   virtual std::unique_ptr<Recording> NewRecording() = 0;
-  // Does what `operations` does, which from call to call of one recording is the same: the same
-  // operations on the same tensors with the same numbers, but for DropoutKey::step, which is
-  // `step`. A device may remember them and queue them as one (a CUDA graph) without calling
-  // `operations`. They must not allocate after the first call, wait, or copy from the host; if they
-  // do, they are called every time.
+  // Has the effect of calling `operations`. All calls with one recording must pass the same
+  // operations on the same tensors with the same numbers, except for DropoutKey::step, which is
+  // `step`. A device may record the operations and then queue them as one (a CUDA graph) without
+  // calling `operations`. Operations that allocate after the first call, wait, or copy from the
+  // host cannot be recorded; they are called every time.
   virtual absl::Status Run(Recording* recording, uint64_t step,
                            absl::FunctionRef<absl::Status()> operations) = 0;
 
-  // --- Elementwise
-  // ----------------------------------------------------------------------------
-  // Maps, but for uint8 images and the argument of Scale.
-  // y = scale * x + shift, of uint8 x.
+  // --- Elementwise ------------------------------------------------------------------------------
+  // All tensors are feature maps, except for uint8 images and the argument of Scale.
+  // y = scale * x + shift, for uint8 x.
   virtual absl::Status ImagesToFloat(const Tensor& x, float scale, float shift,
                                      const Tensor& y) = 0;
   virtual absl::Status ReluForward(const Tensor& x,
@@ -175,41 +175,38 @@ class Backend {
   // y += alpha x.
   virtual absl::Status Axpy(float alpha, const Tensor& x, const Tensor& y) = 0;
   virtual absl::Status Scale(float alpha, const Tensor& x) = 0;
-  // y = x / (1 - rate) where kept, else 0. Forward and backward are the same
-  // map. In place allowed.
+  // y = x / (1 - rate) for the elements kept, else 0. Backward is the same function of d_y. In
+  // place allowed.
   virtual absl::Status Dropout(float rate, const DropoutKey& key, const Tensor& x,
                                const Tensor& y) = 0;
 
-  // --- Windows
-  // --------------------------------------------------------------------------------
-  // x [B, in_h, in_w, in_c], w [kernel_h, kernel_w, in_c, out_c], bias [out_c]
-  // or absent, y [B, out_h, out_w, out_c]. With `relu`, y = max(0, conv +
-  // bias). x and y are maps, of activation_dtype(), as are d_x and d_y.
+  // --- Windows ----------------------------------------------------------------------------------
+  // x [B, in_h, in_w, in_c], w [kernel_h, kernel_w, in_c, out_c], bias [out_c] or absent,
+  // y [B, out_h, out_w, out_c]. With `relu`, y = max(0, conv + bias). x, y, d_x and d_y are feature
+  // maps, of activation_dtype().
   virtual absl::Status Conv2dForward(const Window2d& window, const Tensor& x, const Tensor& w,
                                      const Tensor& bias, bool relu, const Tensor& y) = 0;
-  // `y` is the forward output (read only with `relu`). d_y is scratch: with
-  // `relu` it is masked in place. d_x may be absent (first layer); d_bias is
-  // absent when bias was.
+  // `y` is the forward output (read only with `relu`). d_y is scratch: with `relu` it is masked in
+  // place. d_x may be absent (first layer); d_bias is absent if bias was.
   virtual absl::Status Conv2dBackward(const Window2d& window, const Tensor& x, const Tensor& w,
                                       const Tensor& y, bool relu, const Tensor& d_y,
                                       const Tensor& d_x, const Tensor& d_w,
                                       const Tensor& d_bias) = 0;
-  // Maps, but for argmax: int32, same shape as y: the position in the window (kh *
-  // kernel_w + kw), first on ties.
+  // All tensors are feature maps except argmax, int32 of the shape of y: the position in the window
+  // (kh * kernel_w + kw), the first on ties.
   virtual absl::Status MaxPool2dForward(const Window2d& window, const Tensor& x, const Tensor& y,
                                         const Tensor& argmax) = 0;
   virtual absl::Status MaxPool2dBackward(const Window2d& window, const Tensor& d_y,
                                          const Tensor& argmax, const Tensor& d_x) = 0;
-  // x [B, H, W, C], a map as d_x is, -> y [B, C], which is none.
+  // x [B, H, W, C] -> y [B, C]. x and d_x are feature maps, y and d_y are not.
   virtual absl::Status GlobalAveragePoolForward(const Tensor& x, const Tensor& y) = 0;
   virtual absl::Status GlobalAveragePoolBackward(const Tensor& d_y, const Tensor& d_x) = 0;
 
-  // --- Normalisation
-  // --------------------------------------------------------------------------
-  // x, y [M, C] (any leading dimensions), maps as d_x and d_y are; the other tensors [C]. Training:
-  // batch mean and biased variance go to saved_mean and saved_inv_std =
-  // 1/sqrt(var + epsilon), and running <- momentum * running + (1 - momentum) *
-  // batch (Keras; biased variance).
+  // --- Normalisation ----------------------------------------------------------------------------
+  // x, y, d_x and d_y [M, C] (any leading dimensions) are feature maps; the other tensors are [C].
+  // Training stores the batch mean in saved_mean and 1 / sqrt(var + epsilon), of the biased
+  // variance, in saved_inv_std, and updates running <- momentum * running + (1 - momentum) * batch
+  // (Keras; biased variance).
   virtual absl::Status BatchNormTrain(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                       float epsilon, float momentum, bool relu,
                                       const Tensor& running_mean, const Tensor& running_var,
@@ -218,45 +215,41 @@ class Backend {
   virtual absl::Status BatchNormInfer(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                       float epsilon, bool relu, const Tensor& running_mean,
                                       const Tensor& running_var, const Tensor& y) = 0;
-  // Of BatchNormTrain. With `relu`, y is the forward output and d_y is masked
-  // in place.
+  // The gradients of BatchNormTrain. With `relu`, y is the forward output and d_y is masked in
+  // place.
   virtual absl::Status BatchNormBackward(const Tensor& x, const Tensor& gamma,
                                          const Tensor& saved_mean, const Tensor& saved_inv_std,
                                          const Tensor& y, bool relu, const Tensor& d_y,
                                          const Tensor& d_x, const Tensor& d_gamma,
                                          const Tensor& d_beta) = 0;
-  // y = x / max(|x|, 1e-5) by rows of [M, D] (Keras' l2_normalize with epsilon
-  // 1e-10 on the square); norms [M] = max(|x|, 1e-5).
+  // y = x / max(|x|, 1e-5) for each row of [M, D] (Keras' l2_normalize with epsilon 1e-10 on the
+  // square); norms [M] = max(|x|, 1e-5).
   virtual absl::Status L2NormalizeRows(const Tensor& x, const Tensor& y, const Tensor& norms) = 0;
   // d_x = (d_y - (d_y . y) y) / norm.
   virtual absl::Status L2NormalizeRowsBackward(const Tensor& y, const Tensor& norms,
                                                const Tensor& d_y, const Tensor& d_x) = 0;
 
-  // --- Matrices
-  // -------------------------------------------------------------------------------
-  // c [M, N] = alpha op(a) op(b) + beta c; op transposes when its flag says so.
+  // --- Matrices ---------------------------------------------------------------------------------
+  // c [M, N] = alpha op(a) op(b) + beta c, where op transposes if its flag is set.
   virtual absl::Status MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
                               float alpha, float beta, const Tensor& c) = 0;
-  // y = x + bias by rows [M, N]; in place allowed.
+  // y = x + bias for each row of [M, N]; in place allowed.
   virtual absl::Status BiasAdd(const Tensor& x, const Tensor& bias, const Tensor& y) = 0;
   // d_bias [N] = column sums of d_y [M, N].
   virtual absl::Status BiasBackward(const Tensor& d_y, const Tensor& d_bias) = 0;
 
-  // --- Loss
-  // -----------------------------------------------------------------------------------
-  // From cosines [B, K] and int32 slots [B]: margin logits z, loss_b = -log
-  // softmax(z)_y, d_cosines = grad_scale * d(sum_b loss_b)/d(cosines),
-  // predicted int32 [B] = argmax of the cosines without margin, lowest slot on
-  // ties.
+  // --- Loss -------------------------------------------------------------------------------------
+  // For cosines [B, K], int32 slots y [B] and their margin logits z: loss_b = -log softmax(z_b)_y,
+  // d_cosines = grad_scale * d(sum_b loss_b)/d(cosines), predicted int32 [B] = argmax of the
+  // cosines without margin, the lowest slot on ties.
   virtual absl::Status MarginSoftmax(const MarginParams& params, const Tensor& cosines,
                                      const Tensor& slots, float grad_scale, const Tensor& losses,
                                      const Tensor& d_cosines, const Tensor& predicted) = 0;
-  // found int32 [1]: 0 when every element of every tensor is finite, else 1.
+  // found int32 [1]: 0 if every element of every tensor is finite, else 1.
   virtual absl::Status FindNonFinite(absl::Span<const Tensor> tensors, const Tensor& found) = 0;
 
-  // --- Optimizers
-  // -----------------------------------------------------------------------------
-  // norm [1] = the Euclidean norm of all tensors together, summed in double. Where it is finite and
+  // --- Optimizers -------------------------------------------------------------------------------
+  // norm [1] = the Euclidean norm of all tensors together, summed in double. If it is finite and
   // above max_norm, every tensor is scaled by max_norm / norm.
   virtual absl::Status ClipNorm(absl::Span<const Tensor> tensors, float max_norm,
                                 const Tensor& norm) = 0;

@@ -1,5 +1,5 @@
-// What backends check of an operation's arguments: shapes are the caller's duty, so a mistake
-// ends the program (see model/backend.h).
+// The checks that backends make of an operation's arguments. Shapes are the caller's
+// responsibility, so a mistake ends the program (see model/backend.h).
 //
 //   const MatrixView m(x);  // [M, C], any leading dimensions.
 //   CheckFloat(gamma, m.cols);
@@ -13,17 +13,17 @@
 
 namespace protopage {
 
-// Rows and columns of a tensor taken as a matrix: its last dimension is the columns.
+// The rows and columns of a tensor viewed as a matrix: its last dimension is the columns.
 struct MatrixView {
   explicit MatrixView(const Tensor& x);
   int64_t cols, rows;
 };
 
-// x is there, float32 (int32), and has n elements.
+// x is present, float32 (int32), and has n elements.
 void CheckFloat(const Tensor& x, int64_t n);
 void CheckInt(const Tensor& x, int64_t n);
-// x is there and of floats, float32 or 16 bits; and is of the dtype of `map`, with as many
-// elements.
+// x is a feature map: present, of float32 or 16-bit floats; CheckMapLike: of the dtype of `map` and
+// with as many elements.
 void CheckMap(const Tensor& x);
 void CheckMapLike(const Tensor& x, const Tensor& map);
 void CheckWindow(const Window2d& window);

@@ -156,7 +156,7 @@ class Writer : public StateVisitor {
 
 // --- Loading ------------------------------------------------------------------------------------
 
-// Reads a file and opens it in memory, after its checksum: HDF5 sees no damaged bytes.
+// Reads a file, checks its checksum, and opens it in memory: HDF5 sees no damaged bytes.
 absl::StatusOr<Hdf5Handle> OpenCheckpoint(FileSystem* fs, const std::string& path) {
   PROTOPAGE_ASSIGN_OR_RETURN(std::string image, ReadFile(fs, path));
   const absl::string_view magic = kMagic;
@@ -207,7 +207,7 @@ bool operator==(const Stored& a, const Stored& b) {
   return a.kind == b.kind && (a.kind != Kind::kArray || (a.dtype == b.dtype && a.shape == b.shape));
 }
 
-// What a section of a file holds, by name. Foreign things make DataLoss.
+// The contents of a section of a file, by name. Foreign objects are DataLoss.
 absl::StatusOr<std::map<std::string, Stored>> ListSection(const std::string& path, hid_t group) {
   std::vector<std::string> names;
   const auto collect_link = [](hid_t, const char* name, const H5L_info_t*, void* data) -> herr_t {
@@ -266,7 +266,7 @@ absl::StatusOr<std::map<std::string, Stored>> ListSection(const std::string& pat
   return result;
 }
 
-// Notes the names that state has here.
+// Collects the names of the state here.
 class Lister : public StateVisitor {
  public:
   void Array(absl::string_view name, const Tensor& tensor) override {
@@ -284,7 +284,7 @@ class Lister : public StateVisitor {
   std::vector<std::pair<std::string, Stored>> pieces_;
 };
 
-// Reads what `wanted` names.
+// Reads the pieces that `wanted` names.
 class Reader : public StateVisitor {
  public:
   Reader(std::string path, hid_t group, const std::set<std::string>* wanted, Backend* backend)
@@ -329,7 +329,7 @@ class Reader : public StateVisitor {
   absl::Status status_;
 };
 
-// How the names of a section here and in the file go together.
+// The names of a section here against those in the file.
 struct Match {
   std::set<std::string> fitting;
   std::vector<std::string> missing;               // Here only.
@@ -432,7 +432,7 @@ absl::Status SaveCheckpoint(FileSystem* fs, const std::string& path,
   if (size <= 0 || H5Fget_file_image(file, image.data(), image.size()) != size) {
     return absl::InternalError(absl::StrCat(path, ": ", LastHdf5Error()));
   }
-  // The image is what lies behind the user block.
+  // The image follows the user block.
   return WriteFileAtomically(fs, path, absl::StrCat(UserBlock(image), image));
 }
 
@@ -440,7 +440,7 @@ absl::Status LoadCheckpoint(FileSystem* fs, const std::string& path,
                             const std::vector<CheckpointSection>& sections, Backend* backend) {
   const QuietHdf5Errors quiet;
   PROTOPAGE_ASSIGN_OR_RETURN(Hdf5Handle file, OpenCheckpoint(fs, path));
-  // All is compared before anything is changed.
+  // Everything is compared before anything is changed.
   std::vector<Hdf5Handle> groups;
   std::vector<std::set<std::string>> names;
   for (const CheckpointSection& section : sections) {

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/model/backend.h"
 #include "protopage/model/state.h"
@@ -223,6 +224,54 @@ TEST_F(CheckpointTest, ANewerFormatIsRefused) {
   PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, Path("newer.h5"), content));
   EXPECT_THAT(LoadCheckpoint(fs_, Path("newer.h5"), {net.Section("net")}, backend_.get()),
               StatusIs(absl::StatusCode::kFailedPrecondition, "format version 2"));
+}
+
+absl::Status Example(FileSystem* fs, const std::string& path, Component* net, Component* optimizer,
+                     int64_t step, Backend* backend) {
+  const std::vector<CheckpointSection> sections = {
+      {"net", [&](StateVisitor& v) { net->State(v); }},
+      {"optimizer", [&](StateVisitor& v) { optimizer->State(v); }},
+      {"trainer", [&](StateVisitor& v) { v.Integer("step", &step); }}};
+  PROTOPAGE_RETURN_IF_ERROR(SaveCheckpoint(fs, path, sections, backend));
+  PROTOPAGE_RETURN_IF_ERROR(LoadCheckpoint(fs, path, sections, backend));  // The same bits.
+  return absl::OkStatus();
+}
+
+TEST(CheckpointHeaderTest, TheExampleOfTheHeader) {
+  TestBackend backend;
+  Component net(backend, 1), optimizer(backend, 2);
+  PROTOPAGE_EXPECT_OK(Example(DefaultFileSystem(), JoinPath(::testing::TempDir(), "example.h5"),
+                              &net, &optimizer, 7, backend.get()));
+}
+
+// The example of state.h.
+class Counter {
+ public:
+  explicit Counter(const Tensor& sums) : sums_(sums) {}
+  void State(StateVisitor& v);
+
+ private:
+  int64_t updates_ = 0;
+  Tensor sums_;
+};
+void Counter::State(StateVisitor& v) {
+  v.Integer("updates", &updates_);
+  v.Array("sums", sums_);  // A device tensor, saved from or loaded into.
+}
+
+TEST(StateTest, TheExampleOfTheHeader) {
+  class Names : public StateVisitor {
+   public:
+    void Array(absl::string_view name, const Tensor&) override { all.emplace_back(name); }
+    void Integer(absl::string_view name, int64_t*) override { all.emplace_back(name); }
+    void Number(absl::string_view name, double*) override { all.emplace_back(name); }
+    std::vector<std::string> all;
+  };
+  TestBackend backend;
+  Counter counter(backend.Random({2}, 1));
+  Names names;
+  counter.State(names);
+  EXPECT_THAT(names.all, ElementsAre("updates", "sums"));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The CUDA backend of this program, for model/device.h: cuda_device.cc of a program built with
-// --config=cuda, no_cuda_device.cc of any other. No type of CUDA is seen here.
+// The CUDA backend of this program, for model/device.h: cuda_device.cc in a program built with
+// --config=cuda, no_cuda_device.cc in any other. This header uses no types of CUDA.
 #ifndef PROTOPAGE_MODEL_CUDA_DEVICE_H_
 #define PROTOPAGE_MODEL_CUDA_DEVICE_H_
 

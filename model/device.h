@@ -1,11 +1,11 @@
-// The backend that a user's choice of device names.
+// NewBackend: the backend for a device that the user names.
 //
 //   ThreadPool pool(0);
 //   PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewBackend("auto", {}, &pool));
 //   LogInfo(backend->Description());
 //
-// A program has the CUDA backend when it was built with --config=cuda. It starts and runs on a
-// machine without a GPU and without a driver all the same.
+// A program has the CUDA backend if it was built with --config=cuda. It also starts and runs on a
+// machine without a GPU and without a driver.
 #ifndef PROTOPAGE_MODEL_DEVICE_H_
 #define PROTOPAGE_MODEL_DEVICE_H_
 
@@ -21,16 +21,16 @@ namespace protopage {
 
 struct DeviceOptions {
   Precision precision = Precision::kFloat32;
-  // More of a GPU; its precision does not count.
+  // Further options of a GPU; the precision in them is ignored.
   CudaBackendOptions cuda = {};
 };
 
 // `device` is
 //   "cpu"   the processor, with the threads of `pool`, which must outlive the backend;
 //   "cuda"  the first GPU;
-//   "auto"  the GPU when the program has the CUDA backend and the machine a GPU, a driver and cuBLAS;
-//           else the processor. A program that has the backend logs one line that says why it fell
-//           back.
+//   "auto"  the GPU if the program has the CUDA backend and the machine a GPU, a driver and cuBLAS;
+//           else the processor. A program that has the backend logs one line with the reason for
+//           falling back.
 // Errors: InvalidArgument (another device; a precision other than float32 on the processor),
 // FailedPrecondition ("cuda", and the program has no CUDA backend or the machine no GPU), NotFound
 // ("cuda", and the machine has no cuBLAS), ResourceExhausted.

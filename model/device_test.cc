@@ -3,11 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "protopage/base/logging.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/base/thread_pool.h"
+#include "protopage/model/cpu/cpu_backend.h"
 #include "protopage/model/cuda_device.h"
 
 namespace protopage {
@@ -64,6 +68,38 @@ TEST(DeviceTest, AutoWithoutAGpuRefusesAPrecisionOfGpus) {
   ThreadPool pool(1);
   EXPECT_THAT(NewBackend("auto", {.precision = Precision::kBf16}, &pool),
               StatusIs(absl::StatusCode::kInvalidArgument, "precision: found bf16"));
+}
+
+absl::Status Example() {
+  ThreadPool pool(0);
+  PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewBackend("auto", {}, &pool));
+  LogInfo(backend->Description());
+  return absl::OkStatus();
+}
+
+TEST(DeviceTest, TheExampleOfTheHeader) { PROTOPAGE_EXPECT_OK(Example()); }
+
+// The examples of backend.h and tensor.h.
+absl::Status BackendExample() {
+  ThreadPool pool(0);
+  PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewCpuBackend(&pool));
+  PROTOPAGE_ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {64, 32, 32, 3}));
+  PROTOPAGE_RETURN_IF_ERROR(backend->Fill(x, 0.5f));
+  PROTOPAGE_RETURN_IF_ERROR(backend->ReluForward(x, x));  // In place.
+  return absl::OkStatus();
+}
+absl::Status TensorExample(Backend* backend, const std::vector<float>& host) {
+  PROTOPAGE_ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {64, 32, 32, 3}));
+  PROTOPAGE_RETURN_IF_ERROR(backend->CopyToDevice(host.data(), x));
+  return absl::OkStatus();
+}
+
+TEST(BackendTest, TheExampleOfTheHeader) { PROTOPAGE_EXPECT_OK(BackendExample()); }
+
+TEST(TensorTest, TheExampleOfTheHeader) {
+  ThreadPool pool(1);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto backend, NewCpuBackend(&pool));
+  PROTOPAGE_EXPECT_OK(TensorExample(backend.get(), std::vector<float>(64 * 32 * 32 * 3)));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/model/backend.h"
 #include "protopage/model/ops.h"
@@ -377,6 +378,29 @@ TEST(GraphTest, InitialValuesAreGlorotUniformAndKeyedBySeed) {
   }
   // The variance of a uniform is limit^2 / 3; 4608 values give it to a few percent.
   EXPECT_NEAR(squares / values.size(), limit * limit / 3.0, 0.05 * limit * limit / 3.0);
+}
+
+absl::Status Example(Backend* backend, const Tensor& images, const Tensor& d_y, uint64_t step,
+                     Shape* shape) {
+  Graph graph(backend, /*seed=*/1);
+  int x = graph.Input({8, 8, 1});
+  x = graph.Add(Conv2d("conv", {.filters = 4, .relu = true}), {x});
+  x = graph.Add(GlobalAveragePool("pool"), {x});
+  PROTOPAGE_RETURN_IF_ERROR(graph.Finish(x));  // The first error of building.
+
+  Tensor y;  // [B, 4]
+  PROTOPAGE_RETURN_IF_ERROR(graph.Forward(images, {.training = true, .step = step}, &y));
+  PROTOPAGE_RETURN_IF_ERROR(graph.Backward(d_y));  // Fills the gradients of graph.parameters().
+  *shape = y.shape();
+  return absl::OkStatus();
+}
+
+TEST(GraphTest, TheExampleOfTheHeader) {
+  TestBackend backend;
+  Shape shape;
+  PROTOPAGE_ASSERT_OK(Example(backend.get(), backend.Random({5, 8, 8, 1}, 1),
+                              backend.Random({5, 4}, 2), /*step=*/1, &shape));
+  EXPECT_EQ(shape, Shape({5, 4}));
 }
 
 }  // namespace

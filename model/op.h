@@ -1,8 +1,7 @@
-// Op: a node of a network's graph. It owns its shape inference, its parameters,
-// its forward and its backward. Shapes here are those of one image, without the
-// batch: an activation of shape [H, W, C] is a tensor [B, H, W, C] when it
-// runs, a map of the backend's activation_dtype(). Activations of other ranks, and
-// what ops save, are of the dtype that is written there, float32 where none is.
+// Op: a node of a network's graph. It owns its shape inference, its parameters, its forward and its
+// backward. Shapes here are those of one image, without the batch: at run time an activation of
+// shape [H, W, C] is a tensor [B, H, W, C], a feature map of the backend's activation_dtype().
+// Activations of other ranks are float32; saved tensors have the dtype of their SavedSpec.
 //
 // model/ops.h has the ops; model/graph.h runs them.
 #ifndef PROTOPAGE_MODEL_OP_H_
@@ -23,42 +22,39 @@
 
 namespace protopage {
 
-// A named tensor of a network: "conv_1/kernel", "bn_conv1/moving_mean" (names
-// as in Keras).
+// A named tensor of a network: "conv_1/kernel", "bn_conv1/moving_mean" (names as in Keras).
 struct Parameter {
   std::string name;
   Tensor value;
-  Tensor gradient;        // Of the value's shape; absent in statistics, which are
-                          // never trained.
-  bool trainable = true;  // False: an optimizer leaves it alone.
+  // Of the value's shape; absent for statistics, which are never trained.
+  Tensor gradient;
+  bool trainable = true;  // False: an optimizer skips it.
   bool decay = true;      // False: weight decay does not apply (biases, batch norm).
 };
 
 enum class Initializer {
   kZeros,
   kOnes,
-  // Uniform in +-sqrt(6 / (fan_in + fan_out)); Glorot and Bengio, AISTATS 2010.
-  // Keras' default.
+  // Uniform in +-sqrt(6 / (fan_in + fan_out)); Glorot and Bengio, AISTATS 2010. Keras' default.
   kGlorotUniform,
 };
 
-// Makes the parameters of an op that joins a graph.
+// Makes the parameters of an op that is added to a graph.
 class ParameterFactory {
  public:
   virtual ~ParameterFactory() = default;
-  // `name` without the op's: "kernel". The fans are of kGlorotUniform. The
-  // pointer is good as long as the graph.
+  // `name` is without the op's: "kernel". kGlorotUniform reads the fans. The pointer is valid as
+  // long as the graph.
   virtual absl::StatusOr<Parameter*> Make(absl::string_view name, const Shape& shape,
                                           Initializer initializer, bool trainable, bool decay,
                                           int64_t fan_in = 0, int64_t fan_out = 0) = 0;
   virtual Backend* backend() = 0;
-  // A number of the op for keyed random numbers: its position in the graph, and
-  // the graph's seed.
+  // Keys of the op's random numbers: its position in the graph, and the graph's seed.
   virtual uint64_t position() const = 0;
   virtual uint64_t seed() const = 0;
 };
 
-// A tensor that an op keeps from Forward to Backward, one piece an image.
+// A tensor that an op keeps from Forward to Backward, one part per image.
 struct SavedSpec {
   DType dtype = DType::kFloat32;
   Shape image_shape;
@@ -68,9 +64,9 @@ struct SavedSpec {
 struct OpTensors {
   std::vector<Tensor> inputs;
   Tensor output;
-  std::vector<Tensor> saved;     // As the op's Saved() says.
+  std::vector<Tensor> saved;     // As specified by Op::Saved().
   Tensor d_output;               // Backward only; scratch.
-  std::vector<Tensor> d_inputs;  // Backward only; absent where not wanted; overwritten.
+  std::vector<Tensor> d_inputs;  // Backward only; overwritten; absent where not needed.
 };
 
 struct RunOptions {
@@ -89,23 +85,21 @@ class Op {
   const std::string& name() const { return name_; }
   virtual absl::string_view type() const = 0;  // "Conv2D"
 
-  // Called once: checks the inputs' shapes, makes the parameters, returns the
-  // output's shape. Errors: InvalidArgument with the op's name and the shapes.
+  // Called once: checks the shapes of the inputs, makes the parameters and returns the shape of the
+  // output. Errors: InvalidArgument, with the op's name and the shapes.
   virtual absl::StatusOr<Shape> Build(absl::Span<const Shape> inputs,
                                       ParameterFactory& parameters) = 0;
   virtual std::vector<SavedSpec> Saved() const { return {}; }
-  // What Backward reads of the forward pass; the rest of the memory is used
-  // again.
+  // Which tensors of the forward pass Backward reads; the memory of the others is reused.
   virtual bool backward_reads_inputs() const { return false; }
   virtual bool backward_reads_output() const { return false; }
-  // Whether the output of such a run is its only input, unchanged, and d_input is d_output: the
-  // graph then uses one tensor for both and calls neither Forward nor Backward, unless the output
-  // is the graph's own. Depends on nothing of `run` but training and drops().
+  // Whether in such a run the output equals the only input and d_input equals d_output. The graph
+  // then uses one tensor for both and calls neither Forward nor Backward, unless the output is the
+  // graph's own. May depend only on training and drops() of `run`.
   virtual bool IsIdentity(const RunOptions& /*run*/) const { return false; }
 
   virtual absl::Status Forward(Backend* backend, const RunOptions& run, const OpTensors& t) = 0;
-  // Of a Forward with run.training. Overwrites d_inputs and the gradients of
-  // the parameters.
+  // Follows a Forward with run.training. Overwrites d_inputs and the gradients of the parameters.
   virtual absl::Status Backward(Backend* backend, const RunOptions& run, const OpTensors& t) = 0;
 
  private:

@@ -227,7 +227,7 @@ class MaxPool2dOp : public Op {
 };
 
 // y = x / (1 - rate) where a random number of (op, step, element) is >= rate, else 0; Srivastava et
-// al., JMLR 2014, scaled in training as everywhere today. d_x is the same function of d_y.
+// al., JMLR 2014, scaled in training (inverted dropout). d_x is the same function of d_y.
 class DropoutOp : public Op {
  public:
   using Op::Op;

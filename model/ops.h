@@ -16,8 +16,7 @@ namespace protopage {
 
 enum class Padding {
   kValid,  // None.
-  kSame,   // out = ceil(in / stride); when the padding is odd, the larger part
-           // is after (Keras).
+  kSame,   // out = ceil(in / stride); of an odd padding the larger part is after (Keras).
 };
 
 struct Conv2dOptions {
@@ -28,8 +27,7 @@ struct Conv2dOptions {
   bool bias = true;
   bool relu = false;  // Fused.
 };
-// [H, W, C] -> [H', W', filters]. Parameters: kernel [k, k, C, filters], bias
-// [filters].
+// [H, W, C] -> [H', W', filters]. Parameters: kernel [k, k, C, filters], bias [filters].
 std::unique_ptr<Op> Conv2d(std::string name, const Conv2dOptions& options);
 
 struct BatchNormOptions {
@@ -37,7 +35,7 @@ struct BatchNormOptions {
   float momentum = 0.99f;
   bool relu = false;  // Fused.
 };
-// Any shape; statistics of the last dimension. Parameters: gamma, beta,
+// Any shape; statistics are per element of the last dimension. Parameters: gamma, beta,
 // moving_mean, moving_variance, all [C].
 std::unique_ptr<Op> BatchNorm(std::string name, const BatchNormOptions& options);
 
@@ -45,7 +43,7 @@ std::unique_ptr<Op> Relu(std::string name);
 
 struct MaxPool2dOptions {
   int64_t size = 2;    // Square.
-  int64_t stride = 0;  // 0: as size.
+  int64_t stride = 0;  // 0: the same as size.
   Padding padding = Padding::kValid;
 };
 std::unique_ptr<Op> MaxPool2d(std::string name, const MaxPool2dOptions& options);
@@ -62,8 +60,7 @@ struct LinearOptions {
   int64_t units = 0;
   bool bias = true;
 };
-// [n] -> [units]: y = x kernel + bias. Parameters: kernel [n, units], bias
-// [units].
+// [n] -> [units]: y = x kernel + bias. Parameters: kernel [n, units], bias [units].
 std::unique_ptr<Op> Linear(std::string name, const LinearOptions& options);
 
 }  // namespace protopage

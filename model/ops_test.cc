@@ -154,5 +154,15 @@ TEST(OpsTest, TwoDropoutsOfOneGraphDrawDifferentNumbers) {
   EXPECT_NEAR(one_of_two, 128, 40);
 }
 
+TEST(OpsTest, TheExampleOfTheHeader) {
+  TestBackend backend(1);
+  Graph graph(backend.get(), /*seed=*/1);
+  int x = graph.Input({32, 32, 3});
+  x = graph.Add(Conv2d("conv_1", {.filters = 32, .padding = Padding::kSame}), {x});
+  x = graph.Add(BatchNorm("bn_conv1", {.relu = true}), {x});
+  PROTOPAGE_ASSERT_OK(graph.Finish(x));
+  EXPECT_EQ(graph.nodes()[x].image_shape, Shape({32, 32, 32}));
+}
+
 }  // namespace
 }  // namespace protopage

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/status/status.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -17,6 +18,18 @@ TEST(PrecisionTest, NamesOfPrecisionsAreRead) {
   }
   EXPECT_THAT(ParsePrecision("fp8"),
               StatusIs(absl::StatusCode::kInvalidArgument, "precision: found \"fp8\""));
+}
+
+absl::Status Example(Precision* parsed) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const Precision precision, ParsePrecision("bf16"));
+  *parsed = precision;
+  return absl::OkStatus();
+}
+
+TEST(PrecisionTest, TheExampleOfTheHeader) {
+  Precision parsed;
+  PROTOPAGE_ASSERT_OK(Example(&parsed));
+  EXPECT_EQ(parsed, Precision::kBf16);
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
-// ScratchBuffer: device memory that grows to the largest size asked for and is then kept, so
-// that a steady loop allocates nothing:
+// ScratchBuffer: device memory that grows to the largest size requested and is then kept, so that a
+// loop in its steady state allocates nothing:
 //
 //   ScratchBuffer cosines;
 //   PROTOPAGE_ASSIGN_OR_RETURN(Tensor c, cosines.Get(backend, DType::kFloat32, {batch, slots}));
 //
-// Content is unspecified; a later Get hands out the same memory again.
+// The content is unspecified; a later Get returns the same memory.
 #ifndef PROTOPAGE_MODEL_SCRATCH_H_
 #define PROTOPAGE_MODEL_SCRATCH_H_
 
@@ -18,9 +18,9 @@ namespace protopage {
 
 class ScratchBuffer {
  public:
-  // A dtype is fixed by the first call. Errors: ResourceExhausted.
+  // The first call fixes the dtype. Errors: ResourceExhausted.
   absl::StatusOr<Tensor> Get(Backend* backend, DType dtype, const Shape& shape);
-  // Of the buffer held.
+  // The size of the buffer.
   int64_t bytes() const { return buffer_ ? buffer_.bytes() : 0; }
 
  private:

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/status/status.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/model/tensor.h"
 #include "protopage/model/testing/testing.h"
@@ -24,6 +26,20 @@ TEST(ScratchBufferTest, GrowsOnlyWhenMoreIsAskedFor) {
   EXPECT_EQ(backend.ToHost(a)[5], 6.0f);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(Tensor c, scratch.Get(backend.get(), DType::kFloat32, {100}));
   EXPECT_EQ(scratch.bytes(), 400);
+}
+
+absl::Status Example(Backend* backend, int64_t batch, int64_t slots, Shape* shape) {
+  ScratchBuffer cosines;
+  PROTOPAGE_ASSIGN_OR_RETURN(Tensor c, cosines.Get(backend, DType::kFloat32, {batch, slots}));
+  *shape = c.shape();
+  return absl::OkStatus();
+}
+
+TEST(ScratchBufferTest, TheExampleOfTheHeader) {
+  TestBackend backend(1);
+  Shape shape;
+  PROTOPAGE_ASSERT_OK(Example(backend.get(), 3, 5, &shape));
+  EXPECT_EQ(shape, Shape({3, 5}));
 }
 
 }  // namespace

@@ -1,13 +1,12 @@
-// StateVisitor: what a component must keep to go on with the same bits, declared once
-// and used to save, to load and to list it. A component writes
+// StateVisitor: the state that a component needs to continue with the same bits, declared once
+// and used to save, load and list it. A component writes
 //
-//   void Optimizer::State(StateVisitor& v) {
+//   void Counter::State(StateVisitor& v) {
 //     v.Integer("updates", &updates_);
-//     v.Array("conv_1/kernel/m", m_);  // A device tensor, saved from or loaded into.
+//     v.Array("sums", sums_);  // A device tensor, saved from or loaded into.
 //   }
 //
-// and model/checkpoint.h does the rest. Names are unique within a component; slashes make
-// groups.
+// and model/checkpoint.h does the rest. Names are unique within a component; slashes make groups.
 #ifndef PROTOPAGE_MODEL_STATE_H_
 #define PROTOPAGE_MODEL_STATE_H_
 

@@ -1,13 +1,13 @@
 // Tensor: an n-dimensional array in the memory of a device.
 //
-// Images and activations are NHWC, convolution kernels [kernel_h, kernel_w,
-// in_c, out_c], matrices row-major. A tensor shares its buffer with its copies,
-// as views do; the buffer goes back to its backend with the last of them.
+// Images and activations are NHWC, convolution kernels [kernel_h, kernel_w, in_c, out_c], matrices
+// row-major. A tensor shares its buffer with its copies and views; the buffer is released with the
+// last of them.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {64, 32, 32,
-//   3})); PROTOPAGE_RETURN_IF_ERROR(backend->CopyToDevice(host.data(), x));
+//   PROTOPAGE_ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {64, 32, 32, 3}));
+//   PROTOPAGE_RETURN_IF_ERROR(backend->CopyToDevice(host.data(), x));
 //
-// data() is a device pointer: only a backend's own code may follow it.
+// data() is a device pointer: only a backend's own code may dereference it.
 #ifndef PROTOPAGE_MODEL_TENSOR_H_
 #define PROTOPAGE_MODEL_TENSOR_H_
 
@@ -66,7 +66,7 @@ class Buffer {
 
 class Tensor {
  public:
-  Tensor() = default;  // No buffer: stands for "absent" where an argument is optional.
+  Tensor() = default;  // Without a buffer: an absent optional argument.
   Tensor(std::shared_ptr<Buffer> buffer, DType dtype, Shape shape, int64_t byte_offset = 0);
 
   explicit operator bool() const { return buffer_ != nullptr; }
@@ -75,18 +75,18 @@ class Tensor {
   int64_t num_elements() const { return shape_.num_elements(); }
   int64_t bytes() const { return num_elements() * BytesOf(dtype_); }
 
-  // The same elements under another shape of as many; a CHECK holds it.
+  // The same elements with another shape; CHECKs that the numbers of elements are equal.
   Tensor Reshaped(Shape shape) const;
   // Rows [first, first + count) of the outermost dimension.
   Tensor Slice(int64_t first, int64_t count) const;
-  // What lies from byte `first` on, taken as elements of `dtype`; it must fit.
+  // The bytes from `first` on, viewed as elements of `dtype`; they must lie within this tensor.
   Tensor ViewedAs(DType dtype, Shape shape, int64_t first) const;
 
   template <typename T>
   T* data() const {
     return reinterpret_cast<T*>(static_cast<char*>(buffer_->data()) + byte_offset_);
   }
-  // A CHECK holds the dtype.
+  // CHECK the dtype.
   float* f32() const { return Checked<float>(DType::kFloat32); }
   int32_t* i32() const { return Checked<int32_t>(DType::kInt32); }
   uint8_t* u8() const { return Checked<uint8_t>(DType::kUint8); }

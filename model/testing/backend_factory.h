@@ -1,4 +1,4 @@
-// BackendFactory: how a suite of tests makes the backend that it tests.
+// BackendFactory: makes the backend that a suite of tests runs on.
 //
 //   INSTANTIATE_TEST_SUITE_P(Cpu, BackendConformanceTest,
 //                            testing::Values(BackendFactory{"avx2", [] { return NewBackend(); }}),

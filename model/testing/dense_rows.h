@@ -1,9 +1,9 @@
-// What a RowOptimizer must come to: a dense table in double whose every row sees every step; one
-// that is active gets the update, one that is away only v <- mu v.
+// DenseRows: the result that a RowOptimizer must agree with, from a dense table in double whose
+// every row takes part in every step: an active row gets the update, the others v <- mu v.
 //
-//   DenseRows dense(config, learning_rate, rows);   // [N, D], made unit vectors.
-//   dense.Step({4, 1, 9}, gradients);               // [3, D]
-//   EXPECT_NEAR(dense.row(4)[0], ...);
+//   DenseRows dense(config, /*learning_rate=*/1.0, /*dim=*/2, rows);  // [N, D], made unit vectors.
+//   dense.Step(/*active=*/{0, 1}, gradients);                         // [2, D]
+//   EXPECT_NEAR(dense.row(0)[0], std::sqrt(0.5), 1e-12);
 #ifndef PROTOPAGE_MODEL_TESTING_DENSE_ROWS_H_
 #define PROTOPAGE_MODEL_TESTING_DENSE_ROWS_H_
 

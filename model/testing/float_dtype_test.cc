@@ -58,5 +58,14 @@ TEST(FloatDtypeTest, SetsAndGetsWhatATensorHolds) {
   }
 }
 
+TEST(FloatDtypeTest, TheExampleOfTheHeader) {
+  TestBackend test_backend;
+  Backend* const backend = test_backend.get();
+  Tensor x = backend->Allocate(backend->activation_dtype(), {3}).value();
+  PROTOPAGE_ASSERT_OK(SetFloats(*backend, {0.1f, 0.2f, 0.3f}, x));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<float> values, GetFloats(*backend, x));
+  EXPECT_EQ(values[0], RoundedTo(x.dtype(), 0.1f));
+}
+
 }  // namespace
 }  // namespace protopage

@@ -1,19 +1,21 @@
-// How far rounding may take the losses of a backend's training steps from those of another,
-// measured with the same steps instead of guessed:
+// Bounds of the difference that rounding makes to the losses of two backends' training steps,
+// measured by runs of the same steps with perturbed weights instead of guessed:
 //
 //   std::vector<std::vector<double>> runs;
 //   for (uint64_t seed = 1; seed <= 4; ++seed) {
-//     ... steps on the CPU, PerturbRelatively(weights, RoundingError(precision, depth), seed, &...)
-//         before each ...
+//     ...
+//     PerturbRelatively(RoundingError(precision, depth), seed, step, &weights);
+//     ...
 //   }
 //   const std::vector<double> bounds = RoundingBounds(losses, runs, 24.0);
 //   EXPECT_NEAR(cuda_losses[step], losses[step], bounds[step]);
 //
-// Why weights: a sum of products with rounding, in whatever order, is the exact sum of products
-// x_i w_i (1 + e_i): rounding acts like a relative error of each weight (backward error analysis;
-// Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). The errors of a backend
-// differ from output to output and partly cancel, those of a weight are the same for all images:
-// the weights' do more.
+// Each run perturbs the weights before each of its steps on the CPU. Why weights: a sum of products
+// with rounding, in whatever order, is the exact sum of products x_i w_i (1 + e_i), so rounding
+// acts like a relative error of each weight (backward error analysis; Higham, Accuracy and
+// Stability of Numerical Algorithms, section 3.1). The errors of a backend differ from output to
+// output and partly cancel; those of a weight are the same for all images and have the larger
+// effect.
 #ifndef PROTOPAGE_MODEL_TESTING_ROUNDING_ERROR_H_
 #define PROTOPAGE_MODEL_TESTING_ROUNDING_ERROR_H_
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <numeric>
 #include <vector>
 
 namespace protopage {
@@ -40,6 +42,23 @@ TEST(RoundingErrorTest, BoundsFollowTheLargestDifferenceSoFar) {
   EXPECT_EQ(bounds, (std::vector<double>{least(1.0), kRoundingHeadroom * 0.5 + least(2.0),
                                          kRoundingHeadroom * 0.5 + least(3.0),
                                          kRoundingHeadroom * 1.0 + least(4.0)}));
+}
+
+// "Losses" of steps: sums of the weights.
+TEST(RoundingErrorTest, TheExampleOfTheHeader) {
+  const Precision precision = Precision::kBf16;
+  const int64_t depth = 100;
+  std::vector<float> weights(100, 0.5f);
+  const std::vector<double> losses = {50.0}, cuda_losses = {50.0 + 1e-3};
+  const size_t step = 0;
+  std::vector<std::vector<double>> runs;
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    weights.assign(100, 0.5f);
+    PerturbRelatively(RoundingError(precision, depth), seed, step, &weights);
+    runs.push_back({std::accumulate(weights.begin(), weights.end(), 0.0)});
+  }
+  const std::vector<double> bounds = RoundingBounds(losses, runs, 24.0);
+  EXPECT_NEAR(cuda_losses[step], losses[step], bounds[step]);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// What tests above the backend share: a backend, the CPU's or another, and host copies of tensors.
+// TestBackend: a backend, the CPU's or another, with host copies of tensors, for the tests above
+// it.
 //
 //   TestBackend backend(/*threads=*/2);
 //   Tensor x = backend.FromHost({2, 3}, {1, 2, 3, 4, 5, 6});

@@ -2,7 +2,7 @@
 // after a checkpoint. A backend's test is one file:
 //
 //   INSTANTIATE_TEST_SUITE_P(Cpu, TrainingStepsTest,
-//                            testing::Values(BackendFactory{"avx2", [] { return NewBackend(); }}),
+//                            testing::Values(BackendFactory{"two_threads", TwoThreads}),
 //                            BackendFactoryName);
 #ifndef PROTOPAGE_MODEL_TESTING_TRAINING_STEPS_H_
 #define PROTOPAGE_MODEL_TESTING_TRAINING_STEPS_H_

@@ -152,7 +152,7 @@ def if_cuda(labels, otherwise = []):
         "//conditions:default": otherwise,
     })
 
-def told_copts():
+def access_hook_copts():
     """For emulated kernels: with --config=races they tell of their accesses (model/cuda/emulation/access_hooks.h)."""
     return select({
         # Linked without ThreadSanitizer.
@@ -233,7 +233,7 @@ def protopage_cuda_library(
         srcs = srcs if emulated_srcs == None else emulated_srcs,
         hdrs = hdrs,
         alwayslink = alwayslink,
-        copts = copts + (told_copts() if kernels else []),
+        copts = copts + (access_hook_copts() if kernels else []),
         # Also for who includes the headers.
         defines = ["PROTOPAGE_CUDA_EMULATION"],
         testonly = testonly,

@@ -113,7 +113,7 @@ class GradientLoader {
 // The blocks per multiprocessor that the compiler is to aim for. With 3 it does not spill registers
 // to fit more; 0 leaves the choice to it.
 template <typename Core, int N>
-constexpr int kLeastBlocks = Core::kPerWord == 2 && N == 8 ? 3 : 0;
+[[maybe_unused]] constexpr int kLeastBlocks = Core::kPerWord == 2 && N == 8 ? 3 : 0;
 
 template <typename Core, int N>
 __global__ void __launch_bounds__(kThreads, kLeastBlocks<Core, N>)

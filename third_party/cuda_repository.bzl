@@ -1,17 +1,17 @@
 """@cuda: the CUDA toolkit of this machine, if it has one.
 
-It is looked for where CUDA_HOME says, else in /usr/local/cuda, else around the
-nvcc on PATH. A machine without one can load and build all that does not ask
-for CUDA: what is missing is said by the first action that needs it.
+The toolkit is searched in CUDA_HOME if that is set, else in /usr/local/cuda, else
+around the nvcc on PATH. A machine without one can load the workspace and build all
+targets that do not need CUDA: the first action that needs it reports what is missing.
 """
 
 CudaToolkitInfo = provider(
-    doc = "The CUDA toolkit, or why there is none.",
+    doc = "The CUDA toolkit, or the reason why there is none.",
     fields = {
-        "missing": "Why there is no toolkit, for people; empty when there is one.",
+        "missing": "A message why there is no toolkit; empty if there is one.",
         "nvcc": "The path of the compiler.",
-        "version_file": "A File that changes with the toolkit. It stands for the toolkit's own " +
-                        "compiler and headers among the inputs of an action.",
+        "version_file": "A File that changes with the toolkit: an input of actions in place of " +
+                        "the toolkit's own compiler and headers.",
     },
 )
 
@@ -43,8 +43,8 @@ cuda_toolkit(
     version_file = "version.txt",
 )
 
-# The CUDA runtime, linked statically. It loads the driver's library when it is
-# first called, so that a program starts on a machine without a driver.
+# The CUDA runtime, linked statically. It loads the library of the driver at its first
+# call, so that a program starts on a machine without a driver.
 cc_library(
     name = "cudart",
     srcs = {archives},
@@ -54,12 +54,12 @@ cc_library(
 """
 
 def _find(ctx):
-    """The toolkit's folder, or None, and the places that were looked at."""
+    """The folder of the toolkit or None, and the places that were searched."""
     tried = []
     folders = []
     home = ctx.os.environ.get("CUDA_HOME", "")
     if home:
-        # Who names a toolkit gets that one or an error.
+        # If CUDA_HOME is set, no other toolkit is used.
         folders.append((home, "CUDA_HOME"))
     else:
         folders.append(("/usr/local/cuda", "the usual place"))
@@ -94,7 +94,7 @@ def _impl(ctx):
             ctx.symlink(found[0], "lib/libcudart_static.a")
             archives.append("lib/libcudart_static.a")
         elif not missing:
-            missing = "the CUDA toolkit in {} has no libcudart_static.a; looked for {}".format(
+            missing = "the CUDA toolkit in {} has no libcudart_static.a; searched {}".format(
                 folder,
                 ", ".join(candidates),
             )
@@ -113,5 +113,5 @@ cuda_repository = repository_rule(
     configure = True,
     environ = ["CUDA_HOME", "PATH"],
     local = True,
-    doc = "Describes the CUDA toolkit that is installed on this machine, or that there is none.",
+    doc = "Describes the CUDA toolkit of this machine, or that there is none.",
 )

@@ -10,17 +10,17 @@
         deps = ["//base:check"],
     )
 
-makes two libraries that define the same symbols, of which a program links one:
+makes two libraries that define the same symbols; a program links one of them:
 
-    :kernels           compiled by nvcc; there with --config=cuda only
+    :kernels           compiled by nvcc; exists with --config=cuda only
     :kernels_emulated  compiled by g++ with PROTOPAGE_CUDA_EMULATION defined, without any
-                       header of CUDA, against model/cuda/emulation; always there
+                       header of CUDA, against model/cuda/emulation; always exists
 
-protopage_cuda_test makes two tests in the same way. A target that is made of plain C++
-takes the CUDA parts by if_cuda().
+protopage_cuda_test makes two tests in the same way. A target of plain C++ selects its
+dependencies on CUDA by if_cuda().
 
-The toolkit is found by third_party/cuda_repository.bzl. A build without --config=cuda needs
-none, and skips what needs nvcc.
+third_party/cuda_repository.bzl finds the toolkit. A build without --config=cuda needs none
+and skips the targets that need nvcc.
 """
 
 load("@bazel_tools//tools/build_defs/cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
@@ -28,25 +28,26 @@ load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
 load("//third_party:cuda_repository.bzl", "CudaToolkitInfo")
 load("//tools:defs.bzl", "project_copts", "project_label", "protopage_cc_library", "protopage_cc_test")
 
-# Machine code is made for these: A100 and its like, H100 and its like. Code for 8.0 runs
-# on 8.6 and 8.9 too. No PTX: what was never run would be compiled at the user's.
+# The compute capabilities that machine code is generated for: those of A100 and H100. Code
+# for 8.0 also runs on 8.6 and 8.9. There is no PTX: a user's driver would compile it to code
+# that was never tested.
 _ARCHITECTURES = ["80", "90"]
 
 _NVCC_FLAGS = [
     "-std=c++17",
-    # The same bits as in the emulation: a*b+c is fused only where fmaf() says so. As
-    # -ffp-contract=off for g++.
+    # For the same bits as in the emulation: a*b+c is fused only in fmaf(), as with
+    # -ffp-contract=off of g++.
     "-fmad=false",
-    # std::min and the like in device code.
+    # Allows std::min and other constexpr functions in device code.
     "--expt-relaxed-constexpr",
-    # A kernel that keeps registers in memory is slow; with --config=ci the warning is an error.
+    # A kernel that spills registers to memory is slow; with --config=ci the warning is an error.
     "-Xptxas=--warn-on-spills",
-    # Kernels are compiled for one architecture after another; on two processors two at once.
+    # Compiles for two architectures at once.
     "--threads=2",
 ]
 
 def _host_flags(ctx, cc_toolchain, context):
-    """What g++ would be called with, but for the source, as nvcc can pass it on."""
+    """The flags of g++ for a source, except those that nvcc cannot pass on."""
     feature_configuration = cc_common.configure_features(
         ctx = ctx,
         cc_toolchain = cc_toolchain,
@@ -68,8 +69,8 @@ def _host_flags(ctx, cc_toolchain, context):
         variables = variables,
     )
 
-    # nvcc has the language's version from its own flag. A flag with a comma would be
-    # taken apart; Bazel's redacted __DATE__ has quotes that would not arrive.
+    # nvcc sets the version of the language itself. It would split a flag with a comma, and
+    # lose the quotes of Bazel's redacted __DATE__.
     return [
         flag
         for flag in flags
@@ -152,10 +153,13 @@ def if_cuda(labels, otherwise = []):
         "//conditions:default": otherwise,
     })
 
-def told_copts():
-    """For emulated kernels: with --config=races they tell of their accesses (model/cuda/emulation/access_hooks.h)."""
+def access_hook_copts():
+    """For emulated kernels: with --config=races they report their accesses.
+
+    See model/cuda/emulation/access_hooks.h.
+    """
     return select({
-        # Linked without ThreadSanitizer.
+        # The runtime of ThreadSanitizer is not linked.
         project_label("//tools:races"): ["-fsanitize=thread"],
         "//conditions:default": [],
     })
@@ -183,23 +187,23 @@ def protopage_cuda_library(
     """A library whose sources nvcc compiles, and its twin <name>_emulated.
 
     Args:
-      name: of the library, which exists with --config=cuda only.
+      name: the name of the library, which exists with --config=cuda only.
       srcs: .cc files, compiled as CUDA C++, and private headers.
       hdrs: the public headers.
       deps: plain C++ libraries.
       cuda_deps: protopage_cuda_library targets; the twin depends on their twins.
-      emulated_srcs: what the twin is compiled from, when it isn't `srcs`.
-      emulated_deps: what only the twin depends on.
-      kernels: whether there are some in `srcs`, whose accesses --config=races is to be told of.
-      copts: more flags for g++, in both.
-      testonly: of both.
-      visibility: of both.
-      alwayslink: of both.
+      emulated_srcs: the sources of the twin, if they are not `srcs`.
+      emulated_deps: further dependencies of the twin.
+      kernels: whether `srcs` have kernels, which report their accesses with --config=races.
+      copts: further flags for g++, in both.
+      testonly: applies to both.
+      visibility: applies to both.
+      alwayslink: applies to both.
     """
     headers = name + "_cuda_headers"
     objects = name + "_cuda_objects"
 
-    # What the objects are compiled against: our headers, and what they include.
+    # The headers that the objects are compiled against.
     protopage_cc_library(
         name = headers,
         hdrs = hdrs,
@@ -233,8 +237,8 @@ def protopage_cuda_library(
         srcs = srcs if emulated_srcs == None else emulated_srcs,
         hdrs = hdrs,
         alwayslink = alwayslink,
-        copts = copts + (told_copts() if kernels else []),
-        # Also for who includes the headers.
+        copts = copts + (access_hook_copts() if kernels else []),
+        # Also for targets that include the headers.
         defines = ["PROTOPAGE_CUDA_EMULATION"],
         testonly = testonly,
         visibility = visibility,
@@ -250,17 +254,17 @@ def protopage_cuda_test(
         size = "small",
         tags = [],
         **kwargs):
-    """A GoogleTest on CUDA, which needs a GPU, and its twin <name>_emulated, which doesn't.
+    """A GoogleTest that needs a GPU, and its twin <name>_emulated, which needs none.
 
     Args:
-      name: of the test, which exists with --config=cuda only; tagged gpu, exclusive.
-      srcs: compiled as those of a protopage_cuda_library.
+      name: the name of the test, which exists with --config=cuda only; tagged gpu, exclusive.
+      srcs: compiled like those of a protopage_cuda_library.
       deps: plain C++ libraries.
       cuda_deps: protopage_cuda_library targets; the twin depends on their twins.
-      copts: more flags for g++, in both.
-      size: of both.
-      tags: of both.
-      **kwargs: of the cc_test of both.
+      copts: further flags for g++, in both.
+      size: applies to both.
+      tags: apply to both.
+      **kwargs: arguments of the cc_test of both.
     """
     protopage_cuda_library(
         name = name + "_cases",

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Builds //... with --config=cuda and the options given, where there is a CUDA toolkit. Exit status 77:
-# there is none, nothing was built.
+# Builds //... with --config=cuda and the given options, if there is a CUDA toolkit. Exit status 77:
+# there is none, and nothing was built.
 
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
-# Where third_party/cuda_repository.bzl looks as well.
+# The same search as in third_party/cuda_repository.bzl.
 if [[ -n "${CUDA_HOME:-}" ]]; then
   nvcc="${CUDA_HOME}/bin/nvcc"
 else

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Builds one self-contained bundle that checks and measures the CUDA backend on a machine with a
-# GPU, and, where this machine has one, runs it. Needs a CUDA toolkit here (docs/gpu.md); the machine
-# with the GPU needs its driver and cuBLAS only, no Bazel and no network.
+# Builds a self-contained bundle that checks and measures the CUDA backend on a machine with a GPU.
+# Runs it if this machine has one. Needs a CUDA toolkit here (docs/gpu.md); the machine with the GPU
+# needs only a driver and cuBLAS, no Bazel and no network.
 #
 #   tools/gpu_check.sh [FILE.tar.xz]     default: protopage_gpu_check.tar.xz
 #
-# There: tar -xf protopage_gpu_check.tar.xz && protopage_gpu_check/run.sh [RESULTS_FOLDER]
+# On that machine: tar -xf protopage_gpu_check.tar.xz && protopage_gpu_check/run.sh [RESULTS_FOLDER]
 
 set -euo pipefail
 bundle="$(realpath -m "${1:-protopage_gpu_check.tar.xz}")"
@@ -50,5 +50,6 @@ fi
 if [[ -e /dev/nvidia0 ]]; then
   "${folder}/run.sh" gpu_check_results
 else
-  echo "no GPU here; on a machine that has one: tar -xf $(basename "${bundle}") && protopage_gpu_check/run.sh"
+  echo "no GPU here; on a machine with one:" \
+    "tar -xf $(basename "${bundle}") && protopage_gpu_check/run.sh"
 fi

@@ -2,17 +2,21 @@
 # Checks and measures the CUDA backend on this machine's GPU: run.sh of the bundle that
 # tools/gpu_check.sh builds.
 #
-#   protopage_gpu_check/run.sh [RESULTS_FOLDER [PART...]]     default: gpu_check_results, checks benchmarks peer
+#   protopage_gpu_check/run.sh [RESULTS_FOLDER [PART...]]
 #
-# Parts: checks; benchmarks; peer (our step in turns with PyTorch's); sanitizer (compute-sanitizer on our kernels,
-# where it is installed). Each takes minutes; parts of one folder add up, also when they are run one by one.
-# Prints one table; results.json in the folder holds the same, beside the log of each check. Exit
-# status 0 when every check passed, else 1; so too without a GPU. Environment:
-#   PROTOPAGE_CUBLAS    the path of libcublas.so, where it is not found by itself
-#   PYTHON              a Python with PyTorch to compare with (default: python3)
-#   PRECISIONS          those to train and measure in (default: float32 tf32 bf16 fp16)
-#   LIMIT_S             seconds until all must have ended; what has no time left is skipped and is a failure
-#                       (default: 3600)
+# The default is gpu_check_results checks benchmarks peer. Parts:
+#   checks        tests and short training runs
+#   benchmarks    speed, compared to the ceilings of the GPU
+#   peer          our training step in turns with that of PyTorch
+#   sanitizer     compute-sanitizer on our kernels, if it is installed
+# Each takes minutes. The results of parts that are run one by one in the same folder accumulate.
+# Prints a table; results.json in the folder holds the same rows, next to a log of each check. Exit
+# status 0 if every check passed, else 1; also 1 without a GPU. Environment:
+#   PROTOPAGE_CUBLAS    the path of libcublas.so, if the search does not find it
+#   PYTHON              a Python with PyTorch to compare to (default: python3)
+#   PRECISIONS          the precisions to train and measure in (default: float32 tf32 bf16 fp16)
+#   LIMIT_S             a limit in seconds for the whole run; what has no time left is skipped and
+#                       counts as a failure (default: 3600)
 
 set -uo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -36,13 +40,13 @@ for part in "${parts[@]}"; do
   esac
 done
 
-# What tests and compilers write, in folders that can be written to.
+# Tests and compilers write to folders of their own.
 scratch="${results}/scratch"
 mkdir -p "${scratch}" || exit 1
 export TEST_TMPDIR="${scratch}"
 export TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR:-${scratch}/inductor}"
 export TRITON_CACHE_DIR="${TRITON_CACHE_DIR:-${scratch}/triton}"
-# cuBLAS is looked for around the python3 on PATH.
+# The search for cuBLAS includes the folders around the python3 on PATH.
 if python_path="$(command -v "${python}")"; then PATH="$(dirname "${python_path}"):${PATH}"; fi
 
 if ! device="$("${bin}/gpu_benchmark" --describe 2> "${results}/device.log")"; then
@@ -55,19 +59,20 @@ if command -v nvidia-smi > /dev/null; then
 fi
 
 failed=0
-# row NAME VALUE UNIT SHARE-OF-CEILING, of the part that runs
+# row NAME VALUE UNIT SHARE-OF-CEILING: adds a row to the results of the running part.
 row() { printf '%s\t%s\t%s\t%s\n' "$@" >> "${results}/rows_${part}.tsv"; }
 
 log_of() { echo "${results}/${1//[^A-Za-z0-9._-]/_}.log"; }
 
-# limited NAME LIMIT-SECONDS COMMAND...: status 125 when there is no time left. A test or compiler that hangs is killed.
+# limited NAME LIMIT-SECONDS COMMAND...: runs the command and kills it after the limit. Status 125 if
+# there is no time left.
 limited() {
   local left=$((limit_s - SECONDS)) limit="$2"
   if ((left < 5)); then return 125; fi
   timeout -k 10 "$((limit < left ? limit : left))" "${@:3}"
 }
 
-# fail NAME STATUS: its row.
+# fail NAME STATUS: adds the row of a failure.
 fail() {
   failed=1
   case "$2" in
@@ -90,7 +95,7 @@ check() {
   return "${status}"
 }
 
-# The cases of a GoogleTest in several processes: an error of the device is of one of them.
+# Runs the cases of a GoogleTest in several processes: an error of the device affects only one.
 sharded() {
   local shards=4 shard status=0 pids=()
   for ((shard = 0; shard < shards; ++shard)); do
@@ -102,7 +107,7 @@ sharded() {
   return "${status}"
 }
 
-# A short run, whose steps must be CUDA graphs.
+# A short training run, whose steps must be CUDA graphs.
 training_run() {
   # A run directory must not exist.
   rm -rf "${scratch}/run"
@@ -111,11 +116,12 @@ training_run() {
   local status="${PIPESTATUS[0]}"
   ((status == 0)) && ! grep "not CUDA graphs" "${scratch}/run.log"
 }
-# For timeout, which starts programs.
+# For timeout, which starts a new process.
 export -f sharded training_run
 export bin here scratch
 
-# The median rates of its training stages, with all that a run does: images, planning, rows.
+# Adds the median rates of the training stages, which include everything that a run does: images,
+# planning, rows.
 training_rates() {
   local stage rate
   for stage in source dominant; do
@@ -126,7 +132,7 @@ training_rates() {
   done
 }
 
-# benchmark NAME COMMAND...: whose lines are rows, also those before it failed.
+# benchmark NAME COMMAND...: runs a command that prints rows; those before a failure are kept.
 benchmark() {
   local status=0
   echo "== $1" >&2
@@ -149,7 +155,7 @@ checks() {
 }
 
 benchmarks() {
-  # What could be chosen otherwise, too.
+  # Also with the methods of convolution that are not chosen.
   for precision in ${precisions}; do
     benchmark "benchmark ${precision}" "${bin}/gpu_benchmark" "--precision=${precision}"
     for convolutions in columns implicit; do
@@ -182,8 +188,8 @@ sanitizer() {
     row "compute-sanitizer" skipped "not installed" -
     return
   fi
-  # Our kernels alone, not those of cuBLAS. One test has cudaMalloc fail, which is no error of the program's. The smallest
-  # tiles make too many launches.
+  # Only our kernels, not those of cuBLAS. One test makes cudaMalloc fail, which is not an error of
+  # the program. The smallest tiles need too many launches.
   for tool in memcheck racecheck synccheck; do
     check "compute-sanitizer ${tool}" 900 "${program}" --tool "${tool}" --error-exitcode 1 \
       --report-api-errors no --kernel-name kns=protopage \
@@ -191,7 +197,7 @@ sanitizer() {
   done
 }
 
-# The rows of all parts that were run in this folder, those of this call too: a table, and results.json.
+# Writes a table and results.json of all parts that were ever run in this folder.
 report() {
   local rows="${scratch}/all_rows" commit
   commit="$(cat "${here}/commit")"
@@ -207,7 +213,7 @@ report() {
              (NR > 1 ? "," : ""), quoted($1), (number ? $2 : quoted($2)), quoted($3),
              ($4 ~ /^[0-9.]+$/ ? $4 : "null") }
     END { print "\n]}" }' "${rows}" > "${results}/results.json"
-  # Again, where the end of a long table is what is seen.
+  # Repeats the failures at the end of the table.
   awk -F'\t' '$2 == "FAILED" { print "FAILED " $1 ": " $3 }' "${rows}"
   rm -rf "${scratch}"
   echo "${results}/results.json"

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Our training step and PyTorch's in turns, so that both meet the same clocks and other users.
+"""Measures our training step and PyTorch's in turns, under the same clocks and other users.
 
     gpu_check_turns.py --precision=tf32 bin/gpu_benchmark torch_peer.py
 
-In each round our step (gpu_benchmark --serve) and PyTorch's in each of its memory layouts
-(torch_peer.py --serve): eager, compiled with CUDA graphs, and as one CUDA graph, are measured one after
-another, all in the same precision. Prints a line for each, fields separated by tabs: name, the median of the
-rounds, unit, "-"; then our rate as a multiple of the fastest of PyTorch's in the same round: the median, and
-the least and the largest. A case that fails is a line that says so.
+Each round measures our step (gpu_benchmark --serve) and PyTorch's (torch_peer.py --serve) one
+after another, in the same precision; PyTorch's in each memory layout, eager, compiled with CUDA
+graphs, and as one CUDA graph. Prints a line for each, with fields separated by tabs: name, median of
+the rounds, unit, "-". The last line is our rate divided by the fastest one of PyTorch in the same
+round: the median, the smallest and the largest. A case that fails has a line with its error.
 """
 
 import argparse
@@ -36,11 +36,11 @@ class Server:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # The next line says what became of it.
+            pass  # read() reports the status of the program.
         return self.read()
 
     def end(self):
-        """What it measured is told by now, however it ends."""
+        """Ends the program. Its status is only printed: all measurements were read before."""
         self.process.stdin.close()
         try:
             status = self.process.wait(timeout=20)
@@ -60,7 +60,7 @@ def main():
                         choices=["float32", "tf32", "bf16", "fp16"])
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.7, help="of each turn")
+    parser.add_argument("--seconds", type=float, default=0.7, help="length of each turn")
     args = parser.parse_args()
 
     what = ["--device=" + args.device, "--precision=" + args.precision]
@@ -70,7 +70,7 @@ def main():
     if "error" in started:
         sys.exit(started["error"])
     torch = "PyTorch " + started["torch"].split("+")[0]
-    # What measures once: our rate, or an answer of the peer's.
+    # Functions that measure once and return our rate or the answer of the peer.
     our_name = "protopage"
     ours = Server([args.benchmark, "--serve", "--batch=%d" % args.batch,
                    "--seconds=%g" % args.seconds] + what)
@@ -109,7 +109,7 @@ def main():
         else:
             row(name, "%.4g" % statistics.median(rates[name]), "images/s")
     if skipped:
-        row("what PyTorch compiled and did not make a CUDA graph of", skipped, "times")
+        row("functions that PyTorch compiled but did not record as CUDA graphs", skipped, "times")
     peers = [rates[name] for name in measures if name != our_name and name not in errors]
     if our_name not in errors and peers:
         ratios = [mine / max(others) for mine, *others in zip(rates[our_name], *peers)]
@@ -117,7 +117,7 @@ def main():
             "x (%.3g to %.3g in %d rounds)" % (min(ratios), max(ratios), len(ratios)))
     for server in [ours, peer]:
         server.end()
-    # Of ours, a failure is an error.
+    # Only a failure of our own program is an error.
     sys.exit(our_name in errors)
 
 

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Runs tests of the CUDA backend in the emulation that finds races, with the options given to bazel.
+# Runs tests of the CUDA backend in the emulation that finds races. Options are passed to bazel.
 #
-#   tools/races.sh [OPTION...]         every operation, and what the host queues in a step
-#   tools/races.sh --all [OPTION...]   whole training steps too, which take minutes
+#   tools/races.sh [OPTION...]         every operation, and the work that the host queues in a step
+#   tools/races.sh --all [OPTION...]   also whole training steps, which take minutes
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,6 +12,7 @@ tests=(
   //model/cuda:column_kernels_test_emulated
   //model/cuda:cuda_backend_emulation_test
   //model/cuda:cuda_backend_test_emulated
+  //model/cuda:kernel_examples_test_emulated
   //trainer:cuda_steady_step_test
 )
 if [[ "${1:-}" == --all ]]; then

@@ -9,10 +9,10 @@
 namespace protopage {
 namespace {
 
-// --- Maps: each element by itself, with what belongs to its column -----------------------------
+// --- Maps: each element by itself, with parameters of its column -------------------------------
 
-// Calls map.LoadColumn(j) for the columns of a thread once, and map.Apply(i, j) for its elements i
-// there. A thread has Map::kWidth columns after each other.
+// Calls map.LoadColumn(j) once for the columns of a thread, and map.Apply(i, j) for its elements i
+// in them. A thread has Map::kWidth adjacent columns.
 template <typename Map>
 __global__ void ColumnMapKernel(Map map, int64_t rows, int64_t cols) {
   const int64_t j = Map::kWidth * FirstIndex();
@@ -128,10 +128,10 @@ __global__ void InferenceScaleKernel(const float* gamma, const float* var, float
 
 // --- Sums --------------------------------------------------------------------------------------
 
-// A block of threads takes kLanes columns of kColumnBlockRows rows. A thread has V columns after
-// each other, of every kRows-th row: all that it reads is on its way before it uses or writes any.
-// Nothing branches until then, as what follows a branch may wait for what was before it: instead of
-// rows past the end it reads its first again.
+// A block of threads processes kLanes columns of kColumnBlockRows rows. A thread has V adjacent
+// columns of every kRows-th row. It issues all its loads before it uses any of them. Nothing
+// branches in between, because code after a branch may wait for the loads before it: in place of
+// rows past the end, the thread reads its first row again.
 constexpr int kLanes = 32;
 template <int V>
 struct RowTile {
@@ -140,8 +140,8 @@ struct RowTile {
   static constexpr int kRowsOfThread = kColumnBlockRows / kRows;
 };
 
-// One sum over rows takes a float for each warp and column of shared memory. Stores those of the
-// threads, each of which has `sum`; all threads must call it.
+// A sum over rows takes one float of shared memory for each warp and column. Stores them, given
+// each thread's `sum`. All threads must call it.
 constexpr int kWarps = kBlockThreads / kWarp;
 template <int V>
 __device__ __forceinline__ void StoreWarpSums(Pack<float, V> sum, float* shared) {
@@ -168,8 +168,8 @@ __device__ __forceinline__ Pack<float, V> LoadWarpSums(const float* shared, int 
   return sum;
 }
 
-// partials [blocks, kSums, cols]: sums over each block of rows of what terms.Add(i, input, sums)
-// adds up, given input = terms.Load(i), for each pack of elements at i.
+// partials [blocks, kSums, cols]: the sums over each block of rows. For each pack of elements at i,
+// terms.Add(i, terms.Load(i), sums) adds the terms to the sums.
 template <typename Terms>
 __global__ void PartialSumsKernel(Terms terms, int64_t rows, int64_t cols, float* partials) {
   constexpr int kWidth = Terms::kWidth;
@@ -206,7 +206,7 @@ __global__ void PartialSumsKernel(Terms terms, int64_t rows, int64_t cols, float
       LoadWarpSums<1>(shared + s * kWarps * kLanes, column).v[0];
 }
 
-// The grid and block of kernels that take blocks of rows, and the shared memory of each sum.
+// The grid and block of kernels over blocks of rows, and the shared memory of each sum.
 template <int V>
 struct RowBlocks {
   RowBlocks(int64_t rows, int64_t cols)
@@ -236,7 +236,7 @@ struct GradientTerms {
   }
 };
 
-// d_y, which becomes 0 where y (null: nowhere) is.
+// The term d_y, which is set to 0 where y is 0 (nowhere if y is null).
 template <typename Format, int V>
 struct MaskedGradient {
   using Stored = typename Format::Stored;
@@ -248,7 +248,7 @@ struct MaskedGradient {
   __device__ Input Load(int64_t i) const {
     return {LoadPack<V>((y != nullptr ? y : d_y) + i), LoadPack<V>(d_y + i)};
   }
-  // Writes whole packs, whether they change or not: parts of what a warp writes are slow.
+  // Writes whole packs, whether they change or not: partial writes of a warp are slow.
   __device__ Pack<float, V> Mask(int64_t i, Input in) const {
     if (y != nullptr) {
       for (int l = 0; l < V; ++l) {
@@ -351,14 +351,13 @@ __global__ void PartialMomentsKernel(const typename Format::Stored* x, int64_t r
 
 // --- Sums of partial sums: over the rows of a matrix [parts, cols] ------------------------------
 
-// A thread takes every blockDim.y-th row of one column, and has kInFlight of its loads on their way
-// at once.
+// A thread processes every blockDim.y-th row of one column, with kInFlight loads in flight.
 constexpr int kInFlight = 8;
-// More than 256 threads need bounds: their registers might not suffice.
+// Blocks of more than 256 threads need launch bounds, or there might be too few registers.
 constexpr int kFinishThreads = 512;
 constexpr size_t kFinishBytes = sizeof(double) * kFinishThreads;
 
-// As high as there are parts for, but rows of 8 columns at least: what memory reads is 32 bytes.
+// As tall as there are parts for, but at least 8 columns wide: memory is read in units of 32 bytes.
 inline dim3 FinishBlock(int64_t parts) {
   unsigned height = 1;
   while (height < kFinishThreads / 8 && height * kInFlight < parts) height *= 2;
@@ -372,11 +371,10 @@ cudaError_t LaunchFinish(cudaStream_t stream, void (*kernel)(const float*, int64
                 kernel, partials, parts, cols, args...);
 }
 
-// The sum of `value` over threadIdx.y, for the thread of y = 0 of the same x. All threads must call
-// it.
+// Returns the sum of `value` over threadIdx.y to the thread with y = 0. All threads must call it.
 __device__ double SumOverY(double value) {
   double* shared = DynamicShared<double>() + threadIdx.x;
-  __syncthreads();  // Who still reads the sums of the call before?
+  __syncthreads();  // Other threads may still read the sums of the previous call.
   shared[threadIdx.y * blockDim.x] = value;
   for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
     __syncthreads();
@@ -388,7 +386,7 @@ __device__ double SumOverY(double value) {
   return value;
 }
 
-// For column j < cols (else 0), to the thread of y = 0; all threads must call it.
+// Returns the sum of column j < cols (else 0) to the thread with y = 0. All threads must call it.
 __device__ double FinishSum(const float* partials, int64_t parts, int64_t cols, int64_t j) {
   double sum = 0.0;
   if (j < cols) {
@@ -415,8 +413,7 @@ __global__ void __launch_bounds__(kFinishThreads)
   if (threadIdx.y == 0 && j < cols) totals[j] = static_cast<float>(sum);
 }
 
-// The sums of d_y and of d_y x_hat lie side by side: [parts, 2 cols] they are twice as many
-// columns.
+// The sums of d_y and of d_y x_hat are adjacent: as [parts, 2 cols] they are twice as many columns.
 __global__ void __launch_bounds__(kFinishThreads)
     FinishNormBackwardKernel(const float* partials, int64_t parts, int64_t twice_cols, int64_t rows,
                              const float* gamma, const float* inv_std, float* d_gamma,
@@ -434,12 +431,14 @@ __global__ void __launch_bounds__(kFinishThreads)
   factors[cols + j] = static_cast<float>(sum / static_cast<double>(rows > 0 ? rows : 1));
 }
 
-// Of n_b values with mean m_b and squared distances q_b from it in each block b, and any shift k:
+// For blocks b of n_b values with mean m_b and sum of squared distances q_b from it, and any shift
+// k:
 //
-//   mean = k + sum n_b (m_b - k) / N,   sum of squared distances = sum q_b + n_b (m_b - k)^2 - N (mean - k)^2
+//   mean = k + sum n_b (m_b - k) / N
+//   sum of squared distances = sum q_b + n_b (m_b - k)^2 - N (mean - k)^2
 //
-// With k = m_0 the difference loses at most a factor of the number of blocks, in double: n_0 (m_0 -
-// mean)^2 is part of the result itself.
+// With k = m_0 the cancellation in the difference is at most by a factor of the number of blocks,
+// in double: n_0 (m_0 - mean)^2 is part of the result itself.
 __global__ void __launch_bounds__(kFinishThreads)
     FinishMomentsKernel(const float* partials, int64_t blocks, int64_t cols, int64_t rows,
                         BatchNormMoments out) {
@@ -525,7 +524,7 @@ cudaError_t LaunchSumParts(cudaStream_t stream, const float* parts, int64_t num_
   return LaunchFinish(stream, FinishSumsKernel, parts, num_parts, n, y);
 }
 
-// Sums over no rows are 0, from no blocks.
+// Without rows there are no blocks, and the sums are 0.
 static cudaError_t LaunchFinishSums(cudaStream_t stream, const float* partials, int64_t rows,
                                     int64_t cols, float* totals) {
   return LaunchSumParts(stream, partials, DivideUp(rows, kColumnBlockRows), cols, totals);

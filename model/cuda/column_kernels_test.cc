@@ -1,4 +1,4 @@
-// Shapes and addresses that the backend's operations seldom have.
+// Tests with shapes and addresses that the backend's operations rarely have.
 
 #include "protopage/model/cuda/column_kernels.h"
 
@@ -49,7 +49,7 @@ TEST_F(ColumnKernelsTest, OutputGradientMasksAndSumsAtAnyAddress) {
             std::to_string(rows) + " by " + std::to_string(cols) + " at " + std::to_string(offset);
         const int64_t n = rows * cols;
         std::vector<float> y = Values(n, 1), d_y = Values(n, 2);
-        y[n / 2] = NAN;  // Passes, as what is open does.
+        y[n / 2] = NAN;  // Does not mask the gradient.
         y[0] = 0.0f;
         float* const device = ToDevice(d_y, offset);
         float* const d_bias = Zeros(cols);
@@ -65,8 +65,8 @@ TEST_F(ColumnKernelsTest, OutputGradientMasksAndSumsAtAnyAddress) {
         EXPECT_EQ(ToHost(device, n), d_y) << what;
         const std::vector<float> actual = ToHost(d_bias, cols);
         for (int64_t j = 0; j < cols; ++j) {
-          // Blocks are summed in float: a rounding of at most 128 for each of `rows` values of at
-          // most 1.
+          // Blocks of 128 values of at most 1 are summed in float: each of `rows` additions rounds
+          // a sum of at most 128.
           EXPECT_NEAR(actual[j], sums[j], static_cast<double>(rows) * 128 / (1 << 24)) << what;
         }
       }
@@ -74,7 +74,7 @@ TEST_F(ColumnKernelsTest, OutputGradientMasksAndSumsAtAnyAddress) {
   }
 }
 
-// The blocks of rows have means far from each other and from the first.
+// The means of the blocks of rows are far from each other and from the first.
 TEST_F(ColumnKernelsTest, MomentsOfColumnsThatChangeFromBlockToBlock) {
   constexpr int64_t kRows = 2000, kCols = 5;
   std::vector<float> x = Values(kRows * kCols, 3);
@@ -102,10 +102,21 @@ TEST_F(ColumnKernelsTest, MomentsOfColumnsThatChangeFromBlockToBlock) {
       const double distance = static_cast<double>(x[row * kCols + j]) - sum / kRows;
       squares += distance * distance;
     }
-    // Means of blocks are rounded sums of 128 floats.
+    // The means of blocks are rounded sums of 128 floats.
     EXPECT_NEAR(means[j], sum / kRows, 1e-5 * (1 + std::abs(sum / kRows))) << j;
     EXPECT_NEAR(inv_stds[j] * std::sqrt(squares / kRows), 1.0, 1e-5) << j;
   }
+}
+
+TEST_F(ColumnKernelsTest, TheExampleOfTheHeader) {
+  const int64_t rows = 3, cols = 2;
+  const cudaStream_t stream = stream_;
+  const float* const d_y = ToDevice(std::vector<float>{1, 2, 3, 4, 5, 6});
+  float* const d_bias = Zeros(cols);
+  float* partials = Zeros(ColumnPartials(rows, cols, /*sums=*/1));
+  const cudaError_t error = LaunchColumnSums(stream, d_y, rows, cols, partials, d_bias);
+  ASSERT_EQ(error, cudaSuccess);
+  EXPECT_EQ(ToHost(d_bias, cols), (std::vector<float>{9, 12}));
 }
 
 }  // namespace

@@ -15,13 +15,13 @@
 namespace protopage {
 namespace {
 
-// What the loader said last.
+// The last error of the loader.
 std::string LoaderError() {
   const char* error = dlerror();
   return error == nullptr ? "no reason given" : error;
 }
 
-// Sets `function`; false when the library has none of this name.
+// Sets *function. Returns false if the library has no function of this name.
 template <typename Function>
 bool Find(void* library, const char* name, Function* function) {
   *function = reinterpret_cast<Function>(dlsym(library, name));
@@ -40,20 +40,20 @@ bool FillTable(void* library, CublasApi* api) {
 
 absl::StatusOr<CublasApi> Load() {
   const CublasSearch search = FindCublas(CublasEnvironment::OfProcess());
-  // Why libraries that are there were not taken.
+  // Why libraries that exist were not used.
   std::vector<std::string> refused;
   for (const CublasLibrary& library : search.libraries) {
-    // Its functions must be found by libcublas, which looks for the file by its plain name.
+    // libcublas looks for libcublasLt by its file name, which finds one that is loaded already.
     if (!library.cublas_lt.empty()) dlopen(library.cublas_lt.c_str(), RTLD_LAZY | RTLD_GLOBAL);
     void* handle = dlopen(library.cublas.c_str(), RTLD_LAZY | RTLD_LOCAL);
     if (handle == nullptr) {
       std::string error = LoaderError();
-      // The loader's own search says nothing of interest when there is no such file.
+      // Of the loader's own search, that there is no such file is not worth reporting.
       if (absl::StartsWith(library.cublas, "/")) refused.push_back(std::move(error));
       continue;
     }
     CublasApi api;
-    if (FillTable(handle, &api)) return api;  // Loaded for as long as the process lives.
+    if (FillTable(handle, &api)) return api;  // It stays loaded as long as the process lives.
     refused.push_back(absl::StrCat(library.cublas, " lacks a function: ", LoaderError()));
     dlclose(handle);
   }

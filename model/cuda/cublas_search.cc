@@ -15,7 +15,7 @@
 namespace protopage {
 namespace {
 
-// The versions whose interface is the one in model/cuda/cublas.h, the preferred first.
+// The versions with the interface in model/cuda/cublas.h, in order of preference.
 constexpr const char* kVersions[] = {"13", "12"};
 
 std::string Variable(const char* name) {
@@ -23,7 +23,7 @@ std::string Variable(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-// Paths that match a shell's pattern, sorted.
+// The paths that match a glob pattern, sorted.
 std::vector<std::string> Matches(const std::string& pattern) {
   glob_t found;
   std::vector<std::string> paths;
@@ -34,8 +34,8 @@ std::vector<std::string> Matches(const std::string& pattern) {
   return paths;
 }
 
-// The folder above the folder of the python3 that a shell would run, links followed: an
-// environment has a link to the system's, so its own place counts as well.
+// The prefixes of the python3 that a shell would run, before and after links are resolved: the
+// python3 of an environment is a link to that of the system.
 std::vector<std::string> PythonPrefixes(const std::string& path) {
   for (const absl::string_view folder : absl::StrSplit(path, ':', absl::SkipEmpty())) {
     const std::string python = absl::StrCat(folder, "/python3");
@@ -106,7 +106,7 @@ class Search {
   CublasSearch result() && { return std::move(result_); }
 
  private:
-  // False when it was looked at before.
+  // Returns false if the place was searched before.
   bool AddPlace(const std::string& place) {
     if (std::find(result_.places.begin(), result_.places.end(), place) != result_.places.end()) {
       return false;

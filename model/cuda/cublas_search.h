@@ -1,12 +1,15 @@
-// Where libcublas may lie on a machine, so that a program needs it only when it uses a GPU.
+// Searches a machine for libcublas, which a program needs only if it uses a GPU.
 //
 //   const CublasSearch search = FindCublas(CublasEnvironment::OfProcess());
-//   for (const CublasLibrary& library : search.libraries) dlopen(library.cublas_lt), ...
+//   for (const CublasLibrary& library : search.libraries) {
+//     dlopen(library.cublas_lt.c_str(), RTLD_LAZY | RTLD_GLOBAL);
+//     if (void* handle = dlopen(library.cublas.c_str(), RTLD_LAZY)) return handle;
+//   }
 //
-// In order: what PROTOPAGE_CUBLAS names, and then nothing else; the loader's own search; the
-// toolkit (CUDA_HOME, /usr/local/cuda); and the nvidia folders of Python environments, where pip
-// puts the cuBLAS that PyTorch uses: those of VIRTUAL_ENV, CONDA_PREFIX, PYTHONPATH, the python3 on
-// PATH, the user and the system.
+// If PROTOPAGE_CUBLAS is set, nothing else is searched. Otherwise, in this order: the loader's own
+// search; the toolkit (CUDA_HOME, /usr/local/cuda); and the nvidia folders of Python environments,
+// where pip puts the cuBLAS that PyTorch uses: those of VIRTUAL_ENV, CONDA_PREFIX, PYTHONPATH, the
+// python3 on PATH, the user and the system.
 #ifndef PROTOPAGE_MODEL_CUDA_CUBLAS_SEARCH_H_
 #define PROTOPAGE_MODEL_CUDA_CUBLAS_SEARCH_H_
 
@@ -15,7 +18,7 @@
 
 namespace protopage {
 
-// Environment variables; "" is one that is not set.
+// Environment variables; "" if not set.
 struct CublasEnvironment {
   std::string protopage_cublas;  // The path of a libcublas.so.
   std::string cuda_home;
@@ -24,14 +27,14 @@ struct CublasEnvironment {
   static CublasEnvironment OfProcess();
 };
 
-// What to dlopen: first `cublas_lt`, which the other needs, from the same folder.
+// The paths to dlopen: first `cublas_lt`, which `cublas` needs, from the same folder.
 struct CublasLibrary {
   std::string cublas, cublas_lt;
 };
 
 struct CublasSearch {
   std::vector<CublasLibrary> libraries;  // In the order to try them.
-  std::vector<std::string> places;       // That were looked at, for an error's message.
+  std::vector<std::string> places;       // The places searched, for error messages.
 };
 
 CublasSearch FindCublas(const CublasEnvironment& environment);

@@ -1,5 +1,6 @@
 #include "protopage/model/cuda/cublas_search.h"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -24,7 +25,7 @@ class CublasSearchTest : public ::testing::Test {
     std::filesystem::remove_all(root_);
   }
 
-  // An empty file, and the folders above it.
+  // Creates an empty file and the folders above it.
   std::string Touch(const std::string& path) {
     const std::filesystem::path whole = root_ + "/" + path;
     std::filesystem::create_directories(whole.parent_path());
@@ -32,7 +33,7 @@ class CublasSearchTest : public ::testing::Test {
     return whole.string();
   }
 
-  // Of those below the test's own folder.
+  // The libraries below the folder of the test.
   std::vector<std::string> Found(const CublasEnvironment& environment) const {
     std::vector<std::string> found;
     for (const CublasLibrary& library : FindCublas(environment).libraries) {
@@ -100,6 +101,16 @@ TEST_F(CublasSearchTest, AnExplicitPathIsTheOnlyOne) {
   EXPECT_EQ(search.libraries[0].cublas, "/opt/x/libcublas.so.12.8");
   EXPECT_EQ(search.libraries[0].cublas_lt, "/opt/x/libcublasLt.so.12.8");
   EXPECT_THAT(search.places, ElementsAre("PROTOPAGE_CUBLAS=/opt/x/libcublas.so.12.8"));
+}
+
+// Compiled only: a cuBLAS of the machine is not worth loading for a test.
+[[maybe_unused]] void* TheExampleOfTheHeader() {
+  const CublasSearch search = FindCublas(CublasEnvironment::OfProcess());
+  for (const CublasLibrary& library : search.libraries) {
+    dlopen(library.cublas_lt.c_str(), RTLD_LAZY | RTLD_GLOBAL);
+    if (void* handle = dlopen(library.cublas.c_str(), RTLD_LAZY)) return handle;
+  }
+  return nullptr;
 }
 
 }  // namespace

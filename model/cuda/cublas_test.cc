@@ -8,17 +8,21 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/model/cuda/device_testing.h"
 
 namespace protopage {
 namespace {
 
-// What the inputs of a product are rounded to.
+// The format that the inputs of a product are rounded to.
 enum class Input { kFloat32, kTf32, kHalf, kBf16 };
 
-// A column-major matrix on the host, `leading` >= `rows` apart.
+// A column-major matrix on the host; its columns are `leading` >= `rows` elements apart.
 struct HostMatrix {
   int rows, cols, leading;
   std::vector<float> values;
@@ -26,7 +30,7 @@ struct HostMatrix {
   float at(int i, int j) const { return values[static_cast<size_t>(j) * leading + i]; }
 };
 
-// Values in [-1, 1] that fill the mantissa; NaN between the columns.
+// A matrix of values in [-1, 1] with full mantissas, and NaN between the columns.
 HostMatrix Filled(int rows, int cols, int leading, uint32_t seed) {
   HostMatrix matrix = {rows, cols, leading, {}};
   matrix.values.assign(static_cast<size_t>(leading) * cols,
@@ -65,8 +69,8 @@ class CublasTest : public DeviceTest {
     return ToDevice(bits);
   }
 
-  // C = alpha op(A) op(B) + beta C, held to a double loop over the inputs as they
-  // were given, within what rounding them and the sums may make of it.
+  // Compares C = alpha op(A) op(B) + beta C to a loop in double over the unrounded inputs, within
+  // the error of rounding these and the sums.
   void Check(bool trans_a, bool trans_b, int m, int n, int k, int padding, float alpha, float beta,
              Input input) {
     const int a_rows = trans_a ? k : m, b_rows = trans_b ? n : k;
@@ -85,7 +89,7 @@ class CublasTest : public DeviceTest {
                   CUBLAS_GEMM_DEFAULT),
               CUBLAS_STATUS_SUCCESS);
     const std::vector<float> got = ToHost(result, c.values.size());
-    // Half a unit in the last place of each factor, and of float32 for each of k sums.
+    // Half a unit in the last place for each factor, and one of float32 for each of k additions.
     const double unit = input == Input::kTf32 || input == Input::kHalf ? std::ldexp(1.0, -11)
                         : input == Input::kBf16                        ? std::ldexp(1.0, -8)
                                                                        : 0.0;
@@ -107,13 +111,13 @@ class CublasTest : public DeviceTest {
         ASSERT_LE(error, tolerance) << "at " << i << ", " << j;
         worst = std::max(worst, error);
       }
-      // Between the columns nothing is written.
+      // Nothing is written between the columns.
       for (int i = m; i < c.leading; ++i) {
         ASSERT_TRUE(std::isnan(got[static_cast<size_t>(j) * c.leading + i]));
       }
     }
-    // The rounding of the inputs was asked for, and done: that of float32 is below a hundredth of
-    // it here.
+    // The inputs were rounded as requested: the rounding of float32 is less than a hundredth of
+    // that.
     if (unit > 0.0) {
       EXPECT_GT(worst, std::abs(alpha) * unit);
     }
@@ -164,7 +168,7 @@ TEST_F(CublasTest, CIsNotReadIfBetaIsZero) {
   EXPECT_EQ(ToHost(c, 4), (std::vector<float>{7, 10, 15, 22}));
 }
 
-TEST_F(CublasTest, RowMajorProductsAreColumnMajorOnesTheOtherWayRound) {
+TEST_F(CublasTest, RowMajorProductsAreColumnMajorOnesWithAAndBSwapped) {
   // A [2, 3] B [3, 2].
   const float* const a = ToDevice(std::vector<float>{1, 2, 3, 4, 5, 6});
   const float* const b = ToDevice(std::vector<float>{7, 8, 9, 10, 11, 12});
@@ -177,8 +181,8 @@ TEST_F(CublasTest, RowMajorProductsAreColumnMajorOnesTheOtherWayRound) {
   EXPECT_THAT(ToHost(c, 4), ::testing::ElementsAre(58, 64, 139, 154));
 }
 
-TEST_F(CublasTest, ABatchIsSoManyProducts) {
-  // The second A is the first one, two elements further on; B is one for all.
+TEST_F(CublasTest, ABatchIsThatManyProducts) {
+  // Each A begins two elements after the one before; B is shared.
   const float* const a = ToDevice(std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8});
   const float* const b = ToDevice(std::vector<float>{1, 0, 1, 1});
   float* const c = ToDevice(std::vector<float>(13, -1.0f));
@@ -232,6 +236,36 @@ TEST_F(CublasTest, RefusesWhatCublasRefuses) {
   int version = 0;
   EXPECT_EQ(api_->get_version(handle_, &version), CUBLAS_STATUS_SUCCESS);
   EXPECT_GE(version, 12000);
+}
+
+// C [m, n] = A [m, k] B [k, n], row-major.
+absl::Status RowMajorProduct(cudaStream_t stream, int m, int n, int k, const float* a,
+                             const float* b, float* c) {
+  const float one = 1.0f, zero = 0.0f;
+  PROTOPAGE_ASSIGN_OR_RETURN(const CublasApi* cublas, LoadCublas());
+  cublasHandle_t handle;
+  cublasStatus_t status = cublas->create(&handle);
+  if (status == CUBLAS_STATUS_SUCCESS) status = cublas->set_stream(handle, stream);
+  if (status == CUBLAS_STATUS_SUCCESS) {
+    status = cublas->gemm_ex(handle, CUBLAS_OP_N, CUBLAS_OP_N, n, m, k, &one, b, CUDA_R_32F, n, a,
+                             CUDA_R_32F, k, &zero, c, CUDA_R_32F, n, CUBLAS_COMPUTE_32F,
+                             CUBLAS_GEMM_DEFAULT);
+  }
+  if (status != CUBLAS_STATUS_SUCCESS) {
+    return absl::InternalError(absl::StrCat("cuBLAS: ", static_cast<int>(status)));
+  }
+  cudaStreamSynchronize(stream);
+  cublas->destroy(handle);
+  return absl::OkStatus();
+}
+
+TEST_F(CublasTest, TheExampleOfTheHeader) {
+  const float* const a = ToDevice(std::vector<float>{1, 2, 3, 4, 5, 6});
+  const float* const b = ToDevice(std::vector<float>{7, 8, 9, 10, 11, 12});
+  float* const c = ToDevice(std::vector<float>(4));
+  const absl::Status status = RowMajorProduct(stream_, 2, 2, 3, a, b, c);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_THAT(ToHost(c, 4), ::testing::ElementsAre(58, 64, 139, 154));
 }
 
 }  // namespace

@@ -24,7 +24,7 @@
 namespace protopage {
 namespace {
 
-// An error with the name of the operation that found it.
+// Adds the name of the operation that found an error.
 absl::Status Of(const char* operation, const absl::Status& status) {
   return WithContext(status, operation);
 }
@@ -40,7 +40,7 @@ absl::StatusOr<T> Of(const char* operation, absl::StatusOr<T> result) {
 
 // The floats of a tensor that may be absent.
 float* FloatsOrNull(const Tensor& x) { return x ? x.f32() : nullptr; }
-// A feature map that may be absent.
+// The data of a feature map that may be absent.
 void* MapOrNull(const Tensor& x) { return x ? x.data<void>() : nullptr; }
 
 DType DTypeOf(NumberFormat format) {
@@ -71,13 +71,14 @@ void AppendBytes(const std::vector<T>& values, std::vector<char>* bytes) {
   bytes->insert(bytes->end(), data, data + values.size() * sizeof(T));
 }
 
-// A graph of what Run was given.
+// The graph of the operations that Run was called with.
 class CudaRecording : public Recording {
  public:
-  // Without a graph until there is one; an error: what cannot be recorded is called every time.
+  // Its graph is null until one is recorded. An error: the operations cannot be recorded and are
+  // called every time.
   absl::StatusOr<CudaContext::Recorded> recorded = CudaContext::Recorded();
-  // CudaContext::given_back() when `operations` were last called; -1: never.
-  int64_t given_back = -1;
+  // CudaContext::memory_epoch() when the operations were last called; -1 before that.
+  int64_t memory_epoch = -1;
 
   absl::Status refusal() const override { return recorded.status(); }
 };
@@ -142,7 +143,7 @@ class CudaBackend : public Backend {
   absl::Status Upload(const void* src, const Tensor& dst) override {
     if (dst.bytes() == 0) return absl::OkStatus();
     if (uploads_may_overtake_) {
-      // A new tensor is cleared, and its memory may be used, by work that is still queued.
+      // The clearing of a new tensor, and earlier uses of its memory, may still be queued.
       PROTOPAGE_RETURN_IF_ERROR(Of("Upload", Follow(stream(), context_->copy_stream())));
       uploads_may_overtake_ = false;
     }
@@ -153,7 +154,7 @@ class CudaBackend : public Backend {
   absl::Status FinishUploads() override {
     if (uploading_.empty()) return absl::OkStatus();
     PROTOPAGE_RETURN_IF_ERROR(Of("FinishUploads", Follow(context_->copy_stream(), stream())));
-    // Who gets their memory next comes after the copies.
+    // From here on their memory can be reused: its next users come after the copies.
     uploading_.clear();
     return absl::OkStatus();
   }
@@ -182,28 +183,28 @@ class CudaBackend : public Backend {
     return Of("Synchronize", context_->Wait());
   }
 
-  // --- Repetition -----------------------------------------------------------------------------
+  // --- Recording ------------------------------------------------------------------------------
 
   std::unique_ptr<Recording> NewRecording() override { return std::make_unique<CudaRecording>(); }
   absl::Status Run(Recording* recording, uint64_t step,
                    absl::FunctionRef<absl::Status()> operations) override {
     auto& remembered = static_cast<CudaRecording&>(*recording);
     PROTOPAGE_RETURN_IF_ERROR(Of("Run", context_->SetStep(step)));
-    // A graph holds the addresses of what it works on, which may be another's by now.
+    // A graph holds the addresses of its operands; their memory may have been reused since.
     absl::StatusOr<CudaContext::Recorded>& recorded = remembered.recorded;
-    if (remembered.given_back != context_->given_back()) {
+    if (remembered.memory_epoch != context_->memory_epoch()) {
       recorded = CudaContext::Recorded();
     } else if (recorded.ok() && recorded->graph == nullptr) {
-      // Not by =, which nvcc takes for a result that is ignored.
+      // Swapped, because nvcc warns of an ignored result at an assignment.
       absl::StatusOr<CudaContext::Recorded> made = context_->Record(operations);
       std::swap(recorded, made);
     }
     if (recorded.ok() && recorded->graph != nullptr) {
       return Of("Run", context_->Launch(*recorded));
     }
-    // The first time they allocate and fill tables, which a graph must not do.
+    // The first call may allocate memory and fill tables, which cannot be recorded.
     PROTOPAGE_RETURN_IF_ERROR(operations());
-    remembered.given_back = context_->given_back();
+    remembered.memory_epoch = context_->memory_epoch();
     return absl::OkStatus();
   }
 
@@ -519,7 +520,7 @@ class CudaBackend : public Backend {
  private:
   cudaStream_t stream() const { return context_->stream(); }
 
-  // What `later` is given from now on runs after what `earlier` has been given until now.
+  // Orders the work queued on `later` from now on after the work queued on `earlier` so far.
   absl::Status Follow(cudaStream_t earlier, cudaStream_t later) {
     if (event_ == nullptr) {
       PROTOPAGE_ASSIGN_OR_RETURN(event_, NewEvent());
@@ -533,7 +534,7 @@ class CudaBackend : public Backend {
               context_->Scratch(CudaContext::kSums, ColumnPartials(m.rows, m.cols, sums)));
   }
 
-  // On the device: `entries`, and chunks_ after them.
+  // Returns a table on the device: `entries`, followed by chunks_.
   template <typename Entry>
   absl::StatusOr<const char*> ListTable(const char* operation, const std::vector<Entry>& entries) {
     static_assert(sizeof(Entry) % alignof(Chunk) == 0);
@@ -543,7 +544,7 @@ class CudaBackend : public Backend {
     return Of(operation, context_->Table(table_));
   }
 
-  // Tensors as kernels over lists take them.
+  // The arguments of a kernel over a list of tensors.
   struct TensorList {
     float* const* entries = nullptr;
     const Chunk* chunks = nullptr;
@@ -594,10 +595,10 @@ class CudaBackend : public Backend {
   }
 
   const std::unique_ptr<CudaContext> context_;
-  CudaEvent event_;                    // Of Follow.
-  bool uploads_may_overtake_ = false;  // Tensors were made since the last Upload.
+  CudaEvent event_;                    // For Follow.
+  bool uploads_may_overtake_ = false;  // Tensors were allocated since the last Upload.
   std::vector<Tensor> uploading_;      // Until FinishUploads.
-  std::vector<Chunk> chunks_;          // Reused by calls that work on lists of tensors.
+  std::vector<Chunk> chunks_;          // Scratch of operations on lists of tensors.
   std::vector<char> table_;
 };
 

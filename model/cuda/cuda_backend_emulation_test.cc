@@ -1,5 +1,5 @@
-// What only the emulation can show of the CUDA backend: orders of execution, counts of allocations
-// and waits, and devices that fail.
+// Tests of the CUDA backend that only the emulation allows: orders of execution, counts of
+// allocations and waits, and devices that fail.
 
 #include <algorithm>
 #include <cstdint>
@@ -23,7 +23,7 @@
 
 namespace protopage {
 
-// cuda_backend_test.cc has its cases; here are the operations alone.
+// cuda_backend_test.cc instantiates it; only RunEveryOperation is used here.
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BackendConformanceTest);
 
 namespace {
@@ -53,7 +53,8 @@ TEST(CudaBackendEmulationTest, BitsDoNotDependOnTheOrderOfBlocksAndThreads) {
   ASSERT_EQ(unsetenv("PROTOPAGE_CUDA_EMULATION_ORDER"), 0);
 }
 
-// A convolution, batch norm, a loss and their updates, as a training step has them.
+// The operations of a small training step: a convolution, batch norm, a search for non-finite
+// numbers and an update.
 class SmallStep {
  public:
   static absl::StatusOr<std::unique_ptr<SmallStep>> Create(Backend* backend) {
@@ -109,7 +110,8 @@ class SmallStep {
     PROTOPAGE_RETURN_IF_ERROR(backend_->Download(found_, host_->data()));
     PROTOPAGE_RETURN_IF_ERROR(backend_->FinishDownloads());
     AdamParams params;
-    params.step_size = 1e-3f / static_cast<float>(++t_);  // Another number every step.
+    // Changes every step, like the learning rate.
+    params.step_size = 1e-3f / static_cast<float>(++t_);
     return backend_->AdamUpdate(params, {{{kernel_, d_kernel_, m_, v_, true}}});
   }
 
@@ -140,14 +142,14 @@ TEST(CudaBackendEmulationTest, ASteadyStepAllocatesNothingAndWaitsForItsResultsO
     EXPECT_EQ(counters.host_mallocs, 0);
     EXPECT_EQ(counters.host_frees, 0);
     EXPECT_EQ(counters.synchronizations, 3);
-    EXPECT_EQ(counters.copies, 3 * 3);  // Upload, images and download: no tables.
+    EXPECT_EQ(counters.copies, 3 * 3);  // Upload, images and download, but no tables.
     EXPECT_EQ(counters.pageable_copies, 0);
     EXPECT_EQ(backend->allocated_bytes(), bytes);
     PROTOPAGE_ASSERT_OK(backend->Synchronize());
   }
 }
 
-// x = 2 x, and whether it is finite, again and again.
+// A recording that doubles x and checks whether it is finite.
 class Doubling {
  public:
   static absl::StatusOr<std::unique_ptr<Doubling>> Create(Backend* backend) {
@@ -184,7 +186,7 @@ class Doubling {
   int calls_ = 0;
 };
 
-TEST(CudaBackendEmulationTest, WhatIsRunAgainIsOneLaunch) {
+TEST(CudaBackendEmulationTest, ARepeatedRunIsOneLaunch) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling,
                                  Doubling::Create(backend.get()));
@@ -200,7 +202,7 @@ TEST(CudaBackendEmulationTest, WhatIsRunAgainIsOneLaunch) {
   EXPECT_EQ(value, 32.0f);
 }
 
-TEST(CudaBackendEmulationTest, WhatWasRecordedIsForgottenWhenMemoryIsGivenBack) {
+TEST(CudaBackendEmulationTest, ARecordingIsDiscardedWhenMemoryIsReleased) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling,
                                  Doubling::Create(backend.get()));
@@ -212,25 +214,25 @@ TEST(CudaBackendEmulationTest, WhatWasRecordedIsForgottenWhenMemoryIsGivenBack) 
   EXPECT_EQ(value, 64.0f);
 }
 
-TEST(CudaBackendEmulationTest, WhatCannotBeRecordedSaysWhyUntilItCan) {
+TEST(CudaBackendEmulationTest, TheReasonWhyNothingIsRecordedIsReportedUntilRecordingSucceeds) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling,
                                  Doubling::Create(backend.get()));
   PROTOPAGE_ASSERT_OK(doubling->Run(/*waits=*/true));
-  PROTOPAGE_EXPECT_OK(doubling->refusal());  // Not tried yet.
+  PROTOPAGE_EXPECT_OK(doubling->refusal());  // Recording was not tried yet.
   for (int i = 0; i < 2; ++i) PROTOPAGE_ASSERT_OK(doubling->Run(/*waits=*/true));
   EXPECT_THAT(doubling->refusal(), StatusIs(absl::StatusCode::kFailedPrecondition,
                                             "FinishDownloads: waiting cannot be recorded"));
-  PROTOPAGE_ASSERT_OK(
-      backend->Allocate(DType::kFloat32, {64}).status());  // Is given back: all is forgotten.
+  // This memory is released, so that the recording starts again.
+  PROTOPAGE_ASSERT_OK(backend->Allocate(DType::kFloat32, {64}).status());
   for (int i = 0; i < 3; ++i) PROTOPAGE_ASSERT_OK(doubling->Run());
   PROTOPAGE_EXPECT_OK(doubling->refusal());
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const float value, doubling->value());
   EXPECT_EQ(value, 64.0f);
 }
 
-// The driver takes memory of its own for a graph.
-TEST(CudaBackendEmulationTest, AGraphGetsTheMemoryThatWasKeptForReuse) {
+// The driver allocates memory of its own for a graph.
+TEST(CudaBackendEmulationTest, AGraphGetsTheMemoryThatWasCachedForReuse) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling,
                                  Doubling::Create(backend.get()));
@@ -242,8 +244,8 @@ TEST(CudaBackendEmulationTest, AGraphGetsTheMemoryThatWasKeptForReuse) {
   EXPECT_EQ(doubling->calls(), 2);
 }
 
-// A graph reads the table of its tensors where it was.
-TEST(CudaBackendEmulationTest, WhatWasRecordedIsForgottenWhenATableIsReplaced) {
+// A graph reads the table of its tensors from its old address.
+TEST(CudaBackendEmulationTest, ARecordingIsDiscardedWhenATableIsReplaced) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Doubling> doubling,
                                  Doubling::Create(backend.get()));
@@ -257,7 +259,7 @@ TEST(CudaBackendEmulationTest, WhatWasRecordedIsForgottenWhenATableIsReplaced) {
   EXPECT_EQ(doubling->calls(), 3);
 }
 
-// A convolution of 32 channels on tensor cores.
+// A convolution with 32 channels on tensor cores.
 class ImplicitConvolution {
  public:
   static absl::StatusOr<std::unique_ptr<ImplicitConvolution>> Create() {
@@ -309,10 +311,10 @@ TEST(CudaBackendEmulationTest, AnImplicitConvolutionIsTwoLaunchesAndItsGradientT
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto convolution, ImplicitConvolution::Create());
   emulation::ResetEmulationCounters();
   PROTOPAGE_ASSERT_OK(convolution->Forward());
-  EXPECT_EQ(emulation::GetEmulationCounters().launches, 2);  // It packs the kernel.
+  EXPECT_EQ(emulation::GetEmulationCounters().launches, 2);  // The first one packs the kernel.
   emulation::ResetEmulationCounters();
   PROTOPAGE_ASSERT_OK(convolution->Backward());
-  // d_w; and d_x, of the packed kernel.
+  // One for d_w, two for d_x, the first of which packs the kernel.
   EXPECT_EQ(emulation::GetEmulationCounters().launches, 1 + 2);
   PROTOPAGE_ASSERT_OK(convolution->Results().status());
 }
@@ -333,7 +335,7 @@ TEST(CudaBackendEmulationTest, AnImplicitConvolutionDoesNotDependOnTheOrderOfThr
 
 TEST(CudaBackendEmulationTest, ManyCopiesToTheDeviceWaitOnlyWhenTheStagesAreFull) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-  const std::vector<float> values(int64_t{1} << 18, 1.0f);  // 1 MiB; two stages hold 8.
+  const std::vector<float> values(int64_t{1} << 18, 1.0f);  // 1 MiB; two stages hold 8 MiB.
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor x,
                                  backend->Allocate(DType::kFloat32, {int64_t{1} << 18}));
   PROTOPAGE_ASSERT_OK(backend->Synchronize());  // The stages are empty.
@@ -345,7 +347,7 @@ TEST(CudaBackendEmulationTest, ManyCopiesToTheDeviceWaitOnlyWhenTheStagesAreFull
   PROTOPAGE_ASSERT_OK(backend->Synchronize());
 }
 
-// Its clearing, and what used its memory before, may still be queued.
+// The clearing of a tensor, and earlier uses of its memory, may still be queued.
 TEST(CudaBackendEmulationTest, AnUploadDoesNotOvertakeTheClearingOfItsTensor) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> host, backend->AllocateHost(64 * 4));
@@ -356,15 +358,15 @@ TEST(CudaBackendEmulationTest, AnUploadDoesNotOvertakeTheClearingOfItsTensor) {
   }
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Tensor x, backend->Allocate(DType::kFloat32, {64}));
   PROTOPAGE_ASSERT_OK(backend->Upload(host->data(), x));
-  PROTOPAGE_ASSERT_OK(
-      backend->Synchronize());  // Runs the copies first, unless they wait for the clearing.
+  // Runs the copies first, unless they wait for the clearing.
+  PROTOPAGE_ASSERT_OK(backend->Synchronize());
   PROTOPAGE_ASSERT_OK(backend->FinishUploads());
   std::vector<float> values(64);
   PROTOPAGE_ASSERT_OK(backend->CopyToHost(x, values.data()));
   EXPECT_EQ(values, std::vector<float>(64, 3.0f));
 }
 
-// The copy may be made long after the tensor is gone.
+// The copy may run long after the tensor is destroyed.
 TEST(CudaBackendEmulationTest, ATensorThatIsUploadedToKeepsItsMemoryUntilTheUploadsAreFinished) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> host, backend->AllocateHost(64 * 4));
@@ -421,13 +423,13 @@ TEST(CudaBackendEmulationTest, AnOperationThatRunsOutOfMemoryIsNamed) {
               StatusIs(absl::StatusCode::kResourceExhausted, "Conv2dForward: out of GPU memory"));
   EXPECT_THAT(std::string(status.message()),
               testing::HasSubstr("lower the batch size or classes_per_step"));
-  // It was told in time: nothing is broken.
+  // The error was found before anything was queued, so that the backend still works.
   PROTOPAGE_EXPECT_OK(backend->Conv2dForward(window, x, w, Tensor(), false, y));
   PROTOPAGE_EXPECT_OK(backend->Synchronize());
 }
 
-// A tensor of the host's memory: the device cannot reach it.
-TEST(CudaBackendEmulationTest, AnErrorOfTheDeviceIsNamedByWhoWaits) {
+// Uses a tensor in host memory, which the device cannot access.
+TEST(CudaBackendEmulationTest, AnErrorOfTheDeviceIsReturnedByTheOperationThatWaits) {
   {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
     std::vector<float> host(16);
@@ -442,7 +444,7 @@ TEST(CudaBackendEmulationTest, AnErrorOfTheDeviceIsNamedByWhoWaits) {
   cudaDeviceReset();
 }
 
-// What fails shows whether it has run.
+// The operation after the download fails, which shows whether it has run.
 TEST(CudaBackendEmulationTest, FinishDownloadsDoesNotWaitForWhatWasCalledAfterTheLastDownload) {
   {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());

@@ -46,9 +46,9 @@ BackendFactory Implicit(const std::string& name, Precision precision) {
   return Factory(name, options);
 }
 
-// Convolutions in one tile; in tiles of some images; of a few positions, less than a row of an
-// image; and of one position. With feature maps of 16 bits, in one tile and in tiles of a few
-// images, which none is a part of. And without columns.
+// Convolutions in one tile, in tiles of some images, in tiles of a few positions (less than a row
+// of an image), and in tiles of one position. With feature maps of 16 bits, in one tile and in
+// tiles of a few whole images. And without columns.
 INSTANTIATE_TEST_SUITE_P(
     Cuda, BackendConformanceTest,
     testing::Values(Columns("float32", CudaBackendOptions().workspace_bytes),
@@ -74,19 +74,20 @@ Array Magnitudes(const Array& x) {
   return result;
 }
 
-// How far a product of 16-bit or TF32 inputs may be from that of the given numbers.
+// The error of rounding the inputs of a product to 16 bits or TF32.
 struct Rounding {
   Precision precision;
-  // Of an input, relative to its size. bf16 has 8 bits of fraction, fp16 and TF32 have 11 with the
-  // one that is not stored; to the nearest, an input is off by half a unit in the last place. TF32
-  // is granted a whole one: how a GPU rounds to it is not documented.
+  // The largest relative error of an input. bf16 has 8 significant bits, fp16 and TF32 have 11.
+  // Rounding to nearest is off by half a unit in the last place. TF32 is allowed a whole unit,
+  // because how a GPU rounds to it is not documented.
   double unit;
 };
 const std::vector<Rounding> kRoundings = {{Precision::kBf16, 1.0 / (1 << 8)},
                                           {Precision::kFp16, 1.0 / (1 << 11)},
                                           {Precision::kTf32, 1.0 / (1 << 10)}};
 
-// What a backend whose maps are of `dtype` makes of an input. TF32 leaves it as it is.
+// The inputs as a backend with feature maps of `dtype` rounds them. Those of TF32 are not rounded
+// here.
 Array Rounded(const std::vector<float>& x, DType dtype) {
   Array result;
   for (const float value : x) result.push_back(RoundedTo(dtype, value));
@@ -122,9 +123,9 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
     return UploadMap(shape, std::vector<float>(shape.num_elements(), NAN));
   }
 
-  // Sums of `terms` products of inputs: `rounded` is exact for inputs that were rounded first,
-  // `exact` for those as they are, `magnitude` that of their magnitudes. A map is rounded when it
-  // is stored: `stores` times.
+  // Checks sums of `terms` products of inputs: `rounded` are the exact sums for rounded inputs,
+  // `exact` for the inputs as they are, `magnitude` for their magnitudes. A feature map is rounded
+  // when it is stored, `stores` times.
   void ExpectProducts(const Tensor& actual, const Array& rounded, const Array& exact,
                       const Array& magnitude, double terms, const std::string& what,
                       int64_t stores = 1) {
@@ -136,7 +137,7 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
     for (size_t i = 0; i < values.size(); ++i) {
       const double error = std::abs(values[i] - exact[i]);
       const auto stored = [&](double of, double off) {
-        // Until the last time it is a part of the sum.
+        // Each store but the last rounds a part of the sum.
         return off + RoundingTo(actual.dtype(), std::abs(of) + off) +
                static_cast<double>(stores - 1) * RoundingTo(actual.dtype(), magnitude[i] + off);
       };
@@ -144,12 +145,12 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
           << what << " " << i;
       largest = std::max(largest, error / magnitude[i]);
       if (dtype() == DType::kFloat32) continue;
-      // The inputs' rounding is known, and all else is float32.
+      // The rounding of the inputs is known, and everything else is in float32.
       EXPECT_LE(std::abs(values[i] - rounded[i]), stored(rounded[i], sums * magnitude[i]))
           << what << " " << i;
     }
-    // The precision is used, and not float32, whose roundings mostly cancel. cuBLAS may take
-    // float32 where TF32 is allowed; that it does not for a large product is for cublas_test.
+    // The precision is in use, not float32, whose errors mostly cancel. cuBLAS may use float32
+    // where TF32 is allowed; cublas_test checks that it does not for a large product.
     if (GetParam().precision == Precision::kFloat32) return;
     if (GetParam().precision == Precision::kTf32 && !implicit_) return;
     EXPECT_GT(largest, 4 * std::sqrt(terms + 4) / (1 << 24)) << what;
@@ -158,7 +159,7 @@ class CudaPrecisionTest : public testing::TestWithParam<Rounding> {
   void ExpectConvolutionRounds(const Window2d& w, int64_t d_x_stores = 1);
 
   const int64_t workspace_bytes_ = 1 << 14;
-  bool implicit_ = false;  // Whether convolutions are by our own kernels.
+  bool implicit_ = false;  // Whether convolutions use our own kernels.
   std::unique_ptr<Backend> backend_;
 };
 
@@ -182,7 +183,7 @@ TEST_P(CudaPrecisionTest, MatMulRoundsItsInputs) {
   }
 }
 
-// `w` of kRoundings' precision on backend_, forward and backward.
+// Checks convolution `w` on backend_, forward and backward.
 void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w, int64_t d_x_stores) {
   const Shape in = {w.batch, w.in_h, w.in_w, w.in_c}, out = {w.batch, w.out_h, w.out_w, w.out_c};
   const Shape kernel_shape = {w.kernel_h, w.kernel_w, w.in_c, w.out_c};
@@ -207,7 +208,7 @@ void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w, int64_t d_x_s
       ty, reference::Conv2dForward(w, x2, k2, {}), reference::Conv2dForward(w, x1, k1, {}),
       reference::Conv2dForward(w, Magnitudes(x1), Magnitudes(k1), {}), taps * w.in_c, "y");
 
-  // The same sums, with what is done to them.
+  // The same sums with a bias and relu.
   const std::vector<float> added = RandomFloats(w.out_c, 8);
   const Tensor rectified = EmptyMap(out);
   PROTOPAGE_ASSERT_OK(backend_->Conv2dForward(w, UploadMap(in, x), Upload(kernel_shape, k),
@@ -216,7 +217,7 @@ void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w, int64_t d_x_s
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<float> results, GetFloats(*backend_, rectified));
   for (size_t i = 0; i < sums.size(); ++i) {
     const float expected = std::max(0.0f, sums[i] + added[i % w.out_c]);
-    // Both are rounded, and of a sum with the bias one is all that is stored.
+    // Both are rounded when they are stored; the sum without the bias only in the first case.
     EXPECT_NEAR(results[i], expected, RoundingTo(dtype(), sums[i]) + RoundingTo(dtype(), expected))
         << i;
   }
@@ -230,7 +231,7 @@ void CudaPrecisionTest::ExpectConvolutionRounds(const Window2d& w, int64_t d_x_s
   const auto size = reference::Conv2dBackward(w, Magnitudes(x1), Magnitudes(k1), Magnitudes(g1));
   ExpectProducts(d_x, rounded.d_x, exact.d_x, size.d_x, taps * w.out_c, "d_x", d_x_stores);
   ExpectProducts(d_w, rounded.d_w, exact.d_w, size.d_w, positions, "d_w");
-  // A sum of what is in the map.
+  // A sum over the feature map.
   std::vector<float> bias(w.out_c);
   PROTOPAGE_ASSERT_OK(backend_->CopyToHost(d_bias, bias.data()));
   for (int64_t c = 0; c < w.out_c; ++c) {
@@ -261,7 +262,7 @@ TEST_P(CudaPrecisionTest, AnImageOfManyTilesIsRoundedOnceATile) {
   w.pad_top = w.pad_left = 1;
   const int64_t rows = workspace_bytes_ / static_cast<int64_t>(sizeof(float) * 9 * 8);
   ASSERT_LT(rows, w.out_h * w.out_w);
-  // Tiles that one image may be in.
+  // The largest number of tiles that an image may be in.
   ExpectConvolutionRounds(w, w.out_h * w.out_w / rows + 2);
 }
 
@@ -281,7 +282,7 @@ TEST_P(CudaImplicitTest, ConvolutionsRoundTheirInputs) {
       {1, 12, 12, 32, 72, 1, 1, 1, 0},  // Two blocks of positions, and of channels.
       {2, 5, 5, 32, 40, 3, 3, 2, 1},    // A stride.
       {1, 4, 4, 96, 32, 1, 1, 1, 0},    // Three chunks of a tap.
-      {2, 4, 9, 8, 64, 1, 3, 1, 1},     // d_x alone, two chunks of each tap; not square.
+      {2, 4, 9, 8, 64, 1, 3, 1, 1},     // d_x with two chunks of each tap; not square.
       {3, 19, 19, 32, 8, 1, 1, 1, 0},   // d_w in two parts.
       {2, 9, 9, 3, 32, 3, 3, 1, 1},     // Channels with padding.
       {1, 8, 11, 5, 40, 3, 3, 2, 1},    // Two blocks of channels, of which the second is not full.
@@ -309,7 +310,7 @@ INSTANTIATE_TEST_SUITE_P(Cuda, CudaImplicitTest,
                                          Rounding{Precision::kFloat32, 1.0 / (1 << 22)}),
                          NameOfRounding);
 
-// Without columns it is three products of TF32.
+// Without columns, a float32 product is three products of TF32.
 TEST(CudaBackendTest, Float32IsAsPreciseWithoutColumnsAsWithThem) {
   Window2d w;
   w.batch = 1;
@@ -348,11 +349,11 @@ TEST(CudaBackendTest, Float32IsAsPreciseWithoutColumnsAsWithThem) {
   EXPECT_GT(implicit, 0.0);
 }
 
-// The device may copy long after the call; the caller's array is its own again at once.
+// The device may copy long after the call, but the caller may reuse its array at once.
 TEST(CudaBackendTest, CopyToDeviceHasReadItsSourceWhenItReturns) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Backend> backend, NewCudaBackend());
-  // Small; more than a stage (4 MiB); more than both; and at the end of a stage that small ones
-  // filled.
+  // A small copy, one larger than a stage (4 MiB), one larger than both stages, and copies that
+  // reach the end of a partly filled stage.
   for (const int64_t n : {5, 1300000, 3000000, 1000, 1048500}) {
     const std::vector<float> values = RandomFloats(n, 7);
     std::vector<float> source = values;
@@ -406,6 +407,30 @@ TEST(CudaBackendTest, ADeviceThatTheMachineLacksIsRefused) {
   options.device = 99;
   EXPECT_THAT(NewCudaBackend(options),
               StatusIs(absl::StatusCode::kInvalidArgument, "GPU 99 is outside [0, "));
+}
+
+absl::StatusOr<std::string> DescriptionOfANewBackend() {
+  PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewCudaBackend());
+  PROTOPAGE_ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {256, 32, 32, 3}));
+  std::string name = backend->Description();
+  return name;
+}
+
+absl::StatusOr<Precision> PrecisionOfABackendWithOptions() {
+  CudaBackendOptions options;
+  options.precision = Precision::kTf32;
+  PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewCudaBackend(options));
+  return backend->precision();
+}
+
+TEST(CudaBackendTest, TheExampleOfTheHeader) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string name, DescriptionOfANewBackend());
+  EXPECT_EQ(name.substr(0, 6), "cuda (");
+}
+
+TEST(CudaOptionsTest, TheExampleOfTheHeader) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Precision precision, PrecisionOfABackendWithOptions());
+  EXPECT_EQ(precision, Precision::kTf32);
 }
 
 }  // namespace

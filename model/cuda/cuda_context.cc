@@ -14,7 +14,7 @@ namespace protopage {
 namespace {
 
 constexpr int64_t kStageBytes = int64_t{4} << 20;
-// Lists of tensors that a training step asks for, with room to spare.
+// More than the lists of tensors of a training step.
 constexpr size_t kMaxTables = 32;
 
 class PinnedBuffer : public Buffer {
@@ -57,7 +57,7 @@ absl::Status CublasStatus(cublasStatus_t status) {
   return absl::InternalError(absl::StrCat("cuBLAS: ", name, " (", code, ")"));
 }
 
-// "13.0", as CUDA writes it in an int.
+// "13.0", from the int in which CUDA encodes a version.
 std::string VersionName(int version) {
   return absl::StrCat(version / 1000, ".", version % 1000 / 10);
 }
@@ -65,14 +65,14 @@ std::string VersionName(int version) {
 absl::Status NoGpu(cudaError_t error) {
   std::string more;
   if (error == cudaErrorInsufficientDriver) {
-    // CUDA says so, too, where there is no driver at all: its version is 0 then.
+    // CUDA also returns this error if there is no driver at all; the version is 0 then.
     int driver = 0, runtime = 0;
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
     more = driver == 0
                ? ": there is no driver on this machine"
-               : absl::StrCat(": the driver is one of CUDA ", VersionName(driver),
-                              ", this program needs one of CUDA ", runtime / 1000, ".0 or newer");
+               : absl::StrCat(": the driver is for CUDA ", VersionName(driver),
+                              ", this program needs one for CUDA ", runtime / 1000, ".0 or newer");
   }
   return absl::FailedPreconditionError(absl::StrCat("no usable GPU: ", cudaGetErrorName(error),
                                                     ": ", cudaGetErrorString(error), more));
@@ -97,9 +97,9 @@ absl::StatusOr<std::shared_ptr<Buffer>> AllocatePinned(int64_t bytes) {
   const cudaError_t error =
       cudaHostAlloc(&data, static_cast<size_t>(std::max<int64_t>(1, bytes)), cudaHostAllocDefault);
   if (error == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // Forgets it.
+    cudaGetLastError();  // Clears the error.
     return absl::ResourceExhaustedError(
-        absl::StrCat("out of pinned host memory: ", bytes, " bytes were asked for"));
+        absl::StrCat("out of pinned host memory: ", bytes, " bytes were requested"));
   }
   PROTOPAGE_RETURN_IF_ERROR(CudaStatus(error));
   return std::make_shared<PinnedBuffer>(data, bytes);
@@ -130,7 +130,8 @@ absl::Status CudaContext::Init() {
   PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaSetDevice(options_.device)));
   cudaDeviceProp properties;
   PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaGetDeviceProperties(&properties, options_.device)));
-  // Machine code for 8.0 runs on 8.x and that for 9.0 on 9.x; there is no other (tools/cuda.bzl).
+  // The machine code is for 8.0, which runs on 8.x, and for 9.0, which runs on 9.x
+  // (tools/cuda.bzl).
   if (properties.major != 8 && properties.major != 9) {
     return absl::FailedPreconditionError(absl::StrCat(
         "no usable GPU: ", properties.name, " has compute capability ", properties.major, ".",
@@ -151,7 +152,8 @@ absl::Status CudaContext::Init() {
   PROTOPAGE_ASSIGN_OR_RETURN(cublas_, LoadCublas());
   PROTOPAGE_RETURN_IF_ERROR(CublasStatus(cublas_->create(&cublas_handle_)));
   PROTOPAGE_RETURN_IF_ERROR(CublasStatus(cublas_->set_stream(cublas_handle_, stream_.get())));
-  // What NVIDIA recommends; a workspace of its own makes the products' bits those of one stream.
+  // The size that NVIDIA recommends. With a workspace of its own, a stream yields the same bits for
+  // the same products.
   const int64_t cublas_bytes = int64_t{properties.major >= 9 ? 32 : 4} << 20;
   PROTOPAGE_ASSIGN_OR_RETURN(cublas_workspace_, memory_->Allocate(cublas_bytes));
   PROTOPAGE_RETURN_IF_ERROR(CublasStatus(cublas_->set_workspace(
@@ -161,7 +163,7 @@ absl::Status CudaContext::Init() {
 }
 
 CudaContext::~CudaContext() {
-  // Tensors may live on; what is still queued must not outlast the memory that it uses.
+  // Tensors may outlive the context, but queued work must not outlive the memory that it uses.
   for (cudaStream_t stream : {stream_.get(), copy_stream_.get()}) {
     if (stream != nullptr) cudaStreamSynchronize(stream);
   }
@@ -184,7 +186,7 @@ NumberFormat CudaContext::format() const {
 absl::StatusOr<void*> CudaContext::Reserve(Slot slot, int64_t bytes) {
   std::shared_ptr<Buffer>& buffer = scratch_[slot];
   if (buffer == nullptr || buffer->bytes() < bytes) {
-    buffer.reset();  // Before the new block: both at once may not fit.
+    buffer.reset();  // Before the new block is allocated: both at once may not fit.
     PROTOPAGE_ASSIGN_OR_RETURN(buffer, memory_->Allocate(bytes));
   }
   return buffer->data();
@@ -231,13 +233,13 @@ absl::StatusOr<const char*> CudaContext::Table(const std::vector<char>& bytes) {
     return static_cast<const char*>(table.device->data());
   }
   if (tables_.size() < kMaxTables) tables_.emplace_back();
-  // An empty one has been used at time 0.
+  // A new table was last used at time 0.
   CachedTable& oldest = *std::min_element(
       tables_.begin(), tables_.end(),
       [](const CachedTable& a, const CachedTable& b) { return a.last_use < b.last_use; });
   const int64_t size = static_cast<int64_t>(bytes.size());
   if (oldest.device != nullptr) ++tables_replaced_;
-  oldest.bytes.clear();  // In case of an error: it no longer says what the device holds.
+  oldest.bytes.clear();  // After an error below, the device holds other bytes.
   if (oldest.device == nullptr || oldest.device->bytes() < size) {
     oldest.device.reset();
     PROTOPAGE_ASSIGN_OR_RETURN(oldest.device, memory_->Allocate(size));
@@ -263,34 +265,34 @@ absl::StatusOr<CudaContext::Recorded> CudaContext::Record(
   recorded_downloads_ = false;
   absl::Status status = operations();
   recording_ = false;
-  // Also after an error, or the stream would go on recording.
+  // Also after an error, or the stream would keep recording.
   cudaGraph_t recorded = nullptr;
   const cudaError_t error = cudaStreamEndCapture(stream(), &recorded);
   const CudaGraph graph(recorded);
   status.Update(CudaStatus(error));
   if (!status.ok()) {
-    cudaGetLastError();  // Forgets it: the stream is as before.
+    cudaGetLastError();  // Clears the error; the stream is as before.
     return status;
   }
   cudaGraphExec_t made = nullptr;
-  PROTOPAGE_RETURN_IF_ERROR(
-      CudaStatus(memory_->Take([&] { return cudaGraphInstantiate(&made, graph.get(), 0); })));
+  PROTOPAGE_RETURN_IF_ERROR(CudaStatus(
+      memory_->AllocateFromDriver([&] { return cudaGraphInstantiate(&made, graph.get(), 0); })));
   return Recorded{CudaGraphExec(made), recorded_downloads_};
 }
 
 absl::Status CudaContext::Launch(const Recorded& recorded) {
   PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaGraphLaunch(recorded.graph.get(), stream())));
-  return recorded.downloads ? NoteDownloads() : absl::OkStatus();
+  return recorded.downloads ? MarkDownloads() : absl::OkStatus();
 }
 
 absl::Status CudaContext::Download(const void* src, void* dst, int64_t bytes) {
   PROTOPAGE_RETURN_IF_ERROR(CudaStatus(
       cudaMemcpyAsync(dst, src, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream())));
   recorded_downloads_ |= recording_;
-  return recording_ ? absl::OkStatus() : NoteDownloads();
+  return recording_ ? absl::OkStatus() : MarkDownloads();
 }
 
-absl::Status CudaContext::NoteDownloads() {
+absl::Status CudaContext::MarkDownloads() {
   PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaEventRecord(downloaded_.get(), stream())));
   staged_since_ = false;
   return absl::OkStatus();
@@ -325,7 +327,7 @@ absl::StatusOr<const void*> CudaContext::Rounded(Slot slot, const float* x, int6
   return rounded;
 }
 
-// cuBLAS takes matrices by columns, where ours are their transposes: c^T = op(b)^T op(a)^T.
+// cuBLAS is column-major, so that our matrices are their transposes: c^T = op(b)^T op(a)^T.
 absl::Status CudaContext::Multiply(const Product& p) {
   if (p.rows == 0 || p.cols == 0) return absl::OkStatus();
   constexpr int64_t kMaxSize = std::numeric_limits<int>::max();

@@ -1,8 +1,8 @@
-// CudaContext: what the operations of the CUDA backend share: two streams, the device's
-// memory, cuBLAS, scratch arrays, and copies from the host that do not wait.
+// CudaContext: the state that the operations of the CUDA backend share: two streams, device memory,
+// cuBLAS, scratch arrays, and copies from the host that do not wait.
 //
-// All work goes to stream(), in the order of calls. What is asked for with one shape again and
-// again allocates nothing and waits for nothing after the first time.
+// All work is queued on stream(), in the order of the calls. Repeated requests of the same size
+// allocate nothing and wait for nothing after the first time.
 #ifndef PROTOPAGE_MODEL_CUDA_CUDA_CONTEXT_H_
 #define PROTOPAGE_MODEL_CUDA_CUDA_CONTEXT_H_
 
@@ -25,7 +25,7 @@
 
 namespace protopage {
 
-// Memory of the host that the device copies from and to by itself.
+// Pinned host memory, which the device copies from and to asynchronously.
 // Errors: ResourceExhausted.
 absl::StatusOr<std::shared_ptr<Buffer>> AllocatePinned(int64_t bytes);
 
@@ -40,7 +40,7 @@ using CudaEvent = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, DestroyCud
 using CudaGraph = std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, DestroyCuda>;
 using CudaGraphExec = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, DestroyCuda>;
 
-// To wait for, without a time.
+// An event for ordering only (timing disabled).
 absl::StatusOr<CudaEvent> NewEvent();
 
 class CudaContext {
@@ -53,15 +53,15 @@ class CudaContext {
   const CudaBackendOptions& options() const { return options_; }
   const std::string& gpu_name() const { return gpu_name_; }  // "NVIDIA H100, sm_90"
   cudaStream_t stream() const { return stream_.get(); }
-  // For copies beside the work of stream().
+  // For copies concurrent with the work of stream().
   cudaStream_t copy_stream() const { return copy_stream_.get(); }
   DeviceMemory& memory() const { return *memory_; }
 
-  // How products take their inputs, and feature maps are stored.
+  // The format of feature maps and of the inputs of products.
   NumberFormat format() const;
 
-  // Scratch arrays of one operation, distinguished by `slot`; their contents are unspecified. They
-  // grow to the largest need and are then reused. Errors: ResourceExhausted.
+  // Scratch arrays for one operation, one per `slot`, with unspecified contents. An array grows to
+  // the largest size requested and is then reused. Errors: ResourceExhausted.
   enum Slot { kColumns, kRoundedA, kRoundedB, kProduct, kPartials, kSums, kFactors, kNumSlots };
   template <typename T = float>
   absl::StatusOr<T*> Scratch(Slot slot, int64_t count) {
@@ -69,38 +69,39 @@ class CudaContext {
     return static_cast<T*>(data);
   }
 
-  // `bytes` bytes of the host to the device. `src` is free when it returns. Errors:
-  // FailedPrecondition in Record.
+  // Queues a copy of `bytes` bytes from the host to the device. `src` may be reused on return.
+  // Errors: FailedPrecondition in Record.
   absl::Status CopyFromHost(const void* src, void* dst, int64_t bytes);
   // Queues a copy to pinned memory.
   absl::Status Download(const void* src, void* dst, int64_t bytes);
-  // Waits for the work up to the last Download, also of a graph. Errors: FailedPrecondition in
-  // Record.
+  // Waits for the work up to the last Download, including downloads in a graph. Errors:
+  // FailedPrecondition in Record.
   absl::Status FinishDownloads();
-  // The same bytes on the device, at a multiple of 256, until the next call. What was asked for
-  // lately is still there and is not copied again.
+  // Returns a copy of `bytes` on the device, aligned to 256 bytes, valid until the next call.
+  // Recently requested tables are cached, not copied again.
   absl::StatusOr<const char*> Table(const std::vector<char>& bytes);
 
-  // *step() on the device is `step` for the work that follows.
+  // Sets *step() on the device to `step` for the work that follows.
   absl::Status SetStep(uint64_t step);
   const uint64_t* step() const { return static_cast<const uint64_t*>(step_memory_->data()); }
 
   struct Recorded {
     CudaGraphExec graph;
-    bool downloads = false;  // Whether some are in it.
+    bool downloads = false;  // Whether the graph contains any.
   };
-  // What `operations` give to stream(), as a graph; none of it is done. Errors: those of
-  // `operations`, which must neither allocate nor wait nor copy from the host.
+  // Records the work that `operations` queue on stream() as a graph, without running it.
+  // `operations` must not allocate, wait, or copy from the host. Errors: those of `operations`.
   absl::StatusOr<Recorded> Record(absl::FunctionRef<absl::Status()> operations);
   absl::Status Launch(const Recorded& recorded);
-  // Grows whenever memory that an operation was given is free for others, or a table is replaced.
-  int64_t given_back() const { return memory_->given_back() + tables_replaced_; }
+  // Changes whenever memory that an operation has used is released for others, or a table is
+  // replaced. A recorded graph is valid only as long as this stays the same.
+  int64_t memory_epoch() const { return memory_->blocks_released() + tables_replaced_; }
 
   // Waits for all work of stream(). Errors: FailedPrecondition in Record.
   absl::Status Wait();
 
-  // c [rows, cols] = alpha op(a) op(b) + beta c, all row-major without gaps; op transposes. a and b
-  // are in `format`, c is float32.
+  // c [rows, cols] = alpha op(a) op(b) + beta c, all row-major without gaps; op transposes if asked
+  // to. a and b are in format(), c is float32.
   struct Product {
     int64_t rows, cols, depth;
     const void* a;
@@ -109,21 +110,21 @@ class CudaContext {
     bool transpose_b;
     float alpha, beta;
     float* c;
-    // So many of them, where the matrices of each lie so many elements after those of the one
-    // before.
+    // The number of products, and the distances in elements between the matrices of one and the
+    // next.
     int64_t count = 1, a_step = 0, b_step = 0, c_step = 0;
   };
   absl::Status Multiply(const Product& product);
-  // x as an input of products: x itself, or rounded to the format in the scratch of `slot`.
+  // Returns x as an input of products: x itself, or x rounded to format() in the scratch of `slot`.
   absl::StatusOr<const void*> Rounded(Slot slot, const float* x, int64_t n);
 
  private:
-  // Pinned memory that waits for its copies to the device before it is used again.
+  // Pinned memory; reused once its copies to the device are done.
   struct Stage {
     std::shared_ptr<Buffer> memory;
     CudaEvent copied;
     int64_t used = 0;
-    bool in_flight = false;  // `copied` has been recorded and not waited for.
+    bool in_flight = false;  // `copied` was recorded and has not been waited for.
   };
   struct CachedTable {
     std::vector<char> bytes;
@@ -133,9 +134,9 @@ class CudaContext {
 
   explicit CudaContext(const CudaBackendOptions& options) : options_(options) {}
   absl::Status Init();
-  // The work so far is what FinishDownloads waits for.
-  absl::Status NoteDownloads();
-  // The copies from stages_ have been made.
+  // Makes FinishDownloads wait for the work queued so far.
+  absl::Status MarkDownloads();
+  // Frees the stages; all copies from them must be done.
   void EmptyStages();
   absl::StatusOr<void*> Reserve(Slot slot, int64_t bytes);
 
@@ -148,12 +149,12 @@ class CudaContext {
   std::shared_ptr<Buffer> cublas_workspace_;
   std::shared_ptr<Buffer> scratch_[kNumSlots];
   std::shared_ptr<Buffer> step_memory_;
-  uint64_t step_ = 0;  // In step_memory_.
+  uint64_t step_ = 0;  // The value in step_memory_.
   bool recording_ = false, recorded_downloads_ = false;
   Stage stages_[2];
-  int stage_ = 0;  // The one that is being filled.
+  int stage_ = 0;  // The stage to fill.
   CudaEvent downloaded_;
-  bool staged_since_ = false;  // CopyFromHost was called since downloaded_ was recorded.
+  bool staged_since_ = false;  // CopyFromHost was called after downloaded_ was recorded.
   std::vector<CachedTable> tables_;
   int64_t table_uses_ = 0, tables_replaced_ = 0;
 };

@@ -32,10 +32,10 @@ struct Layout {
   }
   int64_t image_positions, positions;
   int64_t depth;  // Elements of a window.
-  bool covers;    // Windows are the pixels: the matrix of the windows is x itself.
+  bool covers;    // Each window is a pixel, so that the matrix of the windows is x itself.
 };
 
-// Positions in a tile of columns of `bytes_per_element`: whole images where one fits.
+// Positions in a tile of columns with `bytes_per_element`: whole images if one fits.
 int64_t TileRows(const CudaContext& context, const Window2d& window, const Layout& layout,
                  int64_t bytes_per_element) {
   const int64_t elements =
@@ -43,7 +43,7 @@ int64_t TileRows(const CudaContext& context, const Window2d& window, const Layou
   const int64_t rows = std::max<int64_t>(1, elements / layout.depth);
   const int64_t images = rows / layout.image_positions;
   if (images == 0) return rows;
-  // Tiles of about one size.
+  // Tiles of about the same size.
   return DivideUp(window.batch, DivideUp(window.batch, images)) * layout.image_positions;
 }
 
@@ -63,8 +63,8 @@ absl::Status ForTiles(const Layout& layout, int64_t tile, const Body& body) {
   return absl::OkStatus();
 }
 
-// Positions in a tile of products of `cols` columns that become a feature map: all, if they are
-// made in it.
+// Positions in a tile of products with `cols` columns that become a feature map: all, if the
+// products are computed in place.
 int64_t ProductTile(const CudaContext& context, const Layout& layout, int64_t cols) {
   if (context.format() == NumberFormat::kFloat32) return layout.positions;
   const int64_t rows = context.options().workspace_bytes / (cols * BytesOf(NumberFormat::kFloat32));
@@ -77,7 +77,7 @@ int64_t ColumnTile(const CudaContext& context, const Window2d& window, const Lay
   return TileRows(context, window, layout, BytesOf(context.format()));
 }
 
-// Calls body(first, rows, columns) for tiles of `tile` positions, with the columns of each.
+// Calls body(first, rows, columns) for each tile of `tile` positions.
 template <typename Body>
 absl::Status ForColumns(CudaContext& context, const Window2d& window, const Layout& layout,
                         int64_t tile, const void* x, const Body& body) {
@@ -97,16 +97,16 @@ absl::Status ForColumns(CudaContext& context, const Window2d& window, const Layo
   });
 }
 
-// Where a product of `n` floats is to be that becomes `map`: itself, or scratch that it is rounded
-// from.
+// Where to compute a product of `n` floats that becomes the feature map `map`: in `map` itself, or
+// in scratch from which it is then rounded.
 absl::StatusOr<float*> ProductOf(CudaContext& context, void* map, int64_t n) {
   if (context.format() == NumberFormat::kFloat32) return static_cast<float*>(map);
   return context.Scratch(CudaContext::kProduct, n);
 }
 
-// Whether a convolution is to be and can be one of LaunchImplicitGemm.
+// Whether to compute a convolution by LaunchImplicitGemm.
 bool IsImplicit(const CudaContext& context, const Window2d& window) {
-  if (!ImplicitGemmTakes(window)) return false;
+  if (!ImplicitGemmSupports(window)) return false;
   switch (context.options().convolutions) {
     case ConvolutionMethod::kColumns:
       return false;
@@ -118,7 +118,7 @@ bool IsImplicit(const CudaContext& context, const Window2d& window) {
   return ImplicitGemmIsFaster(window, context.options().precision);
 }
 
-// Packs the kernel by pack(packed) and multiplies; x has ImplicitChannels().
+// Packs the kernel by pack(packed) and multiplies; x must have ImplicitChannels().
 template <typename Pack>
 absl::Status ImplicitConvolution(CudaContext& context, const Window2d& window, const void* x,
                                  const Pack& pack, const float* bias, bool relu, void* y) {
@@ -131,7 +131,7 @@ absl::Status ImplicitConvolution(CudaContext& context, const Window2d& window, c
       LaunchImplicitGemm(context.stream(), window, precision, x, packed, bias, relu, y));
 }
 
-// x with ImplicitChannels(): itself, or a copy.
+// x with ImplicitChannels(): x itself or a padded copy.
 absl::StatusOr<const void*> WholePacks(CudaContext& context, const Window2d& window,
                                        const void* x) {
   const Precision precision = context.options().precision;
@@ -146,7 +146,7 @@ absl::StatusOr<const void*> WholePacks(CudaContext& context, const Window2d& win
   return padded;
 }
 
-// Where `parts` of d_w [size] are to be: one is d_w itself.
+// Where to compute `parts` partial sums of d_w [size]: in d_w itself if there is only one.
 absl::StatusOr<float*> PartSums(CudaContext& context, int64_t parts, int64_t size, float* d_w) {
   if (parts == 1) return d_w;
   return context.Scratch(CudaContext::kPartials, parts * size);
@@ -157,11 +157,12 @@ absl::Status SumParts(const CudaContext& context, const float* sums, int64_t par
   return CudaStatus(LaunchSumParts(context.stream(), sums, parts, size, d_w));
 }
 
-// d_w [depth, out_c] = columns^T d_y is small and sums over all positions: products of parts of a
-// tile, side by side, keep the whole device at work. What they add up to is then summed in order.
+// d_w [depth, out_c] = columns^T d_y is small, but a sum over all positions. Concurrent products of
+// parts of a tile occupy the whole device; their results are then summed in order.
 absl::Status KernelGradient(CudaContext& context, const Window2d& window, const Layout& layout,
                             const void* x, const void* d_y, float* d_w) {
-  // Blocks of threads that a device has at work, and what a block of cuBLAS takes of d_w, about.
+  // Roughly, the blocks of threads that a device runs at once, and the part of d_w that a block of
+  // cuBLAS computes.
   constexpr int64_t kBlocks = 256, kBlockRows = 128, kBlockCols = 64;
   constexpr int64_t kLeastPositions = 512;
   const int64_t blocks = DivideUp(layout.depth, kBlockRows) * DivideUp(window.out_c, kBlockCols);
@@ -174,7 +175,8 @@ absl::Status KernelGradient(CudaContext& context, const Window2d& window, const 
   PROTOPAGE_RETURN_IF_ERROR(ForColumns(
       context, window, layout, tile, x,
       [&](int64_t first, int64_t rows, const void* columns) -> absl::Status {
-        // `count` products of `positions` each, the first of them of part `number` of the tile.
+        // Computes `count` products of `positions` positions each, from part `number` of the tile
+        // on.
         const auto multiply = [&](int64_t number, int64_t positions, int64_t count) {
           const int64_t begin = number * part;
           CudaContext::Product product = {};
@@ -239,7 +241,7 @@ absl::Status ConvolutionForward(CudaContext& context, const Window2d& window, co
         PROTOPAGE_ASSIGN_OR_RETURN(product.c, ProductOf(context, y_tile, rows * window.out_c));
         PROTOPAGE_RETURN_IF_ERROR(context.Multiply(product));
         if (product.c == y_tile && bias == nullptr && !relu) return absl::OkStatus();
-        // Of the tile, which is still in the cache.
+        // Per tile, while it is still in the cache.
         return CudaStatus(LaunchBiasRelu(context.stream(), product.c, bias, relu, rows,
                                          window.out_c, format, y_tile));
       });

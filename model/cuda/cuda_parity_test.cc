@@ -1,4 +1,4 @@
-// Whole training steps of the CUDA backend beside those of the CPU: dropout, schedule, Adam or
+// Compares whole training steps of the CUDA backend to those of the CPU: dropout, schedule, Adam or
 // momentum, margin softmax, unit rows.
 #include <gtest/gtest.h>
 
@@ -22,7 +22,7 @@
 
 namespace protopage {
 
-// Only RunTrainingSteps is used here.
+// training_steps_test.cc instantiates it; only RunTrainingSteps is used here.
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(TrainingStepsTest);
 
 namespace {
@@ -39,7 +39,7 @@ std::vector<TrainingTrace> OnCuda(const CudaBackendOptions& options, const Train
   return traces.ok() ? *std::move(traces) : std::vector<TrainingTrace>();
 }
 
-// As often as the tests want it: emulated, it takes seconds.
+// Shared by the tests: emulated, it takes seconds.
 const std::vector<TrainingTrace>& Float32OnCuda() {
   static const auto* const traces = new std::vector<TrainingTrace>(OnCuda({}, {}));
   return *traces;
@@ -47,8 +47,9 @@ const std::vector<TrainingTrace>& Float32OnCuda() {
 
 constexpr double kLossScale = 24.0;  // Of LossConfig.
 
-// The two differ by rounding alone, which grows from step to step, as Adam divides small gradients
-// by their size and momentum is at a large learning rate: how much, the same steps on the CPU tell.
+// The two differ by rounding alone. The difference grows from step to step, because Adam divides
+// small gradients by their size and momentum uses a large learning rate. Perturbed runs of the same
+// steps on the CPU measure by how much.
 void ExpectLossesOfTheCpu(const std::vector<TrainingTrace>& actual, Precision precision, int steps,
                           int seeds) {
   TestBackend cpu;
@@ -96,7 +97,7 @@ TEST(CudaParityTest, LossesOfOtherPrecisionsAreAsFarAsTheirRounding) {
 TEST(CudaParityTest, LossesOfImplicitConvolutionsAreAsFarAsTheirRounding) {
   CudaBackendOptions options;
   options.convolutions = ConvolutionMethod::kImplicit;
-  options.precision = Precision::kBf16;  // Half as many products to emulate as of tf32.
+  options.precision = Precision::kBf16;  // Half as many emulated products as with TF32.
   ExpectLossesAsFarAsTheirRounding(options);
 }
 
@@ -117,7 +118,7 @@ TEST(CudaParityTest, FeatureMapsOf16BitsTakeHalfTheMemory) {
   };
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t bytes32, bytes_of(Precision::kTf32));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t bytes16, bytes_of(Precision::kBf16));
-  // All but the pools' positions.
+  // Everything but the positions of the pools.
   EXPECT_LT(bytes16, 0.6 * static_cast<double>(bytes32));
 }
 

@@ -9,9 +9,9 @@
 
 namespace protopage {
 
-// "cudaErrorIllegalAddress: an illegal memory access was encountered". Errors: ResourceExhausted
-// (memory), else Internal. Work runs behind the host: an error may come from what was queued
-// before.
+// The message is like "cudaErrorIllegalAddress: an illegal memory access was encountered". Errors:
+// ResourceExhausted (out of memory), else Internal. Work runs asynchronously: the error may be that
+// of work queued before.
 absl::Status CudaStatus(cudaError_t error);
 
 }  // namespace protopage

@@ -12,7 +12,7 @@
 namespace protopage {
 namespace {
 
-// Eight sizes between a power of two and the next.
+// Rounds up to one of eight sizes between a power of two and the next.
 int64_t BlockSize(int64_t bytes) {
   int64_t step = 512;
   while (bytes > 16 * step) step *= 2;
@@ -25,7 +25,7 @@ class DeviceMemory::Block : public Buffer {
  public:
   Block(void* data, int64_t bytes, int64_t size, std::shared_ptr<DeviceMemory> memory)
       : Buffer(data, bytes), size_(size), memory_(std::move(memory)) {}
-  ~Block() override { memory_->GiveBack(data(), size_); }
+  ~Block() override { memory_->ReleaseBlock(data(), size_); }
 
  private:
   const int64_t size_;
@@ -44,13 +44,14 @@ absl::StatusOr<std::shared_ptr<Buffer>> DeviceMemory::Allocate(int64_t bytes) {
     kept.pop_back();
     bytes_cached_ -= size;
   } else {
-    const cudaError_t error = Take([&] { return cudaMalloc(&data, static_cast<size_t>(size)); });
+    const cudaError_t error =
+        AllocateFromDriver([&] { return cudaMalloc(&data, static_cast<size_t>(size)); });
     if (error == cudaErrorMemoryAllocation) {
       size_t free = 0, total = 0;
       PROTOPAGE_RETURN_IF_ERROR(CudaStatus(cudaMemGetInfo(&free, &total)));
       return absl::ResourceExhaustedError(absl::StrCat(
-          "out of GPU memory: ", bytes, " bytes were asked for, ", bytes_in_use_,
-          " are in use here, ", bytes_cached_, " are kept for reuse, and the device has ", free,
+          "out of GPU memory: ", bytes, " bytes were requested, ", bytes_in_use_,
+          " are in use here, ", bytes_cached_, " are cached for reuse, and the device has ", free,
           " of ", total, " free; lower the batch size or classes_per_step"));
     }
     PROTOPAGE_RETURN_IF_ERROR(CudaStatus(error));
@@ -59,7 +60,7 @@ absl::StatusOr<std::shared_ptr<Buffer>> DeviceMemory::Allocate(int64_t bytes) {
   return std::make_shared<Block>(data, bytes, size, shared_from_this());
 }
 
-cudaError_t DeviceMemory::Take(absl::FunctionRef<cudaError_t()> call) {
+cudaError_t DeviceMemory::AllocateFromDriver(absl::FunctionRef<cudaError_t()> call) {
   cudaError_t error = call();
   if (error == cudaErrorMemoryAllocation && bytes_cached_ > 0) {
     cudaGetLastError();
@@ -70,17 +71,17 @@ cudaError_t DeviceMemory::Take(absl::FunctionRef<cudaError_t()> call) {
   return error;
 }
 
-void DeviceMemory::GiveBack(void* data, int64_t size) {
+void DeviceMemory::ReleaseBlock(void* data, int64_t size) {
   bytes_in_use_ -= size;
   bytes_cached_ += size;
-  ++given_back_;
+  ++blocks_released_;
   cache_[size].push_back(data);
 }
 
 void DeviceMemory::ReleaseCache() {
   for (auto& [size, blocks] : cache_) {
-    // The driver waits for what the device still does with them. Its errors are those of that work,
-    // which the next call that waits reports.
+    // cudaFree waits for the work that uses the block. It returns errors of that work only, which
+    // the next call that waits returns as well.
     for (void* block : blocks) cudaFree(block);
     blocks.clear();
   }

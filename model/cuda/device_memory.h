@@ -1,12 +1,13 @@
-// DeviceMemory: blocks of a GPU's memory. What is given back is kept for the next who asks for as
-// much, since asking the driver stops the device: in its steady state a training step does neither.
+// DeviceMemory: allocates blocks of GPU memory. A released block is cached for the next request of
+// its size, because calls of the driver make the device wait: a training step in its steady state
+// makes none.
 //
 //   auto memory = std::make_shared<DeviceMemory>();
 //   PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<Buffer> block, memory->Allocate(int64_t{64} << 20));
 //
-// A block may be handed out again while work that uses it is still queued: all its users must
-// queue their work on one stream, or make that stream wait for theirs before they give it back.
-// Not thread-safe.
+// A released block may be reused while work on it is still queued. So all users must queue their
+// work on one stream, or make that stream wait for their work before they release the block. Not
+// thread-safe.
 #ifndef PROTOPAGE_MODEL_CUDA_DEVICE_MEMORY_H_
 #define PROTOPAGE_MODEL_CUDA_DEVICE_MEMORY_H_
 
@@ -30,32 +31,32 @@ class DeviceMemory : public std::enable_shared_from_this<DeviceMemory> {
   DeviceMemory(const DeviceMemory&) = delete;
   DeviceMemory& operator=(const DeviceMemory&) = delete;
 
-  // At least `bytes`, at a multiple of 256, unspecified content. The buffer holds on to this
-  // object. Errors: ResourceExhausted, after all that is kept was given back to the driver and it
-  // still had too little.
+  // Returns at least `bytes` bytes with unspecified contents, aligned to 256. The buffer keeps this
+  // object alive. Errors: ResourceExhausted, if the driver has too little memory even after all
+  // cached blocks were returned to it.
   absl::StatusOr<std::shared_ptr<Buffer>> Allocate(int64_t bytes);
 
-  // Calls `call`, which takes memory of the driver's, and once more if that was too little, after
-  // all that is kept was given back, for which the driver waits for all work.
-  // cudaErrorMemoryAllocation is returned and forgotten by cudaGetLastError().
-  cudaError_t Take(absl::FunctionRef<cudaError_t()> call);
+  // Runs `call`, which allocates memory from the driver. If there is too little, returns all cached
+  // blocks to the driver, which waits for all work, and runs `call` once more. If there still is
+  // too little, returns cudaErrorMemoryAllocation, which is cleared from cudaGetLastError().
+  cudaError_t AllocateFromDriver(absl::FunctionRef<cudaError_t()> call);
 
-  // Of the blocks handed out: their sizes, which are those asked for, rounded up by an eighth at
-  // most (or to 512 bytes).
+  // The total size of the blocks in use. A size is the one requested, rounded up by at most an
+  // eighth or to 512 bytes.
   int64_t bytes_in_use() const { return bytes_in_use_; }
-  // Of the blocks kept.
+  // The total size of the cached blocks.
   int64_t bytes_cached() const { return bytes_cached_; }
-  // Times that a block was given back.
-  int64_t given_back() const { return given_back_; }
+  // How many times a block was released.
+  int64_t blocks_released() const { return blocks_released_; }
 
  private:
   class Block;
 
-  void GiveBack(void* data, int64_t size);
+  void ReleaseBlock(void* data, int64_t size);
   void ReleaseCache();
 
   std::map<int64_t, std::vector<void*>> cache_;  // By size.
-  int64_t bytes_in_use_ = 0, bytes_cached_ = 0, given_back_ = 0;
+  int64_t bytes_in_use_ = 0, bytes_cached_ = 0, blocks_released_ = 0;
 };
 
 }  // namespace protopage

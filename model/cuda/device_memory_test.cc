@@ -5,9 +5,11 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/model/cuda/emulation/runtime.h"
 
@@ -26,7 +28,7 @@ class DeviceMemoryTest : public testing::Test {
   std::shared_ptr<DeviceMemory> memory_ = std::make_shared<DeviceMemory>();
 };
 
-TEST_F(DeviceMemoryTest, GivesABlockBackToWhoAsksForItsSize) {
+TEST_F(DeviceMemoryTest, ReusesABlockForARequestOfItsSize) {
   const void* first = nullptr;
   {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto block, memory_->Allocate(1000));
@@ -37,7 +39,7 @@ TEST_F(DeviceMemoryTest, GivesABlockBackToWhoAsksForItsSize) {
   }
   EXPECT_EQ(memory_->bytes_in_use(), 0);
   EXPECT_EQ(memory_->bytes_cached(), 1024);
-  // Of the same size class, but not of another.
+  // For a request in the same size class, but not in another.
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto same, memory_->Allocate(900));
   EXPECT_EQ(same->data(), first);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto other, memory_->Allocate(100));
@@ -58,7 +60,7 @@ TEST_F(DeviceMemoryTest, RoundsUpByAnEighthAtMost) {
   EXPECT_NE(nothing->data(), nullptr);
 }
 
-TEST_F(DeviceMemoryTest, ReleasesWhatItKeepsBeforeItGivesUp) {
+TEST_F(DeviceMemoryTest, ReturnsTheCacheToTheDriverBeforeItFails) {
   emulation::SetEmulatedDeviceMemory(GetEmulationCounters().device_bytes + 100 * kMiB);
   for (const int64_t size : {20, 30, 40}) PROTOPAGE_ASSERT_OK(memory_->Allocate(size * kMiB));
   EXPECT_EQ(memory_->bytes_cached(), 90 * kMiB);
@@ -67,19 +69,19 @@ TEST_F(DeviceMemoryTest, ReleasesWhatItKeepsBeforeItGivesUp) {
   EXPECT_EQ(GetEmulationCounters().frees, 3);
 }
 
-TEST_F(DeviceMemoryTest, SaysWhatWasAskedForAndWhatToLower) {
+TEST_F(DeviceMemoryTest, ReportsTheRequestAndWhatToLower) {
   emulation::SetEmulatedDeviceMemory(GetEmulationCounters().device_bytes + 100 * kMiB);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto used, memory_->Allocate(64 * kMiB));
   const auto failed = memory_->Allocate(48 * kMiB);
   EXPECT_THAT(failed, StatusIs(absl::StatusCode::kResourceExhausted,
                                absl::StrCat("out of GPU memory: ", 48 * kMiB,
-                                            " bytes were asked for, ", 64 * kMiB,
-                                            " are in use here, 0 are kept for reuse, and the "
+                                            " bytes were requested, ", 64 * kMiB,
+                                            " are in use here, 0 are cached for reuse, and the "
                                             "device has ",
                                             36 * kMiB, " of ")));
   EXPECT_THAT(std::string(failed.status().message()),
               testing::HasSubstr("lower the batch size or classes_per_step"));
-  // And it goes on.
+  // Further requests may still succeed.
   PROTOPAGE_EXPECT_OK(memory_->Allocate(16 * kMiB));
 }
 
@@ -91,6 +93,17 @@ TEST_F(DeviceMemoryTest, FreesAllWithTheLastBlock) {
   EXPECT_EQ(GetEmulationCounters().device_bytes, before + 3 * kMiB);
   block.reset();
   EXPECT_EQ(GetEmulationCounters().device_bytes, before);
+}
+
+absl::StatusOr<std::shared_ptr<Buffer>> AllocateABlock() {
+  auto memory = std::make_shared<DeviceMemory>();
+  PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<Buffer> block, memory->Allocate(int64_t{64} << 20));
+  return block;
+}
+
+TEST_F(DeviceMemoryTest, TheExampleOfTheHeader) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Buffer> block, AllocateABlock());
+  EXPECT_EQ(block->bytes(), 64 * kMiB);
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
-// DeviceTest: a test with a stream and with memory of the device, which is free at its end.
+// DeviceTest: a test fixture with a stream and device memory that is freed at the end.
 //
-//   TEST_F(MyTest, Doubles) {  // class MyTest : public DeviceTest
+//   class ScaleTest : public DeviceTest {};
+//   TEST_F(ScaleTest, Doubles) {
 //     float* const x = ToDevice(std::vector<float>{1.0f, 2.0f});
-//     ASSERT_EQ(LaunchDouble(stream_, x, 2), cudaSuccess);
+//     ASSERT_EQ(LaunchScale(stream_, 2.0f, 2, x), cudaSuccess);
 //     EXPECT_THAT(ToHost(x, 2), ElementsAre(2.0f, 4.0f));
 //   }
 #ifndef PROTOPAGE_MODEL_CUDA_DEVICE_TESTING_H_
@@ -27,7 +28,7 @@ class DeviceTest : public ::testing::Test {
     EXPECT_EQ(cudaStreamDestroy(stream_), cudaSuccess);
   }
 
-  // A copy of the values, `offset` of them from an aligned address.
+  // Copies the values to the device, to an address `offset` elements after an aligned one.
   template <typename T>
   T* ToDevice(const std::vector<T>& values, size_t offset = 0) {
     T* device = nullptr;
@@ -38,7 +39,7 @@ class DeviceTest : public ::testing::Test {
               cudaSuccess);
     return device + offset;
   }
-  // When all that stream_ was given is done.
+  // Copies `n` values from the device, after all work queued on stream_.
   std::vector<float> ToHost(const float* device, size_t n) {
     std::vector<float> values(n);
     EXPECT_EQ(
@@ -54,7 +55,7 @@ class DeviceTest : public ::testing::Test {
   std::vector<void*> memory_;
 };
 
-// The next number in [-1, 1) of a sequence, with a full mantissa.
+// Returns the next number of a sequence in [-1, 1), with a full mantissa.
 inline float NextValue(uint32_t* seed) {
   *seed = *seed * 1664525u + 1013904223u;
   return static_cast<float>(*seed >> 8) / 8388608.0f - 1.0f;

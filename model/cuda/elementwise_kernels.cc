@@ -1,6 +1,6 @@
 #include "protopage/model/cuda/platform.h"
 
-// Device code draws the same numbers as the host: before the first include of it.
+// Device code draws the same numbers as the host. This must precede the first include of philox.h.
 #define PROTOPAGE_HOST_DEVICE __host__ __device__
 #include "protopage/base/philox.h"
 #include "protopage/model/cuda/elementwise_kernels.h"
@@ -10,7 +10,7 @@
 namespace protopage {
 namespace {
 
-// Calls map.template Apply<V>(i) for packs of V elements at i, and Apply<1> for the rest.
+// Calls map.template Apply<V>(i) for each pack of V elements at i, and Apply<1> for the rest.
 template <int V, typename Map>
 __global__ void MapKernel(Map map, int64_t n) {
   const int64_t packs = n / V;
@@ -18,7 +18,7 @@ __global__ void MapKernel(Map map, int64_t n) {
   for (int64_t i = packs * V + FirstIndex(); i < n; i += IndexStride()) map.template Apply<1>(i);
 }
 
-// `aligned`: all arrays of the map are at multiples of 4 elements.
+// `aligned`: all arrays of the map are aligned to 4 elements.
 template <typename Map>
 cudaError_t LaunchMap(cudaStream_t stream, const Map& map, int64_t n, bool aligned) {
   if (n == 0) return cudaSuccess;
@@ -114,7 +114,7 @@ cudaError_t LaunchUnary(cudaStream_t stream, NumberFormat format, const Function
   });
 }
 
-// Comparisons are written so that a NaN passes: a step that is not finite must be seen.
+// The comparisons let NaN pass: a step that is not finite must be noticed.
 struct Relu {
   __device__ float operator()(float x) const { return x < 0.0f ? 0.0f : x; }
 };
@@ -133,7 +133,7 @@ struct Product {
   __device__ float operator()(float x) const { return alpha * x; }
 };
 
-// A thread draws the 4 words of one counter for 4 elements. V: 4, or 1 where the arrays are not
+// A thread draws the 4 words of one counter for 4 elements. V is 4, or 1 if the arrays are not
 // aligned.
 template <typename Format, int V>
 __global__ void DropoutKernel(float rate, float scale, uint64_t key, const uint64_t* step_at,

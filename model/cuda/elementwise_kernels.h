@@ -1,8 +1,8 @@
-// Elementwise kernels. Formulas are those of model/backend.h; pointers are the device's, `n` counts
-// elements, and y may be x (or a, or d_y) where Backend allows it in place. Arrays of a call that
-// are void* are feature maps in `format`.
+// Elementwise kernels. The formulas are those of model/backend.h; pointers are to device memory,
+// `n` counts elements, and y may be x (or a, or d_y) where Backend allows that. void* arrays are
+// feature maps in `format`.
 //
-//   cudaError_t error = LaunchAdd(stream, NumberFormat::kBf16, a, b, n, y);
+//   const cudaError_t error = LaunchAdd(stream, NumberFormat::kBf16, a, b, n, y);
 //
 // Each Launch function queues its work on `stream` and returns; with n = 0 it does nothing.
 #ifndef PROTOPAGE_MODEL_CUDA_ELEMENTWISE_KERNELS_H_
@@ -28,7 +28,7 @@ cudaError_t LaunchAdd(cudaStream_t stream, NumberFormat format, const void* a, c
 cudaError_t LaunchAxpy(cudaStream_t stream, NumberFormat format, float alpha, const void* x,
                        int64_t n, void* y);
 cudaError_t LaunchScale(cudaStream_t stream, float alpha, int64_t n, float* x);
-// `step` is the device's, so that a recorded launch takes the step of each run.
+// `step` is in device memory, so that each run of a recorded launch reads its own step.
 cudaError_t LaunchDropout(cudaStream_t stream, NumberFormat format, float rate, uint64_t key,
                           const uint64_t* step, const void* x, int64_t n, void* y);
 

@@ -1,15 +1,16 @@
-// Speed of the CUDA backend beside the ceilings of the same GPU in the same run: the largest
-// product of cuBLAS for products, a big copy for what moves memory, and for convolutions the lower
-// of both, when all that they need is read and written once (those of seed_cnn, and of a ResNet
-// with a quarter of the batch); a whole training step of seed_cnn in images/s. One line a figure,
-// fields separated by tabs: name, value, unit, and the share of its ceiling in percent or "-".
-// Medians, of graphs of several calls.
+// The speed of the CUDA backend, compared to the ceilings of the same GPU in the same run. The
+// ceiling of products is the largest product of cuBLAS, that of memory a large copy. The ceiling of
+// a convolution is the lower of the two, if all its arrays are read and written once (those of
+// seed_cnn, and of a ResNet with a quarter of the batch). Also measures a whole training step of
+// seed_cnn in images/s. Prints one line per figure, with fields separated by tabs: name, value,
+// unit, and the share of its ceiling in percent or "-". Figures are medians over graphs of several
+// calls.
 //
 //   ./bazelw run --config=cuda //model/cuda:gpu_benchmark -- --precision=tf32
 //
-// With --serve it measures the training step alone, once for each line of its input, and answers
-// with the images/s: tools/gpu_check_turns.py lets it take turns with
-// model/benchmarks/torch_peer.py --device=cuda.
+// With --serve it measures the training step only, once for each line of its input, and answers
+// with the images/s: tools/gpu_check_turns.py runs it in turns with model/benchmarks/torch_peer.py
+// --device=cuda.
 
 #include <algorithm>
 #include <cstdint>
@@ -34,15 +35,15 @@
 ABSL_FLAG(std::string, device, "cuda", "cuda, or cpu to try the program without a GPU");
 ABSL_FLAG(std::string, precision, "float32", "float32, tf32, bf16 or fp16");
 ABSL_FLAG(int, batch, 256, "images a step");
-ABSL_FLAG(int64_t, size, 8192, "of the square product that is the ceiling");
-ABSL_FLAG(int64_t, copy_mib, 1024, "of the copy that is the ceiling of memory");
+ABSL_FLAG(int64_t, size, 8192, "rows and columns of the product that is the ceiling");
+ABSL_FLAG(int64_t, copy_mib, 1024, "size of the copy that is the ceiling of memory");
 ABSL_FLAG(double, seconds, 2, "length of each measurement");
-ABSL_FLAG(bool, describe, false, "only print what the device is");
+ABSL_FLAG(bool, describe, false, "only print the description of the device");
 ABSL_FLAG(int, steps, 20, "training steps between waits for the device");
 ABSL_FLAG(bool, serve, false, "measure the training step for each line read");
 ABSL_FLAG(std::string, convolutions, "fastest",
-          "columns, implicit (without columns, where they can be) or fastest");
-ABSL_FLAG(int64_t, workspace_mib, 0, "of a tile of columns; 0: the default");
+          "columns, implicit (without columns where possible) or fastest");
+ABSL_FLAG(int64_t, workspace_mib, 0, "size of a tile of columns; 0 for the default");
 
 namespace protopage {
 namespace {
@@ -80,7 +81,7 @@ class GpuBenchmark {
     }
     BatchNorm(batch, peak_bytes);
     SeedCnnStep step(&backend_, batch);
-    TellRefusal(step);
+    WarnIfNotRecorded(step);
     Print(absl::StrCat("seed_cnn step, batch ", batch, step.refusal().ok() ? "" : ", no graph"),
           step.ImagesPerSecond(absl::GetFlag(FLAGS_seconds), absl::GetFlag(FLAGS_steps)),
           "images/s", 0);
@@ -88,7 +89,7 @@ class GpuBenchmark {
 
   void Serve() {
     SeedCnnStep step(&backend_, absl::GetFlag(FLAGS_batch));
-    TellRefusal(step);
+    WarnIfNotRecorded(step);
     for (std::string line; std::getline(std::cin, line);) {
       absl::PrintF("%.6g\n",
                    step.ImagesPerSecond(absl::GetFlag(FLAGS_seconds), absl::GetFlag(FLAGS_steps)));
@@ -97,20 +98,20 @@ class GpuBenchmark {
   }
 
  private:
-  static void TellRefusal(const SeedCnnStep& step) {
+  static void WarnIfNotRecorded(const SeedCnnStep& step) {
     if (step.refusal().ok()) return;
-    absl::FPrintF(stderr, "the step is no graph: %s\n", step.refusal().ToString());
+    absl::FPrintF(stderr, "the step is not a CUDA graph: %s\n", step.refusal().ToString());
   }
 
-  // `ceiling` is in the same unit, or 0.
+  // `ceiling` is in the same unit; 0 if there is none.
   void Print(const std::string& name, double value, const char* unit, double ceiling) {
     absl::PrintF("%s, %s\t%.4g\t%s\t%s\n", name, how_, value, unit,
                  ceiling > 0 ? absl::StrFormat("%.1f", 100 * value / ceiling) : "-");
     std::fflush(stdout);
   }
 
-  // Seconds of one call: of those in a graph, as those of a training step are, and of as many
-  // graphs as take long beside the wait for the device.
+  // Seconds per call. The calls are in graphs, like those of a training step, and there are enough
+  // graphs to take long compared to the wait for the device.
   double Seconds(const std::function<absl::Status()>& body) {
     constexpr int kCallsOfGraph = 8;
     const std::unique_ptr<Recording> recording = backend_.NewRecording();
@@ -125,7 +126,7 @@ class GpuBenchmark {
       CheckOk(backend_.Synchronize());
       return Now() - start;
     };
-    for (int i = 0; i < 3; ++i) time(1);  // Allocates, is recorded, is a graph.
+    for (int i = 0; i < 3; ++i) time(1);  // The calls allocate, are recorded, run as a graph.
     const int graphs = std::clamp(static_cast<int>(0.02 / std::max(time(1), 1e-6)), 1, 200);
     std::vector<double> times;
     const double end = Now() + absl::GetFlag(FLAGS_seconds) / 4;
@@ -153,7 +154,7 @@ class GpuBenchmark {
       const double cube = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
       double seconds = Seconds([&] { return backend_.MatMul(a, false, b, true, 1.0f, 0.0f, c); });
       if (backend_.activation_dtype() != DType::kFloat32) {
-        // Without the rounding of its inputs, which is no part of the product.
+        // Without the rounding of the inputs, which is not part of the product.
         const Tensor rounded = ValueOf(backend_.Allocate(backend_.activation_dtype(), {n, n}));
         seconds -= 2 * Seconds([&] { return backend_.Copy(a, rounded); });
       }
@@ -169,7 +170,7 @@ class GpuBenchmark {
                    double peak_bytes) {
     Convolution3x3Run run(&backend_, random_, layer, batch);
     const auto print = [&](const char* pass, double flops, double bytes, double seconds) {
-      // GFLOP/s of a convolution that waits for memory alone.
+      // The GFLOP/s of a convolution that is limited by memory only.
       const double of_memory = peak_bytes * flops / bytes;
       Print(absl::StrCat(layer.name, " ", pass), 1e-12 * flops / seconds, "TFLOP/s",
             std::min(peak_flops, 1e-3 * of_memory));
@@ -182,7 +183,7 @@ class GpuBenchmark {
 
   void BatchNorm(int64_t batch, double peak) {
     const Shape shape = {batch * 32 * 32, 32}, columns = {32};
-    // In turns, as one of them stays in the cache of a large GPU.
+    // Alternates between several arrays, because one would stay in the cache of a large GPU.
     std::vector<Tensor> x, y;
     for (int i = 0; i < 4; ++i) {
       x.push_back(random_.Map(shape));
@@ -196,7 +197,7 @@ class GpuBenchmark {
       return backend_.BatchNormTrain(x[turn], gamma, beta, 1e-3f, 0.99f, true, mean, var,
                                      saved_mean, inv_std, y[turn]);
     });
-    // As if x were read once, though it is for the moments, too.
+    // As if x were read only once, although the moments read it as well.
     Print("batch norm 32x32x32 forward", 2e-9 * static_cast<double>(x[0].bytes()) / seconds, "GB/s",
           peak);
   }
@@ -232,7 +233,8 @@ int Main() {
 }  // namespace protopage
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage("Speed of the CUDA backend beside the ceilings of the GPU.");
+  absl::SetProgramUsageMessage(
+      "The speed of the CUDA backend, compared to the ceilings of the GPU.");
   absl::ParseCommandLine(argc, argv);
   return protopage::Main();
 }

@@ -13,20 +13,20 @@
 namespace protopage {
 namespace {
 
-// A block of threads makes kRows positions of y by 8 * N channels; a warp 32 of the positions.
+// A block of threads computes kRows positions of y by 8 * N channels, a warp 32 of these positions.
 constexpr int kWarps = 4, kThreads = kWarps * kWarp;
 constexpr int kTiles = 2;  // Of 16 positions.
 constexpr int kRows = kWarps * kTiles * 16;
-// What is multiplied at a time: so many words of the rows of the kernel, (kh, kw, c). Some chunks
-// are on their way.
+// A chunk, which is multiplied at a time: this many words of the rows (kh, kw, c) of the kernel. A
+// pipeline of kStages copies them.
 constexpr int kChunkWords = 16, kStages = 3;
 constexpr int kWords = kRowWords<kChunkWords>;
-// Of 16 bytes, in a row of a chunk; a thread makes those of one column of rows that are kRowStep
+// Packs of 16 bytes in a row of a chunk. A thread copies those of one column, in rows kRowStep
 // apart.
 constexpr int kCopies = kChunkWords / 4;
 constexpr int kRowStep = kThreads / kCopies;
 
-// Brings chunks of the windows: [kRows, kWords].
+// Copies chunks of the windows, [kRows, kWords].
 template <typename Core>
 class WindowLoader {
  public:
@@ -52,7 +52,7 @@ class WindowLoader {
     }
   }
 
-  // The next chunk.
+  // Advances to the next chunk.
   __device__ void Load(const ImplicitGeometry& g, uint32_t* a) {
     const WindowElement element(g, next_);
     const Stored* const tap =
@@ -68,7 +68,7 @@ class WindowLoader {
   }
 
  private:
-  // Where the windows begin, in their image and in all of x.
+  // The origins of the windows, in their image and in x.
   struct Corner {
     int16_t top, left;
   };
@@ -79,7 +79,7 @@ class WindowLoader {
   int pixel_[kCount];
 };
 
-// Brings chunks of the packed kernel: [Columns, kWords].
+// Copies chunks of the packed kernel, [Columns, kWords].
 template <typename Core, int Columns>
 class KernelLoader {
  public:
@@ -95,7 +95,7 @@ class KernelLoader {
         next_(packed + (static_cast<int64_t>(blockIdx.y) * Columns + row_) * row_weights +
               word_ * Core::kPerWord) {}
 
-  // The next chunk.
+  // Advances to the next chunk.
   __device__ void Load(uint32_t* b) {
     PROTOPAGE_UNROLL
     for (int i = 0; i < kCount; ++i) {
@@ -114,7 +114,7 @@ class KernelLoader {
   const typename Core::Weight* next_;
 };
 
-// Weights of a row of the packed kernel: whole chunks.
+// The weights in a row of the packed kernel, rounded up to whole chunks.
 template <typename Core>
 __host__ __device__ int64_t RowWeights(int64_t depth) {
   constexpr int64_t kChunk = kChunkWords * Core::kPerWord;
@@ -194,9 +194,9 @@ cudaError_t LaunchOfWidth(cudaStream_t stream, const ImplicitGeometry& g, const 
                 StoredAs<typename Core::Format>(y));
 }
 
-// packed [columns, row_weights] of a kernel of so many taps and `channels` channels of x, in_c of
-// them with padding. The kernel's element (tap, c) of a column is w[tap * tap_step + c *
-// channel_step + column * column_step].
+// Packs a kernel of `taps` taps and `channels` channels of x, in_c with padding, to packed
+// [columns, row_weights]. Element (tap, c) of a column is
+// w[tap * tap_step + c * channel_step + column * column_step].
 struct KernelOrder {
   int taps, channels, in_c, columns;
   int64_t tap_step, channel_step, column_step;
@@ -206,7 +206,7 @@ __global__ void PackKernelKernel(KernelOrder order, const float* w, int64_t row_
                                  typename Core::Weight* packed) {
   const int64_t n = order.columns * row_weights;
   for (int64_t i = FirstIndex(); i < n; i += IndexStride()) {
-    // Rows of the kernel and columns are counted in 31 bits.
+    // Rows of the kernel and columns fit into 31 bits.
     const int column = static_cast<int>(i / row_weights);
     const int row = static_cast<int>(i - column * row_weights);
     const int tap = row / order.in_c, c = row - tap * order.in_c;
@@ -247,9 +247,9 @@ __global__ void PadChannelsKernel(const Stored* x, int64_t pixels, int channels,
 
 }  // namespace
 
-bool ImplicitGemmTakes(const Window2d& window) {
-  // Corners are in 16 bits, pixels in 31; FastDivide takes positions and elements of a block that
-  // is not full.
+bool ImplicitGemmSupports(const Window2d& window) {
+  // Coordinates must fit into 16 bits, pixels into 31. FastDivide also divides positions and
+  // elements past the end, in a block that is not full.
   constexpr int64_t kMaxSide = std::numeric_limits<int16_t>::max();
   constexpr int64_t kMaxPixels = std::numeric_limits<int32_t>::max() - kMaxSide;
   const int64_t y = window.batch * window.out_h * window.out_w * window.out_c;
@@ -323,7 +323,7 @@ cudaError_t LaunchPackFlippedKernel(cudaStream_t stream, const Window2d& window,
 cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, Precision precision,
                                const void* x, const void* packed, const float* bias, bool relu,
                                void* y) {
-  PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, packed, y}));
+  PROTOPAGE_CHECK(ImplicitGemmSupports(window) && Aligned({x, packed, y}));
   const ImplicitGeometry g(WithWholePacks(window, precision));
   return WithCore(precision, [&](auto core) {
     using Core = decltype(core);

@@ -1,19 +1,19 @@
 // Convolutions on tensor cores without the matrix of their windows: the product that
-// model/cuda/window_kernels.h describes, whose tiles are read from x when they are needed (an
-// implicit GEMM). What the columns would be written and read again for, nine times x for a kernel
-// of 3 x 3, is saved.
+// model/cuda/window_kernels.h describes, except that tiles of the matrix are read from x when they
+// are needed (an implicit GEMM). This avoids writing and reading the matrix, which is nine times as
+// large as x for a 3 x 3 kernel.
 //
-//   if (ImplicitGemmTakes(window)) {
-//     // Unless window.in_c is that already:
+//   if (ImplicitGemmSupports(window)) {
+//     // Not needed if window.in_c is ImplicitChannels(precision, window.in_c):
 //     LaunchPadChannels(stream, precision, x, pixels, window.in_c, padded_x);
 //     LaunchPackKernel(stream, window, precision, w, packed);
 //     LaunchImplicitGemm(stream, window, precision, padded_x, packed, bias, relu, y);
 //   }
 //
-// x and y are feature maps as Precision has them, of x with ImplicitChannels()
-// (model/cuda/implicit_windows.h); sums are float32. float32 is by three products of TF32
-// (model/cuda/tensor_core.h). Formulas and shapes are those of model/backend.h; pointers are the
-// device's.
+// x and y are feature maps in the format of the Precision; x has ImplicitChannels()
+// (model/cuda/implicit_windows.h). Sums are in float32. A float32 product is three products of TF32
+// (model/cuda/tensor_core.h). Formulas and shapes are those of model/backend.h; pointers are to
+// device memory.
 #ifndef PROTOPAGE_MODEL_CUDA_IMPLICIT_GEMM_H_
 #define PROTOPAGE_MODEL_CUDA_IMPLICIT_GEMM_H_
 
@@ -25,36 +25,36 @@
 
 namespace protopage {
 
-// Whether there are images, out_c is a multiple of 8, and the sizes of the window are within 15
-// bits a side and 31 bits of pixels in all. x, w and y must lie at multiples of 16 bytes.
-bool ImplicitGemmTakes(const Window2d& window);
-// Whether it was faster than columns and cuBLAS, by docs/gpu.md: where there are enough positions
-// for the whole device, and not so many channels of y that columns are read often enough to be
-// worth their making.
+// Whether batch > 0, out_c is a multiple of 8, each side of the window fits into 15 bits, and the
+// total number of pixels into 31 bits. x, w and y must be aligned to 16 bytes.
+bool ImplicitGemmSupports(const Window2d& window);
+// Whether this is faster than columns and cuBLAS, as measured in docs/gpu.md: if there are enough
+// positions to occupy the whole device, and so few channels of y that columns would not be read
+// often enough to be worth computing.
 bool ImplicitGemmIsFaster(const Window2d& window, Precision precision);
 
-// padded [pixels, ImplicitChannels(precision, channels)] = x [pixels, channels], and 0.
+// padded [pixels, ImplicitChannels(precision, channels)] = x [pixels, channels], padded with 0.
 cudaError_t LaunchPadChannels(cudaStream_t stream, Precision precision, const void* x,
                               int64_t pixels, int64_t channels, void* padded);
 
-// w [kernel_h, kernel_w, in_c, out_c] rounded to the precision and as the kernels read it: out_c
-// rows of windows.
+// Rounds w [kernel_h, kernel_w, in_c, out_c] to the precision and packs it in the layout that
+// LaunchImplicitGemm reads: out_c rows of window elements.
 int64_t PackedKernelBytes(const Window2d& window, Precision precision);
 cudaError_t LaunchPackKernel(cudaStream_t stream, const Window2d& window, Precision precision,
                              const float* w, void* packed);
 
-// y = conv(x, w) + bias, and max(0, that) with `relu`; bias may be null. `window` is one that it
-// takes.
+// y = conv(x, w) + bias, or the maximum of that and 0 with `relu`; bias may be null. Requires
+// ImplicitGemmSupports(window).
 cudaError_t LaunchImplicitGemm(cudaStream_t stream, const Window2d& window, Precision precision,
                                const void* x, const void* packed, const float* bias, bool relu,
                                void* y);
 
-// With strides of 1, d_x is the convolution of d_y by the flipped kernel: taps in reverse order,
-// each transposed.
+// Whether d_x is a convolution of d_y with the flipped kernel (taps in reverse order, each
+// transposed): if the strides are 1.
 bool HasGradientWindow(const Window2d& window);
 // The window of that convolution.
 Window2d GradientWindow(const Window2d& window);
-// Of that convolution, from w of `window`.
+// Packs the flipped kernel for that convolution; w is the kernel of `window`.
 cudaError_t LaunchPackFlippedKernel(cudaStream_t stream, const Window2d& window,
                                     Precision precision, const float* w, void* packed);
 

@@ -12,16 +12,16 @@
 namespace protopage {
 namespace {
 
-// A block of threads makes kRows rows of d_w, (kh, kw, c), by 8 * N of its columns, of one part;
-// a warp 32 of the rows.
+// A block of threads computes kRows rows (kh, kw, c) of d_w by 8 * N of its columns, for one part;
+// a warp computes 32 of these rows.
 constexpr int kWarps = 3, kThreads = kWarps * kWarp;
 constexpr int kTiles = 2;  // Of 16 rows.
 constexpr int kRows = kWarps * kTiles * 16;
-// Products of positions at a time. Some such chunks are on their way.
+// The depth in products of a chunk of positions. A pipeline of kStages copies the chunks.
 constexpr int kProducts = 2, kStages = 4;
 
 struct Geometry : ImplicitGeometry {
-  // Of a window with whole packs, of which the first `channels` channels are x's.
+  // Of a window with whole packs; its first `channels` channels are those of x.
   Geometry(const Window2d& w, int64_t channels, int64_t parts)
       : ImplicitGeometry(w),
         channels(static_cast<int>(channels)),
@@ -31,7 +31,7 @@ struct Geometry : ImplicitGeometry {
   uint32_t part;  // Positions in it.
 };
 
-// What lies of a chunk in shared memory, depth first: so many columns of kDepth positions.
+// The layout of a chunk in shared memory, depth first: kDepth positions of this many columns.
 template <typename Core, int Columns>
 struct ChunkOf {
   static constexpr int kDepth = kProducts * Core::kDepth;
@@ -42,7 +42,7 @@ struct ChunkOf {
   static constexpr int kRowCopies = Columns / kPack;
 };
 
-// Brings chunks of the windows, [positions, kRows]: a thread those of one pack of elements.
+// Copies chunks of the windows, [positions, kRows]. A thread copies one pack of elements.
 template <typename Core>
 class WindowLoader {
  public:
@@ -77,11 +77,11 @@ class WindowLoader {
  private:
   const Stored* const x_;
   const int row_, pack_;
-  // Where the pack is, from the first pixel of the window at no padding.
+  // The offset of the pack from the first pixel of its window, without padding.
   int top_, left_, channel_;
 };
 
-// And of d_y, [positions, Columns].
+// Copies chunks of d_y, [positions, Columns].
 template <typename Core, int Columns>
 class GradientLoader {
  public:
@@ -110,10 +110,10 @@ class GradientLoader {
   const Stored* const d_y_;
 };
 
-// Blocks of a multiprocessor: that 3 will do tells the compiler not to spill for more. 0 leaves it
-// to itself.
+// The blocks per multiprocessor that the compiler is to aim for. With 3 it does not spill registers
+// to fit more; 0 leaves the choice to it.
 template <typename Core, int N>
-constexpr int kLeastBlocks = Core::kPerWord == 2 && N == 8 ? 3 : 0;
+[[maybe_unused]] constexpr int kLeastBlocks = Core::kPerWord == 2 && N == 8 ? 3 : 0;
 
 template <typename Core, int N>
 __global__ void __launch_bounds__(kThreads, kLeastBlocks<Core, N>)
@@ -168,7 +168,7 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks<Core, N>)
                            static_cast<uint32_t>((warp * kTiles + tile) * 16 + 8 * half + group);
       uint32_t channel;
       const int64_t tap = g.by_packs.Split(row, &channel);
-      // Past the end, and of channels that x has not.
+      // Rows past the end, and channels of the padding.
       if (row >= static_cast<uint32_t>(g.depth) || static_cast<int>(channel) >= g.channels)
         continue;
       float* const to = sums + (tap * g.channels + channel) * g.out_c;
@@ -197,20 +197,19 @@ cudaError_t LaunchOfWidth(cudaStream_t stream, const Geometry& g, int64_t parts,
 }  // namespace
 
 int64_t ImplicitGradientParts(const Window2d& window) {
-  // Enough for each multiprocessor to have some at work, and so large that the sum of the parts is
-  // cheap.
+  // Enough parts to occupy each multiprocessor, but so large that summing them is cheap.
   constexpr int64_t kBlocks = 528, kLeastPositions = 256;
   const int64_t positions = window.batch * window.out_h * window.out_w;
   const int64_t blocks = DivideUp(window.kernel_h * window.kernel_w * window.in_c, kRows) *
                          DivideUp(window.out_c, BlockColumns(window));
   const int64_t most = std::max<int64_t>(1, positions / kLeastPositions);
   const int64_t part = DivideUp(positions, std::min(most, DivideUp(kBlocks, blocks)));
-  return DivideUp(positions, part);  // None is empty.
+  return DivideUp(positions, part);  // No part is empty.
 }
 
 cudaError_t LaunchImplicitGradient(cudaStream_t stream, const Window2d& window, Precision precision,
                                    const void* x, const void* d_y, int64_t parts, float* sums) {
-  PROTOPAGE_CHECK(ImplicitGemmTakes(window) && Aligned({x, d_y}) && Aligned({sums}, 8));
+  PROTOPAGE_CHECK(ImplicitGemmSupports(window) && Aligned({x, d_y}) && Aligned({sums}, 8));
   const Geometry g(WithWholePacks(window, precision), window.in_c, parts);
   return WithCore(precision, [&](auto core) {
     using Core = decltype(core);

@@ -1,8 +1,6 @@
-// What the kernels of convolutions without columns share: the channels of x as they take them, the
-// elements of a window in the order of the kernel's rows, and the stages in which they are brought.
-//
-//   const ImplicitGeometry geometry(WithWholePacks(window, precision));
-//   const WindowElement element(geometry, /*row=*/17);  // (kh, kw, c) of row 17
+// The parts that the kernels of convolutions without columns share: the padding of the channels of
+// x, the elements of a window in the order of the rows of the kernel, and the pipeline that copies
+// them to shared memory.
 #ifndef PROTOPAGE_MODEL_CUDA_IMPLICIT_WINDOWS_H_
 #define PROTOPAGE_MODEL_CUDA_IMPLICIT_WINDOWS_H_
 
@@ -16,12 +14,12 @@
 
 namespace protopage {
 
-// Numbers in the 16 bytes that one copy brings.
+// The numbers in the 16 bytes that one copy moves.
 inline int64_t ImplicitPack(Precision precision) {
   return precision == Precision::kBf16 || precision == Precision::kFp16 ? 8 : 4;
 }
 
-// The channels of x, with those that fill a last copy.
+// The channels of x, rounded up to whole copies.
 inline int64_t ImplicitChannels(Precision precision, int64_t channels) {
   return DivideUp(channels, ImplicitPack(precision)) * ImplicitPack(precision);
 }
@@ -30,10 +28,10 @@ inline Window2d WithWholePacks(Window2d window, Precision precision) {
   return window;
 }
 
-// Columns of y that a block of threads makes.
+// The columns of y that a block of threads computes.
 inline int64_t BlockColumns(const Window2d& window) { return window.out_c > 32 ? 64 : 32; }
 
-// Of a window with whole packs.
+// The geometry of a window whose channels are whole packs (WithWholePacks).
 struct ImplicitGeometry : WindowGeometry<1> {
   explicit ImplicitGeometry(const Window2d& w)
       : WindowGeometry<1>(w),
@@ -47,8 +45,8 @@ struct ImplicitGeometry : WindowGeometry<1> {
   uint32_t positions;
 };
 
-// An element of a window. Rows from `depth` on lie outside of every image that is no larger than
-// 2^15 - 1.
+// The element (kh, kw, c) of a window that row `row` of the kernel multiplies. Elements of rows
+// from `depth` on lie outside of every image of at most 2^15 - 1 pixels a side.
 struct WindowElement {
   int kh, kw, c;
 
@@ -61,27 +59,28 @@ struct WindowElement {
   }
 };
 
-// Whether x < n, of numbers that are not too large; a negative x is not.
+// Whether 0 <= x < n, for n >= 0.
 __device__ __forceinline__ bool IsBelow(int x, int n) {
   return static_cast<unsigned>(x) < static_cast<unsigned>(n);
 }
 
-// Calls load(chunk, words) for `chunks` chunks, which copies one to shared memory by CopyAsync16,
-// and use(words) for one after the other when it has come. kStages - 1 of them are on their way;
-// one has kStageWords words. All threads of the block call it.
+// A pipeline of `chunks` chunks: load(chunk, words) starts the copy of a chunk to shared memory by
+// CopyAsync16, and use(words) is called for each chunk in order once it has arrived. Up to kStages
+// - 1 copies are in flight; a chunk has kStageWords words. All threads of the block must call it.
 template <int kStages, int kStageWords, typename Load, typename Use>
 __device__ __forceinline__ void InStages(int chunks, const Load& load, const Use& use) {
   uint32_t* const shared = DynamicShared<uint32_t>();
-  const auto bring = [&](int chunk) {
+  const auto start_copy = [&](int chunk) {
     if (chunk < chunks) load(chunk, shared + chunk % kStages * kStageWords);
-    CommitCopies();  // Also of none: groups are counted.
+    CommitCopies();  // Also an empty group: WaitForCopies counts groups.
   };
-  for (int chunk = 0; chunk < kStages - 1; ++chunk) bring(chunk);
+  for (int chunk = 0; chunk < kStages - 1; ++chunk) start_copy(chunk);
   for (int chunk = 0; chunk < chunks; ++chunk) {
     WaitForCopies<kStages - 2>();
-    // All have come, and nobody reads any more the chunk that the next one takes the place of.
+    // The chunk has arrived for all threads, and no thread reads the one that the next copy
+    // overwrites.
     __syncthreads();
-    bring(chunk + kStages - 1);
+    start_copy(chunk + kStages - 1);
     use(shared + chunk % kStages * kStageWords);
   }
 }

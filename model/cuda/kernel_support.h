@@ -1,13 +1,14 @@
-// What the kernels share: sizes of launches, aligned packs of elements, division by a
-// constant of the launch, and reductions over a warp or a block in a fixed order.
+// Helpers that the kernels share: grid sizes, aligned packs of elements, division by a launch
+// constant, and reductions over a warp or a block in a fixed order.
 //
-//   __global__ void ScaleKernel(float* x, int64_t n) {
+//   __global__ void DoubleKernel(float* x, int64_t n) {
 //     for (int64_t i = FirstIndex(); i < n; i += IndexStride()) x[i] *= 2.0f;
 //   }
-//   Launch(stream, GridFor(n), kBlockThreads, /*shared_bytes=*/0, ScaleKernel, x, n);
+//   ...
+//   Launch(stream, GridFor(n), kBlockThreads, /*shared_bytes=*/0, DoubleKernel, x, n);
 //
-// A grid is bounded and its threads stride, so that any size fits; no result depends on the
-// number of blocks.
+// The size of a grid is bounded and its threads stride, so that any n fits; no result depends on
+// the number of blocks.
 #ifndef PROTOPAGE_MODEL_CUDA_KERNEL_SUPPORT_H_
 #define PROTOPAGE_MODEL_CUDA_KERNEL_SUPPORT_H_
 
@@ -26,7 +27,7 @@ constexpr int kBlockThreads = 256;
 // 8 blocks of 256 threads fill a multiprocessor; an H100 has 132 of them.
 constexpr int64_t kMaxBlocks = 1024;
 
-// For `n` items, one a thread as long as the grid allows. Not for n = 0.
+// The grid for `n` > 0 items, one per thread up to the largest grid.
 inline dim3 GridFor(int64_t n, int64_t items_per_block = kBlockThreads) {
   return dim3(static_cast<unsigned>(std::min(kMaxBlocks, DivideUp(n, items_per_block))));
 }
@@ -37,7 +38,7 @@ __device__ __forceinline__ int64_t IndexStride() {
   return static_cast<int64_t>(gridDim.x) * blockDim.x;
 }
 
-// V elements that one instruction loads: the address is a multiple of their size.
+// V elements that one instruction loads or stores; the address must be a multiple of their size.
 template <typename T, int V>
 struct alignas(sizeof(T) * V) Pack {
   T v[V];
@@ -50,15 +51,15 @@ template <int V, typename T>
 __device__ __forceinline__ void StorePack(T* p, const Pack<T, V>& pack) {
   *reinterpret_cast<Pack<T, V>*>(p) = pack;
 }
-// Whether all pointers are multiples of `bytes`; an absent one is.
+// Whether all pointers are multiples of `bytes`; a null pointer is.
 inline bool Aligned(std::initializer_list<const void*> pointers, uintptr_t bytes = 16) {
   return std::all_of(pointers.begin(), pointers.end(), [bytes](const void* p) {
     return reinterpret_cast<uintptr_t>(p) % bytes == 0;
   });
 }
 
-// n / d for a d that is known at launch and n < 2^31, by a product and a shift: Granlund and
-// Montgomery, "Division by Invariant Integers using Multiplication" (PLDI 1994).
+// Division by a launch constant d, for n < 2^31, by a product and a shift: Granlund and Montgomery,
+// "Division by Invariant Integers using Multiplication" (PLDI 1994).
 class FastDivide {
  public:
   // 1 <= divisor < 2^31
@@ -70,7 +71,7 @@ class FastDivide {
   __device__ __forceinline__ uint32_t Quotient(uint32_t n) const {
     return (static_cast<uint32_t>((static_cast<uint64_t>(n) * multiplier_) >> 32) + n) >> shift_;
   }
-  // Sets the rest, returns the quotient.
+  // Sets *rest to the remainder and returns the quotient.
   __device__ __forceinline__ uint32_t Split(uint32_t n, uint32_t* rest) const {
     const uint32_t quotient = Quotient(n);
     *rest = n - quotient * divisor_;
@@ -82,7 +83,7 @@ class FastDivide {
   int shift_;
 };
 
-// Every lane of the warp gets the sum. All lanes must call it.
+// Returns the sum to every lane of the warp. All lanes must call it.
 template <typename T>
 __device__ __forceinline__ T WarpSum(T value) {
   for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) {
@@ -91,14 +92,14 @@ __device__ __forceinline__ T WarpSum(T value) {
   return value;
 }
 
-// Every thread of a block of (a multiple of 32, 1, 1) threads gets the sum. `shared` holds a T for
-// each warp and may be the same in one call after another. All threads must call it.
+// Returns the sum to every thread of a block of (a multiple of 32, 1, 1) threads. `shared` holds a
+// T for each warp; consecutive calls may use the same. All threads must call it.
 template <typename T>
 __device__ __forceinline__ T BlockSum(T value, T* shared) {
   const int warps = static_cast<int>(blockDim.x) / kWarp;
   value = WarpSum(value);
   if (warps == 1) return value;
-  __syncthreads();  // Who still reads the sums of the call before?
+  __syncthreads();  // Other threads may still read the sums of the previous call.
   if (threadIdx.x % kWarp == 0) shared[threadIdx.x / kWarp] = value;
   __syncthreads();
   T sum = shared[0];

@@ -8,8 +8,8 @@
 namespace protopage {
 namespace {
 
-// Calls update.template Apply<V>(entry, i) for the elements of the block's chunk, in packs of 4
-// where the entry is aligned: a chunk's first element is a multiple of 4.
+// Calls update.template Apply<V>(entry, i) for the elements of the block's chunk, in packs of 4 if
+// the entry is aligned: the first element of a chunk is a multiple of 4.
 template <typename Update>
 __global__ void UpdateKernel(Update update, const UpdateEntry* entries, const Chunk* chunks) {
   const Chunk chunk = chunks[blockIdx.x];
@@ -82,11 +82,11 @@ struct SgdUpdate {
   }
 };
 
-// The difference is a NaN for infinities and NaNs.
+// The difference is NaN for infinities and NaN.
 __device__ bool IsFinite(float x) { return x - x == 0.0f; }
 
-// What a thread reads of a chunk, all of it on its way at once. Past the end it is the first again:
-// a branch might wait.
+// The elements of a chunk that a thread reads, all in flight at once. In place of elements past the
+// end it reads the first one again, because a branch might wait for the loads.
 constexpr int kChunkLoads = kChunkElements / kBlockThreads;
 static_assert(kChunkElements % kBlockThreads == 0);
 
@@ -108,13 +108,13 @@ __global__ void FindNonFiniteKernel(const float* const* entries, const Chunk* ch
     }
   }
   count = BlockSum(count, DynamicShared<int32_t>());
-  // Of several blocks that find one, each may.
+  // Any number of blocks may write.
   if (threadIdx.x == 0 && count > 0) atomicOr(found, 1);
 }
 
 constexpr size_t kSharedDoubles = sizeof(double) * kBlockThreads / kWarp;
 
-// A block for each chunk.
+// With a block for each chunk.
 __global__ void SquareSumKernel(float* const* entries, const Chunk* chunks, double* sums) {
   const Chunk chunk = chunks[blockIdx.x];
   const float* x = entries[chunk.entry] + chunk.first;
@@ -126,7 +126,7 @@ __global__ void SquareSumKernel(float* const* entries, const Chunk* chunks, doub
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
-// In one block. *factor is 1 where nothing is scaled.
+// In one block. *factor is 1 if nothing is to be scaled.
 __global__ void NormKernel(const double* sums, int64_t n, double max_norm, float* factor,
                            float* norm) {
   double sum = 0.0;

@@ -1,6 +1,6 @@
-// NumberFormat: how the inputs of products and feature maps are stored on the device. What is
-// computed is computed in float32, of what LoadFloats widens, and rounded by StoreFloats, to the
-// nearest, ties to even.
+// NumberFormat: how feature maps and the inputs of products are stored on the device. Kernels
+// compute in float32: LoadFloats widens the stored numbers, StoreFloats rounds to nearest, ties to
+// even.
 //
 //   template <typename Format>
 //   __global__ void ScaleKernel(typename Format::Stored* x, float by) {
@@ -43,7 +43,7 @@ struct Fp16Format {
   __device__ static float Widen(uint16_t bits) { return FromHalfBits(bits); }
 };
 
-// Returns body(Format()) of the type that `format` names.
+// Returns body(Format()) for the type of `format`.
 template <typename Body>
 auto WithFormat(NumberFormat format, const Body& body) {
   switch (format) {
@@ -57,12 +57,12 @@ auto WithFormat(NumberFormat format, const Body& body) {
   return body(Float32Format());
 }
 
-// How many elements a pack has, as a type.
+// The number of elements of a pack, as a type.
 template <int V>
 struct Width {
   static constexpr int value = V;
 };
-// Returns body(Format(), Width<V>()), V 4 where arrays allow it (`wide`) and otherwise 1.
+// Returns body(Format(), Width<V>()) with V = 4 if `wide`, which the arrays must allow, else V = 1.
 template <typename Body>
 auto WithFormatAndWidth(NumberFormat format, bool wide, const Body& body) {
   return WithFormat(format, [&](auto stored) {
@@ -70,14 +70,14 @@ auto WithFormatAndWidth(NumberFormat format, bool wide, const Body& body) {
   });
 }
 
-// Whether rows of so many elements can be taken in packs of 4: arrays of `words` of 32 bits, and
-// maps of `format`.
+// Whether rows of `columns` elements can be processed in packs of 4, in the arrays of 32-bit words
+// `words` and the feature maps `maps` in `format`.
 inline bool InPacks(int64_t columns, std::initializer_list<const void*> words, NumberFormat format,
                     std::initializer_list<const void*> maps) {
   return columns % 4 == 0 && Aligned(words) && Aligned(maps, 4 * BytesOf(format));
 }
 
-// An array whose format is known when the program runs.
+// Casts an array whose format is known at run time only.
 template <typename Format>
 const typename Format::Stored* StoredAs(const void* x) {
   return static_cast<const typename Format::Stored*>(x);
@@ -87,7 +87,7 @@ typename Format::Stored* StoredAs(void* x) {
   return static_cast<typename Format::Stored*>(x);
 }
 
-// Packs of V, whose address is a multiple of their size.
+// Load and store a pack of V elements; the address must be a multiple of its size.
 template <typename Format, int V>
 __device__ __forceinline__ Pack<float, V> LoadFloats(const typename Format::Stored* p) {
   const Pack<typename Format::Stored, V> stored = LoadPack<V>(p);

@@ -1,5 +1,5 @@
-// What a source of this folder needs of CUDA, real or emulated: the one place that
-// knows which. Sources include this instead of any header of CUDA:
+// The CUDA interface that the sources of this folder use, real or emulated. This is the only file
+// that depends on which. Sources include it instead of any header of CUDA:
 //
 //   __global__ void Scale(float* x, float by, int n) {
 //     const int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -9,38 +9,42 @@
 //   const cudaError_t error = Launch(stream, dim3((n + 255) / 256), dim3(256),
 //                                    /*shared_bytes=*/0, Scale, x, 0.5f, n);
 //
-// Compiled by nvcc, everything is CUDA's. Compiled with -DPROTOPAGE_CUDA_EMULATION by
-// the ordinary compiler, with no header of CUDA, the same names are those of
-// model/cuda/emulation/ (its headers list what there is), which runs kernels on the
-// CPU and finds what a device would not tell. Where the emulation is narrower than
-// CUDA, keep to the emulation: shared memory comes from DynamicShared() alone,
-// floats are exchanged by the three __shfl_*_sync of whole warps, which order no memory, the one
-// atomic operation is atomicOr of an int, all streams are non-blocking.
+// Compiled by nvcc, everything is CUDA's. Compiled with -DPROTOPAGE_CUDA_EMULATION by the ordinary
+// compiler, without any header of CUDA, the same names are those of model/cuda/emulation/ (its
+// headers list them), which runs kernels on the CPU and finds errors that a device would not
+// report. The emulation is narrower than CUDA, and sources must stay within it: shared memory comes
+// from DynamicShared() only; floats are exchanged by the three __shfl_*_sync, by whole warps, and
+// order no memory accesses; the only atomic operation is atomicOr of an int; all streams are
+// non-blocking.
 //
-// Of our own, in both worlds:
+// Additional functions, in both worlds:
 //   Launch(stream, grid, block, shared_bytes, kernel, arguments...)
-//       queues a kernel; the arguments are converted to what it takes.
+//       Queues a kernel; the arguments are converted to the types of its parameters.
 //   DynamicShared<T>()
-//       the block's shared memory, as many bytes as the launch said, aligned to 16.
+//       The shared memory of the block, of the size given at launch, aligned to 16 bytes.
 //   ToHalfBits(x), FromHalfBits(bits), ToBf16Bits(x), FromBf16Bits(bits)
-//       between float32 and the bits of a 16-bit float, on host and device: to the
-//       nearest, ties to even; infinities and NaN stay what they are.
+//       Convert between float32 and the bits of a 16-bit float, on host and device: to nearest,
+//       ties to even; infinities and NaNs are preserved.
 //   ToTf32Bits(x)
-//       on the device, float32 with 10 bits of fraction: to the nearest, ties away from zero.
+//       Rounds to a float32 with 10 bits of fraction, on the device: to nearest, ties away from
+//       zero.
 //   MultiplyAddTf32(a, b, sums), MultiplyAddBf16(a, b, sums), MultiplyAddFp16(a, b, sums)
-//       on tensor cores, by all lanes of a warp: sums [16, 8] += a [16, 8 words] b [8 words, 8], words of one
-//       TF32 or two 16-bit numbers. Lane l, with g = l / 4 and q = l % 4, gives words (g, q), (g + 8, q),
-//       (g, q + 4), (g + 8, q + 4) of a and (q, g), (q + 4, g) of b, and has the sums (g, 2q), (g, 2q + 1),
-//       (g + 8, 2q), (g + 8, 2q + 1): m16n8k8 and m16n8k16 of the PTX ISA.
+//       On tensor cores, called by all lanes of a warp: sums [16, 8] += a [16, 8 words] b [8 words,
+//       8], in words of one TF32 or two 16-bit numbers. Lane l, with g = l / 4 and q = l % 4, holds
+//       words (g, q), (g + 8, q), (g, q + 4) and (g + 8, q + 4) of a, words (q, g) and (q + 4, g)
+//       of b, and the sums (g, 2q), (g, 2q + 1), (g + 8, 2q) and (g + 8, 2q + 1): m16n8k8 and
+//       m16n8k16 of the PTX ISA.
 //   LoadMatrices(row, words), LoadMatricesTransposed(row, words)
-//       by all lanes of a warp, 4 matrices of 8 rows of 4 words from shared memory: lane l points to row l % 8 of
-//       matrix l / 8, at a multiple of 16 bytes, and gets of each word l % 4 of row l / 4; transposed, of matrices of 8 rows of
-//       8 16-bit numbers, those of column l / 4 of rows 2 (l % 4) and the next: ldmatrix of the PTX ISA.
+//       Load 4 matrices of 8 rows of 4 words from shared memory, called by all lanes of a warp.
+//       Lane l points to row l % 8 of matrix l / 8, aligned to 16 bytes, and gets from each matrix
+//       word l % 4 of row l / 4; transposed, from matrices of 8 rows of 8 16-bit numbers, those of
+//       column l / 4 in rows 2 (l % 4) and 2 (l % 4) + 1: ldmatrix of the PTX ISA.
 //   CopyAsync16(shared, global, inside), CommitCopies(), WaitForCopies<N>()
-//       16 bytes, zeros unless `inside`, that are on their way while the thread goes on: they have come when it has waited
-//       for all but the last N groups that it committed, and others see them after a barrier then.
+//       Asynchronous copies of 16 bytes, of zeros unless `inside`. A copy is done once the thread
+//       has waited for all but the last N groups that it committed; other threads see it after a
+//       barrier.
 //   PROTOPAGE_UNROLL
-//       before a loop that indexes registers.
+//       Unrolls the loop that follows, which indexes registers.
 #ifndef PROTOPAGE_MODEL_CUDA_PLATFORM_H_
 #define PROTOPAGE_MODEL_CUDA_PLATFORM_H_
 
@@ -139,7 +143,7 @@ cudaError_t Launch(cudaStream_t stream, dim3 grid, dim3 block, size_t shared_byt
   std::tuple<P...> parameters(static_cast<P>(std::forward<A>(args))...);
   return std::apply(
       [&](P&... p) {
-        // One more, as there is no array of none.
+        // One more element, because an array cannot be empty.
         void* pointers[] = {static_cast<void*>(&p)..., nullptr};
         return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, pointers,
                                 shared_bytes, stream);

@@ -13,7 +13,7 @@ namespace {
 
 // --- A warp for each row -----------------------------------------------------------------------
 
-// Calls body(row, lane) for the rows of a warp. Every lane sees the same rows.
+// Calls body(row, lane) for the rows of a warp. All lanes get the same rows.
 template <typename Body>
 __device__ __forceinline__ void ForRowsOfWarp(int64_t rows, const Body& body) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -31,7 +31,7 @@ __device__ double WarpDot(const float* x, const float* y, int64_t d, int lane) {
   return WarpSum(sum);
 }
 
-// Below it a norm counts as this; Keras' l2_normalize has 1e-10 for the square.
+// A lower bound of norms; Keras' l2_normalize uses 1e-10 for the square.
 constexpr double kMinNorm = 1e-5;
 
 __global__ void L2NormalizeRowsKernel(const float* x, int64_t rows, int64_t d, float* y,
@@ -57,8 +57,8 @@ __global__ void L2NormalizeRowsBackwardKernel(const float* y, const float* norms
   });
 }
 
-// Each lane works on its own elements j = lane, lane + 32, ... of a row in every loop below, so
-// that it reads back only what it wrote itself.
+// In every loop below a lane processes the elements j = lane, lane + 32, ... of a row, so that it
+// reads back only values that it wrote itself.
 
 __device__ bool WarpIsZero(const float* x, int64_t d, int lane) {
   int other = 0;
@@ -89,7 +89,7 @@ __global__ void RowMomentumKernel(float learning_rate, float momentum, const int
     float* w = w_rows + row * d;
     float* v = v_rows + row * d;
     float* g = g_rows + row * d;
-    // Renormalising would move the last bits of a row that nothing moves.
+    // Renormalising would change the last bits of a row that the update does not change.
     const bool still = WarpIsZero(v, d, lane);
     if (WarpIsZero(g, d, lane) && still) return;
     if (away[row] > 0) {
@@ -117,7 +117,7 @@ __global__ void RowAdagradKernel(float learning_rate, float epsilon, int64_t row
     Project(w, d, lane, g);
     const double before = static_cast<double>(accumulator[row]);
     const double h = before + WarpDot(g, g, d, lane) / static_cast<double>(d);
-    __syncwarp();  // All have read the old accumulator.
+    __syncwarp();  // All lanes have read the old accumulator.
     if (lane == 0) accumulator[row] = static_cast<float>(h);
     const float step = static_cast<float>(static_cast<double>(learning_rate) /
                                           (sqrt(h) + static_cast<double>(epsilon)));
@@ -126,7 +126,7 @@ __global__ void RowAdagradKernel(float learning_rate, float epsilon, int64_t row
   });
 }
 
-// T: what a lane copies at a time; d counts these.
+// A lane copies a T at a time; d counts Ts.
 template <typename T>
 __global__ void CopyRowsKernel(const T* src, const int32_t* from, int64_t rows, int64_t d, T* dst) {
   ForRowsOfWarp(rows, [&](int64_t row, int lane) {
@@ -145,8 +145,8 @@ cudaError_t LaunchCopyRowsOf(cudaStream_t stream, const void* src, const int32_t
 
 // --- A block for each row ----------------------------------------------------------------------
 
-// A value and where it was found: the larger wins, on ties the lower slot. A NaN stays and never
-// wins.
+// A value and its slot. The larger value wins, on ties the lower slot. A NaN is never replaced, and
+// never replaces another value.
 struct Best {
   float value;
   int32_t slot;
@@ -158,7 +158,7 @@ struct Best {
   }
 };
 
-// Every thread gets the best of the block. `shared` holds a Best for each warp.
+// Returns the best of the block to every thread. `shared` holds a Best for each warp.
 __device__ Best BlockBest(Best best, Best* shared) {
   for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) {
     const float value = __shfl_xor_sync(kAllLanes, best.value, lanes);
@@ -175,7 +175,7 @@ __device__ Best BlockBest(Best best, Best* shared) {
   return best;
 }
 
-// Threads of a block for few and for many classes.
+// The threads of a block, for few and for many classes.
 constexpr int kFewThreads = 128, kManyThreads = 512;
 struct MarginShared {
   Best best[kManyThreads / kWarp];
@@ -192,11 +192,11 @@ __global__ void __launch_bounds__(kManyThreads)
     const float* c = cosines + row * k;
     float* d = d_cosines + row * k;
     const int64_t y = slots[row];
-    if (y < 0 || y >= k) {  // For all threads of the block alike.
+    if (y < 0 || y >= k) {  // The same for all threads of the block.
       if (threadIdx.x == 0) losses[row] = NAN;
       continue;
     }
-    // All begin with slot 0, as a loop over the slots does, so that a NaN there stays the answer.
+    // All begin with slot 0, like a loop over the slots, so that a NaN there remains the result.
     Best best = {c[0], 0};
     for (int64_t j = threadIdx.x; j < k; j += blockDim.x) best.Take(c[j], static_cast<int32_t>(j));
     best = BlockBest(best, shared->best);
@@ -207,13 +207,13 @@ __global__ void __launch_bounds__(kManyThreads)
     __syncthreads();
     const float target = static_cast<float>(shared->target);
     const double slope = shared->slope;
-    // The largest of the logits over the scale.
+    // The largest logit divided by the scale.
     Best largest = {target, -1};
     for (int64_t j = threadIdx.x; j < k; j += blockDim.x) {
       if (j != y) largest.Take(c[j], static_cast<int32_t>(j));
     }
     largest = BlockBest(largest, shared->best);
-    // The exponentials are kept in d, each by the thread that scales it below.
+    // Each exponential is stored in d by the thread that scales it below.
     double sum = 0.0;
     for (int64_t j = threadIdx.x; j < k; j += blockDim.x) {
       const float e = expf(params.scale * ((j == y ? target : c[j]) - largest.value));
@@ -233,7 +233,7 @@ __global__ void __launch_bounds__(kManyThreads)
           log(sum) - static_cast<double>(params.scale) *
                          (static_cast<double>(target) - static_cast<double>(largest.value)));
     }
-    // The next row overwrites what is shared; BlockSum waited after the last read of it.
+    // The next row overwrites shared memory; the barriers of BlockSum came after its last read.
   }
 }
 

@@ -1,8 +1,9 @@
-// Kernels over the rows of a matrix [rows, d], row-major, a warp or a block for each row: unit
-// length, the margin softmax, and the updates of unit rows. Formulas are those of model/backend.h;
-// pointers are the device's. Sums over a row are in double, in an order that d alone decides.
+// Kernels over the rows of a row-major matrix [rows, d], with a warp or a block for each row: unit
+// length, the margin softmax, and the updates of unit rows. The formulas are those of
+// model/backend.h; pointers are to device memory. Sums over a row are in double, in an order that
+// depends on d alone.
 //
-//   LaunchL2NormalizeRows(stream, x, rows, d, y, norms);
+//   const cudaError_t error = LaunchL2NormalizeRows(stream, x, rows, d, y, norms);
 #ifndef PROTOPAGE_MODEL_CUDA_ROW_KERNELS_H_
 #define PROTOPAGE_MODEL_CUDA_ROW_KERNELS_H_
 
@@ -18,7 +19,7 @@ cudaError_t LaunchL2NormalizeRows(cudaStream_t stream, const float* x, int64_t r
 cudaError_t LaunchL2NormalizeRowsBackward(cudaStream_t stream, const float* y, const float* norms,
                                           const float* d_y, int64_t rows, int64_t d, float* d_x);
 
-// The loss of a row whose slot is outside [0, k) is a NaN.
+// The loss of a row whose slot is outside [0, k) is NaN.
 cudaError_t LaunchMarginSoftmax(cudaStream_t stream, const MarginParams& params,
                                 const float* cosines, const int32_t* slots, float grad_scale,
                                 int64_t rows, int64_t k, float* losses, float* d_cosines,

@@ -1,22 +1,23 @@
-// The inputs of products on tensor cores: how they lie in shared memory and get from there to the
-// lanes of a warp. The products themselves, and which lane gives and has what, are in
+// Loads the inputs of products on tensor cores from shared memory into the lanes of a warp. The
+// products themselves, and the parts of the matrices that each lane holds, are in
 // model/cuda/platform.h.
 //
-// Numbers lie in words of 32 bits: one float32, or two of 16 bits that follow each other. A product
-// takes 8 words of depth. A matrix lies with its depth along its rows, as windows and weights do:
+// Numbers are stored in words of 32 bits: one float32, or two consecutive 16-bit numbers. A product
+// has a depth of 8 words. A matrix is stored with its depth along its rows, like windows and
+// weights:
 //
-//   Core::Rows a = LoadRows<Core>(words, row_words);                  a [16, 8 words]
-//   LoadColumns<Core>(words, row_words, columns);                     b^T [16, 8 words]: of two products
+//   Core::Rows a = LoadRows<Core>(words, row_words)              a [16, 8 words]
+//   LoadColumns<Core>(words, row_words, columns)                 b^T [16, 8 words] of two products
 //
-// or with its depth from row to row, as positions of feature maps do:
+// or with its depth from row to row, like positions of feature maps:
 //
-//   Core::Rows a = LoadDepthFirstRows<Core>(words, row_words);        a^T [kDepth, 16]
-//   LoadDepthFirstColumns<Core>(words, row_words, columns);           b [kDepth, 16]
+//   Core::Rows a = LoadDepthFirstRows<Core>(words, row_words)    a^T [kDepth, 16]
+//   LoadDepthFirstColumns<Core>(words, row_words, columns)       b [kDepth, 16]
 //
-// `row_words` from row to row, by which none of these loads meets a bank of shared memory twice:
-// kRowWords<words>, and Core::DepthFirstRowWords(columns). Then
+// `row_words` is the distance between rows. With kRowWords<words>, or
+// Core::DepthFirstRowWords(columns), no load accesses a bank of shared memory twice. Then
 //
-//   Core::MultiplyAdd(a, columns[0], sums);                           sums [16, 8] += a b
+//   Core::MultiplyAdd(a, columns[0], sums)                       sums [16, 8] += a b
 #ifndef PROTOPAGE_MODEL_CUDA_TENSOR_CORE_H_
 #define PROTOPAGE_MODEL_CUDA_TENSOR_CORE_H_
 
@@ -42,7 +43,7 @@ __device__ inline uint32_t BitsOfFloat(float x) {
   return bits;
 }
 
-// What a lane gives to one product.
+// The inputs of one product that a lane holds.
 struct RowsOfWords {
   uint32_t words[4];
 };
@@ -50,7 +51,7 @@ struct ColumnsOfWords {
   uint32_t words[2];
 };
 
-// What depth-first loads of words of one number share.
+// Depth-first loads of words of one number.
 struct WordLayout {
   using Format = Float32Format;
   static constexpr int kPerWord = 1;
@@ -77,9 +78,9 @@ struct WordLayout {
   }
 };
 
-// TF32: float32 with 10 bits of fraction, to which inputs are rounded when they are used.
+// TF32: float32 with 10 bits of fraction. Inputs are rounded when they are loaded.
 struct Tf32Core : WordLayout {
-  // A weight as it is packed.
+  // A packed weight.
   using Weight = uint32_t;
   __device__ static Weight ToWeight(float x) { return ToTf32Bits(x); }
 
@@ -99,11 +100,11 @@ struct Tf32Core : WordLayout {
   }
 };
 
-// float32, by three products of TF32: each number is the sum of two, of 11 bits each, and what is
-// left out is the product of the smaller ones, 2^-22 of the whole. The sums of tensor cores are cut
-// off rather than rounded, so that they are short and added up elsewhere: Ootomo and Yokota,
-// "Recovering single precision accuracy from Tensor Cores while surpassing the FP32 theoretical
-// peak performance" (2022). What is not finite becomes a NaN.
+// float32 by three products of TF32: each number is split into two of 11 bits, and the product of
+// the smaller parts, 2^-22 of the whole, is omitted. Tensor cores truncate their sums, so that
+// these are kept short and accumulated outside: Ootomo and Yokota, "Recovering single precision
+// accuracy from Tensor Cores while surpassing the FP32 theoretical peak performance" (2022).
+// Infinities become NaN.
 struct Float32Core : WordLayout {
   using Weight = float;
   __device__ static Weight ToWeight(float x) { return x; }
@@ -136,9 +137,9 @@ struct Float32Core : WordLayout {
   }
 
  private:
-  // In whole numbers, as few instructions. The larger part is rounded to the nearest; of the
-  // smaller, at most half of the larger's last place, what exceeds 11 bits is cut off. A NaN may
-  // get lost in the larger part, not in the smaller.
+  // In integer arithmetic, to save instructions. The larger part is rounded to nearest. The smaller
+  // one, at most half a unit in the last place of the larger, is truncated to 11 bits. A NaN may
+  // get lost in the larger part, but not in the smaller.
   __device__ static void Split(uint32_t word, uint32_t* high, uint32_t* low) {
     constexpr uint32_t kKept = ~uint32_t{0x1fff};
     *high = (word + 0x1000) & kKept;
@@ -217,7 +218,7 @@ __device__ void LoadDepthFirstColumns(const uint32_t* b, int row_words,
   columns[1] = Core::ToColumns(words[2], words[3]);
 }
 
-// Returns body(Core()) of the one for a precision.
+// Returns body(Core()) for the Core of a precision.
 template <typename Body>
 cudaError_t WithCore(Precision precision, const Body& body) {
   switch (precision) {

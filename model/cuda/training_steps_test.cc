@@ -7,8 +7,9 @@
 namespace protopage {
 namespace {
 
-// The losses of PyTorch within the tolerances of the CPU: both sum in float32 and the tolerances
-// are those of float32, in whatever order.
+// Runs the suite of model/testing/training_steps.h, which has all the assertions: 20 steps must
+// have the losses of PyTorch. The tolerances are those of the CPU, because both backends sum in
+// float32, in different orders.
 INSTANTIATE_TEST_SUITE_P(Cuda, TrainingStepsTest,
                          testing::Values(BackendFactory{"float32",
                                                         [] { return NewCudaBackend(); }}),

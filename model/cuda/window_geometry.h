@@ -1,5 +1,5 @@
-// WindowGeometry: what kernels over the windows of images need of a Window2d, with its divisions
-// prepared.
+// WindowGeometry: the numbers of a Window2d that kernels over the windows of images use, with its
+// divisions prepared.
 #ifndef PROTOPAGE_MODEL_CUDA_WINDOW_GEOMETRY_H_
 #define PROTOPAGE_MODEL_CUDA_WINDOW_GEOMETRY_H_
 
@@ -10,7 +10,7 @@
 
 namespace protopage {
 
-// A window for kernels that take channels in packs of V.
+// For kernels that process channels in packs of V.
 template <int V>
 struct WindowGeometry {
   explicit WindowGeometry(const Window2d& w)

@@ -11,8 +11,8 @@ namespace {
 
 constexpr int64_t kMaxIndex = (int64_t{1} << 31) - 1;
 
-// Calls launch(first_image, count) for ranges of images with `packs` items each, so that the items
-// of a range can be counted in 31 bits.
+// Calls launch(first_image, count) for ranges of images with `packs` items each, such that the
+// items of a range can be counted in 31 bits.
 template <typename Body>
 cudaError_t ForImages(int64_t images, int64_t packs, const Body& body) {
   const int64_t step = std::max<int64_t>(1, kMaxIndex / std::max<int64_t>(1, packs));
@@ -41,7 +41,7 @@ __global__ void Im2ColKernel(WindowGeometry<V> g, const Stored* x, uint32_t firs
   }
 }
 
-// d_x points to the first of the images that are written.
+// d_x points to the first image to write.
 template <typename Format, int V>
 __global__ void Col2ImKernel(WindowGeometry<V> g, const float* d_columns, int64_t first_image,
                              int64_t first, int64_t rows, bool accumulate, uint32_t n,
@@ -94,7 +94,7 @@ __global__ void MaxPoolForwardKernel(WindowGeometry<V> g, const typename Format:
         const Pack<float, V> in =
             LoadFloats<Format, V>(x + ((image * g.in_h + ih) * g.in_w + iw) * g.c + pack * V);
         for (int l = 0; l < V; ++l) {
-          // A NaN is larger than anything.
+          // NaN counts as larger than any number.
           if (seen && !(in.v[l] > best.v[l]) && in.v[l] == in.v[l]) continue;
           best.v[l] = in.v[l];
           best_at.v[l] = kh * g.kernel_w + kw;
@@ -107,7 +107,7 @@ __global__ void MaxPoolForwardKernel(WindowGeometry<V> g, const typename Format:
   }
 }
 
-// Each pixel asks the windows that read it, in their order.
+// Each pixel reads the windows that contain it, in their order.
 template <typename Format, int V>
 __global__ void MaxPoolBackwardKernel(WindowGeometry<V> g, const typename Format::Stored* d_y,
                                       const int32_t* argmax, uint32_t n,
@@ -116,7 +116,7 @@ __global__ void MaxPoolBackwardKernel(WindowGeometry<V> g, const typename Format
     uint32_t pack, iw, ih;
     const int64_t image = g.by_in_h.Split(g.by_in_w.Split(g.by_packs.Split(i, &pack), &iw), &ih);
     Pack<float, V> sum = {};
-    // Windows come in their order when the position in them goes backwards.
+    // The windows are in their order if the position in them goes backwards.
     for (int kh = g.kernel_h - 1; kh >= 0; --kh) {
       const int top = static_cast<int>(ih) + g.pad_top - kh;
       if (top < 0) continue;
@@ -140,8 +140,8 @@ __global__ void MaxPoolBackwardKernel(WindowGeometry<V> g, const typename Format
   }
 }
 
-// Where windows lie side by side from the first pixel on. A thread has a cell of the pixels, which
-// is a window's or, past the last of them, none's.
+// For windows that tile the image from its first pixel on. A thread has a cell of pixels: a window
+// or, past the last one, pixels of no window.
 template <typename Format, int V>
 __global__ void MaxPoolCellsBackwardKernel(WindowGeometry<V> cells, int out_h, int out_w,
                                            const typename Format::Stored* d_y,

@@ -1,10 +1,10 @@
-// Kernels over the windows of images [B, H, W, C]: the matrix of a convolution's windows and
-// its gradient, and pooling. Formulas and shapes are those of model/backend.h; pointers are
-// the device's. Arrays of a call that are void* are in `format`.
+// Kernels over the windows of images [B, H, W, C]: the matrix of the windows of a convolution and
+// its gradient, and pooling. Formulas and shapes are those of model/backend.h; pointers are to
+// device memory. void* arrays are in `format`.
 //
-// A convolution is a product of the matrix of its windows, a row [kernel_h, kernel_w, in_c] for
-// each position [B, out_h, out_w], and its kernel. The matrix is made in tiles of positions that
-// fit into a workspace:
+// A convolution is the product of the matrix of its windows, with a row [kernel_h, kernel_w, in_c]
+// for each position [B, out_h, out_w], and its kernel. The matrix is computed in tiles of positions
+// that fit into a workspace:
 //
 //   for (int64_t first = 0; first < positions; first += tile) {
 //     const int64_t rows = std::min(tile, positions - first);
@@ -12,7 +12,7 @@
 //     ... y[first : first + rows] = columns * w ...
 //   }
 //
-// Positions and the elements of one image are fewer than 2^31, as are those of a tile of columns.
+// The positions of one image, its elements, and the elements of a tile must be fewer than 2^31.
 #ifndef PROTOPAGE_MODEL_CUDA_WINDOW_KERNELS_H_
 #define PROTOPAGE_MODEL_CUDA_WINDOW_KERNELS_H_
 
@@ -24,13 +24,13 @@
 
 namespace protopage {
 
-// columns [rows, kernel_h * kernel_w * in_c] = the windows at positions [first, first + rows); 0
-// where a window leaves the image.
+// columns [rows, kernel_h * kernel_w * in_c] = the windows at positions [first, first + rows), with
+// 0 outside of the image.
 cudaError_t LaunchIm2Col(cudaStream_t stream, const Window2d& window, NumberFormat format,
                          const void* x, int64_t first, int64_t rows, void* columns);
-// d_x of the gradient of columns [first, first + rows): each pixel adds up what the windows that
-// read it hold for it, in the order of (kh, kw). Written are the images that these positions lie
-// in: overwritten, or with `accumulate`, for positions that are not all of an image, added to.
+// d_x from the gradient of columns [first, first + rows): the sum over the windows that read a
+// pixel, in the order of (kh, kw). Writes the images that these positions lie in: overwrites them
+// or, with `accumulate`, for positions that are not all those of an image, adds to them.
 cudaError_t LaunchCol2Im(cudaStream_t stream, const Window2d& window, const float* d_columns,
                          int64_t first, int64_t rows, bool accumulate, NumberFormat format,
                          void* d_x);

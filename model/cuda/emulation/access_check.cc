@@ -70,7 +70,7 @@ AccessCheck::Array* AccessCheck::Find(const void* pointer, size_t bytes) {
   };
   Array*& before = found_[(reinterpret_cast<uintptr_t>(pointer) >> 10) % found_.size()];
   if (before != nullptr && holds(*before)) return before;
-  // The first that ends behind.
+  // The first array that ends after `begin`.
   const auto found = arrays_.upper_bound(begin);
   if (found == arrays_.end() || !holds(found->second)) return nullptr;
   before = &found->second;
@@ -94,7 +94,7 @@ std::optional<std::string> AccessCheck::Note(const void* pointer, size_t bytes, 
   const std::string what = absl::StrFormat("%s %d bytes at byte %d of %d bytes of %s, which ",
                                            write ? "writes" : "reads", bytes, offset,
                                            array->end - array->begin, Name(array->shadow.kind()));
-  if (result.finding == ShadowMemory::kUnwritten) return absl::StrCat(what, "nothing has written");
+  if (result.finding == ShadowMemory::kUnwritten) return absl::StrCat(what, "was never written");
   const char* const did = result.other_wrote ? "wrote" : "read";
   const Access& other = result.other;
   if (other.work != access.work) {

@@ -1,16 +1,15 @@
-// AccessCheck: in the build that tells of accesses (access_hooks.h), finds
-//  - two accesses, of which one writes, of which nothing says which comes first: of threads of a
-//  kernel, or
-//    of the work of two streams;
-//  - reads of memory that nothing has written.
+// AccessCheck: in a build that reports memory accesses (access_hooks.h), finds
+//   - races: two accesses to one place, at least one of them a write, that nothing orders; by two
+//     threads of a kernel or by the work of two streams
+//   - reads of memory that was never written
+//
+// In other builds every function does nothing. Not thread-safe.
 //
 //   AccessCheck& check = AccessCheck::The();
 //   check.Allocate(pointer, bytes, ShadowMemory::kDevice);
-//   check.Begin({stream, position, clock});  // From here on all is done by this work.
+//   check.Begin({stream, position, clock});  // The accesses that follow belong to this work.
 //   if (auto error = check.Note(pointer, bytes, /*write=*/true)) return *error;
 //   check.Free(pointer);
-//
-// In other builds every function does nothing. Used by one thread at a time.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_ACCESS_CHECK_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_ACCESS_CHECK_H_
 
@@ -28,12 +27,13 @@
 namespace protopage {
 namespace emulation {
 
-// How many of the things that each stream was given are done, by the number of the stream.
+// For each stream, by its number, how many of its work items are done.
 using StreamClock = std::map<uint64_t, int64_t>;
+// Raises each entry of *to to that of `from`.
 void Merge(const StreamClock& from, StreamClock* to);
 
-// When some work is done: as number `position` of those that its stream was given, after all of
-// `after`.
+// The place of a work item in the order of execution: number `position` of its stream, after all
+// that `after` counts.
 struct WorkTime {
   uint64_t stream = 0;
   int64_t position = 0;
@@ -44,16 +44,16 @@ class AccessCheck : private WorkOrder {
  public:
   static AccessCheck& The();
 
-  // Shared memory is allocated for all blocks of a launch, one after the other.
+  // Shared memory is allocated once per launch; its blocks use it in turn.
   void Allocate(const void* pointer, size_t bytes, ShadowMemory::Kind kind);
   void Free(const void* pointer);
 
-  // What is noted from now on is done by other work. One stream's is begun in its order.
+  // Accesses noted from now on belong to a new work item. Items of one stream begin in their order.
   void Begin(const WorkTime& time);
-  // An access of that work itself. An error in words.
+  // Notes an access by the work item as a whole. Returns a description of the error found, if any.
   std::optional<std::string> Note(const void* pointer, size_t bytes, bool write);
 
-  // An access of a thread, if the work is a kernel; access.work is work().
+  // The same for one thread of a kernel; access.work must be work().
   std::optional<std::string> Note(const void* pointer, size_t bytes, bool write,
                                   const Access& access);
   uint32_t work() const { return static_cast<uint32_t>(moments_.size()); }
@@ -64,7 +64,7 @@ class AccessCheck : private WorkOrder {
     const char* end;
     ShadowMemory shadow;
   };
-  // What work was done when.
+  // When a work item was done.
   struct Moment {
     uint64_t stream;
     int64_t position;
@@ -75,12 +75,12 @@ class AccessCheck : private WorkOrder {
   Array* Find(const void* pointer, size_t bytes);
   bool IsBefore(uint32_t earlier_work) const override;
 
-  const bool on_ = AccessesAreTold();
-  std::map<const char*, Array> arrays_;  // By their ends.
-  // Those that were found last, by bits of the address.
+  const bool on_ = AccessesAreReported();
+  std::map<const char*, Array> arrays_;  // By end address.
+  // A cache of Find(), indexed by bits of the address.
   std::array<Array*, 256> found_ = {};
-  std::vector<Moment> moments_;  // Of work 1, 2, ...
-  StreamClock after_;            // Of the last.
+  std::vector<Moment> moments_;  // Of work items 1, 2, ...
+  StreamClock after_;            // WorkTime::after of the current item.
 };
 
 }  // namespace emulation

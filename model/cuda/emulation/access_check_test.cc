@@ -1,7 +1,9 @@
-// Of kernels and streams, in the build --config=races; in others there is nothing to find.
+// Tests with kernels and streams, in a build with --config=races; in others there is nothing to
+// find.
 #include "protopage/model/cuda/emulation/access_check.h"
 
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -21,7 +23,7 @@ constexpr int kBytes = 4 * kThreads * static_cast<int>(sizeof(int));
 
 __global__ void Fill(int* x) { x[blockIdx.x * blockDim.x + threadIdx.x] = 1; }
 
-// x[i] of the next thread, by shared memory.
+// Moves x[i] to the next thread through shared memory.
 __global__ void Rotate(int* x, bool before, bool after) {
   int* const shared = DynamicShared<int>();
   const unsigned i = threadIdx.x;
@@ -33,7 +35,7 @@ __global__ void Rotate(int* x, bool before, bool after) {
   x[i] = shared[i];
 }
 
-// As a warp, ordered by a barrier or only by an exchange.
+// The same within a warp, ordered by a barrier or only by an exchange.
 __global__ void RotateInWarp(int* x, bool barrier) {
   int* const shared = DynamicShared<int>();
   const unsigned i = threadIdx.x;
@@ -48,7 +50,7 @@ __global__ void RotateInWarp(int* x, bool barrier) {
 
 __global__ void ReadShared(int* x) { x[threadIdx.x] = DynamicShared<int>()[threadIdx.x]; }
 
-// Every block writes the same.
+// Every block writes the same place.
 __global__ void Flag(int* x, bool atomic) {
   if (atomic) {
     if (threadIdx.x == 0) atomicOr(x, 1);
@@ -57,13 +59,13 @@ __global__ void Flag(int* x, bool atomic) {
   }
 }
 
-// Neighbours in one word.
+// Two threads write the halves of each word.
 __global__ void Increment16(uint16_t* x) { x[threadIdx.x] = x[threadIdx.x] + uint16_t{1}; }
 
 class AccessCheckTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!AccessesAreTold()) GTEST_SKIP() << "needs --config=races";
+    if (!AccessesAreReported()) GTEST_SKIP() << "needs --config=races";
     ASSERT_EQ(cudaMalloc(&x_, kBytes), cudaSuccess);
     for (cudaStream_t* stream : {&a_, &b_}) {
       ASSERT_EQ(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), cudaSuccess);
@@ -72,7 +74,7 @@ class AccessCheckTest : public ::testing::Test {
   }
   void TearDown() override { cudaDeviceReset(); }
 
-  // What the work until now failed of.
+  // The error of the work queued so far.
   std::string Error() {
     cudaDeviceSynchronize();
     const std::string error = EmulationError();
@@ -95,7 +97,7 @@ TEST_F(AccessCheckTest, ABarrierThatIsMissingIsFound) {
   };
   EXPECT_EQ(rotate(true, true), "");
   EXPECT_THAT(rotate(false, true),
-              AllOf(HasSubstr("Rotate"), HasSubstr("shared memory, which nothing has written")));
+              AllOf(HasSubstr("Rotate"), HasSubstr("shared memory, which was never written")));
   EXPECT_THAT(rotate(true, false), HasSubstr("read, with no barrier between"));
 }
 
@@ -110,7 +112,7 @@ TEST_F(AccessCheckTest, AnExchangeOfLanesOrdersNoMemory) {
 
 TEST_F(AccessCheckTest, SharedMemoryOfTheBlockBeforeIsNotRead) {
   Launch(a_, dim3(1), dim3(kThreads), kThreads * sizeof(int), ReadShared, x_);
-  EXPECT_THAT(Error(), HasSubstr("of shared memory, which nothing has written"));
+  EXPECT_THAT(Error(), HasSubstr("of shared memory, which was never written"));
 }
 
 TEST_F(AccessCheckTest, BlocksThatWriteOnePlaceAreFoundUnlessAtomic) {
@@ -139,7 +141,7 @@ TEST_F(AccessCheckTest, StreamsThatDoNotWaitForEachOtherAreFound) {
   LaunchFill(b_);
   EXPECT_EQ(Error(), "");
 
-  // The event came before.
+  // The event was recorded too early.
   cudaEventRecord(event_, a_);
   LaunchFill(a_);
   cudaStreamWaitEvent(b_, event_);
@@ -176,10 +178,34 @@ TEST_F(AccessCheckTest, ACopyOfWhatNothingHasWrittenIsFound) {
   int values[kThreads];
   cudaMemcpyAsync(values, x_, sizeof(values), cudaMemcpyDeviceToHost, a_);
   EXPECT_THAT(Error(), HasSubstr("copy reads 256 bytes at byte 0 of 1024 bytes of device memory, "
-                                 "which nothing has written"));
+                                 "which was never written"));
   cudaMemsetAsync(x_, 0, sizeof(values), a_);
   cudaMemcpyAsync(values, x_, sizeof(values), cudaMemcpyDeviceToHost, a_);
   EXPECT_EQ(Error(), "");
+}
+
+std::string CheckOneWrite(const void* pointer, size_t bytes, uint64_t stream, int64_t position,
+                          const StreamClock& clock) {
+  AccessCheck& check = AccessCheck::The();
+  check.Allocate(pointer, bytes, ShadowMemory::kDevice);
+  check.Begin({stream, position, clock});
+  if (auto error = check.Note(pointer, bytes, /*write=*/true)) return *error;
+  check.Free(pointer);
+  return "";
+}
+
+TEST_F(AccessCheckTest, TheExampleOfTheHeader) {
+  const int values[kThreads] = {};
+  EXPECT_EQ(CheckOneWrite(values, sizeof(values), /*stream=*/1000, /*position=*/1, {}), "");
+}
+
+// Compiled only: the emulation has set its own listener.
+[[maybe_unused]] void TheExampleOfAccessHooks() {
+  if (AccessesAreReported()) {
+    SetAccessListener([](const void* p, size_t bytes, bool write) {
+      std::printf("%s %zu bytes at %p\n", write ? "writes" : "reads", bytes, p);
+    });
+  }
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
-// The accesses to memory that kernels make, told one by one in the build --config=races, which
-// compiles the emulated twins of kernels with -fsanitize=thread: the compiler then calls a function
-// before each access, and those functions are ours, not ThreadSanitizer's.
+// Reports each memory access of a kernel. With --config=races the emulated twins of kernels are
+// compiled with -fsanitize=thread, which makes the compiler call a function before each access; the
+// functions linked are ours, not those of ThreadSanitizer.
 //
-//   if (AccessesAreTold()) SetAccessListener([](const void* p, size_t bytes, bool write) { ... });
+//   if (AccessesAreReported()) {
+//     SetAccessListener([](const void* p, size_t bytes, bool write) { ... });
+//   }
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_ACCESS_HOOKS_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_ACCESS_HOOKS_H_
 
@@ -11,11 +13,11 @@
 namespace protopage {
 namespace emulation {
 
-// Whether this is that build.
-bool AccessesAreTold();
+// Whether this is such a build.
+bool AccessesAreReported();
 
-// Called before each access of code compiled so, to whatever memory. It may come to call itself, as
-// functions of headers may be those that were compiled so.
+// Called before each access, to any memory, of code compiled this way. It may be entered
+// recursively: the linker may choose the instrumented copy of an inline function that it calls.
 using AccessListener = void (*)(const void* pointer, size_t bytes, bool write);
 void SetAccessListener(AccessListener listener);
 

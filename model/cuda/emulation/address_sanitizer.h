@@ -1,10 +1,10 @@
-// What AddressSanitizer must be told of: switches between stacks, and memory that
-// may not be touched for a while. All of it does nothing in a build without it.
+// Notifications to AddressSanitizer: of switches between stacks, and of memory that must not be
+// accessed for a while. In a build without it they do nothing.
 //
-//   PoisonMemory(p, bytes);    // From now on an access to [p, p + bytes) is a bug.
-//   UnpoisonMemory(p, bytes);  // Before it is used or freed.
+//   PoisonMemory(p, bytes);    // From now on an access to [p, p + bytes) is reported as an error.
+//   UnpoisonMemory(p, bytes);  // Required before the memory is used or freed.
 //
-// This is the one file of the emulation that asks which build this is.
+// No other file of the emulation depends on the sanitizer of the build.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_ADDRESS_SANITIZER_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_ADDRESS_SANITIZER_H_
 

@@ -1,5 +1,5 @@
-// Copies from global to shared memory that a thread does not wait for, emulated: they are done when
-// it waits for their group, so that who reads without waiting finds what was there before.
+// Emulation of asynchronous copies from global to shared memory. A copy is done when the thread
+// waits for its group, so that a thread that reads without waiting finds the old contents.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_ASYNC_COPY_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_ASYNC_COPY_H_
 
@@ -18,17 +18,18 @@ struct alignas(16) SixteenBytes {
   uint32_t words[4];
 };
 struct AsyncCopy {
-  const SixteenBytes* from;  // Null: zeros.
+  const SixteenBytes* from;  // Null for zeros.
   SixteenBytes* to;
 };
 struct ThreadCopies {
   std::vector<AsyncCopy> group;  // Not yet committed.
   std::deque<std::vector<AsyncCopy>> groups;
 };
-// Of each thread of the block.
+// One for each thread of the block.
 inline ThreadCopies all_copies[kMaxThreadsPerBlock];
 
-// Does those of all but the last `groups` groups. Blocks are (threads, 1, 1).
+// Performs the copies of all but the last `groups` groups of the thread. Blocks are (threads, 1,
+// 1).
 inline void FinishCopies(size_t groups) {
   ThreadCopies& copies = all_copies[threadIdx.x];
   while (copies.groups.size() > groups) {

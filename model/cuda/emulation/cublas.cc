@@ -3,17 +3,18 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <mutex>
 #include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "Eigen/Core"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "protopage/base/mutex.h"
 #include "protopage/model/cuda/emulation/runtime.h"
 
-// A handle of the emulation.
+// A handle of the emulated library.
 struct cublasContext {
   cudaStream_t stream = nullptr;
 };
@@ -23,30 +24,30 @@ namespace {
 
 using ColMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;
 
-// The version that is installed where this was written.
+// The version of cuBLAS that is emulated.
 constexpr int kVersion = 130000;
 
 size_t BytesOf(cudaDataType type) { return type == CUDA_R_32F ? sizeof(float) : sizeof(uint16_t); }
 
 float RoundToTf32(float x) { return FromTf32Bits(ToTf32Bits(x)); }
 
-// A matrix of device memory as cuBLAS takes it: stored `rows` x `cols` in columns of
-// `leading`, used as it is or transposed.
+// A matrix in device memory as cuBLAS takes it: stored as `rows` x `cols`, with `leading` elements
+// from column to column, and used as it is or transposed.
 struct Matrix {
   const void* data;
   cudaDataType type;
   bool transposed;
   int64_t rows, cols, leading;
 
-  // The part of the memory that is looked at.
+  // The size of the memory that it spans.
   size_t bytes() const {
     return rows == 0 || cols == 0
                ? 0
                : static_cast<size_t>((cols - 1) * leading + rows) * BytesOf(type);
   }
 
-  // As float32 and as it is used. Copied, so that the product does not depend on where
-  // in memory it was.
+  // The matrix as it is used, in float32. A copy, so that the product does not depend on the
+  // address.
   ColMatrix Load(bool tf32) const {
     ColMatrix out(transposed ? cols : rows, transposed ? rows : cols);
     ColMatrix column(rows, 1);
@@ -70,7 +71,7 @@ struct Matrix {
   }
 };
 
-// Tells of each column.
+// Reports the access to each column.
 absl::Status Note(const Matrix& matrix, bool write) {
   absl::Status status;
   const size_t column = static_cast<size_t>(matrix.rows) * BytesOf(matrix.type);
@@ -89,7 +90,7 @@ void Multiply(const Matrix& a, const Matrix& b, bool tf32, float alpha, float be
   if (alpha != 0.0f) {
     product.noalias() = a.Load(tf32) * b.Load(tf32);
   } else {
-    product.setZero();  // cuBLAS does not look at A and B then.
+    product.setZero();  // cuBLAS does not read A and B then.
   }
   for (int64_t j = 0; j < n; ++j) {
     float* const column = c + j * ldc;
@@ -102,33 +103,37 @@ void Multiply(const Matrix& a, const Matrix& b, bool tf32, float alpha, float be
   }
 }
 
-std::mutex& HandlesMutex() {
-  static std::mutex* const mutex = new std::mutex();
-  return *mutex;
-}
+// The handles that exist.
+struct HandleSet {
+  static HandleSet& The() {
+    static auto* const handles = new HandleSet();
+    return *handles;
+  }
 
-std::set<cublasHandle_t>& Handles() {
-  static auto* const handles = new std::set<cublasHandle_t>();
-  return *handles;
-}
+  Mutex mutex;
+  std::set<cublasHandle_t> handles ABSL_GUARDED_BY(mutex);
+};
 
 bool Exists(cublasHandle_t handle) {
-  std::lock_guard<std::mutex> lock(HandlesMutex());
-  return Handles().count(handle) > 0;
+  HandleSet& all = HandleSet::The();
+  const MutexLock lock(all.mutex);
+  return all.handles.count(handle) > 0;
 }
 
 cublasStatus_t Create(cublasHandle_t* handle) {
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess) return CUBLAS_STATUS_NOT_INITIALIZED;
-  std::lock_guard<std::mutex> lock(HandlesMutex());
+  HandleSet& all = HandleSet::The();
+  const MutexLock lock(all.mutex);
   *handle = new cublasContext();
-  Handles().insert(*handle);
+  all.handles.insert(*handle);
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t Destroy(cublasHandle_t handle) {
-  std::lock_guard<std::mutex> lock(HandlesMutex());
-  if (Handles().erase(handle) == 0) return CUBLAS_STATUS_NOT_INITIALIZED;
+  HandleSet& all = HandleSet::The();
+  const MutexLock lock(all.mutex);
+  if (all.handles.erase(handle) == 0) return CUBLAS_STATUS_NOT_INITIALIZED;
   delete handle;
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -1,12 +1,11 @@
-// The types of cuBLAS, emulated: those that model/cuda/cublas.h needs, with the
-// values that the real ones have. The functions are in cublas.cc.
+// The types of cuBLAS, emulated, with the values of the real ones, as far as model/cuda/cublas.h
+// needs them. The functions are in cublas.cc.
 //
-// The products are those of cuBLAS as documented: column-major, queued on the
-// stream of the handle, with alpha and beta read from the host at the call, C
-// not read if beta is 0. Matrices A and B are both float32, float16 or bfloat16, sums and
-// C float32; other types are CUBLAS_STATUS_NOT_SUPPORTED. With
-// CUBLAS_COMPUTE_32F_FAST_TF32 the inputs are rounded to TF32 (10 bits of mantissa,
-// to the nearest, ties away from zero). The same call gives the same bits.
+// Products are as cuBLAS documents them: column-major, queued on the stream of the handle, with
+// alpha and beta read from the host at the call, and C not read if beta is 0. A and B are both
+// float32, float16 or bfloat16, sums and C are float32; other types yield
+// CUBLAS_STATUS_NOT_SUPPORTED. With CUBLAS_COMPUTE_32F_FAST_TF32 the inputs are rounded to TF32 (10
+// bits of mantissa, to nearest, ties away from zero). The same call yields the same bits.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_CUBLAS_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_CUBLAS_H_
 
@@ -26,7 +25,7 @@ enum cublasStatus_t {
 enum cublasOperation_t {
   CUBLAS_OP_N = 0,
   CUBLAS_OP_T = 1,
-  CUBLAS_OP_C = 2,  // Of real numbers: as CUBLAS_OP_T.
+  CUBLAS_OP_C = 2,  // Of real numbers, the same as CUBLAS_OP_T.
 };
 
 enum cudaDataType_t {

@@ -35,17 +35,18 @@ static_assert(kShadowWarp == warpSize);
 enum class State : uint8_t {
   kNew,
   kRunning,
-  kReady,  // Was let go on, and did not yet.
+  kReady,  // May continue, but has not yet.
   kAtBarrier,
-  kInWarp,  // Waits for other lanes.
+  kInWarp,  // Waits for other lanes of the warp.
   kDone,
 };
 
 struct Thread {
   State state = State::kNew;
-  Fiber* fiber = nullptr;  // Where it waits.
-  Site site = {};          // Where it waits, or waited last.
-  // Of an exchange: what it gives, from whom it takes, what it took; whether it orders memory.
+  Fiber* fiber = nullptr;  // That it waits on.
+  Site site = {};          // Where it waits or waited last.
+  // Of an exchange: the lanes that take part, whether it orders memory accesses, the lane to read
+  // from, and the value, first the one given and then the one received.
   unsigned mask = 0;
   bool orders = false;
   unsigned source = 0;
@@ -57,13 +58,12 @@ std::string Place(const Site& site) {
 }
 
 bool SamePlace(const Site& a, const Site& b) {
-  // Equal literals mostly have one address.
+  // Equal literals usually have one address.
   return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0) &&
          (a.operation == b.operation || std::strcmp(a.operation, b.operation) == 0);
 }
 
-// Runs the blocks of one launch after another. Its fibers are kept for the next
-// launch.
+// Runs one launch at a time, block after block. Its fibers are kept for the next launch.
 class Device {
  public:
   absl::Status Run(const KernelLaunch& launch);
@@ -100,7 +100,7 @@ class Device {
     return self.bits;
   }
 
-  // An access of the thread that runs, if one does.
+  // Notes an access by the running thread, if there is one.
   void NoteAccess(const void* pointer, size_t bytes, bool write);
 
   unsigned current() const { return current_; }
@@ -110,18 +110,18 @@ class Device {
   void PlanOrder(const KernelLaunch& launch);
   bool RunWarp(unsigned begin);
   void RunBlock();
-  // The body of a fiber: runs new threads, as long as they come next.
+  // The body of a fiber: runs threads that have not started, as long as they come next.
   void RunNewThreads(Fiber* fiber);
   void Wait(State state);
   bool CompleteExchange(unsigned thread);
   void Exit();
-  void LetBarrierGo();
+  void ReleaseBarrier();
   void Fail(const std::string& what);
   void FailStuck();
   std::string Name(unsigned thread) const;
   Fiber* TakeFiber();
 
-  // From here on it is this thread that runs.
+  // Makes `thread` the running one.
   void SetThread(unsigned thread) {
     current_ = thread;
     threads_[thread].state = State::kRunning;
@@ -132,24 +132,24 @@ class Device {
   }
 
   const KernelLaunch* launch_ = nullptr;
-  std::vector<Thread> threads_;     // Of the block that runs.
-  std::vector<unsigned> order_;     // In which they run, warp after warp.
+  std::vector<Thread> threads_;     // Of the running block.
+  std::vector<unsigned> order_;     // The order in which they run, warp by warp.
   std::vector<unsigned> warp_end_;  // In `order_`.
   unsigned cursor_ = 0, end_ = 0;   // The place in `order_`, and the end of its warp.
-  unsigned current_ = 0;            // The thread that runs.
+  unsigned current_ = 0;            // The running thread.
   Fiber* current_fiber_ = nullptr;
   unsigned at_barrier_ = 0;
   unsigned waiting_in_warps_ = 0;
   unsigned done_ = 0;
-  // Barriers that each warp of the block has passed.
+  // The number of barriers that each warp of the block has passed.
   std::array<uint32_t, kMaxThreadsPerBlock / warpSize> warp_syncs_ = {};
-  Access now_;  // Of the thread that runs.
+  Access now_;  // Of the running thread.
   bool noting_ = false;
   struct FreeDeleter {
     void operator()(void* memory) const { std::free(memory); }
   };
   std::unique_ptr<void, FreeDeleter> shared_;
-  std::string error_;  // Ends the block.
+  std::string error_;  // Not empty: ends the block.
 
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Fiber*> idle_;
@@ -206,7 +206,7 @@ void Device::Exit() {
   threads_[current_].state = State::kDone;
   ++done_;
   if (waiting_in_warps_ == 0) return;
-  // The lanes that wait may have waited for this one only.
+  // Waiting lanes may have waited for this one only.
   const unsigned first = current_ / warpSize * warpSize;
   const unsigned end = std::min<unsigned>(first + warpSize, threads_.size());
   for (unsigned thread = first; thread < end; ++thread) {
@@ -214,8 +214,8 @@ void Device::Exit() {
   }
 }
 
-// If all lanes in the mask of `thread` that have not exited wait in the same
-// place: gives each what it asked for, and lets those go on that had to stop.
+// If all lanes in the mask of `thread` that have not exited wait at the same place: gives each the
+// value that it asked for, and lets those that had to stop continue.
 bool Device::CompleteExchange(unsigned thread) {
   const Thread& asks = threads_[thread];
   const unsigned first = thread / warpSize * warpSize;
@@ -225,7 +225,7 @@ bool Device::CompleteExchange(unsigned thread) {
     const Thread& other = threads_[first + lane];
     if (other.state == State::kDone) continue;
     if (other.state != State::kInWarp || !SamePlace(other.site, asks.site)) return false;
-    // One that does not wait for this one may come here again, with another mask.
+    // A lane that does not wait for this one may come here again, with another mask.
     if (other.mask != asks.mask && (other.mask >> thread % warpSize & 1) == 0) return false;
     if (other.mask != asks.mask) {
       Fail(absl::StrFormat("waits with mask %#x for thread %s, whose mask is %#x, in %s", asks.mask,
@@ -249,7 +249,7 @@ bool Device::CompleteExchange(unsigned thread) {
     taken[lane] = threads_[first + source].bits;
   }
   const unsigned mask = asks.mask;
-  // One of some lanes only orders nothing here, which is too strict.
+  // A barrier of only some lanes orders nothing here, which is stricter than CUDA.
   if (asks.orders && mask == ~0u) ++warp_syncs_[first / warpSize];
   for (unsigned lane = 0; lane < lanes; ++lane) {
     Thread& self = threads_[first + lane];
@@ -263,7 +263,7 @@ bool Device::CompleteExchange(unsigned thread) {
   return true;
 }
 
-void Device::LetBarrierGo() {
+void Device::ReleaseBarrier() {
   const Site site = threads_[0].site;
   for (unsigned thread = 0; thread < threads_.size(); ++thread) {
     if (!SamePlace(threads_[thread].site, site)) {
@@ -290,7 +290,7 @@ std::string Device::Name(unsigned thread) const {
                          thread / (blockDim.x * blockDim.y));
 }
 
-// The error of the running thread. Does not return to it.
+// Reports an error of the running thread. Does not return to it.
 void Device::Fail(const std::string& what) {
   error_ =
       absl::StrFormat("kernel %s, block (%d, %d, %d): thread %s %s", KernelName(launch_->kernel),
@@ -301,7 +301,7 @@ void Device::Fail(const std::string& what) {
   }
 }
 
-// No thread can go on.
+// No thread can continue.
 void Device::FailStuck() {
   unsigned waits = 0, other = 0;
   for (unsigned thread = 0; thread < threads_.size(); ++thread) {
@@ -320,7 +320,7 @@ void Device::FailStuck() {
                                             : absl::StrCat("is in ", Place(threads_[other].site))));
 }
 
-// Lets every thread of the warp that begins there and can go on do so once; whether there was any.
+// Lets each thread of the warp at `begin` that can continue do so once. Returns whether any could.
 bool Device::RunWarp(unsigned begin) {
   bool progress = false;
   for (cursor_ = begin; cursor_ < end_ && error_.empty();) {
@@ -352,20 +352,20 @@ void Device::RunBlock() {
     unsigned begin = 0;
     for (const unsigned end : warp_end_) {
       end_ = end;
-      // As far as it goes: only a barrier makes one warp wait for another.
+      // As far as possible: only a barrier makes one warp wait for another.
       while (error_.empty() && RunWarp(begin)) progress = true;
       begin = end;
     }
     current_fiber_ = nullptr;
     if (!error_.empty()) break;
     if (at_barrier_ == count) {
-      LetBarrierGo();
+      ReleaseBarrier();
     } else if (!progress) {
       FailStuck();
     }
   }
   if (error_.empty()) return;
-  // Threads have stopped in the middle.
+  // Threads have stopped midway.
   idle_.clear();
   for (auto& fiber : fibers_) {
     fiber->Abandon();

@@ -1,36 +1,35 @@
-// The device side of CUDA, emulated: what kernels see, and how one is run.
+// The device side of CUDA, emulated: the functions and variables that kernels use, and RunKernel,
+// which runs one.
 //
 //   __global__ void Sum(const float* x, float* sum) {
-//     float* shared = DynamicShared<float>();
+//     float* const shared = DynamicShared<float>();
 //     shared[threadIdx.x] = x[threadIdx.x];
 //     __syncthreads();
 //     ...
 //   }
 //
-// Kernels are plain functions, compiled by the ordinary compiler without any
-// header of CUDA; they include this through model/cuda/platform.h. One operating
-// system thread runs the blocks of a grid one after the other, and the threads of
-// a block as fibers that stop at each barrier and each exchange of a warp until
-// those that they wait for are there too. A thread that waits for nothing costs
-// a function call.
+// Kernels are plain functions, compiled by the ordinary compiler without any header of CUDA; they
+// include this file through model/cuda/platform.h. One operating system thread runs the blocks of a
+// grid in turn. The threads of a block are fibers, each of which stops at a barrier or an exchange
+// of its warp until the threads that it waits for arrive. A thread that never waits costs a
+// function call.
 //
-// What is an error on a device, or undefined, is found and reported with
-// kernel, block, thread, file and line:
-//  - a barrier that some threads of the block do not reach, or where they wait at
-//    different statements: here also where a thread exited before, which newer
-//    devices allow;
-//  - an exchange with a lane that exited, does not exist or is not in the mask,
-//    and lanes that wait for each other with different masks;
-//  - a launch beyond the limits of a device.
-// In the build --config=races also two accesses of threads to one place, of which one writes, with
-// no barrier between them (access_check.h). Shared memory is a heap block of exactly the bytes
-// asked for, so that AddressSanitizer finds accesses beyond it, and is filled with 0xFF (as floats:
-// NaN) before every block, as is device memory when it is allocated.
+// Errors on a device and undefined behaviour are reported with kernel, block, thread, file and
+// line:
+//   - a barrier that some threads of the block do not reach, or where they wait at different
+//     statements; also if a thread has exited, although newer devices allow that
+//   - an exchange with a lane that has exited, does not exist or is not in the mask, and lanes that
+//     wait for each other with different masks
+//   - a launch beyond the limits of a device
 //
-// The order in which threads and blocks run comes from the environment variable
-// PROTOPAGE_CUDA_EMULATION_ORDER: forward (the default), reverse or shuffled. A warp
-// runs as far as it can before the next one. Results of a right kernel do not depend
-// on the order, and a missing barrier shows in one of them.
+// With --config=races so are races between threads (access_check.h). Shared memory is a heap block
+// of exactly the requested size, so that AddressSanitizer finds accesses out of bounds. It is
+// filled with 0xFF (as floats: NaN) before every block; so is device memory when it is allocated.
+//
+// The environment variable PROTOPAGE_CUDA_EMULATION_ORDER sets the order of threads and blocks:
+// forward (the default), reverse or shuffled. A warp runs as far as it can before the next one
+// starts. The results of a correct kernel do not depend on the order; a missing barrier shows in
+// one of them.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_DEVICE_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_DEVICE_H_
 
@@ -47,7 +46,7 @@
 #include "protopage/base/bfloat16.h"
 #include "protopage/base/float16.h"
 
-// --- The words of the language ---
+// --- Keywords ---
 
 #define __global__
 #define __device__
@@ -79,7 +78,7 @@ inline uchar4 make_uchar4(unsigned char x, unsigned char y, unsigned char z, uns
   return {x, y, z, w};
 }
 
-// --- Where a thread is. Set by the emulation, read by kernels. ---
+// --- The position of a thread: set by the emulation, read by kernels ---
 
 extern uint3 threadIdx;
 extern uint3 blockIdx;
@@ -90,7 +89,7 @@ constexpr int warpSize = 32;
 namespace protopage {
 namespace emulation {
 
-// A place in a kernel's source.
+// A place in the source of a kernel.
 struct Site {
   const char* operation;
   const char* file;
@@ -100,9 +99,9 @@ struct Site {
 void SyncThreads(Site site);
 // Waits for the lanes of `mask`, and orders their accesses to memory.
 void SyncWarp(unsigned mask, Site site);
-// Waits for the lanes of the whole warp.
+// Waits for all lanes of the warp; orders no memory accesses.
 void MeetWarp(Site site);
-// The bits of lane `source` of the own warp.
+// The bits of lane `source` of the same warp.
 uint64_t Shuffle(unsigned mask, uint64_t bits, unsigned source, Site site);
 unsigned Lane();
 void* SharedMemory();
@@ -122,7 +121,7 @@ T ShuffleValue(unsigned mask, T value, unsigned source, Site site) {
 }  // namespace emulation
 }  // namespace protopage
 
-// --- Barriers and exchanges. `file` and `line` are not for the caller. ---
+// --- Barriers and exchanges. Callers do not pass `file` and `line`. ---
 
 inline void __syncthreads(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   protopage::emulation::SyncThreads({"__syncthreads", file, line});
@@ -133,11 +132,10 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, const char* file = __builtin
   protopage::emulation::SyncWarp(mask, {"__syncwarp", file, line});
 }
 
-// Makes *address |= bits, as one access that races with no other of its kind; what was there
-// before.
+// Performs *address |= bits as one access that races with no other atomicOr; returns the old value.
 int atomicOr(int* address, int bits);
 
-// The value of lane `lane` modulo 32.
+// The value of lane `lane` % 32.
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int lane, const char* file = __builtin_FILE(),
               int line = __builtin_LINE()) {
@@ -145,7 +143,7 @@ T __shfl_sync(unsigned mask, T value, int lane, const char* file = __builtin_FIL
                                             {"__shfl_sync", file, line});
 }
 
-// The value `delta` lanes further on; the own one where there are not as many.
+// The value of the lane `delta` further on; the caller's own if there is no such lane.
 template <typename T>
 T __shfl_down_sync(unsigned mask, T value, unsigned delta, const char* file = __builtin_FILE(),
                    int line = __builtin_LINE()) {
@@ -154,7 +152,7 @@ T __shfl_down_sync(unsigned mask, T value, unsigned delta, const char* file = __
   return protopage::emulation::ShuffleValue(mask, value, source, {"__shfl_down_sync", file, line});
 }
 
-// The value of the lane whose number differs in the bits of `lane_mask`.
+// The value of lane Lane() ^ lane_mask.
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int lane_mask, const char* file = __builtin_FILE(),
                   int line = __builtin_LINE()) {
@@ -172,16 +170,16 @@ T* DynamicShared() {
   return static_cast<T*>(emulation::SharedMemory());
 }
 
-// float32 to the bits of a 16-bit float and back; to the nearest, ties to even.
+// Conversion between float32 and the bits of a 16-bit float; to nearest, ties to even.
 inline uint16_t ToHalfBits(float x) { return FloatToHalf(x); }
 inline float FromHalfBits(uint16_t bits) { return HalfToFloat(bits); }
 inline uint16_t ToBf16Bits(float x) { return FloatToBfloat16(x); }
 inline float FromBf16Bits(uint16_t bits) { return Bfloat16ToFloat(bits); }
-// TF32: float32 with 10 bits of fraction, to the nearest, ties away from zero.
+// TF32: float32 with 10 bits of fraction; to nearest, ties away from zero.
 inline uint32_t ToTf32Bits(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof(bits));
-  // An infinity or NaN would be carried into the sign.
+  // With an infinity or a NaN the sum would carry into the sign.
   if ((bits & 0x7f800000) != 0x7f800000) bits = (bits + 0x1000) & ~uint32_t{0x1fff};
   return bits;
 }
@@ -195,28 +193,28 @@ namespace emulation {
 
 enum class Order { kForward, kReverse, kShuffled };
 
-// That of PROTOPAGE_CUDA_EMULATION_ORDER. Errors: InvalidArgument.
+// The value of PROTOPAGE_CUDA_EMULATION_ORDER. Errors: InvalidArgument.
 absl::StatusOr<Order> OrderFromEnvironment();
 
 struct KernelLaunch {
   dim3 grid, block;
   size_t shared_bytes = 0;
-  const void* kernel = nullptr;  // Its address, for its name in messages.
+  const void* kernel = nullptr;  // Its address; gives its name in messages.
   std::function<void()> thread;  // Runs one thread of the kernel.
   Order order = Order::kForward;
-  uint64_t seed = 0;  // Of the shuffled order.
+  uint64_t seed = 0;  // For the shuffled order.
 };
 
-// What a device of today can do, beyond which a launch is refused.
+// Limits of a device; a launch beyond them is refused.
 constexpr unsigned kMaxThreadsPerBlock = 1024;
 constexpr size_t kMaxSharedBytes = 48 << 10;
 
 // "protopage::(anonymous namespace)::Sum()", or the address if that is not known.
 std::string KernelName(const void* kernel);
 
-// Runs the whole grid in the calling thread; one grid at a time in the process.
-// Errors: Internal, where a device would fail or where it might, in one line
-// with all that is known. Some threads have not run to their end then.
+// Runs the whole grid in the calling thread. Only one grid may run in the process at a time.
+// Errors: Internal, if a device would or might fail; the message is one line with all details. Some
+// threads have not run to their end then.
 absl::Status RunKernel(const KernelLaunch& launch);
 
 }  // namespace emulation

@@ -35,7 +35,7 @@ absl::Status RunThreads(dim3 grid, dim3 block, size_t shared_bytes, std::functio
   return RunKernel(launch);
 }
 
-// The sum of the block's 256 values in a tree, with one barrier each step.
+// Sums 256 values per block in a tree, with one barrier per step.
 void TreeSum(const float* x, float* sums, bool with_barrier) {
   float* const shared = DynamicShared<float>();
   const unsigned i = threadIdx.x;
@@ -58,7 +58,7 @@ std::vector<float> TreeSums(Order order, bool with_barrier) {
 }
 
 TEST(DeviceTest, BarriersMakeAReductionRightInEveryOrder) {
-  // The sum of [256 b, 256 (b + 1)).
+  // For each b, the sum of the numbers in [256 b, 256 (b + 1)).
   const std::vector<float> expected = {32640.0f, 98176.0f, 163712.0f, 229248.0f};
   for (const Order order : kOrders) EXPECT_EQ(TreeSums(order, true), expected);
 }
@@ -79,13 +79,13 @@ TEST(DeviceTest, AMissingBarrierShowsBetweenWarpsWhoseLanesExchange) {
     shared[i] = 1;
     __syncthreads();
     seen[i] = __shfl_sync(kFull, shared[(i + 32) % 64], 5);
-    shared[i] = 2;  // Before the other warp has read it.
+    shared[i] = 2;  // The other warp has not read it yet.
   }));
   EXPECT_EQ(seen[0], 1);
   EXPECT_EQ(seen[32], 2);
 }
 
-// Here a thread reads what another wrote before, if it comes later: wrong in one order only.
+// Here a thread reads the value of another one that it should wait for: wrong in one order only.
 TEST(DeviceTest, AMissingBarrierThatOneOrderHidesShowsInTheOther) {
   const auto shifted = [](Order order) {
     std::vector<float> out(64);
@@ -149,7 +149,7 @@ TEST(DeviceTest, SharedMemoryIsNanBeforeEveryBlock) {
   EXPECT_EQ(numbers, 0);
 }
 
-// Lanes exchange what they have, not what one of them had last.
+// Each lane gets the value that the other lane provides to this exchange, not to an earlier one.
 TEST(DeviceTest, LanesExchangeValues) {
   for (const Order order : kOrders) {
     std::vector<int> sum(64), next(64), third(64);
@@ -206,14 +206,14 @@ TEST(DeviceTest, LanesThatExitedAreNotWaitedFor) {
   PROTOPAGE_ASSERT_OK(RunThreads(dim3(1), dim3(20), 0, [&] {
     if (threadIdx.x >= 10) return;
     __syncwarp();
-    // Among the first eight, which are all there.
+    // Among the first eight lanes, none of which has exited.
     if (threadIdx.x < 8) ran += __shfl_xor_sync(0xffu, 1, 4);
   }));
   EXPECT_EQ(ran, 8);
 }
 
 TEST(DeviceTest, AnExchangeWithALaneThatIsNotThereIsReported) {
-  // One of 20 lanes, one that has exited, one that is not in the mask.
+  // A lane beyond the 20 of the block, one that has exited, one that is not in the mask.
   EXPECT_THAT(RunThreads(dim3(1), dim3(20), 0, [] { __shfl_xor_sync(kFull, 1, 16); }).message(),
               AllOf(HasSubstr("reads lane 20, which does not exist"), HasSubstr("thread (4, 0, 0)"),
                     HasSubstr("device_test.cc")));
@@ -268,7 +268,7 @@ TEST(DeviceTest, ABarrierThatSomeThreadsDoNotReachIsReported) {
   }
 }
 
-// A failed block leaves threads in the middle.
+// The threads of a failed block have stopped midway.
 TEST(DeviceTest, RunsTheNextKernelAfterAnError) {
   ASSERT_FALSE(RunThreads(dim3(1), dim3(64), 0, [] {
                  if (threadIdx.x > 0) __syncthreads();
@@ -290,7 +290,7 @@ TEST(DeviceTest, ReadsTheOrderFromTheEnvironment) {
 }
 
 TEST(DeviceTest, Bf16RoundsToTheNearestAndKeepsInfinityAndNan) {
-  // Between 1 and the next, 1 + 2^-7: the middle goes to the even one.
+  // Halfway between 1 and its successor 1 + 2^-7: ties to even.
   EXPECT_EQ(FromBf16Bits(ToBf16Bits(1.0f + 1.0f / 256)), 1.0f);
   EXPECT_EQ(FromBf16Bits(ToBf16Bits(1.0f + 3.0f / 256)), 1.0f + 2.0f / 128);
   EXPECT_EQ(FromBf16Bits(ToBf16Bits(1.0f + 1.001f / 256)), 1.0f + 1.0f / 128);
@@ -302,6 +302,32 @@ TEST(DeviceTest, Bf16RoundsToTheNearestAndKeepsInfinityAndNan) {
   EXPECT_TRUE(std::isnan(FromBf16Bits(ToBf16Bits(nan))));
   EXPECT_TRUE(std::isnan(FromHalfBits(ToHalfBits(nan))));
   EXPECT_EQ(FromHalfBits(ToHalfBits(65504.0f)), 65504.0f);
+}
+
+__global__ void Sum(const float* x, float* sum) {
+  float* const shared = DynamicShared<float>();
+  shared[threadIdx.x] = x[threadIdx.x];
+  __syncthreads();
+  if (threadIdx.x > 0) return;
+  *sum = 0.0f;
+  for (unsigned i = 0; i < blockDim.x; ++i) *sum += shared[i];
+}
+
+TEST(DeviceTest, TheExampleOfTheHeader) {
+  const std::vector<float> x(64, 2.0f);
+  float sum = 0.0f;
+  PROTOPAGE_ASSERT_OK(
+      RunThreads(dim3(1), dim3(64), 64 * sizeof(float), [&] { Sum(x.data(), &sum); }));
+  EXPECT_EQ(sum, 128.0f);
+}
+
+TEST(AddressSanitizerTest, TheExampleOfTheHeader) {
+  std::vector<char> memory(64);
+  char* const p = memory.data();
+  const size_t bytes = memory.size();
+  PoisonMemory(p, bytes);
+  UnpoisonMemory(p, bytes);
+  p[0] = 1;
 }
 
 using DeviceDeathTest = ::testing::Test;

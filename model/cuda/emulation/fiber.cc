@@ -18,12 +18,12 @@ using boost::context::detail::jump_fcontext;
 using boost::context::detail::make_fcontext;
 using boost::context::detail::transfer_t;
 
-// Memory is taken only for pages that are used, one or two by most kernels; frames
-// under AddressSanitizer are several times as large.
+// Only pages that are used take memory, one or two with most kernels; frames under AddressSanitizer
+// are several times as large.
 constexpr size_t kStackPages = 64;
 
-// Stacks that all begin at the same place of a page would fight for the same lines
-// of the cache.
+// Staggers the stacks: if all began at the same offset of a page, they would compete for the same
+// cache lines.
 size_t NextStagger() {
   static std::atomic<unsigned> count{0};
   return (count++ % 16) * 256;
@@ -56,7 +56,7 @@ Fiber::Fiber(std::function<void()> body) : body_(std::move(body)) {
 }
 
 Fiber::~Fiber() {
-  // Another mapping may come to lie here, whose shadow must be clean.
+  // A later mapping at this address must find a clean shadow.
   UnpoisonMemory(stack_, stack_bytes_);
   munmap(mapping_, stack_bytes_ + static_cast<size_t>(stack_ - mapping_));
 }

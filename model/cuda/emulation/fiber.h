@@ -1,13 +1,16 @@
-// Fiber: a function with a stack of its own, which can stop in the middle and go
-// on later. The emulation runs the threads of a CUDA block as fibers.
+// Fiber: a function with a stack of its own that can suspend itself and be resumed later. The
+// emulation runs the threads of a CUDA block as fibers.
 //
-//   Fiber fiber([&] { first = true; fiber.Suspend(); second = true; });
+//   Fiber fiber([&] {
+//     first = true;
+//     fiber.Suspend();
+//     second = true;
+//   });
 //   fiber.Resume();  // Returns with first == true, second == false.
 //   fiber.Resume();  // second == true.
 //
-// A switch costs a few nanoseconds (Boost.Context); AddressSanitizer is told of
-// it. Resumed by one operating system thread at a time. Nothing may be thrown out
-// of the body.
+// A switch costs a few nanoseconds (Boost.Context), and AddressSanitizer is notified of it. Not
+// thread-safe. The body must not throw.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_FIBER_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_FIBER_H_
 
@@ -19,29 +22,28 @@ namespace emulation {
 
 class Fiber {
  public:
-  // `body` starts with the first Resume(). Once it returned, so does Resume(), and
-  // the next one starts it anew.
+  // The first Resume() starts `body`. When the body returns, so does Resume(); the next one starts
+  // it again.
   explicit Fiber(std::function<void()> body);
-  // What a suspended body has on its stack is not destroyed.
+  // Objects on the stack of a suspended body are not destroyed.
   ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // Runs the body until it suspends or returns. Not from within a fiber's body
-  // that is this one.
+  // Runs the body until it suspends or returns. Must not be called from the body itself.
   void Resume();
 
-  // Whether a variable of the body is there.
+  // Whether `pointer` lies on the body's stack.
   bool IsOnStack(const void* pointer) const {
     const char* const p = static_cast<const char*>(pointer);
     return p >= stack_ && p < stack_ + stack_bytes_;
   }
 
-  // Back to where Resume() was called. Only from within the body.
+  // Returns to the caller of Resume(). Must be called from the body.
   void Suspend();
 
-  // Forgets a suspended body: the next Resume() starts it anew. What it has on its
-  // stack is not destroyed.
+  // Discards a suspended body: the next Resume() starts it again. Objects on its stack are not
+  // destroyed.
   void Abandon();
 
  private:
@@ -50,12 +52,12 @@ class Fiber {
   void MakeContext();
 
   std::function<void()> body_;
-  char* mapping_ = nullptr;  // The guard page and above it the stack.
+  char* mapping_ = nullptr;  // The guard page, and above it the stack.
   char* stack_ = nullptr;
   size_t stack_bytes_ = 0;
-  void* inside_ = nullptr;   // Where the body goes on,
-  void* outside_ = nullptr;  // and Resume().
-  // For AddressSanitizer: its own frames of both sides, and the stack of Resume().
+  void* inside_ = nullptr;   // Where the body continues.
+  void* outside_ = nullptr;  // Where Resume() continues.
+  // For AddressSanitizer: its fake stacks of both sides, and the stack of the caller of Resume().
   void* fake_stack_inside_ = nullptr;
   void* fake_stack_outside_ = nullptr;
   const void* outside_stack_ = nullptr;

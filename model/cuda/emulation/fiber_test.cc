@@ -95,6 +95,19 @@ TEST(FiberDeathTest, AStackThatOverflowsEndsTheProgram) {
       "");
 }
 
+TEST(FiberTest, TheExampleOfTheHeader) {
+  bool first = false, second = false;
+  Fiber fiber([&] {
+    first = true;
+    fiber.Suspend();
+    second = true;
+  });
+  fiber.Resume();
+  fiber.Resume();
+  EXPECT_TRUE(first);
+  EXPECT_TRUE(second);
+}
+
 }  // namespace
 }  // namespace emulation
 }  // namespace protopage

@@ -1,10 +1,10 @@
-// In builds that do not tell of accesses.
+// For builds that do not report accesses.
 #include "protopage/model/cuda/emulation/access_hooks.h"
 
 namespace protopage {
 namespace emulation {
 
-bool AccessesAreTold() { return false; }
+bool AccessesAreReported() { return false; }
 void SetAccessListener(AccessListener) {}
 
 }  // namespace emulation

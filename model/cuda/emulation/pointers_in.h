@@ -1,11 +1,12 @@
-// ForEachPointerIn: visits the pointers in what a kernel is given by value: the argument itself, or
-// the fields of a struct, to any depth, that says nothing about them.
+// ForEachPointerIn: visits the pointers in an argument of a kernel: the argument itself, or the
+// fields of a struct at any depth. The struct needs no declaration of its fields.
 //
 //   struct Map { float rate; const float* x; float* y; };
-//   ForEachPointerIn(map, [](const void* pointer) { ... });  // x, then y.
+//   Map map = ...;
+//   ForEachPointerIn(map, [&](const void* pointer) { ... });  // x, then y.
 //
-// A struct with pointers must be an aggregate of up to 12 fields, none of them an array; one that
-// isn't does not compile, or, with constructors, is not looked into.
+// A struct with pointers must be an aggregate of up to 12 fields, none of them an array. One that
+// isn't does not compile or, if it has constructors, is not visited.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_POINTERS_IN_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_POINTERS_IN_H_
 
@@ -16,12 +17,13 @@
 namespace protopage {
 namespace emulation {
 
-// What an initialiser may stand for. Values are only named, never made.
+// A stand-in for any initialiser. Used in unevaluated expressions only.
 struct AnyField {
   template <typename T>
   constexpr operator T() const;
 };
-// Not for a struct of fields: those are initialised one by one then, as if without its braces.
+// Does not stand for a struct with fields: its fields are then initialised one by one, as if it had
+// no braces.
 template <bool kPointers>
 struct AnyLeaf {
   template <typename T, typename = std::enable_if_t<(kPointers || !std::is_pointer_v<T>)&&!(
@@ -29,13 +31,18 @@ struct AnyLeaf {
   constexpr operator T() const;
 };
 
+// The initialisers of all fields at any depth are in one pair of braces, and there may be fewer.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-braces"
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 template <typename T, typename Any, size_t... I>
 auto IsMadeOf(std::index_sequence<I...>)
     -> decltype(T{(static_cast<void>(I), Any())...}, std::true_type());
 template <typename T, typename Any>
 std::false_type IsMadeOf(...);
+#pragma GCC diagnostic pop
 
-// The most initialisers, up to N, that a T takes.
+// The largest number of initialisers, up to N, that a T takes.
 template <typename T, typename Any, size_t N>
 constexpr size_t CountOf() {
   if constexpr (N == 0 || decltype(IsMadeOf<T, Any>(std::make_index_sequence<N>()))::value) {
@@ -47,7 +54,7 @@ constexpr size_t CountOf() {
 
 inline constexpr size_t kMaxFields = 12, kMaxLeaves = 64;
 
-// A list that may hold no pointer ends before the first.
+// If T holds a pointer, a list of initialisers that stand for no pointer ends before it.
 template <typename T>
 constexpr bool HasPointers() {
   constexpr size_t leaves = CountOf<T, AnyLeaf<true>, kMaxLeaves>();

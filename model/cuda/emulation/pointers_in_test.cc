@@ -23,7 +23,7 @@ std::vector<const void*> PointersIn(const T& value) {
 struct Empty {};
 enum class Kind { kOne };
 struct Numbers {
-  static constexpr int kWidth = 4;
+  [[maybe_unused]] static constexpr int kWidth = 4;
   float a, b;
   bool c = true;
   Kind kind = Kind::kOne;
@@ -92,6 +92,20 @@ TEST(PointersInTest, AnArgumentAndFieldsOfStructsAreFound) {
   EXPECT_THAT(PointersIn(AfterAClass{Made(1), x}), ElementsAre(x));
   EXPECT_THAT(PointersIn(Twelve{0, x, x + 1, x + 2, x + 3, x + 4, x + 5, x + 6, {}, {}, {}, x + 7}),
               ElementsAre(x, x + 1, x + 2, x + 3, x + 4, x + 5, x + 6, x + 7));
+}
+
+TEST(PointersInTest, TheExampleOfTheHeader) {
+  const float in = 1.0f;
+  float out = 0.0f;
+  std::vector<const void*> pointers;
+  struct Map {
+    float rate;
+    const float* x;
+    float* y;
+  };
+  Map map = {0.5f, &in, &out};
+  ForEachPointerIn(map, [&](const void* pointer) { pointers.push_back(pointer); });
+  EXPECT_THAT(pointers, ElementsAre(&in, &out));
 }
 
 }  // namespace

@@ -8,9 +8,9 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "protopage/base/mutex.h"
 #include "protopage/base/philox.h"
 #include "protopage/model/cuda/emulation/access_check.h"
 #include "protopage/model/cuda/emulation/address_sanitizer.h"
@@ -26,15 +27,15 @@ namespace protopage {
 namespace emulation {
 namespace {
 
-// One thing that a stream does.
+// One work item of a stream.
 struct Work {
   std::vector<DeviceRange> ranges;
   std::function<absl::Status()> run;
-  const void* kernel = nullptr;  // If it is one; for messages.
-  WorkTime time = {};            // Set by Queue(), but for what a graph holds.
+  const void* kernel = nullptr;  // Its address if it is a kernel, for messages.
+  WorkTime time = {};            // Set by Queue(), except in a graph.
 };
 
-// A capture that is going on.
+// A capture in progress.
 struct Capture {
   Stream* origin = nullptr;
   bool invalid = false;
@@ -49,21 +50,22 @@ using TimePoint = std::chrono::steady_clock::time_point;
 struct Stream {
   uint64_t number = 0;
   std::deque<Work> queue;
-  int64_t queued = 0;  // How many were put in since the start,
-  int64_t run = 0;     // and taken out.
-  StreamClock after;   // What is queued next is done after this.
+  int64_t queued = 0;  // How many items were ever put into `queue`.
+  int64_t run = 0;     // How many of them were taken out.
+  StreamClock after;   // The items queued next come after these.
   std::shared_ptr<Capture> capture;
-  StreamClock clock;  // How much of each stream's work in the capture something depends on.
+  // In a capture: how many items of each stream, itself included, this stream comes after.
+  StreamClock clock;
 };
 
 struct Event {
   bool timed = false;
-  // The last record: what `stream` had queued before it.
+  // Of the last cudaEventRecord: the number of items that `stream` had queued.
   std::shared_ptr<Stream> stream;
   int64_t position = 0;
-  StreamClock done;  // By then.
+  StreamClock done;  // The items done by then.
   std::shared_ptr<std::optional<TimePoint>> time;
-  // Or, in a capture:
+  // Of a cudaEventRecord in a capture.
   std::shared_ptr<Capture> capture;
   StreamClock clock;
 };
@@ -81,45 +83,32 @@ namespace {
 constexpr int kVersion = 13000;
 // Alignment of cudaMalloc.
 constexpr size_t kAlignment = 256;
-// What the device must have left for a graph to be instantiated.
+// The free device memory that instantiating a graph needs.
 constexpr int64_t kGraphBytes = 64 << 10;
 constexpr int64_t kDefaultDeviceBytes = int64_t{8} << 30;
 
 struct Allocation {
   size_t bytes = 0;
-  bool pinned = false;  // Memory of the host.
+  bool pinned = false;  // Host memory.
 };
 
 thread_local cudaError_t last_error = cudaSuccess;
-// The captures that this thread began, during which some calls are forbidden.
+// The captures that this thread began; during them some calls are forbidden.
 thread_local std::vector<std::shared_ptr<Capture>> thread_captures;
 
+// The state of the emulated runtime. There is one, which only Do() and Ask() give access to, under
+// its mutex. The mutex is held while queued work runs: there is one device, with one kernel at a
+// time.
 class Runtime {
  public:
-  // Every function of CUDA runs `call` so.
+  // Runs `call` for a function of CUDA: not if there is no device or it has failed. Keeps the error
+  // for cudaGetLastError().
   template <typename Call>
-  static cudaError_t Do(const Call& call) {
-    Runtime& runtime = The();
-    std::lock_guard<std::mutex> lock(runtime.mutex_);
-    cudaError_t error = cudaSuccess;
-    if (runtime.device_count_ == 0) {
-      error = cudaErrorNoDevice;
-    } else if (runtime.failure_ != cudaSuccess) {
-      error = runtime.failure_;
-    } else {
-      error = call(runtime);
-    }
-    if (error != cudaSuccess) last_error = error;
-    return error;
-  }
+  static cudaError_t Do(const Call& call);
 
-  // Something about the emulation itself.
+  // Runs `call` in any case, for functions about the emulation itself.
   template <typename Call>
-  static auto Ask(const Call& call) {
-    Runtime& runtime = The();
-    std::lock_guard<std::mutex> lock(runtime.mutex_);
-    return call(runtime);
-  }
+  static auto Ask(const Call& call);
 
   // --- Memory ---
 
@@ -213,17 +202,16 @@ class Runtime {
     return cudaSuccess;
   }
 
-  // In the order "shuffled": half of the streams from one synchronisation to the next, others each
-  // time.
+  // With the shuffled order: half of the streams, a different half after each synchronization.
   bool RunsAhead(const Stream& stream) const {
     const absl::StatusOr<Order> order = OrderFromEnvironment();
     if (!order.ok() || *order != Order::kShuffled) return false;
     return Philox4x32(stream.number, 0, counters_.synchronizations).word[0] % 2 == 0;
   }
 
-  // Runs the queue of `stream` as far as it was filled when `position` were queued.
+  // Runs the first `position` items of `stream`, counted from its start.
   cudaError_t RunTo(const std::shared_ptr<Stream>& stream, int64_t position) {
-    // From here on the host touches device memory on the device's behalf.
+    // Work that runs here accesses device memory on the device's behalf.
     if (depth_++ == 0) PoisonDevice(false);
     while (stream->run < position && failure_ == cudaSuccess) {
       const Work work = std::move(stream->queue.front());
@@ -235,14 +223,14 @@ class Runtime {
     return failure_;
   }
 
-  // All that was queued and what that waits for.
+  // All items that are queued, and those that they come after.
   static StreamClock Done(const Stream& stream) {
     StreamClock done = stream.after;
     done[stream.number] = stream.queued;
     return done;
   }
 
-  // The host waits for all of a stream.
+  // Makes the host wait for all items of `stream`.
   cudaError_t Await(const std::shared_ptr<Stream>& stream) {
     RunTo(stream, stream->queued);
     Merge(Done(*stream), &host_);
@@ -314,11 +302,11 @@ class Runtime {
   std::map<cudaEvent_t, std::unique_ptr<Event>> events_;
   std::map<cudaGraph_t, std::unique_ptr<Graph>> graphs_;
   std::map<cudaGraphExec_t, std::unique_ptr<GraphExec>> execs_;
-  // Destroyed with work that is still to be done.
+  // Destroyed streams with items that have not run.
   std::vector<std::shared_ptr<Stream>> destroyed_;
   std::shared_ptr<Stream> null_stream_ = std::make_shared<Stream>();
-  StreamClock host_;  // What the host has waited for; of several threads of the host, any.
-  WorkTime now_;      // Of the work that was begun last.
+  StreamClock host_;  // The items that any thread of the host has waited for.
+  WorkTime now_;      // Of the item that began last.
 
   int64_t device_bytes_ = kDefaultDeviceBytes;
   int device_count_ = 1;
@@ -326,13 +314,10 @@ class Runtime {
   EmulationCounters counters_;
   cudaError_t failure_ = cudaSuccess;
   std::string failure_message_;
-  uint64_t next_seed_ = 0;  // Of the shuffled order.
+  uint64_t next_seed_ = 0;  // For the shuffled order.
 
  private:
-  static Runtime& The() {
-    static Runtime* const runtime = new Runtime();
-    return *runtime;
-  }
+  struct Shared;
 
   void Release(std::map<uintptr_t, Allocation>::iterator found) {
     void* const pointer = reinterpret_cast<void*>(found->first);
@@ -354,10 +339,43 @@ class Runtime {
     }
   }
 
-  std::mutex mutex_;
   std::map<uintptr_t, Allocation> allocations_;  // By address.
-  int depth_ = 0;                                // Of RunTo().
+  int depth_ = 0;                                // Of nested calls of RunTo().
 };
+
+struct Runtime::Shared {
+  static Shared& The() {
+    static Shared* const shared = new Shared();
+    return *shared;
+  }
+
+  Mutex mutex;
+  Runtime runtime ABSL_GUARDED_BY(mutex);
+};
+
+template <typename Call>
+cudaError_t Runtime::Do(const Call& call) {
+  Shared& shared = Shared::The();
+  const MutexLock lock(shared.mutex);
+  Runtime& runtime = shared.runtime;
+  cudaError_t error = cudaSuccess;
+  if (runtime.device_count_ == 0) {
+    error = cudaErrorNoDevice;
+  } else if (runtime.failure_ != cudaSuccess) {
+    error = runtime.failure_;
+  } else {
+    error = call(runtime);
+  }
+  if (error != cudaSuccess) last_error = error;
+  return error;
+}
+
+template <typename Call>
+auto Runtime::Ask(const Call& call) {
+  Shared& shared = Shared::The();
+  const MutexLock lock(shared.mutex);
+  return call(shared.runtime);
+}
 
 struct ErrorText {
   cudaError_t error;
@@ -365,7 +383,7 @@ struct ErrorText {
   const char* text;
 };
 
-// The texts of CUDA.
+// The names and texts of CUDA.
 #define PROTOPAGE_ERROR(error, text) \
   { error, #error, text }
 constexpr ErrorText kErrors[] = {
@@ -611,7 +629,7 @@ cudaError_t cudaFreeHost(void* pointer) {
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   return Runtime::Do([&](Runtime& runtime) {
-    // One that waits for the null stream, and it for that, is not emulated.
+    // Streams that synchronize with the null stream are not emulated.
     if (flags != cudaStreamNonBlocking) return cudaErrorInvalidValue;
     auto made = std::make_shared<Stream>();
     made->number = ++runtime.streams_made_;
@@ -850,7 +868,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
     auto& captures = protopage::emulation::thread_captures;
     captures.erase(std::remove(captures.begin(), captures.end(), capture), captures.end());
     if (capture->invalid) return cudaErrorStreamCaptureInvalidated;
-    // An event of a capture that has ended is of no use.
+    // Events of a capture that has ended cannot be used.
     capture->invalid = true;
     if (!joined) return cudaErrorStreamCaptureUnjoined;
     auto made = std::make_unique<Graph>();

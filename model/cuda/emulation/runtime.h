@@ -1,38 +1,35 @@
-// The host side of the CUDA runtime, emulated: memory, streams, events, graphs and
-// launches, under CUDA's own names (the part of them that the project uses; what
-// is not said here is as CUDA documents it).
+// The host side of the CUDA runtime, emulated: memory, streams, events, graphs and launches, under
+// CUDA's own names, as far as the project uses them. What is not said here is as CUDA documents it.
 //
 //   cudaStream_t stream;
 //   cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
 //   float* x;
-//   cudaMalloc(reinterpret_cast<void**>(&x), n * sizeof(float));
+//   cudaMalloc(&x, n * sizeof(float));
 //   cudaMemcpyAsync(x, host, n * sizeof(float), cudaMemcpyHostToDevice, stream);
 //   Launch(stream, dim3(n / 256), dim3(256), 0, Scale, x, 2.0f);  // Has not run yet.
 //   cudaStreamSynchronize(stream);                                // Now it has.
 //
-// It is unkind where CUDA leaves room:
-//  - Streams are lazy. What is asynchronous is queued, and runs only once
-//    something waits for it: a synchronisation, cudaFree, or a stream that is
-//    waited for and itself waits for an event. So a missing wait shows as
-//    old data. With PROTOPAGE_CUDA_EMULATION_ORDER=shuffled some run ahead of
-//    others instead, so that data overwritten too early shows as well.
-//  - Copies from pageable memory take the source at the call, those from and to
-//    pinned memory when they run. A copy to pageable memory waits.
-//  - Device memory is a heap block of its own, of exactly the bytes asked for, filled
-//    with 0xFF (as floats: NaN). Freed memory is freed. Under
-//    AddressSanitizer the host may not touch it, except by copies.
-//  - Pointers are checked: the arguments of kernels, also those in structs, and of copies
-//    must lie in device or pinned memory that was not freed. What lies in tables in
-//    device memory is for AddressSanitizer.
-//  - In the build --config=races the work of two streams that touches one place, and of which
-//  neither waits for the
-//    other, and reads of memory that nothing has written, are errors (access_check.h).
-// A failure while something runs is told by what waits, and by everything that
-// follows, until cudaDeviceReset(); EmulationError() says more, and so does one
-// line on stderr.
+// Where CUDA leaves a choice, the emulation makes the least convenient one:
+//   - Streams are lazy. Asynchronous work is queued and runs only when something waits for it: a
+//     synchronization, cudaFree, or another stream that waits for an event and is itself waited
+//     for. So a missing wait shows as old data. With PROTOPAGE_CUDA_EMULATION_ORDER=shuffled some
+//     streams run ahead of others instead, so that data overwritten too early shows as well.
+//   - A copy from pageable memory reads its source at the call, one from or to pinned memory when
+//     it runs. A copy to pageable memory waits.
+//   - Device memory is allocated as heap blocks of exactly the requested size, filled with 0xFF (as
+//     floats: NaN), and cudaFree frees them. Under AddressSanitizer the host must not access it,
+//     except by copies.
+//   - Pointers are checked: those in the arguments of kernels, also within structs, and those of
+//     copies must lie in allocated device or pinned memory. Pointers in tables in device memory are
+//     left to AddressSanitizer.
+//   - With --config=races two more things are errors (access_check.h): accesses to one place by the
+//     work of two streams, neither of which waits for the other, and reads of memory that was never
+//     written.
 //
-// Functions may be called from several threads; the work runs in the one that
-// waits.
+// A failure of queued work is returned by the call that waits, and by every later one until
+// cudaDeviceReset(). EmulationError() and a line on stderr give the details.
+//
+// Thread-safe. Queued work runs in the thread that waits.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_RUNTIME_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_RUNTIME_H_
 
@@ -76,7 +73,7 @@ const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();
 cudaError_t cudaPeekAtLastError();
 
-// --- Devices: there is one, unless SetEmulatedDeviceCount() says otherwise ---
+// --- Devices: one, unless SetEmulatedDeviceCount() changes that ---
 
 struct cudaDeviceProp {
   char name[256];
@@ -93,8 +90,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaDeviceSynchronize();
-// Frees all memory, forgets all queued work and the error of a failed device.
-// Streams, events and graphs may only be destroyed afterwards.
+// Frees all memory, and discards all queued work and the error of a failed device. Streams, events
+// and graphs may only be destroyed afterwards.
 cudaError_t cudaDeviceReset();
 
 // --- Memory ---
@@ -122,7 +119,7 @@ cudaError_t cudaHostAlloc(T** pointer, size_t bytes, unsigned flags) {
 }
 cudaError_t cudaFreeHost(void* pointer);
 
-// --- Streams and events. The null stream is one like the others. ---
+// --- Streams and events. The null stream is like the others. ---
 
 namespace protopage {
 namespace emulation {
@@ -151,7 +148,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
-// By the clock of the host.
+// Measured by the clock of the host.
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 
@@ -159,8 +156,10 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
                             cudaStream_t stream = nullptr);
 cudaError_t cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t stream = nullptr);
 
-// --- Graphs, by capture. A captured graph runs its work in the order of the calls. To instantiate
-// one takes some memory of the device. ---
+// --- Graphs, by capture ---
+
+// A graph runs its work in the order in which it was captured. Instantiating one needs some free
+// device memory.
 
 enum cudaStreamCaptureMode {
   cudaStreamCaptureModeGlobal = 0,
@@ -181,53 +180,53 @@ namespace emulation {
 
 // --- For tests ---
 
-// What was done since the start of the program, or ResetEmulationCounters().
+// Counts since the start of the program or the last ResetEmulationCounters().
 struct EmulationCounters {
   int64_t mallocs = 0;          // cudaMalloc
   int64_t frees = 0;            // cudaFree
   int64_t host_mallocs = 0;     // cudaHostAlloc
   int64_t host_frees = 0;       // cudaFreeHost
-  int64_t launches = 0;         // Of kernels, when queued; not those in a graph.
-  int64_t copies = 0;           // cudaMemcpyAsync, alike;
-  int64_t pageable_copies = 0;  // those of them from or to pageable memory.
+  int64_t launches = 0;         // Kernels queued, other than by a graph.
+  int64_t copies = 0;           // Copies queued, other than by a graph.
+  int64_t pageable_copies = 0;  // Those of them from or to pageable memory.
   int64_t graph_launches = 0;
   // Calls in which the host waits: cudaStreamSynchronize, cudaEventSynchronize,
   // cudaDeviceSynchronize, cudaFree, cudaFreeHost, and copies to pageable memory.
   int64_t synchronizations = 0;
   int64_t device_bytes = 0;       // Allocated now.
-  int64_t peak_device_bytes = 0;  // At most, since.
+  int64_t peak_device_bytes = 0;  // The largest device_bytes.
 };
 EmulationCounters GetEmulationCounters();
-void ResetEmulationCounters();  // The bytes allocated now stay.
+void ResetEmulationCounters();  // Keeps device_bytes.
 
-// From now on cudaMalloc fails beyond so many bytes in all. Default 8 GiB.
+// Limits the memory that cudaMalloc can allocate in total. Default 8 GiB.
 void SetEmulatedDeviceMemory(int64_t bytes);
 
 // 0: as on a machine without a GPU, every call fails with cudaErrorNoDevice.
 void SetEmulatedDeviceCount(int count);
 
-// What cudaGetDeviceProperties tells. Default 9.
+// The major version that cudaGetDeviceProperties returns. Default 9.
 void SetEmulatedComputeCapability(int major);
 
-// What the device failed of, in one line; "" if it did not.
+// The failure of the device in one line; "" if there is none.
 std::string EmulationError();
 
 // --- For the emulation of cuBLAS, and for Launch() ---
 
-// A pointer that a kernel was given, or a range that some other work touches.
+// A pointer passed to a kernel, or the range of memory that other work accesses.
 struct DeviceRange {
   const void* pointer;
   size_t bytes;
   std::string what;  // For messages: "argument 2".
 };
 
-// Queues `work`. Once its turn comes, `ranges` must lie in device or pinned memory
-// (null pointers aside); an error of `work` makes the device fail.
+// Queues `work`. When it runs, `ranges` must lie in device or pinned memory (null pointers aside);
+// an error of `work` makes the device fail.
 cudaError_t Enqueue(cudaStream_t stream, std::vector<DeviceRange> ranges,
                     std::function<absl::Status()> work);
 
-// Work that is no kernel tells what it reads and writes, as `what`. Errors: Internal, of
-// AccessCheck.
+// Report an access by work that is not a kernel; `what` names it in messages. Errors: Internal, if
+// AccessCheck finds one.
 absl::Status NoteRead(const char* what, const void* pointer, size_t bytes);
 absl::Status NoteWrite(const char* what, const void* pointer, size_t bytes);
 

@@ -38,6 +38,8 @@ __global__ void RunCopy(Copy copy) {
   for (int i = 0; i < copy.n; ++i) copy.to[i] = copy.from[i];
 }
 
+__global__ void Scale(float* x, float by) { x[blockIdx.x * blockDim.x + threadIdx.x] *= by; }
+
 __global__ void WaitInPart(float* x) {
   if (threadIdx.x > 0) __syncthreads();
   x[0] = 1.0f;
@@ -46,7 +48,7 @@ __global__ void WaitInPart(float* x) {
 constexpr int kN = 4;
 constexpr size_t kBytes = kN * sizeof(float);
 
-// A device that nothing was done with, two streams, device memory `x_` and pinned `host_`.
+// A fresh device, two streams, device memory `x_` and pinned memory `host_`.
 class RuntimeTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -71,7 +73,7 @@ class RuntimeTest : public ::testing::Test {
     return Launch(stream, dim3(1), dim3(kN), 0, Add, x, by, kN);
   }
 
-  // Waits for everything.
+  // Waits for all work.
   std::vector<float> Read(const float* x) {
     EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
     std::vector<float> values(kN);
@@ -94,16 +96,16 @@ TEST_F(RuntimeTest, StreamsDoNothingUntilSomethingWaits) {
   cudaMemcpyAsync(x_, host_, kBytes, cudaMemcpyHostToDevice, stream_);
   AddTo(x_, 1.0f, stream_);
   cudaMemcpyAsync(host_, x_, kBytes, cudaMemcpyDeviceToHost, stream_);
-  EXPECT_EQ(host_[0], 10.0f);  // Read too early.
+  EXPECT_EQ(host_[0], 10.0f);  // Nothing has waited.
   EXPECT_EQ(cudaStreamSynchronize(other_), cudaSuccess);
-  EXPECT_EQ(host_[0], 10.0f);  // Waited for another stream.
+  EXPECT_EQ(host_[0], 10.0f);  // The wait was for another stream.
   EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
   EXPECT_EQ(host_[0], 11.0f);
 }
 
 TEST_F(RuntimeTest, PinnedMemoryIsReadLate) {
   cudaMemcpyAsync(x_, host_, kBytes, cudaMemcpyHostToDevice, stream_);
-  host_[1] = 99.0f;  // Too early to write it again.
+  host_[1] = 99.0f;  // Overwrites it too early.
   EXPECT_THAT(Read(x_), ElementsAre(10.0f, 99.0f, 10.0f, 10.0f));
 }
 
@@ -149,8 +151,8 @@ TEST_F(RuntimeTest, WithoutTheEventTheOtherStreamIsTooEarly) {
 
 TEST_F(RuntimeTest, InTheShuffledOrderAStreamMayRunAhead) {
   ASSERT_EQ(setenv("PROTOPAGE_CUDA_EMULATION_ORDER", "shuffled", 1), 0);
-  // One stream reads what another overwrites, without an event between them: now the one is first,
-  // now the other.
+  // One stream reads memory that another one overwrites, without an event between them: either of
+  // them may be first.
   int old_seen = 0, new_seen = 0;
   for (int i = 0; i < 40; ++i) {
     std::fill_n(host_, kN, 7.0f);
@@ -223,7 +225,7 @@ TEST_F(RuntimeTest, AGraphReplaysWhatWasCaptured) {
   cudaMemsetAsync(x_, 0, kBytes, stream_);
   ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
   AddTo(x_, 1.0f, stream_);
-  // The other stream joins, and comes back.
+  // The other stream joins the capture and returns to this one.
   cudaEventRecord(event_, stream_);
   cudaStreamWaitEvent(other_, event_, 0);
   AddTo(x_, 2.0f, other_);
@@ -256,7 +258,7 @@ TEST_F(RuntimeTest, ACaptureMustBeJoined) {
   AddTo(x_, 2.0f, other_);
   cudaGraph_t graph;
   EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorStreamCaptureUnjoined);
-  // Both are free again.
+  // No stream is in the capture any longer.
   EXPECT_EQ(cudaStreamSynchronize(other_), cudaSuccess);
 }
 
@@ -277,7 +279,7 @@ TEST_F(RuntimeTest, ACaptureForbidsToWaitAndToAllocate) {
     cudaGraph_t graph;
     EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorStreamCaptureInvalidated);
   }
-  // An event from before the capture, and one of it outside.
+  // An event from before the capture inside it, and an event of the capture outside.
   cudaEventRecord(event_, other_);
   ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
   EXPECT_EQ(cudaStreamWaitEvent(stream_, event_, 0), cudaErrorStreamCaptureIsolation);
@@ -335,7 +337,7 @@ TEST_F(RuntimeTest, ALaunchBeyondTheLimitsIsRefused) {
   EXPECT_EQ(launch(dim3(0), dim3(1), 0), cudaErrorInvalidConfiguration);
   EXPECT_EQ(launch(dim3(1, 65536), dim3(1), 0), cudaErrorInvalidConfiguration);
   EXPECT_EQ(launch(dim3(1), dim3(1), (48 << 10) + 1), cudaErrorInvalidValue);
-  // Nothing that lasts.
+  // The error does not persist.
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
 }
 
@@ -395,7 +397,7 @@ TEST_F(RuntimeTest, PointersInAStructMustNotBeFreed) {
   EXPECT_EQ(cudaStreamSynchronize(stream_), cudaErrorIllegalAddress);
 }
 
-// An upper bound of an array, or one of no elements, is a pointer like others.
+// The end of an array, or the address of an empty one, is a valid pointer.
 TEST_F(RuntimeTest, AKernelMayBeGivenNullAndTheEndOfAnArray) {
   EXPECT_EQ(Launch(stream_, dim3(1), dim3(1), 0, Set, x_ + kN, nullptr, 0), cudaSuccess);
   EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess) << EmulationError();
@@ -421,7 +423,26 @@ TEST_F(RuntimeTest, CountsWhatIsDone) {
   EXPECT_EQ(counters.peak_device_bytes, static_cast<int64_t>(2 * kBytes));
 }
 
-// --- What AddressSanitizer adds ---
+TEST_F(RuntimeTest, TheExampleOfTheHeader) {
+  const int n = 512;
+  const std::vector<float> values(n, 3.0f);
+  const float* const host = values.data();
+  cudaStream_t stream;
+  cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  float* x;
+  cudaMalloc(&x, n * sizeof(float));
+  cudaMemcpyAsync(x, host, n * sizeof(float), cudaMemcpyHostToDevice, stream);
+  Launch(stream, dim3(n / 256), dim3(256), 0, Scale, x, 2.0f);
+  cudaStreamSynchronize(stream);
+  EXPECT_EQ(EmulationError(), "");
+  std::vector<float> scaled(n);
+  EXPECT_EQ(cudaMemcpyAsync(scaled.data(), x, n * sizeof(float), cudaMemcpyDeviceToHost, stream),
+            cudaSuccess);
+  EXPECT_THAT(scaled, Each(6.0f));
+  EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+}
+
+// --- Found by AddressSanitizer only ---
 
 using RuntimeDeathTest = RuntimeTest;
 

@@ -48,7 +48,7 @@ bool ShadowMemory::IsOfAnotherBlock(const Word& word, const Access& access) cons
   return kind_ == kShared && (word.write.work != access.work || word.write.block != access.block);
 }
 
-// Whether `before`, which the emulation ran before, is so in every order.
+// Whether `before`, which the emulation ran first, comes first in every order.
 bool ShadowMemory::Comes(const Access& before, const Access& after, const WorkOrder& order) const {
   if (before.work != after.work) return kind_ == kShared || order.IsBefore(before.work);
   if (before.block != after.block) return kind_ == kShared;
@@ -61,7 +61,7 @@ void ShadowMemory::NoteRead(Word& word, uint8_t bytes, const Access& access, con
   Access& read = word.read;
   if (SameThread(read, access) && read.barriers == access.barriers &&
       read.warp_syncs == access.warp_syncs && word.read_bytes == bytes) {
-    return;  // Once more: nobody has written since.
+    return;  // The same read again: nobody has written since.
   }
   if (kind_ != kPinned && (IsOfAnotherBlock(word, access) || (bytes & ~word.ever_written) != 0)) {
     result->finding = kUnwritten;
@@ -74,8 +74,8 @@ void ShadowMemory::NoteRead(Word& word, uint8_t bytes, const Access& access, con
   if (read.work != 0 && !same_work && kind_ != kShared && !order.IsBefore(read.work)) {
     word.other_read = read.work;
   }
-  // Whether the readers until now can be forgotten: a write that comes after this read comes after
-  // theirs, or the bytes are others.
+  // Whether the earlier readers can be forgotten: a write that comes after this read also comes
+  // after theirs, or they read other bytes.
   bool forget = !same_work || (word.read_bytes & bytes) == 0;
   if (!forget && read.block != access.block) {
     forget = kind_ == kShared;
@@ -130,7 +130,7 @@ void ShadowMemory::NoteWrite(Word& word, uint8_t bytes, const Access& access,
   word.write_bytes = SameThread(word.write, access) ? word.write_bytes | bytes : bytes;
   word.ever_written |= bytes;
   word.write = access;
-  // Who comes after this write comes after the reads before it.
+  // An access that comes after this write also comes after the reads before it.
   word.read = Access();
   word.read_bytes = 0;
   word.other_read = 0;

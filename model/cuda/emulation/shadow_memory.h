@@ -1,24 +1,24 @@
-// ShadowMemory: beside an array of a device, who accessed each word of it last, so that two
-// accesses of which nothing says which comes first are found whatever order the emulation ran them
-// in.
+// ShadowMemory: records, for each word of an array on the device, who accessed it last, and so
+// finds pairs of accesses that nothing orders, in whatever order the emulation ran them.
 //
 //   ShadowMemory shadow(256 * sizeof(float), ShadowMemory::kShared);
-//   Access access = {...};  // Of thread 1.
-//   shadow.Note(0, 4, /*write=*/true, access, order);  // kNone
+//   Access access;
+//   access.work = 1;
+//   access.thread = 1;
+//   ShadowMemory::Result result = shadow.Note(0, 4, /*write=*/true, access, order);  // kNone
 //   access.thread = 2;
-//   shadow.Note(0, 4, /*write=*/false, access, order);  // kRace: no barrier since.
+//   result = shadow.Note(0, 4, /*write=*/false, access, order);  // kRace: no barrier since.
 //
-// An access comes after another
-//  - of the same thread;
-//  - of the block, with a __syncthreads between them;
-//  - of the warp, with a __syncwarp of all its lanes between them; not with an exchange of lanes,
-//  which orders
-//    no memory;
-//  - of work that is done before by the streams, by what they wait for and by what the host waited
-//  for.
-// Of the accesses to a word the last write is known, and of the reads since as much as tells a
-// later write. So what is found is a race; one may be missed where threads access other bytes of
-// one word.
+// An access comes after another one
+//   - of the same thread
+//   - of the same block, with a __syncthreads between them
+//   - of the same warp, with a __syncwarp of all lanes between them; an exchange of lanes orders no
+//     memory accesses
+//   - of work that the order of the streams, their waits, or a wait of the host puts before it
+//
+// For each word the last write is known, and enough of the reads since then to check a later write.
+// So every finding is a race, but a race may be missed where threads access different bytes of one
+// word.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_SHADOW_MEMORY_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_SHADOW_MEMORY_H_
 
@@ -33,16 +33,16 @@ namespace emulation {
 
 constexpr uint32_t kShadowWarp = 32;
 
-// Who, and when. A copy is work of one thread.
+// Who accessed, and when. A copy is work of one thread.
 struct Access {
-  uint32_t work = 0;        // One launch, or another thing that a stream does, counted from 1.
+  uint32_t work = 0;        // The launch or other work item of a stream, counted from 1.
   uint32_t block = 0;       // Of the launch.
   uint32_t thread = 0;      // Of the block.
-  uint32_t barriers = 0;    // That the block has passed,
-  uint32_t warp_syncs = 0;  // and the thread's warp.
+  uint32_t barriers = 0;    // That the block has passed.
+  uint32_t warp_syncs = 0;  // That the thread's warp has passed.
 };
 
-// What work comes before the work that accesses.
+// The order of work items: whether `earlier_work` is ordered before the current one.
 class WorkOrder {
  public:
   virtual ~WorkOrder() = default;
@@ -53,54 +53,55 @@ class ShadowMemory {
  public:
   enum Kind {
     kDevice,
-    // Of each block by itself, unwritten when it begins.
+    // Each block has its own, unwritten when the block begins.
     kShared,
-    // Written by the host as well, of which nobody tells.
+    // The host writes it as well, which is not reported.
     kPinned,
   };
   enum Finding { kNone, kRace, kUnwritten };
   struct Result {
     Finding finding = kNone;
-    // Of a race: the other access, and whether it wrote. Of the reads of several threads it is one.
+    // Of a race: the other access, one of them if several threads read, and whether it wrote.
     Access other;
     bool other_wrote = false;
   };
 
-  // Of an array of `bytes` bytes.
+  // For an array of `bytes` bytes.
   ShadowMemory(size_t bytes, Kind kind);
 
   Kind kind() const { return kind_; }
 
-  // Notes an access to [offset, offset + bytes), which lies in the array. The result is of the last
-  // word with a finding.
+  // Notes an access to [offset, offset + bytes), which must lie in the array. Returns the finding
+  // of the last word that has one.
   Result Note(size_t offset, size_t bytes, bool write, const Access& access,
               const WorkOrder& order);
 
  private:
-  // Who has read since: one thread; several of one warp; several warps of a block; several blocks.
+  // The readers since the last write: one thread, several threads of one warp, several warps of a
+  // block, or several blocks.
   enum Readers : uint8_t { kThread, kWarp, kBlock, kBlocks };
   struct Word {
-    Access write, read;       // Work 0: none.
-    uint32_t other_read = 0;  // Work that read, beside read.work, and is not before it.
-    uint8_t write_bytes = 0;  // Bits, of the bytes of the access.
-    uint8_t read_bytes = 0;   // By all that `readers` speaks of.
+    Access write, read;       // None if their work is 0.
+    uint32_t other_read = 0;  // Another work item that read and is not ordered before read.work.
+    uint8_t write_bytes = 0;  // A bit for each byte of the access.
+    uint8_t read_bytes = 0;   // The bytes that all of `readers` read.
     uint8_t ever_written = 0;
     Readers readers = kThread;
   };
 
   static_assert(std::is_trivially_destructible_v<Word>);
 
-  // Whether what a word of shared memory holds is of another block, and so unwritten for this one.
+  // Whether a word of shared memory was written by another block, and so is unwritten for this one.
   bool IsOfAnotherBlock(const Word& word, const Access& access) const;
   bool Comes(const Access& before, const Access& after, const WorkOrder& order) const;
-  // `result` is set when something is found.
+  // These set *result if there is a finding.
   void NoteRead(Word& word, uint8_t bytes, const Access& access, const WorkOrder& order,
                 Result* result) const;
   void NoteWrite(Word& word, uint8_t bytes, const Access& access, const WorkOrder& order,
                  Result* result) const;
 
   Kind kind_;
-  // From calloc(), which takes memory for the pages that are used.
+  // From calloc(), so that only pages that are used take memory.
   struct Free {
     void operator()(Word* words) const { std::free(words); }
   };

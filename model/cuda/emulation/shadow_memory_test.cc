@@ -14,7 +14,7 @@ using Result = ShadowMemory::Result;
 
 constexpr bool kRead = false, kWrite = true;
 
-// Work comes after all that has a lower number, but for 1, which only 9 waits for.
+// Work comes after all work with a lower number, except that only work 9 waits for work 1.
 class Order : public WorkOrder {
  public:
   bool IsBefore(uint32_t earlier) const override { return earlier != 1 || current == 9; }
@@ -33,7 +33,7 @@ Matcher<Result> Is(ShadowMemory::Finding finding) { return Field(&Result::findin
 
 class ShadowMemoryTest : public ::testing::Test {
  protected:
-  // Of word 0.
+  // Notes an access to word 0.
   Result Note(bool write, const Access& access) {
     order_.current = access.work;
     return shadow_.Note(0, 4, write, access, order_);
@@ -78,7 +78,7 @@ TEST_F(ShadowMemoryTest, AWriteWaitsForTheReadOfAnotherThread) {
 }
 
 TEST_F(ShadowMemoryTest, AWriteWaitsForTheReadsOfSeveralThreadsAlsoWhenItsOwnIsTheLast) {
-  for (const uint32_t first : {5, 40}) {  // In the warp, and in another.
+  for (const uint32_t first : {5, 40}) {  // In the same warp, and in another.
     Expect(ShadowMemory::kNone, kWrite, Of(0, 10));
     Expect(ShadowMemory::kNone, kRead, Of(first, 11));
     Expect(ShadowMemory::kNone, kRead, Of(4, 11));
@@ -98,7 +98,7 @@ TEST_F(ShadowMemoryTest, AWarpsBarrierOrdersThatWarp) {
   Expect(ShadowMemory::kNone, kRead, Of(5, 0, 1));
   Expect(ShadowMemory::kRace, kWrite, Of(5, 0, 1));
   Expect(ShadowMemory::kNone, kWrite, Of(6, 0, 2));
-  Expect(ShadowMemory::kRace, kRead, Of(36, 0, 3));  // Another warp's count.
+  Expect(ShadowMemory::kRace, kRead, Of(36, 0, 3));  // The count is that of another warp.
 }
 
 TEST_F(ShadowMemoryTest, BlocksOfALaunchAreNotOrdered) {
@@ -118,7 +118,7 @@ TEST_F(ShadowMemoryTest, WorkOfStreamsThatDoNotWaitIsNotOrdered) {
   Expect(ShadowMemory::kNone, kRead, Of(0, 0, 0, 0, 9));
 }
 
-TEST_F(ShadowMemoryTest, AReadOfAnotherStreamIsRememberedBesideTheLast) {
+TEST_F(ShadowMemoryTest, AReadOfAnotherStreamIsRememberedInAdditionToTheLast) {
   Expect(ShadowMemory::kNone, kWrite, Of(0, 0, 0, 0, /*work=*/0 + 2));
   Expect(ShadowMemory::kNone, kRead, Of(0, 0, 0, 0, 1));
   Expect(ShadowMemory::kNone, kRead, Of(0, 0, 0, 0, 3));
@@ -163,6 +163,18 @@ TEST_F(ShadowMemoryTest, SharedMemoryIsOfEachBlockByItself) {
   EXPECT_THAT(note(kRead, Of(4, 1, 0, /*block=*/1)), Is(ShadowMemory::kUnwritten));
   EXPECT_THAT(note(kWrite, Of(5, 0, 0, 2)), Is(ShadowMemory::kNone));
   EXPECT_THAT(note(kRead, Of(6, 1, 0, 2)), Is(ShadowMemory::kNone));
+}
+
+TEST_F(ShadowMemoryTest, TheExampleOfTheHeader) {
+  const WorkOrder& order = order_;
+  ShadowMemory shadow(256 * sizeof(float), ShadowMemory::kShared);
+  Access access;
+  access.work = 1;
+  access.thread = 1;
+  ShadowMemory::Result result = shadow.Note(0, 4, /*write=*/true, access, order);
+  access.thread = 2;
+  result = shadow.Note(0, 4, /*write=*/false, access, order);
+  EXPECT_THAT(result, Is(ShadowMemory::kRace));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
-// The products of a warp on tensor cores, emulated, with the fragments of CUDA: lane l, with
-// g = l / 4 and q = l % 4, gives words (g, q), (g + 8, q), (g, q + 4) and (g + 8, q + 4) of a's
-// rows and (q, g) and (q + 4, g) of b's columns, and has the sums (g, 2q), (g, 2q + 1), (g + 8, 2q)
-// and (g + 8, 2q + 1). And the loads of such fragments from shared memory.
+// The products of a warp on tensor cores, emulated, with the fragments of CUDA. Lane l, with g = l
+// / 4 and q = l % 4, holds words (g, q), (g + 8, q), (g, q + 4) and (g + 8, q + 4) of the rows of
+// a, words (q, g) and (q + 4, g) of the columns of b, and the sums (g, 2q), (g, 2q + 1), (g + 8,
+// 2q) and (g + 8, 2q + 1). Also the loads of such fragments from shared memory.
 #ifndef PROTOPAGE_MODEL_CUDA_EMULATION_TENSOR_CORE_H_
 #define PROTOPAGE_MODEL_CUDA_EMULATION_TENSOR_CORE_H_
 
@@ -12,7 +12,7 @@
 namespace protopage {
 namespace emulation {
 
-// The numbers of a word: two, or one and 0.
+// The numbers in a word: two, or one and 0.
 struct Numbers {
   float first, second;
 };
@@ -20,14 +20,15 @@ inline float Product(const Numbers& x, const Numbers& y) {
   return x.first * y.first + x.second * y.second;
 }
 
-// What each thread of the block gives, in turns: who is at the next operation may still be waited
-// for by readers of this one, and nobody is two ahead.
+// The inputs that the threads of the block provide to an operation of their warp. There are two
+// sets, used alternately: lanes may already provide inputs of the next operation while others still
+// read those of this one, but no lane is two operations ahead.
 template <typename T>
-struct Given {
+struct LaneInputs {
   T of_thread[2][kMaxThreadsPerBlock];
   unsigned char turn[kMaxThreadsPerBlock];
 
-  // Those of the own warp; the own one is for the caller to write, before the warp meets.
+  // The inputs of the calling thread's warp. The caller writes its own one before MeetWarp().
   T* NextOfWarp() {
     const unsigned thread = threadIdx.x;
     turn[thread] ^= 1;
@@ -37,10 +38,10 @@ struct Given {
 struct Fragments {
   Numbers a[4], b[2];
 };
-inline Given<Fragments> all_fragments;
+inline LaneInputs<Fragments> all_fragments;
 
-// to_numbers(word) are its numbers. Blocks are (threads, 1, 1). Of the memory of kernels it sees
-// none, so that none of its many accesses needs to be told of (access_hooks.h).
+// to_numbers(word) returns the numbers in a word. Blocks are (threads, 1, 1). Accesses no memory of
+// kernels, so that its many accesses need not be reported (access_hooks.h).
 template <typename ToNumbers>
 __attribute__((no_sanitize_thread)) void MultiplyAddWords(const uint32_t (&a)[4],
                                                           const uint32_t (&b)[2], float (&sums)[4],
@@ -62,10 +63,10 @@ __attribute__((no_sanitize_thread)) void MultiplyAddWords(const uint32_t (&a)[4]
   }
 }
 
-// The rows of 4 words that each thread of the block points to.
-inline Given<const uint32_t*> all_rows;
+// The row of 4 words that each thread of the block points to.
+inline LaneInputs<const uint32_t*> all_rows;
 
-// word(rows, i) is what the own lane gets of matrix i, whose 8 rows are rows[0] ... rows[7].
+// word(rows, group, quarter) returns the word that a lane gets of a matrix with rows rows[0..7].
 template <typename Word>
 void LoadMatrixWords(const uint32_t* row, uint32_t (&words)[4], const Word& word) {
   const unsigned lane = threadIdx.x % warpSize;

@@ -14,7 +14,8 @@ namespace {
 constexpr int kRows = 32, kRowWords = 4;
 constexpr Order kOrders[] = {Order::kForward, Order::kReverse, Order::kShuffled};
 
-// Two warps, whose lane l points to row l of shared memory, of the 16-bit numbers 0, 1, 2 ...
+// For two warps: lane l points to row l of shared memory, which holds the 16-bit numbers 0, 1, 2,
+// ...
 void RunWarps(Order order, const std::function<void(const uint32_t* row)>& thread) {
   KernelLaunch launch;
   launch.block = dim3(2 * warpSize);
@@ -68,7 +69,7 @@ TEST(TensorCoreTest, LanesGetTheNumbersOfTheirColumns) {
   }
 }
 
-// Products after each other, whose lanes do not wait for each other after the last.
+// Consecutive products; the lanes do not wait for each other after the last one.
 TEST(TensorCoreTest, MultipliesWhatTheLanesGive) {
   for (const Order order : kOrders) {
     RunWarps(order, [](const uint32_t*) {

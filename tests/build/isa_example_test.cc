@@ -1,8 +1,8 @@
 #include "protopage/tests/build/isa_example.h"
 
+#include <Eigen/Core>
 #include <vector>
 
-#include <Eigen/Core>
 #include "gtest/gtest.h"
 #include "protopage/base/cpu_features.h"
 

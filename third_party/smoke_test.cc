@@ -13,7 +13,8 @@
 #include <vector>
 #include FT_FREETYPE_H
 
-#include "Eigen/Dense"
+#include <Eigen/Dense>
+
 #include "absl/container/flat_hash_map.h"
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"

@@ -3,11 +3,11 @@
 #include <ft2build.h>
 #include FT_FREETYPE_H
 
+#include <Eigen/Core>
 #include <cstdio>
 #include <string>
 #include <vector>
 
-#include "Eigen/Core"
 #include "absl/base/config.h"
 #include "absl/strings/str_cat.h"
 #include "cblas.h"

@@ -30,6 +30,10 @@ def _clang_warnings_impl(target, ctx):
     if ctx.label.workspace_name or ctx.rule.kind not in _KINDS or not sources:
         return []
 
+    # An aspect also visits the targets that this configuration skips: those that need nvcc.
+    if rule.target_compatible_with:
+        return []
+
     # A library's own headers are among its context; a program or test has only those of its deps.
     infos = [target[CcInfo]] if CcInfo in target else []
     infos += [dep[CcInfo] for dep in rule.deps if CcInfo in dep]
@@ -42,7 +46,13 @@ def _clang_warnings_impl(target, ctx):
     flags.add_all(depset(rule.defines + rule.local_defines), format_each = "-D%s")
     flags.add_all(depset(transitive = [context.defines]), format_each = "-D%s")
     flags.add_all(context.includes, before_each = "-I")
-    flags.add_all(context.quote_includes, before_each = "-iquote")
+
+    # Only -isystem keeps the warnings of other projects out.
+    flags.add_all([
+        folder
+        for folder in context.quote_includes.to_list()
+        if "external/" not in folder
+    ], before_each = "-iquote")
     flags.add_all(context.system_includes, before_each = "-isystem")
 
     checked = []

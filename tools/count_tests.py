@@ -4,10 +4,10 @@
   bazel test --build_event_json_file=events.json //...
   tools/count_tests.py events.json
 
-Prints "PASSED FAILED SKIPPED", three numbers, and names each failure on stderr.
-The events, and not the files below bazel-testlogs, say which results belong to
-this run. A test target that has no result (it did not build), or whose result
-is bad without a failed case (it crashed or ran out of time), is one failure.
+Prints "PASSED FAILED SKIPPED", three numbers, and names each failure on stderr. The files below
+bazel-testlogs may be of earlier runs, so only results in the events count. A test target without a
+result (it did not build) is one failure; so is one with a bad result but no failed case (it crashed
+or ran out of time).
 """
 
 import json
@@ -56,7 +56,7 @@ def main(events_path):
             if event.get("configured", {}).get("testSize"):
                 tests.add(event_id["targetConfigured"]["label"])
         elif "targetCompleted" in event_id:
-            # A target left out for its platform or tags is "aborted: SKIPPED".
+            # Bazel aborts targets of other platforms or tags as SKIPPED.
             label = event_id["targetCompleted"]["label"]
             reason = event.get("aborted", {}).get("reason")
             if reason == "SKIPPED":
@@ -79,7 +79,7 @@ def main(events_path):
                 try:
                     cases = count_cases(local_path(output["uri"]))
                 except (OSError, xml.etree.ElementTree.ParseError):
-                    pass  # Counted as one case below.
+                    pass  # The target counts as one case, below.
         if good and not cases[0] and not cases[1] and not cases[2]:
             cases = (1, [], 0)
         if not good and not cases[1]:

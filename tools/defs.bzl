@@ -1,41 +1,40 @@
 """The macros that every BUILD file of protopage uses.
 
-They add the flags of the project, static linking, and the prefix of the includes: a header is
+They add the project's compiler flags, static linking and the prefix of includes. A header is
 included by the name of the project and its path from the project's root,
 
     #include "protopage/prototypes/prototype_store.h"
 
-wherever it lies: in this repository, in another workspace that has it as an external repository,
-or vendored below a folder of another workspace. A file of the host can have the same path without
-being taken for ours. To vendor, set ROOT below, and rewrite the load lines:
+in this repository, in a workspace that has it as an external repository, and in one that has a
+copy of it in a folder. So a host's file may have the same path as one of ours. To keep a copy, set
+ROOT below and rewrite the load lines:
 
     sed -i 's|"//tools:defs.bzl"|"//third_party/protopage/tools:defs.bzl"|' */BUILD */*/BUILD
 """
 
-# The folder that holds protopage, from the root of the workspace: "" in its
-# own repository, or for example "third_party/protopage".
+# The folder of protopage, relative to the root of the workspace: "" in its own repository, for
+# example "third_party/protopage" elsewhere.
 ROOT = ""
 
 _COPTS = [
     "-Wall",
     "-Wextra",
-    # The same bits from every compiler: a*b+c is fused only where an intrinsic
-    # says so.
+    # The same bits from every compiler: only intrinsics fuse a*b+c.
     "-ffp-contract=off",
 ]
 
 def project_label(label):
-    """`label` as seen from the workspace that protopage lies in."""
+    """`label` relative to the workspace that contains protopage."""
     if ROOT and label.startswith("//"):
         return "//" + ROOT + "/" + label[2:]
     return label
 
 def _labels(labels):
-    # A select() cannot be looked into; write its labels relative to the package.
+    # The labels inside of a select() cannot be rewritten: write them relative to the package.
     return [project_label(label) for label in labels] if type(labels) == "list" else labels
 
 def _include_prefix():
-    """Bazel puts links to the headers of a library below a folder of its own, at this path."""
+    """The path of a package's headers in includes."""
     return "/".join(["protopage", native.package_name()[len(ROOT):].strip("/")])
 
 def project_copts(copts):
@@ -60,7 +59,7 @@ def protopage_cc_library(name, copts = [], deps = [], visibility = None, **kwarg
 def protopage_cc_binary(name, copts = [], deps = [], visibility = None, **kwargs):
     """cc_binary with the settings of the project: all but glibc is linked statically.
 
-    A test, <name>_dynamic_libraries_test, holds that.
+    The test <name>_dynamic_libraries_test checks this.
     """
     native.cc_binary(
         name = name,
@@ -76,14 +75,14 @@ def protopage_cc_binary(name, copts = [], deps = [], visibility = None, **kwargs
     )
 
 def protopage_dynamic_libraries_test(name, binary):
-    """Fails if `binary` needs shared libraries that a plain Linux system may not have."""
+    """Fails if `binary` needs shared libraries that a plain Linux system may lack."""
     native.sh_test(
         name = name,
         size = "small",
         srcs = [project_label("//tools:dynamic_libraries_test.sh")],
         args = ["$(location {})".format(project_label(binary))],
         data = [project_label(binary)],
-        # A sanitizer is a shared library.
+        # The sanitizers' runtimes are shared libraries.
         tags = ["noasan", "noubsan"],
     )
 
@@ -99,7 +98,7 @@ def protopage_cc_test(name, copts = [], deps = [], size = "small", **kwargs):
     )
 
 def protopage_cc_benchmark(name, copts = [], deps = [], tags = [], **kwargs):
-    """A program on Google Benchmark, whose main() it links; //... leaves it out."""
+    """A program on Google Benchmark, whose main() it links; //... excludes it."""
     native.cc_binary(
         name = name,
         testonly = True,
@@ -110,14 +109,14 @@ def protopage_cc_benchmark(name, copts = [], deps = [], tags = [], **kwargs):
         **kwargs
     )
 
-# Instruction sets that kernels are compiled for, the flags of each, and what a
-# mangled name in the namespace of that set contains.
+# Instruction sets that kernels are compiled for: compiler flags, and a part of each mangled name in
+# the set's namespace.
 _ISAS = {
     "avx2": struct(copts = ["-march=x86-64-v3"], mangled = "4avx2"),
     "avx512": struct(
         copts = [
             "-march=x86-64-v4",
-            # GCC prefers 256 bits on most CPUs; who asks for these kernels wants 512.
+            # GCC prefers vectors of 256 bits on most CPUs.
             "-mprefer-vector-width=512",
         ],
         mangled = "6avx512",
@@ -125,10 +124,10 @@ _ISAS = {
 }
 
 def protopage_isa_library(name, srcs, hdrs, copts = [], deps = [], visibility = None):
-    """Compiles `srcs` once for each instruction set, to be chosen when the program starts.
+    """Compiles `srcs` once for each instruction set; the program chooses one when it starts.
 
-    The sources put what they define in a namespace whose name is a macro, and
-    the header declares it once for each set:
+    The sources define their functions in a namespace named by a macro, and the header declares them
+    once for each set:
 
         // kernels.h
         namespace protopage {
@@ -140,20 +139,20 @@ def protopage_isa_library(name, srcs, hdrs, copts = [], deps = [], visibility = 
         namespace PROTOPAGE_ISA { void Scale(float* x, int64_t n, float by) {...} }
         }
 
-    The caller picks one by GetCpuFeatures() (base/cpu_features.h). The trap is that
-    an inline function or a template (std::vector, Eigen, our own headers) that
-    both compile has one name; the linker keeps one of the two, and the program
-    dies of an illegal instruction on a smaller CPU. So the objects of a set are
-    joined and every symbol outside of its namespace is made local; a test,
-    <name>_symbol_test, looks at what is left. Eigen's namespace is renamed as
-    well, for who reads a profile. What crosses the border is plain: pointers
-    and numbers, no Eigen types; nothing throws.
+    The caller chooses by GetCpuFeatures() (base/cpu_features.h).
+
+    An inline function or a template (of std::vector, Eigen, our headers) that two sets compile has
+    the same name in both. The linker would keep one of them, and a program could die of an illegal
+    instruction on a smaller CPU. So the objects of a set are joined, and all symbols outside of its
+    namespace are made local; the test <name>_symbol_test checks this. Eigen's namespace is renamed
+    for each set, so that profiles tell them apart. Arguments and results are pointers and numbers,
+    no types of Eigen; nothing throws.
 
     Args:
       name: of the library to depend on.
       srcs: compiled once for each set, with PROTOPAGE_ISA defined as its name.
       hdrs: the public header.
-      copts: more flags for the sources; -O3 is there already.
+      copts: more flags for the sources, after -O3.
       deps: of the sources and the header.
       visibility: of the library.
     """
@@ -180,8 +179,8 @@ def protopage_isa_library(name, srcs, hdrs, copts = [], deps = [], visibility = 
             name = name + "_" + isa + "_archive",
             srcs = [objects],
             outs = [archives[-1]],
-            # Groups of inline functions are resolved in the join, or the linker
-            # would still drop a group for another of the same name.
+            # The join resolves the groups (COMDAT) of inline functions. Otherwise the linker would
+            # still drop a group in favour of another with the same name.
             cmd = """
                 set -e
                 joined=$(@D)/{name}_{isa}.o

@@ -1,8 +1,8 @@
 #!/bin/bash
 # dynamic_libraries_test.sh BINARY...
 #
-# Each program may need only shared libraries that every Linux system with
-# glibc has, so that the file runs on a machine without any of our packages.
+# Fails if a program needs a shared library that a Linux system with glibc may lack: programs must
+# run on machines without our packages.
 
 set -euo pipefail
 
@@ -19,7 +19,7 @@ failed=0
 for binary in "$@"; do
   dynamic="$(LC_ALL=C readelf --dynamic --wide "${binary}")"
   needed="$(sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' <<< "${dynamic}")"
-  # A program that needs nothing at all was not read properly.
+  # Every program needs libc; if it is not listed, readelf's output was misread.
   if ! grep -qx 'libc.so.6' <<< "${needed}"; then
     echo "FAILED: ${binary} does not need libc.so.6; it needs: ${needed}" >&2
     failed=1

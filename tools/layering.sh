@@ -1,12 +1,10 @@
 #!/bin/bash
-# Checks that dependencies between the folders run one way, by bazel queries
-# that must print nothing:
+# Checks by bazel queries that dependencies between folders run one way:
 #
-#   base <- {data, model, prototypes}     prototypes <- sampling
-#   {base, model, prototypes, data} <- eval     everything <- trainer
+#   base <- {data, model, prototypes}           prototypes <- sampling
+#   {base, model, prototypes, data} <- eval     all of these <- trainer
 #
-# so that model and prototypes never see each other, and nothing but trainer
-# itself and tests depends on trainer.
+# model and prototypes do not depend on each other, and only trainer and tests depend on trainer.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,7 +18,7 @@ declare -A allowed=(
   [eval]="base model prototypes data"
   [trainer]="base data model prototypes sampling eval"
 )
-# The macros' settings, the library versions and so on, free for all.
+# Settings of the macros, versions of libraries: any folder may use them.
 everywhere="tools third_party"
 
 # Whether bazel finds a package at or below a folder.
@@ -51,12 +49,12 @@ for module in base data model prototypes sampling eval trainer; do
   fi
   if [[ -n "${forbidden}" ]]; then
     failed=1
-    echo "layering.sh: ${module} may use: ${module} ${allowed[${module}]}; it also uses" >&2
+    echo "layering.sh: ${module} may use ${module} ${allowed[${module}]}; it also uses" >&2
     while IFS= read -r target; do
       echo "  ${target}" >&2
     done <<< "${forbidden}"
     first="$(head -n 1 <<< "${forbidden}")"
-    echo "  for example by way of" >&2
+    echo "  for example through" >&2
     query "somepath(//${module}/..., ${first})" | sed 's/^/    /' >&2 || true
   fi
 done

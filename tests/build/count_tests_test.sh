@@ -1,14 +1,14 @@
 #!/bin/bash
 # count_tests_test.sh COUNT_TESTS_PY
 #
-# CI is only as good as its count: each way in which a test can fail must show.
+# Every way in which a test can fail must be counted: CI's result is this count.
 
 set -euo pipefail
 
 program="$1"
 work="${TEST_TMPDIR:?}"
 
-# expect NAME "PASSED FAILED SKIPPED", the events on stdin.
+# expect NAME "PASSED FAILED SKIPPED": of the events on stdin.
 expect() {
   local name="$1" expected="$2" actual
   cat > "${work}/events.json"
@@ -35,8 +35,8 @@ result() {
     "{\"name\":\"test.xml\",\"uri\":\"file://$3\"}]}}"
 }
 
-# What GoogleTest writes: of five cases two passed, one failed (twice), one was
-# skipped, one is disabled.
+# A file of GoogleTest: of five cases two passed, one failed (twice), one was skipped, one is
+# disabled.
 cat > "${work}/gtest.xml" << 'XML'
 <?xml version="1.0" encoding="UTF-8"?>
 <testsuites tests="5" failures="1" disabled="1" errors="0" name="AllTests">
@@ -54,7 +54,7 @@ cat > "${work}/gtest.xml" << 'XML'
   </testsuite>
 </testsuites>
 XML
-# What Bazel writes for a test that writes nothing itself.
+# A file that Bazel writes for a test that writes none.
 cat > "${work}/shell_good.xml" << 'XML'
 <?xml version="1.0" encoding="UTF-8"?>
 <testsuites>

@@ -1,8 +1,7 @@
 #include "protopage/tests/build/isa_example.h"
 
+#include <Eigen/Core>
 #include <vector>
-
-#include "Eigen/Core"
 
 namespace protopage {
 namespace PROTOPAGE_ISA {

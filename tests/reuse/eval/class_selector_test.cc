@@ -1,4 +1,4 @@
-// The class selector over queues that are ours: a plain map.
+// The class selector on queues of the host: a plain map.
 
 #include "protopage/sampling/class_selector.h"
 

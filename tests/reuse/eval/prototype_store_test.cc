@@ -1,4 +1,4 @@
-// The prototype store alone, with the @eigen of this workspace.
+// The prototype store without the rest of protopage, on the host's @eigen.
 
 #include "protopage/prototypes/prototype_store.h"
 

@@ -1,4 +1,4 @@
-// A header in a folder whose name protopage uses as well.
+// A header of the host, in a folder whose name protopage uses as well.
 
 #ifndef REUSE_MODEL_DETECTOR_H_
 #define REUSE_MODEL_DETECTOR_H_

@@ -1,4 +1,4 @@
-// The margin losses, without the trainer or the store.
+// The margin losses without the trainer and the store.
 
 #include "protopage/model/losses/margin_loss.h"
 

@@ -12,6 +12,7 @@
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/table/paged_table.h"
 #include "protopage/prototypes/table/row_cache.h"
+#include "protopage/prototypes/table/table_copy.h"
 
 namespace protopage {
 namespace {
@@ -600,7 +601,7 @@ absl::Status PrototypeStore::Reserve(const std::string& path, int64_t capacity,
   }
   std::vector<TableColumn> more;
   if (names) more.push_back({kNames, CellType::kUint8, kMostNameBytes});
-  return PagedTable::CopyLarger(fs, path, path, capacity, more);
+  return CopyTableLarger(fs, path, path, capacity, more);
 }
 
 absl::Status PrototypeStore::CheckNames(absl::Span<const std::string> names) {

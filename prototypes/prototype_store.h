@@ -214,7 +214,7 @@ class PrototypeStore {
   absl::Status Drop(absl::Span<const ClassId> ids);
   // Gives the store at `path`, which is not open for writing, room for `capacity` rows and, with
   // `names`, for names of classes, when it has less: copies it to a larger file, which takes its
-  // place. Errors: as PagedTable::CopyLarger.
+  // place. Errors: as CopyTableLarger (table_copy.h).
   static absl::Status Reserve(const std::string& path, int64_t capacity,
                               FileSystem* file_system = nullptr, bool names = false);
   // In the store at `path`, which is not open for writing, W[into, :] = the normalised sum of the

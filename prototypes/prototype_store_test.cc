@@ -18,6 +18,7 @@
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/table/hdf5_file.h"
 #include "protopage/prototypes/table/paged_table.h"
+#include "protopage/prototypes/table/table_copy.h"
 #include "protopage/prototypes/testing/faulty_file_system.h"
 
 namespace protopage {
@@ -708,8 +709,8 @@ TEST(PrototypeStoreTest, NamesOfAnotherLengthAreNotRead) {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, CreateTest(path, 3));
     PROTOPAGE_ASSERT_OK(store->Flush());
   }
-  PROTOPAGE_ASSERT_OK(PagedTable::CopyLarger(DefaultFileSystem(), path, path, 3,
-                                             {{"names", CellType::kUint8, 1000}}));
+  PROTOPAGE_ASSERT_OK(
+      CopyTableLarger(DefaultFileSystem(), path, path, 3, {{"names", CellType::kUint8, 1000}}));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
   EXPECT_FALSE(store->has_names());
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, store->ReadNames(0, 3));

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/table/table_copy.h"
 #include "protopage/prototypes/testing/faulty_file_system.h"
 
 namespace protopage {
@@ -294,7 +295,7 @@ TEST(PagedTableTest, ACopyHasTheSameRowsAndStaysSparse) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto table, PagedTable::Create(fs, path, Spec(1000000), {}));
   PROTOPAGE_ASSERT_OK(Write(table.get(), {5, 999999}, 1));
   PROTOPAGE_ASSERT_OK(table->Flush());
-  PROTOPAGE_ASSERT_OK(table->CopyTo(copy));
+  PROTOPAGE_ASSERT_OK(CopyTable(table.get(), copy));
   PROTOPAGE_ASSERT_OK(Write(table.get(), {5}, 2));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto copied, OpenTest(fs, copy, {}));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto records, Read(copied.get(), {5, 999999}));

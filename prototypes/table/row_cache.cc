@@ -8,16 +8,17 @@
 #include "absl/strings/str_cat.h"
 #include "protopage/base/check.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/prototypes/table/table_copy.h"
 
 namespace protopage {
 namespace {
 
-// What finds a row: its Frame, its place in the free list, and its slot in the hash map at the
-// map's lowest load (7/16 after it doubled, 17 bytes a slot).
-constexpr int64_t kBytesBesideFrame = 32 + 4 + 40;
+// What a row takes in addition to its record: its Frame, its entry in the free list, and its slot
+// in the hash map at the map's lowest load (7/16 after it doubled, 17 bytes a slot).
+constexpr int64_t kOverheadBytes = 32 + 4 + 40;
 // Rows the writer copies while it holds the lock: 64 rows of 4 KiB are copied in some 30 us.
 constexpr size_t kWriteBatch = 64;
-// Rows it sorts at once.
+// Rows the writer sorts at once.
 constexpr int64_t kCollect = 8192;
 
 }  // namespace
@@ -25,26 +26,26 @@ constexpr int64_t kCollect = 8192;
 RowCache::RowCache(PagedTable* table, const RowCacheOptions& options)
     : table_(table), read_only_(options.read_only) {
   frame_bytes_ = (table->record_bytes() + 63) / 64 * 64;
-  num_frames_ = options.cache_bytes / (frame_bytes_ + kBytesBesideFrame);
+  num_frames_ = options.cache_bytes / (frame_bytes_ + kOverheadBytes);
   num_frames_ =
       std::clamp<int64_t>(num_frames_, 1, std::min<int64_t>(table->spec().capacity, INT32_MAX));
   start_writing_ = (num_frames_ + 1) / 2;
   stop_writing_ = num_frames_ * 3 / 8;
   max_dirty_ = std::max<int64_t>(num_frames_ * 3 / 4, 1);
-  // Not touched here: pages that are never used cost nothing.
+  // The memory is not touched here: pages that are never used cost nothing.
   memory_.reset(static_cast<char*>(std::aligned_alloc(64, num_frames_ * frame_bytes_)));
   PROTOPAGE_CHECK(memory_ != nullptr);
-  frames_.reserve(num_frames_);  // References to frames stay good.
+  frames_.reserve(num_frames_);  // References to frames stay valid.
   if (!read_only_) writer_ = std::thread([this] { WriterLoop(); });
 }
 
 RowCache::~RowCache() {
   {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     PROTOPAGE_CHECK(num_pins_ == 0);
     stopping_ = true;
   }
-  wake_writer_.notify_all();
+  wake_writer_.NotifyAll();
   if (writer_.joinable()) writer_.join();
 }
 
@@ -61,27 +62,19 @@ void RowCache::SetDirty(int32_t frame) {
   Frame& f = frames_[frame];
   if (f.dirty) return;
   f.dirty = true;
-  if (++num_dirty_ >= start_writing_) wake_writer_.notify_one();
+  if (++num_dirty_ >= start_writing_) wake_writer_.NotifyOne();
 }
 
-absl::StatusOr<int32_t> RowCache::TakeFrame(Lock& lock) {
-  if (!free_frames_.empty()) {
-    const int32_t frame = free_frames_.back();
-    free_frames_.pop_back();
-    return frame;
-  }
-  if (static_cast<int64_t>(frames_.size()) < num_frames_) {
-    frames_.emplace_back();
-    return static_cast<int32_t>(frames_.size()) - 1;
-  }
-  bool wait = false;
+int32_t RowCache::Evict(bool* wait) {
+  *wait = false;
+  // Two rounds: the first may only take the second chances away.
   for (int64_t looked = 0; looked < 2 * num_frames_; ++looked) {
     Frame& f = frames_[hand_];
     const int32_t frame = static_cast<int32_t>(hand_);
     hand_ = hand_ + 1 == num_frames_ ? 0 : hand_ + 1;
     if (f.users > 0) continue;
-    if (Busy(f)) {
-      wait = true;
+    if (IsUnwritten(f)) {
+      *wait = true;
       continue;
     }
     if (f.referenced) {
@@ -92,24 +85,42 @@ absl::StatusOr<int32_t> RowCache::TakeFrame(Lock& lock) {
     f = Frame();
     return frame;
   }
+  return -1;
+}
+
+absl::StatusOr<int32_t> RowCache::TakeFrame() {
+  if (!free_frames_.empty()) {
+    const int32_t frame = free_frames_.back();
+    free_frames_.pop_back();
+    return frame;
+  }
+  if (static_cast<int64_t>(frames_.size()) < num_frames_) {
+    frames_.emplace_back();
+    return static_cast<int32_t>(frames_.size()) - 1;
+  }
+  bool wait = false;
+  if (const int32_t frame = Evict(&wait); frame >= 0) return frame;
   if (!wait) {
     return absl::ResourceExhaustedError(
         absl::StrCat(table_->path(), ": all ", num_frames_,
                      " rows that the cache can hold are in use; raise "
                      "its budget (cache_bytes), a row takes ",
-                     frame_bytes_ + kBytesBesideFrame, " bytes"));
+                     frame_bytes_ + kOverheadBytes, " bytes"));
   }
   if (!write_error_.ok()) return write_error_;
-  // Few dirty rows can fill what is not pinned: the writer must go on below its marks.
-  wake_writer_.notify_one();
+  // When most rows are in use, a few dirty ones can fill the rest: the writer must write even those
+  // below its watermarks.
+  wake_writer_.NotifyOne();
   writer_wanted_ = true;
-  changed_.wait(lock);
+  changed_.Wait(mutex_);
   return -1;
 }
 
-absl::Status RowCache::Load(Lock& lock, std::vector<int32_t> frames) {
-  std::sort(frames.begin(), frames.end(),
-            [this](int32_t a, int32_t b) { return frames_[a].id < frames_[b].id; });
+absl::Status RowCache::Load(std::vector<int32_t> frames) {
+  std::vector<std::pair<int64_t, int32_t>> by_id;
+  for (const int32_t frame : frames) by_id.emplace_back(frames_[frame].id, frame);
+  std::sort(by_id.begin(), by_id.end());
+  for (size_t i = 0; i < frames.size(); ++i) frames[i] = by_id[i].second;
   std::vector<int64_t> ids;
   std::vector<char*> records;
   while (!frames.empty()) {
@@ -120,17 +131,18 @@ absl::Status RowCache::Load(Lock& lock, std::vector<int32_t> frames) {
       records.push_back(Record(frame));
       frames_[frame].reload = false;
     }
-    lock.unlock();
+    mutex_.Unlock();
     absl::Status status;
     {
-      const std::shared_lock<std::shared_mutex> reading(load_mutex_);
+      const ReaderMutexLock reading(load_mutex_);
       status = table_->ReadRows(ids, absl::MakeConstSpan(records));
     }
-    lock.lock();
+    mutex_.Lock();
     if (!status.ok()) {
       Abandon(frames, status);
       return status;
     }
+    // Rows that changed in the table meanwhile are read again.
     size_t left = 0;
     for (int32_t frame : frames) {
       if (frames_[frame].reload) {
@@ -140,7 +152,7 @@ absl::Status RowCache::Load(Lock& lock, std::vector<int32_t> frames) {
       }
     }
     frames.resize(left);
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   return absl::OkStatus();
 }
@@ -154,13 +166,13 @@ void RowCache::Abandon(absl::Span<const int32_t> frames, const absl::Status& sta
     frame_of_.erase(f.id);
   }
   load_error_ = status;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
-absl::Status RowCache::Acquire(Lock& lock, absl::Span<const int64_t> ids, bool load,
+absl::Status RowCache::Acquire(absl::Span<const int64_t> ids, bool load,
                                std::vector<int32_t>* frames) {
-  std::vector<int32_t> missing;  // Ours to load.
-  std::vector<int32_t> found;
+  std::vector<int32_t> missing;  // Loaded by this call.
+  std::vector<int32_t> found;    // Loaded, or being loaded by another call.
   absl::Status status;
   frames->clear();
   frames->reserve(ids.size());
@@ -174,7 +186,7 @@ absl::Status RowCache::Acquire(Lock& lock, absl::Span<const int64_t> ids, bool l
       frames->push_back(it->second);
       continue;
     }
-    const absl::StatusOr<int32_t> taken = TakeFrame(lock);
+    const absl::StatusOr<int32_t> taken = TakeFrame();
     if (!taken.ok()) {
       status = taken.status();
     } else if (*taken >= 0) {
@@ -188,18 +200,19 @@ absl::Status RowCache::Acquire(Lock& lock, absl::Span<const int64_t> ids, bool l
       frames->push_back(*taken);
     }
   }
-  if (status.ok() && load) status = Load(lock, missing);
-  // Rows that other calls load. Those have all their frames, or wait for the writer only.
+  if (status.ok() && load) status = Load(missing);
+  // Waiting for rows that other calls load cannot deadlock: such a call has all its frames, or
+  // waits for nothing but the writer.
   for (size_t i = 0; i < found.size() && status.ok(); ++i) {
     const Frame& f = frames_[found[i]];
-    changed_.wait(lock, [&f] { return !f.loading; });
+    while (f.loading) changed_.Wait(mutex_);
     if (f.failed) status = load_error_;
   }
   if (!status.ok()) {
     Abandon(missing, status);
     for (int32_t frame : *frames) Release(frame);
     frames->clear();
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   return status;
 }
@@ -207,14 +220,14 @@ absl::Status RowCache::Acquire(Lock& lock, absl::Span<const int64_t> ids, bool l
 absl::Status RowCache::Read(absl::Span<const int64_t> ids,
                             absl::FunctionRef<void(size_t, const char*)> visit) {
   std::vector<int32_t> frames;
-  Lock lock(mutex_);
-  PROTOPAGE_RETURN_IF_ERROR(Acquire(lock, ids, /*load=*/true, &frames));
+  const MutexLock lock(mutex_);
+  PROTOPAGE_RETURN_IF_ERROR(Acquire(ids, /*load=*/true, &frames));
   for (size_t i = 0; i < frames.size(); ++i) {
     visit(i, Record(frames[i]));
     frames_[frames[i]].referenced = true;
     Release(frames[i]);
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   return absl::OkStatus();
 }
 
@@ -224,10 +237,10 @@ absl::Status RowCache::Write(absl::Span<const int64_t> ids, WriteKind kind,
     return absl::FailedPreconditionError(absl::StrCat(table_->path(), ": opened read-only"));
   }
   std::vector<int32_t> frames;
-  Lock lock(mutex_);
-  changed_.wait(lock, [this] { return num_dirty_ <= max_dirty_ || !write_error_.ok(); });
+  const MutexLock lock(mutex_);
+  while (num_dirty_ > max_dirty_ && write_error_.ok()) changed_.Wait(mutex_);
   PROTOPAGE_RETURN_IF_ERROR(write_error_);
-  PROTOPAGE_RETURN_IF_ERROR(Acquire(lock, ids, kind == kPart, &frames));
+  PROTOPAGE_RETURN_IF_ERROR(Acquire(ids, kind == kPart, &frames));
   for (size_t i = 0; i < frames.size(); ++i) {
     fill(i, Record(frames[i]));
     Frame& f = frames_[frames[i]];
@@ -236,25 +249,25 @@ absl::Status RowCache::Write(absl::Span<const int64_t> ids, WriteKind kind,
     SetDirty(frames[i]);
     Release(frames[i]);
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   return absl::OkStatus();
 }
 
 absl::StatusOr<PinnedRows> RowCache::Pin(absl::Span<const int64_t> ids) {
   std::vector<int32_t> frames;
-  Lock lock(mutex_);
-  PROTOPAGE_RETURN_IF_ERROR(Acquire(lock, ids, /*load=*/true, &frames));
-  num_pins_ += static_cast<int64_t>(frames.size());  // Pins are users that stay.
+  const MutexLock lock(mutex_);
+  PROTOPAGE_RETURN_IF_ERROR(Acquire(ids, /*load=*/true, &frames));
+  num_pins_ += static_cast<int64_t>(frames.size());  // A pin is a user that stays.
   return PinnedRows(this, std::move(frames));
 }
 
 void RowCache::Unpin(absl::Span<const int32_t> frames) {
   {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     num_pins_ -= static_cast<int64_t>(frames.size());
     for (const int32_t frame : frames) Release(frame);
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 absl::Status RowCache::ReadColumn(int column, int64_t first, int64_t count, void* cells) {
@@ -265,12 +278,12 @@ absl::Status RowCache::ReadColumn(int column, int64_t first, int64_t count, void
 
 absl::Status RowCache::ReadCells(int column, absl::Span<const int64_t> rows, void* cells) {
   const int64_t cell_bytes = table_->cell_bytes(column);
-  const std::lock_guard<std::mutex> writing(write_mutex_);  // The file stands still.
+  const MutexLock writing(write_mutex_);  // The table does not change.
   PROTOPAGE_RETURN_IF_ERROR(table_->ReadCells(column, rows, cells));
-  const Lock lock(mutex_);
+  const MutexLock lock(mutex_);
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto found = frame_of_.find(rows[i]);
-    // A row that is loading is in the file as it is.
+    // The table has the newest content of a row that is loading.
     if (found == frame_of_.end() || frames_[found->second].loading) continue;
     std::memcpy(static_cast<char*>(cells) + static_cast<int64_t>(i) * cell_bytes,
                 Record(found->second) + table_->record_offset(column), cell_bytes);
@@ -279,9 +292,9 @@ absl::Status RowCache::ReadCells(int column, absl::Span<const int64_t> rows, voi
 }
 
 absl::Status RowCache::ReadWritten(int column, int64_t first, int64_t count, uint8_t* written) {
-  const std::lock_guard<std::mutex> writing(write_mutex_);  // The file stands still.
+  const MutexLock writing(write_mutex_);  // The table does not change.
   PROTOPAGE_RETURN_IF_ERROR(table_->ReadWritten(column, first, count, written));
-  const Lock lock(mutex_);
+  const MutexLock lock(mutex_);
   for (int64_t i = 0; i < count; ++i) {
     const auto found = frame_of_.find(first + i);
     if (found != frame_of_.end() && frames_[found->second].dirty) written[i] = 1;
@@ -291,18 +304,20 @@ absl::Status RowCache::ReadWritten(int column, int64_t first, int64_t count, uin
 
 absl::Status RowCache::WriteColumn(int column, int64_t first, int64_t count, const void* cells) {
   const int64_t cell_bytes = table_->cell_bytes(column);
-  const std::lock_guard<std::mutex> writing(write_mutex_);
+  const MutexLock writing(write_mutex_);
   {
-    const std::lock_guard<std::shared_mutex> loading(load_mutex_);
+    const WriterMutexLock loading(load_mutex_);
     PROTOPAGE_RETURN_IF_ERROR(table_->WriteColumn(column, first, count, cells));
   }
-  const Lock lock(mutex_);
+  const MutexLock lock(mutex_);
   for (int64_t i = 0; i < count; ++i) {
     const auto found = frame_of_.find(first + i);
     if (found == frame_of_.end()) continue;
     Frame& f = frames_[found->second];
     f.reload = f.loading;
-    if (f.loading) continue;  // Not waited for: that call may wait for the writer.
+    // A loading row is read again. This call must not wait for it: the loading one may be waiting
+    // for the writer, which needs write_mutex_.
+    if (f.loading) continue;
     std::memcpy(Record(found->second) + table_->record_offset(column),
                 static_cast<const char*>(cells) + i * cell_bytes, cell_bytes);
   }
@@ -311,12 +326,12 @@ absl::Status RowCache::WriteColumn(int column, int64_t first, int64_t count, con
 
 absl::Status RowCache::ClearColumn(int column) {
   PROTOPAGE_CHECK(column > 0);
-  const std::lock_guard<std::mutex> writing(write_mutex_);
+  const MutexLock writing(write_mutex_);
   {
-    const std::lock_guard<std::shared_mutex> loading(load_mutex_);
+    const WriterMutexLock loading(load_mutex_);
     PROTOPAGE_RETURN_IF_ERROR(table_->ClearColumn(column));
   }
-  const Lock lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const auto& [id, frame] : frame_of_) {
     Frame& f = frames_[frame];
     f.reload = f.loading;
@@ -330,7 +345,7 @@ std::vector<int64_t> RowCache::CollectDirty(int64_t limit) {
   std::vector<int64_t> ids;
   const int64_t size = static_cast<int64_t>(frames_.size());
   // Rows that were not used since the eviction hand passed come first: the others are likely to
-  // change again before they must leave.
+  // change again before they are evicted.
   for (const bool any : {false, true}) {
     for (int64_t looked = 0; looked < size && static_cast<int64_t>(ids.size()) < limit; ++looked) {
       writer_hand_ = writer_hand_ + 1 >= size ? 0 : writer_hand_ + 1;
@@ -352,7 +367,7 @@ absl::Status RowCache::WriteBack(absl::Span<const int64_t> ids) {
     frames.clear();
     records.clear();
     {
-      const Lock lock(mutex_);
+      const MutexLock lock(mutex_);
       for (int64_t id : ids.subspan(begin, kWriteBatch)) {
         const auto found = frame_of_.find(id);
         if (found == frame_of_.end() || !frames_[found->second].dirty) continue;
@@ -369,7 +384,7 @@ absl::Status RowCache::WriteBack(absl::Span<const int64_t> ids) {
     }
     const absl::Status status = table_->WriteRows(rows, absl::MakeConstSpan(records));
     {
-      const Lock lock(mutex_);
+      const MutexLock lock(mutex_);
       num_in_flight_ -= static_cast<int64_t>(rows.size());
       for (int32_t frame : frames) {
         frames_[frame].in_flight = false;
@@ -377,38 +392,41 @@ absl::Status RowCache::WriteBack(absl::Span<const int64_t> ids) {
       }
       if (!status.ok()) write_error_ = status;
     }
-    changed_.notify_all();
+    changed_.NotifyAll();
     PROTOPAGE_RETURN_IF_ERROR(status);
   }
   return absl::OkStatus();
 }
 
+bool RowCache::WriterHasWork() const {
+  if (!write_error_.ok()) return false;  // Until a Flush succeeds.
+  return num_dirty_ >= start_writing_ || (writer_wanted_ && num_dirty_ > 0);
+}
+
 void RowCache::WriterLoop() {
-  Lock lock(mutex_);
   while (true) {
-    wake_writer_.wait(lock, [this] {
-      return stopping_ || (write_error_.ok() &&
-                           (num_dirty_ >= start_writing_ || (writer_wanted_ && num_dirty_ > 0)));
-    });
-    if (stopping_) return;
-    const int64_t excess = writer_wanted_ ? num_dirty_ : num_dirty_ - stop_writing_;
-    writer_wanted_ = false;
-    const std::vector<int64_t> ids = CollectDirty(std::min(excess, kCollect));
-    lock.unlock();
-    // Batch by batch, so that others who need the file wait for one batch only.
+    std::vector<int64_t> ids;
+    {
+      const MutexLock lock(mutex_);
+      while (!stopping_ && !WriterHasWork()) wake_writer_.Wait(mutex_);
+      if (stopping_) return;
+      const int64_t excess = writer_wanted_ ? num_dirty_ : num_dirty_ - stop_writing_;
+      writer_wanted_ = false;
+      ids = CollectDirty(std::min(excess, kCollect));
+    }
+    // Batch by batch, so that others who need the table wait for one batch only.
     for (size_t begin = 0; begin < ids.size(); begin += kWriteBatch) {
-      const std::lock_guard<std::mutex> writing(write_mutex_);
+      const MutexLock writing(write_mutex_);
       if (!WriteBack(absl::MakeConstSpan(ids).subspan(begin, kWriteBatch)).ok()) break;
     }
-    lock.lock();
   }
 }
 
 absl::Status RowCache::FlushRows() {
   std::vector<int64_t> ids;
   {
-    const Lock lock(mutex_);
-    write_error_ = absl::OkStatus();  // Tried again.
+    const MutexLock lock(mutex_);
+    write_error_ = absl::OkStatus();  // The rows are written again.
     ids = CollectDirty(num_dirty_);
   }
   PROTOPAGE_RETURN_IF_ERROR(WriteBack(ids));
@@ -417,26 +435,25 @@ absl::Status RowCache::FlushRows() {
 
 absl::Status RowCache::Flush() {
   if (read_only_) return absl::OkStatus();
-  const std::lock_guard<std::mutex> writing(write_mutex_);
+  const MutexLock writing(write_mutex_);
   return FlushRows();
 }
 
 absl::Status RowCache::SaveCopy(const std::string& path) {
-  const std::lock_guard<std::mutex> writing(write_mutex_);
+  const MutexLock writing(write_mutex_);
   if (!read_only_) PROTOPAGE_RETURN_IF_ERROR(FlushRows());
-  return table_->CopyTo(path);
+  return CopyTable(table_, path);
 }
 
 RowCacheStats RowCache::stats() const {
-  const Lock lock(mutex_);
+  const MutexLock lock(mutex_);
   RowCacheStats stats;
   stats.hits = hits_;
   stats.misses = misses_;
   stats.capacity_rows = num_frames_;
   stats.cached_rows = static_cast<int64_t>(frame_of_.size());
   stats.dirty_rows = num_dirty_ + num_in_flight_;
-  stats.bytes =
-      static_cast<int64_t>(frames_.size()) * frame_bytes_ + num_frames_ * kBytesBesideFrame;
+  stats.bytes = static_cast<int64_t>(frames_.size()) * frame_bytes_ + num_frames_ * kOverheadBytes;
   return stats;
 }
 

@@ -1,23 +1,25 @@
-// RowCache: the rows of a PagedTable that are in memory, under a byte budget.
+// RowCache: rows of a PagedTable in memory, under a budget in bytes.
 //
-//   RowCache cache(table.get(), {.cache_bytes = 64 << 20});
-//   PROTOPAGE_RETURN_IF_ERROR(cache.Read(ids, [&](size_t i, const char* record) { ... copy out ... }));
-//   PROTOPAGE_RETURN_IF_ERROR(cache.Write(ids, RowCache::kWhole, [&](size_t i, char* record) { ... fill ... }));
+//   RowCacheOptions options;
+//   options.cache_bytes = 64 << 20;
+//   RowCache cache(table.get(), options);
+//   PROTOPAGE_RETURN_IF_ERROR(cache.Write(
+//       ids, RowCache::kWhole, [&](size_t i, char* record) { std::memcpy(record, rows[i], bytes); }));
+//   PROTOPAGE_RETURN_IF_ERROR(cache.Read(
+//       ids, [&](size_t i, const char* record) { std::memcpy(rows[i], record, bytes); }));
 //   PROTOPAGE_RETURN_IF_ERROR(cache.Flush());
 //
-// Misses are read in sorted batches. Clean rows are evicted by the second-chance (CLOCK) rule. A
-// thread of the cache writes dirty rows to the file once half of the frames are dirty, in sorted
-// batches; a writer that runs ahead of it waits, so that dirty rows do not pile up. No call
-// writes rows itself except Flush, SaveCopy and WriteColumn.
+// Missing rows are read in sorted batches. Clean rows are evicted by the second-chance (CLOCK)
+// rule. A thread of the cache, the writer, writes dirty rows to the table in sorted batches. It
+// starts once half of the frames are dirty; a Write that runs ahead of it waits. No other call
+// writes rows to the table, except Flush, SaveCopy and WriteColumn.
 #ifndef PROTOPAGE_PROTOTYPES_TABLE_ROW_CACHE_H_
 #define PROTOPAGE_PROTOTYPES_TABLE_ROW_CACHE_H_
 
-#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
-#include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,14 +27,16 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "protopage/base/mutex.h"
 #include "protopage/prototypes/table/paged_table.h"
 #include "protopage/prototypes/table/pinned_rows.h"
 
 namespace protopage {
 
 struct RowCacheOptions {
-  int64_t cache_bytes = int64_t{64} << 20;  // Frames and what finds them.
+  int64_t cache_bytes = int64_t{64} << 20;  // Of the frames and of the structures that find them.
   bool read_only = false;
 };
 
@@ -45,118 +49,137 @@ struct RowCacheStats {
   int64_t bytes = 0;  // Memory in use.
 };
 
-// Thread-safe. Read and Write are atomic with respect to each other; ReadColumn and WriteColumn
-// are by row. The table must not be used around the cache.
+// Thread-safe. Read and Write are atomic with respect to each other; the calls for cells and
+// columns are atomic for each row. The table must be used through the cache only.
 class RowCache : private RowPinner {
  public:
   enum WriteKind {
-    kWhole,  // `fill` writes every byte of the record: rows that are not cached are not read.
+    kWhole,  // `fill` writes every byte of the record, so a missing row is not read.
     kPart,   // `fill` gets the row as it is.
   };
 
+  // `table` is not owned.
   RowCache(PagedTable* table, const RowCacheOptions& options);
   // Dirty rows are lost. All PinnedRows must have released their pins before (checked).
   ~RowCache() override;
   RowCache(const RowCache&) = delete;
   RowCache& operator=(const RowCache&) = delete;
 
-  // Calls visit(i, record of ids[i]) for each i; repeated ids are allowed. `visit`
-  // must not call the cache.
-  // Errors: the table's; ResourceExhausted when the cache cannot hold the rows.
+  // Calls visit(i, record of ids[i]) for each i; repeated ids are allowed. `visit` must not call
+  // the cache. Errors: the table's; ResourceExhausted (more rows than the cache can hold).
   absl::Status Read(absl::Span<const int64_t> ids,
                     absl::FunctionRef<void(size_t i, const char* record)> visit);
-  // Calls fill(i, record of ids[i]), ids distinct. Nothing is changed on error.
+  // Calls fill(i, record of ids[i]) for each i; ids must be distinct. `fill` must not call the
+  // cache. Errors: as Read, and those of the writer; no row has changed then.
   absl::Status Write(absl::Span<const int64_t> ids, WriteKind kind,
                      absl::FunctionRef<void(size_t i, char* record)> fill);
   // Reads the rows that are missing and pins all of them: pinned rows are not evicted. Errors: as
   // Read; nothing is pinned then.
   absl::StatusOr<PinnedRows> Pin(absl::Span<const int64_t> ids);
 
-  // Cells of one column, past the cache: see PagedTable. Cached rows are read, or updated.
+  // The calls of PagedTable for cells of one column, without reading rows into the cache. Rows that
+  // are cached are read there, or updated there too.
   absl::Status ReadCells(int column, absl::Span<const int64_t> rows, void* cells);
   absl::Status ReadColumn(int column, int64_t first, int64_t count, void* cells);
   absl::Status ReadWritten(int column, int64_t first, int64_t count, uint8_t* written);
   absl::Status WriteColumn(int column, int64_t first, int64_t count, const void* cells);
-  // The column's cells of all rows have the default value (zeros; not the first column).
+  // Not for the first column.
   absl::Status ClearColumn(int column);
 
   // Writes all dirty rows, then flushes the table.
   absl::Status Flush();
+  // Flushes, then copies the table to a file of its own (table_copy.h).
   absl::Status SaveCopy(const std::string& path);
 
   int64_t num_frames() const { return num_frames_; }
   RowCacheStats stats() const;
 
  private:
+  // A frame holds one row. It is free, or in frame_of_, or failed.
   struct Frame {
     int64_t id = -1;
-    int32_t users = 0;     // Calls that hold it, and pins.
-    bool loading = false;  // The content is not there yet.
-    bool failed = false;   // Loading failed: not in frame_of_ any more.
-    bool reload = false;   // The file's row changed while it was loading.
-    bool dirty = false;
-    bool in_flight = false;  // A clean copy is on its way to the file.
+    int32_t users = 0;       // Calls that use the row, and pins. Above 0 it is not evicted.
+    bool loading = false;    // A call is reading the row, or is about to fill it.
+    bool failed = false;     // Loading failed; the last user frees the frame.
+    bool reload = false;     // The row changed in the table while it was being read.
+    bool dirty = false;      // The frame is newer than the table.
+    bool in_flight = false;  // A copy of the frame is being written to the table.
     bool referenced = false;
   };
-  using Lock = std::unique_lock<std::mutex>;
 
   char* Record(int32_t frame) const { return memory_.get() + frame * frame_bytes_; }
-  bool Busy(const Frame& f) const { return f.dirty || f.in_flight; }
+  // Whether the table does not have the row yet.
+  static bool IsUnwritten(const Frame& f) { return f.dirty || f.in_flight; }
 
-  // Holds frames for all `ids`. Those that were missing are read when `load`; else they are left
-  // `loading`, for the caller to fill before it lets go of the lock.
-  absl::Status Acquire(Lock& lock, absl::Span<const int64_t> ids, bool load,
-                       std::vector<int32_t>* frames);
-  void Abandon(absl::Span<const int32_t> frames, const absl::Status& status);
-  // A frame without content, or -1 after a wait during which anything may have changed.
-  absl::StatusOr<int32_t> TakeFrame(Lock& lock);
-  absl::Status Load(Lock& lock, std::vector<int32_t> frames);
-  void Release(int32_t frame);
+  // Becomes a user of frames for all `ids`. With `load`, missing rows are read; else their frames
+  // are `loading`, and the caller fills them before it releases the mutex. May release it in
+  // between. On error, nothing is held.
+  absl::Status Acquire(absl::Span<const int64_t> ids, bool load, std::vector<int32_t>* frames)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A frame without content; or -1 after it waited, with the mutex released, for rows to be
+  // written. The caller looks up its row again then.
+  absl::StatusOr<int32_t> TakeFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A frame whose row can be evicted, now evicted; -1 if there is none. Sets *wait when rows that
+  // are only unwritten stand in the way.
+  int32_t Evict(bool* wait) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Reads the rows of `frames`, which are loading. Releases the mutex while it reads.
+  absl::Status Load(std::vector<int32_t> frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Those of `frames` that are still loading have failed, with `status`.
+  void Abandon(absl::Span<const int32_t> frames, const absl::Status& status)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Release(int32_t frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Unpin(absl::Span<const int32_t> frames) override;
-  void SetDirty(int32_t frame);
+  void SetDirty(int32_t frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  bool WriterHasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WriterLoop();
-  std::vector<int64_t> CollectDirty(int64_t limit);
-  // Writes those of the ascending `ids` that are dirty. Needs write_mutex_.
-  absl::Status WriteBack(absl::Span<const int64_t> ids);
-  absl::Status FlushRows();
+  // Up to `limit` dirty rows, ascending.
+  std::vector<int64_t> CollectDirty(int64_t limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Writes those of the ascending `ids` that are dirty.
+  absl::Status WriteBack(absl::Span<const int64_t> ids) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+  absl::Status FlushRows() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
 
   PagedTable* const table_;
   const bool read_only_;
   int64_t frame_bytes_ = 0;
   int64_t num_frames_ = 0;
-  int64_t start_writing_ = 0;  // Dirty rows that wake the writer,
-  int64_t stop_writing_ = 0;   // it stops at,
-  int64_t max_dirty_ = 0;      // and that a call waits at.
+  // Watermarks on the number of dirty rows: the writer wakes at start_writing_ and stops at
+  // stop_writing_; Write waits above max_dirty_.
+  int64_t start_writing_ = 0;
+  int64_t stop_writing_ = 0;
+  int64_t max_dirty_ = 0;
 
-  // Whoever writes to the file, or needs it to stand still. Before mutex_.
-  std::mutex write_mutex_;
-  // Shared by loads; exclusive in WriteColumn, which writes rows that may be loading. Before
-  // mutex_.
-  std::shared_mutex load_mutex_;
+  // Held while writing to the table, or while the table must not change. Held across I/O: that is
+  // what it orders.
+  Mutex write_mutex_ ABSL_ACQUIRED_BEFORE(load_mutex_, mutex_);
+  // Held as a reader while rows are read from the table into frames; as a writer while cells of a
+  // column are written to the table, some of which may be rows that are being read.
+  SharedMutex load_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
 
-  mutable std::mutex mutex_;         // Guards what follows.
-  std::condition_variable changed_;  // A frame was loaded, written or released.
-  std::condition_variable wake_writer_;
+  // Never held across I/O. Guards the content of frames too.
+  mutable Mutex mutex_;
+  CondVar changed_;  // A frame was loaded, written or released.
+  CondVar wake_writer_;
   struct Free {
     void operator()(char* p) const { std::free(p); }
   };
   std::unique_ptr<char, Free> memory_;
-  std::vector<Frame> frames_;
-  std::vector<int32_t> free_frames_;
-  absl::flat_hash_map<int64_t, int32_t> frame_of_;
-  int64_t hand_ = 0;
-  int64_t writer_hand_ = 0;
-  int64_t num_dirty_ = 0;
-  int64_t num_in_flight_ = 0;
-  int64_t num_pins_ = 0;
-  absl::Status write_error_;  // Of the writer; reported by the next calls until a Flush succeeds.
-  absl::Status load_error_;   // Of the last load that failed.
-  int64_t hits_ = 0;
-  int64_t misses_ = 0;
-  bool stopping_ = false;
-  bool writer_wanted_ = false;  // A call waits for a clean frame.
-  std::thread writer_;
+  std::vector<Frame> frames_ ABSL_GUARDED_BY(mutex_);
+  std::vector<int32_t> free_frames_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<int64_t, int32_t> frame_of_ ABSL_GUARDED_BY(mutex_);
+  int64_t hand_ ABSL_GUARDED_BY(mutex_) = 0;         // The next frame that eviction looks at.
+  int64_t writer_hand_ ABSL_GUARDED_BY(mutex_) = 0;  // The last frame that the writer looked at.
+  int64_t num_dirty_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t num_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t num_pins_ ABSL_GUARDED_BY(mutex_) = 0;
+  // The writer's; reported by the next calls until a Flush succeeds.
+  absl::Status write_error_ ABSL_GUARDED_BY(mutex_);
+  absl::Status load_error_ ABSL_GUARDED_BY(mutex_);  // Of the last load that failed.
+  int64_t hits_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t misses_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool writer_wanted_ ABSL_GUARDED_BY(mutex_) = false;  // A call waits for a clean frame.
+  std::thread writer_;                                  // Last: it uses the others.
 };
 
 }  // namespace protopage

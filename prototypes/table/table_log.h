@@ -1,48 +1,53 @@
-// TableLog: what changed in a run's paged tables since the oldest checkpoint that is kept.
+// TableLog: the changes to a run's paged tables since the oldest checkpoint that is kept.
 //
-// Tables that belong to a log are not written in place. Rows go to the end of a *segment*, one file
-// a checkpoint interval; an index in memory finds the newest copy of a row, and reads lay it over
-// the table's main file. A commit makes a segment durable under a checkpoint's number; when no
-// checkpoint before a number is needed any more, the segments up to it are merged into the main
-// files, in the order of rows, and removed. So the main files equal an old checkpoint, and every
-// checkpoint that is kept can be opened, whatever was running when the power went.
+// Tables that belong to a log are not written in place. Rows are appended to a *segment*, one file
+// for each interval between checkpoints. An index in memory finds the newest copy of a row, and
+// reads prefer it to the one in the table's main file. A commit makes a segment durable under the
+// number of a checkpoint. Once no checkpoint before some number is needed, the segments up to that
+// number are merged into the main files, in the order of rows, and removed. So the main files
+// always equal an old checkpoint, and every checkpoint that is kept can be opened, whatever was
+// running when the power failed.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto log, TableLog::Create(fs, "run/log", {}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto log, TableLog::Create(fs, directory + "/log", {}));
 //   PrototypeStoreOptions options;
 //   options.log = log.get();
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto store, PrototypeStore::Create("run/prototypes.h5", spec, options));
-//   ... steps ...
+//   PROTOPAGE_ASSIGN_OR_RETURN(
+//       auto store, PrototypeStore::Create(directory + "/prototypes.h5", spec, options));
+//   ...  // Steps.
 //   PROTOPAGE_RETURN_IF_ERROR(store->Flush());    // Dirty rows are in the segment.
-//   PROTOPAGE_RETURN_IF_ERROR(log->Commit(120));  // Durable. Now write the rest of checkpoint 120, mark it done.
-//   ... remove checkpoints older than 100 ...
+//   PROTOPAGE_RETURN_IF_ERROR(log->Commit(120));  // And durable.
+//   ...  // Write the rest of checkpoint 120 and mark it done; remove checkpoints before 100.
 //   PROTOPAGE_RETURN_IF_ERROR(log->Retire(100));
 //
-// After a crash, with the newest checkpoint that is done:
+// After a crash, open the newest checkpoint that is done:
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto log, TableLog::Open(fs, "run/log", /*checkpoint=*/120, {}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(
+//       auto log, TableLog::Open(fs, directory + "/log", /*checkpoint=*/120, {}));
+//   PrototypeStoreOptions options;
 //   options.log = log.get();
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto store, PrototypeStore::Open("run/prototypes.h5", options));
+//   PROTOPAGE_ASSIGN_OR_RETURN(
+//       auto store, PrototypeStore::Open(directory + "/prototypes.h5", options));
 //
 // A table that no commit covers yet is written in place, as filling it row by row through the log
-// would cost twice: until its first commit it must not be relied on. Files: see FORMAT.md.
+// would cost twice. Until its first commit, nothing of it can be relied on after a crash. FORMAT.md
+// describes the files.
 #ifndef PROTOPAGE_PROTOTYPES_TABLE_TABLE_LOG_H_
 #define PROTOPAGE_PROTOTYPES_TABLE_TABLE_LOG_H_
 
-#include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
-#include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "protopage/base/file.h"
+#include "protopage/base/mutex.h"
+#include "protopage/prototypes/table/log_index.h"
+#include "protopage/prototypes/table/log_merger.h"
+#include "protopage/prototypes/table/log_segment.h"
+#include "protopage/prototypes/table/logged_table.h"
 
 namespace protopage {
 
@@ -54,53 +59,14 @@ struct TableLogOptions {
   // Segments that no checkpoint needs are merged once they have this many bytes together: a row
   // that is in several of them is then written once.
   int64_t merge_bytes = int64_t{1} << 30;
-  // Retire merges in a thread of the log, else before it returns.
+  // Retire leaves merges to a thread of the log; else it merges before it returns.
   bool background = true;
-};
-
-struct TableLogStats {
-  int64_t segments = 0;  // Files, with the one being written.
-  int64_t bytes = 0;     // Of these.
-  int64_t index_rows = 0;
-  int64_t index_bytes = 0;
-  int64_t rows_appended = 0;  // Since opened.
-  int64_t rows_merged = 0;    // Since opened, into main files.
-};
-
-// A place in the history of a log: all up to the end of segment `sequence`, which is the content
-// of checkpoint `checkpoint`. Sequence 0 is before the first segment.
-struct LogPoint {
-  int64_t sequence = 0;
-  int64_t checkpoint = 0;
-};
-
-// What the log asks of a table. Called by one thread at a time; calls that read and append may run
-// beside them, but never for rows that ApplyRows gets and the log does not have.
-class LoggedTable {
- public:
-  virtual ~LoggedTable() = default;
-  virtual const std::string& path() const = 0;
-  virtual int64_t record_bytes() const = 0;
-  // What was written in place is durable and marked as `point`; from now on rows go to the log.
-  virtual absl::Status FinishInPlace(const LogPoint& point) = 0;
-  // A merge: durable mark that the main file is on its way to segment `sequence`; column cells
-  // of all rows to their default; rows, ascending, with bit c of cleared[i] where column c of
-  // row i has its default value; durable mark of the new point.
-  virtual absl::Status BeginMerge(int64_t sequence) = 0;
-  virtual absl::Status MergeClear(int column) = 0;
-  virtual absl::Status MergeRows(absl::Span<const int64_t> rows,
-                                 absl::Span<const char* const> records,
-                                 absl::Span<const uint32_t> cleared) = 0;
-  virtual absl::Status EndMerge(const LogPoint& point) = 0;
 };
 
 // Thread-safe. Outlives its tables.
 class TableLog {
  public:
-  static constexpr int kMaxTables = 8;
-  static constexpr int kMaxColumns = 32;
-
-  // An empty log in `directory`, which is made when missing; segments of an earlier log are
+  // An empty log in `directory`, which is created if it is missing; segments of an earlier log are
   // removed. Errors: FailedPrecondition (another process has the log open for writing), the file
   // system's.
   static absl::StatusOr<std::unique_ptr<TableLog>> Create(FileSystem* file_system,
@@ -118,126 +84,94 @@ class TableLog {
   static absl::StatusOr<std::unique_ptr<TableLog>> OpenReadOnly(FileSystem* file_system,
                                                                 const std::string& directory,
                                                                 int64_t checkpoint);
-  ~TableLog();  // What was not committed is lost.
+  // Appends that were not committed are lost.
+  ~TableLog() = default;
   TableLog(const TableLog&) = delete;
   TableLog& operator=(const TableLog&) = delete;
 
   const std::string& directory() const { return directory_; }
   // The newest checkpoint; sequence 0 when there is none yet.
-  LogPoint head() const;
+  LogPoint head() const { return index_.head(); }
   // Whether the newest checkpoint covers the table.
-  bool HasTable(int table) const;
+  bool HasTable(int table) const { return index_.HasTable(table); }
 
-  // Ends the segment: all that was appended, and the content of tables written in place, is
-  // checkpoint `checkpoint`, above all before it. Nothing may write to the tables meanwhile, and
+  // Ends the segment: all appends, and the content of tables written in place, become checkpoint
+  // `checkpoint`, which is above all earlier ones. Nothing may write to the tables meanwhile, and
   // their caches were flushed. Errors: InvalidArgument (number); the file system's. After a failed
-  // sync, and when the tables written in place could not be finished, the log takes no more writes:
-  // what is on the device is unknown, so open the last checkpoint again.
+  // sync, or when a table written in place could not be finished, nobody knows what is on the
+  // device: the log refuses further writes, and its last checkpoint must be opened again.
   absl::Status Commit(int64_t checkpoint);
-  // Checkpoints below `oldest` will not be opened any more; see that they are durably gone first.
-  // Errors: of this merge, or of the last one in the background; called again it is tried again.
+  // Checkpoints below `oldest` will not be opened again; make sure that their removal is durable
+  // first. Errors: of this merge, or of the last one in the background; the next call repeats it.
   absl::Status Retire(int64_t oldest);
-  // As Retire, and merges all that can be, however little it is, before it returns.
+  // As Retire, and merges all retired segments before it returns, however small they are.
   absl::Status RetireNow(int64_t oldest);
   // Training should make a checkpoint soon (and keep fewer), as the index or the segment has
   // outgrown its bound: the rows of the current segment are more than index_bytes holds, shared
   // with the committed segments, or its bytes more than segment_bytes.
-  bool wants_checkpoint() const;
+  bool wants_checkpoint() const {
+    return index_.WantsCheckpoint(options_.index_bytes, options_.segment_bytes);
+  }
 
-  TableLogStats stats() const;
+  TableLogStats stats() const { return index_.stats(); }
 
   // --- For PagedTable ---
 
-  // `main` is the point that the table's main file is at and `merging` the sequence that an
-  // unfinished merge into it was for (0: none). *in_place tells whether it is to be written in
-  // place. Errors: DataLoss, FailedPrecondition (the file is of another point than the log can
-  // serve).
+  // `main` is the point of the table's main file, and `merging` the sequence that an unfinished
+  // merge into it was for (0: none). Sets *in_place to whether the table is to be written in place.
+  // Errors: DataLoss, FailedPrecondition (the log cannot bring a file of this point to its head).
   absl::Status Attach(int table, LoggedTable* logged, const LogPoint& main, int64_t merging,
                       bool* in_place);
   void Detach(int table);
 
-  // `records` of `rows`, of the table's record_bytes() each.
+  // Appends `records` of `rows`, of the table's record_bytes() each.
   absl::Status Append(int table, absl::Span<const int64_t> rows,
                       absl::Span<const char* const> records);
   absl::Status AppendClear(int table, int column);
 
-  struct Found {
-    bool in_log = false;   // The record was filled in; else it is the main file's.
-    uint32_t cleared = 0;  // Bit c: column c has its default value whatever the bytes are.
-  };
+  // Copies the records that are in the log; `found` tells which, and which columns were cleared.
   // Errors: DataLoss (segment, row).
   absl::Status Read(int table, absl::Span<const int64_t> rows, absl::Span<char* const> records,
-                    std::vector<Found>* found);
+                    std::vector<LogFound>* found);
   // False: no row of the table is in the log, and no column was cleared.
-  bool Touches(int table) const;
+  bool Touches(int table) const { return index_.Touches(table); }
   // All rows of the table that are in the log, ascending; bit c of the result: column c of the
   // other rows has its default value.
-  uint32_t Overlay(int table, std::vector<int64_t>* rows) const;
-  // No merge runs while the result lives.
-  std::unique_lock<std::mutex> PauseMerges() { return std::unique_lock<std::mutex>(merge_mutex_); }
+  uint32_t Overlay(int table, std::vector<int64_t>* rows) const {
+    return index_.Overlay(table, rows);
+  }
+  // No merge runs while it is held.
+  Mutex& merge_mutex() ABSL_LOCK_RETURNED(merger_.merge_mutex()) { return merger_.merge_mutex(); }
 
  private:
-  struct Segment;
-  struct Table;
-  // Sequence << 40 | offset in the segment; larger is newer, 0 is none.
-  using Place = uint64_t;
-
   TableLog(FileSystem* file_system, std::string directory, const TableLogOptions& options);
 
-  std::string SegmentPath(int64_t sequence) const;
   absl::Status LockDirectory();
-  absl::StatusOr<std::vector<int64_t>> ListSegments() const;
   absl::Status Load(int64_t checkpoint, bool read_only);
-  absl::StatusOr<std::shared_ptr<Segment>> OpenSegment(int64_t sequence, bool read_only);
-  absl::Status LoadIndex(const Segment& segment);
-  absl::Status StartSegment(int64_t sequence);  // Needs append_mutex_.
-  // Records at `wanted`, (place, position in `rows` and `records`), ascending; all places are in
-  // `segments`.
-  static absl::Status ReadRecords(int table, int64_t bytes,
-                                  absl::Span<const std::shared_ptr<Segment>> segments,
-                                  absl::Span<const std::pair<Place, size_t>> wanted,
-                                  absl::Span<const int64_t> rows, absl::Span<char* const> records);
-  // The directory of the current segment and its commit record.
-  std::vector<char> MakeTail(int64_t checkpoint, uint64_t tables);
-  absl::Status Poison(const absl::Status& status);
-  void SetOldest(int64_t oldest);
-  bool MergeIsDue(bool any_size) const;  // Needs index_mutex_.
-  absl::Status MergeRetired();           // Needs merge_mutex_.
-  absl::Status MergeTable(int table, absl::Span<const std::shared_ptr<Segment>> segments);
-  absl::Status MergeRows(int table, LoggedTable* logged, const LogPoint& point,
-                         absl::Span<const std::shared_ptr<Segment>> segments,
-                         absl::Span<const std::pair<int64_t, Place>> rows,
-                         absl::Span<const Place> cleared);
-  void MergeLoop();
+  // Opens the segments up to the one that holds `checkpoint`, null in place of damaged ones, and
+  // sets the index's head. `damage` is what was found on the way.
+  absl::StatusOr<std::vector<std::shared_ptr<LogSegment>>> OpenSegments(
+      absl::Span<const int64_t> sequences, int64_t checkpoint, bool read_only,
+      absl::Status* damage);
+  // Loads the unbroken run of `segments` that ends at the head into the index.
+  absl::Status LoadRun(absl::Span<const std::shared_ptr<LogSegment>> segments,
+                       const absl::Status& damage);
+  absl::Status StartSegment(int64_t sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mutex_);
+  absl::Status Poison(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mutex_);
 
   FileSystem* const file_system_;
   const std::string directory_;
   const TableLogOptions options_;
-  std::unique_ptr<File> lock_;
+  std::unique_ptr<File> lock_;  // Null when read-only.
+  LogIndex index_;
 
-  // Merges, one at a time. Before append_mutex_.
-  std::mutex merge_mutex_;
+  // Held by appends and commits, and across their I/O: one record follows another in the file.
+  // Acquired before the mutex of index_.
+  Mutex append_mutex_;
+  std::shared_ptr<LogSegment> current_ ABSL_GUARDED_BY(append_mutex_);  // Null when read-only.
+  absl::Status poison_ ABSL_GUARDED_BY(append_mutex_);  // Why no more writes are accepted.
 
-  // Appends and commits. Before index_mutex_.
-  std::mutex append_mutex_;
-  bool tail_dirty_ = false;  // The segment's file may go on after `end`.
-  absl::Status poison_;
-
-  mutable std::mutex index_mutex_;  // Guards what follows.
-  std::vector<Table> tables_;
-  std::deque<std::shared_ptr<Segment>> segments_;  // Committed, ascending.
-  std::shared_ptr<Segment> current_;               // Null when read-only.
-  LogPoint head_;
-  uint64_t head_tables_ = 0;  // Bits of the tables that `head_` covers.
-  int64_t current_rows_ = 0;  // Rows whose newest place is in current_.
-  std::string gap_;           // Why segments_ begins where it does.
-  int64_t retired_ = 0;       // Segments up to this are needed by no checkpoint.
-  TableLogStats stats_;
-  absl::Status merge_error_;
-  bool merge_wanted_ = false;
-  bool stopping_ = false;
-  std::condition_variable wake_merger_;
-  std::thread merger_;
+  LogMerger merger_;  // Last: its thread uses the index.
 };
 
 }  // namespace protopage

@@ -1,0 +1,128 @@
+#include "protopage/prototypes/table/table_copy.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/prototypes/table/hdf5_file.h"
+#include "protopage/prototypes/table/table_log.h"
+
+namespace protopage {
+namespace {
+
+// Rows that are copied out of the log at once.
+constexpr size_t kCopyRows = 256;
+
+// The layout of a larger file: `layout` with `capacity` rows and the datasets `more`.
+Hdf5Layout LargerLayout(const Hdf5Layout& layout, int64_t old_capacity, int64_t capacity,
+                        const std::vector<TableColumn>& more) {
+  Hdf5Layout larger = layout;
+  // In the order in which they lie in the file; reading ordered them by name.
+  std::sort(larger.datasets.begin(), larger.datasets.end(),
+            [](const Hdf5Dataset& a, const Hdf5Dataset& b) { return a.offset < b.offset; });
+  for (Hdf5Dataset& dataset : larger.datasets) {
+    if (dataset.name != "header" && dataset.dims[0] == old_capacity) dataset.dims[0] = capacity;
+  }
+  for (const TableColumn& column : more) {
+    if (layout.Find(column.name) != nullptr) continue;
+    larger.datasets.push_back(MakeTableDataset(column, capacity));
+  }
+  return larger;
+}
+
+}  // namespace
+
+absl::Status CopyTable(PagedTable* table, const std::string& path) {
+  FileSystem* const fs = table->file_system_;
+  if (!table->Logged()) return CopyFileAtomically(fs, table->path_, path);
+  TableLog* const log = table->options_.log;
+  // Held across the copying: the main file and the rows of the log must fit together.
+  const MutexLock paused(log->merge_mutex());
+  std::vector<int64_t> rows;
+  const uint32_t cleared = log->Overlay(table->options_.log_table, &rows);
+  // Under another name: at its own, the file must never be seen with the rows of an older
+  // checkpoint.
+  const std::string part = absl::StrCat(path, ".part");
+  const auto copy = [&]() -> absl::Status {
+    PROTOPAGE_RETURN_IF_ERROR(CopyFileAtomically(fs, table->path_, part));
+    // Of a read-only table, another process may have merged while we copied. As long as the
+    // checkpoint was not retired, our log still has all that the merge wrote, and it is written
+    // again below.
+    if (table->options_.read_only) PROTOPAGE_RETURN_IF_ERROR(table->CheckNotRetired());
+    TableOptions options = table->options_;
+    options.read_only = false;
+    options.log = nullptr;
+    PagedTable target(fs, part, options);
+    PROTOPAGE_ASSIGN_OR_RETURN(target.file_, fs->Open(part, OpenMode::kReadWrite));
+    PROTOPAGE_ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(target.file_.get(), part));
+    std::vector<std::string> names;
+    for (const PagedTable::Column& column : table->columns_) names.push_back(column.name);
+    PROTOPAGE_RETURN_IF_ERROR(target.Init(layout, names));
+    for (int c = 0; c < static_cast<int>(names.size()); ++c) {
+      if ((cleared >> c & 1) != 0) PROTOPAGE_RETURN_IF_ERROR(target.MergeClear(c));
+    }
+    const int64_t record_bytes = table->record_bytes_;
+    std::vector<char> buffer(kCopyRows * record_bytes);
+    std::vector<char*> records;
+    for (size_t i = 0; i < kCopyRows; ++i) records.push_back(buffer.data() + i * record_bytes);
+    for (size_t begin = 0; begin < rows.size(); begin += kCopyRows) {
+      const auto batch = absl::MakeConstSpan(rows).subspan(begin, kCopyRows);
+      const auto batch_records = absl::MakeConstSpan(records).subspan(0, batch.size());
+      PROTOPAGE_RETURN_IF_ERROR(table->ReadRows(batch, batch_records));
+      PROTOPAGE_RETURN_IF_ERROR(target.WriteMainRows(batch, batch_records, {}));
+    }
+    PROTOPAGE_RETURN_IF_ERROR(target.EndMerge(LogPoint{0, 0}));
+    return fs->Rename(part, path);
+  };
+  const absl::Status status = copy();
+  if (!status.ok()) {
+    fs->Remove(part).IgnoreError();
+    return status;
+  }
+  return fs->SyncDirectory(DirectoryOf(path));
+}
+
+absl::Status CopyTableLarger(FileSystem* file_system, const std::string& from,
+                             const std::string& to, int64_t capacity,
+                             const std::vector<TableColumn>& more) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(file_system, from));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> source,
+                             file_system->Open(from, OpenMode::kRead));
+  PROTOPAGE_ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(source.get(), from));
+  const Hdf5Dataset* checksums = layout.Find("checksums");
+  const Hdf5Dataset* header = layout.Find("header");
+  if (checksums == nullptr || header == nullptr || checksums->dims.size() != 2 ||
+      header->bytes() != kTableHeaderWords * 8) {
+    return absl::DataLossError(
+        absl::StrCat(from, ": datasets 'header' and 'checksums' are not those of a table"));
+  }
+  std::array<uint64_t, 2> words;
+  PROTOPAGE_RETURN_IF_ERROR(source->ReadAt(header->offset, words.data(), sizeof(words)));
+  if (words[1] != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(from, ": it is the file of a run; take a copy of it (protopage export)"));
+  }
+  const int64_t old_capacity = checksums->dims[0];
+  if (capacity < old_capacity) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(from, ": capacity ", capacity, "; allowed are ", old_capacity, " and more"));
+  }
+  Hdf5Layout larger = LargerLayout(layout, old_capacity, capacity, more);
+  return ReplaceFile(
+      file_system, to, [&](File* target, const std::string& temporary) -> absl::Status {
+        PROTOPAGE_RETURN_IF_ERROR(CreateHdf5Layout(target, temporary, &larger));
+        for (const Hdf5Dataset& dataset : larger.datasets) {
+          const Hdf5Dataset* old = layout.Find(dataset.name);
+          if (old == nullptr) continue;
+          PROTOPAGE_RETURN_IF_ERROR(CopyData(
+              source.get(), {old->offset, old->offset + old->bytes()}, target, dataset.offset));
+        }
+        return absl::OkStatus();
+      });
+}
+
+}  // namespace protopage

@@ -1,5 +1,6 @@
-// Classes of a store are added, dropped and merged while the power goes at any moment: afterwards
-// the store opens, has each change or has it not, and what a call reported done is there.
+// Classes of a store are added, dropped and merged, and the power fails at each event in turn.
+// Afterwards the store opens, each change is complete or absent, and changes that a call reported
+// as done are there.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -28,14 +29,14 @@ PrototypeStoreOptions Options(CrashFileSystem* fs) {
 
 RowMatrixXf NewRows(float value) { return RowMatrixXf::Constant(2, kDim, value); }
 
-// What was reported done.
+// The changes that were reported as done.
 struct Done {
   int64_t classes = kClasses;
   bool dropped = false;
   bool merged = false;
 };
 
-// Two classes within the capacity, two beyond it; class 3 dropped, and 2 merged into 0.
+// Adds two classes within the capacity and two beyond it, drops class 3, and merges 2 into 0.
 absl::Status Change(CrashFileSystem* fs, Done* done) {
   for (const float value : {1.0f, 2.0f}) {
     PROTOPAGE_RETURN_IF_ERROR(PrototypeStore::Reserve(kPath, done->classes + 2, fs));
@@ -79,7 +80,7 @@ TEST(ClassChangesTest, NoMomentOfAPowerLossHurtsAStore) {
         PROTOPAGE_ASSERT_OK(store->ReadRange(0, old));
       }
       if (trial % 2 == 1) {
-        // As a crash may leave it: without its seal.
+        // Without its seal, as a crash may leave it.
         PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs.Open(kPath, OpenMode::kReadWrite));
         PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
         PROTOPAGE_ASSERT_OK(file->Truncate(size - 32));
@@ -123,7 +124,7 @@ TEST(ClassChangesTest, NoMomentOfAPowerLossHurtsAStore) {
         crashes += crashed ? 1 : 0;
         done = {classes, dropped, merged};
       }
-      // It goes on from there.
+      // The remaining changes succeed.
       if (done.merged) continue;
       const int64_t classes = done.classes;
       PROTOPAGE_EXPECT_OK(Change(&fs, &done));

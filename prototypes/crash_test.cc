@@ -1,6 +1,6 @@
-// The power goes at each moment of a short training's storage in turn: prototypes with momentum,
-// queues, checkpoints, retirement, a new stage, a rollback. What is found afterwards is the newest
-// complete checkpoint, and going on from there ends in what the run ends in that nothing
+// The storage of a short training, with the power failing at each event in turn: prototypes with
+// momentum, queues, checkpoints, retirement, a new stage, a rollback. After a failure the newest
+// complete checkpoint is found, and a run that resumes from it ends like one that nothing
 // interrupts.
 #include <gtest/gtest.h>
 
@@ -37,7 +37,7 @@ constexpr char kRun[] = "/run";
 struct Content {
   RowMatrixXf rows, momentum;
   std::vector<int64_t> last_step;
-  std::vector<ClassId> queues;  // Empty before there are any; -9 for a class without.
+  std::vector<ClassId> queues;  // Empty before any were built; -9 for a class without queues.
 
   friend bool operator==(const Content& a, const Content& b) {
     return a.rows == b.rows && a.momentum == b.momentum && a.last_step == b.last_step &&
@@ -45,7 +45,7 @@ struct Content {
   }
 };
 
-// All but the queues.
+// The content except for the queues.
 absl::StatusOr<Content> ReadStore(PrototypeStore* store) {
   Content content;
   StepRows rows;
@@ -62,13 +62,13 @@ absl::StatusOr<Content> ReadStore(PrototypeStore* store) {
   return content;
 }
 
-// The storage of a run that trains by a rule of its own.
+// The storage of a run whose training follows a simple rule.
 class Training {
  public:
   Training(FileSystem* fs, std::map<int64_t, Content>* contents) : fs_(fs), contents_(contents) {}
 
-  // From the newest complete checkpoint, or from the beginning, to the end. A checkpoint's content
-  // is put into `contents`, or compared with what is there.
+  // Runs from the newest complete checkpoint, or from the beginning, to the end. Adds each
+  // checkpoint's content to `contents`, or compares it with the one that is there.
   absl::Status Go() {
     PROTOPAGE_RETURN_IF_ERROR(fs_->CreateDirectories(JoinPath(kRun, "done")));
     PROTOPAGE_ASSIGN_OR_RETURN(std::vector<int64_t> done, Done());
@@ -81,7 +81,7 @@ class Training {
     }
     while (step < kSteps) {
       if (step == kRollbackStep && !fs_->Exists(JoinPath(kRun, "rolled_back"))) {
-        // Once, to the oldest checkpoint that is kept.
+        // One rollback, to the oldest checkpoint that is kept.
         PROTOPAGE_ASSIGN_OR_RETURN(done, Done());
         while (done.size() > 1) {
           PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(DonePath(done.back())));
@@ -224,7 +224,7 @@ class Training {
           }
           return absl::OkStatus();
         }));
-    // Class y takes its neighbour after next for itself.
+    // Class y is taken for its neighbour after next.
     return queues_->ApplyMistakes(
         {ids[0], (ids[0] + 3) % kClasses, ids[2], (ids[2] + 4) % kClasses}, {0, 2}, {1, 3});
   }
@@ -253,7 +253,7 @@ class Training {
 
 class PrototypesCrashTest : public testing::Test {
  protected:
-  // The contents of the run that nothing interrupts, and its events.
+  // The contents of a run that nothing interrupts, and the number of its events.
   static void SetUpTestSuite() {
     CrashFileSystem fs;
     fs.CrashAt(0, kWriteEvery);
@@ -268,13 +268,13 @@ class PrototypesCrashTest : public testing::Test {
     return *contents;
   }
 
-  // What who reads the main file alone sees: it is marked, or it equals a checkpoint.
+  // A reader of the main file alone finds it marked as being written, or equal to a checkpoint.
   static void ExpectMainFileIsACheckpoint(CrashFileSystem* fs) {
     PrototypeStoreOptions options;
     options.read_only = true;
     options.file_system = fs;
     const std::string path = JoinPath(kRun, "prototypes.h5");
-    // Before the first checkpoint the file may lack anything.
+    // Before the first checkpoint the file may be incomplete.
     const auto file = fs->Open(path, OpenMode::kRead);
     if (!file.ok()) return;
     const auto layout = ReadHdf5Layout(file->get(), path);
@@ -292,7 +292,7 @@ class PrototypesCrashTest : public testing::Test {
     ASSERT_TRUE(known);
   }
 
-  // The power goes `crashes` times at events drawn by the seed, the first time at `event`.
+  // The power fails `crashes` times, first at `event`, then at events drawn by the seed.
   static void RunThroughCrashes(int64_t event, int crashes, CrashFileSystem::Loss loss,
                                 uint64_t seed) {
     CrashFileSystem fs;
@@ -302,7 +302,7 @@ class PrototypesCrashTest : public testing::Test {
                  kWriteEvery);
       Training run(&fs, &Contents());
       const absl::Status status = run.Go();
-      if (status.ok()) break;  // It was done before.
+      if (status.ok()) break;  // The run ended before the event.
       ASSERT_TRUE(fs.crashed()) << "event " << event << ", seed " << seed << ": " << status;
       fs.Restart(loss, seed);
       ExpectMainFileIsACheckpoint(&fs);
@@ -321,7 +321,7 @@ class PrototypesCrashTest : public testing::Test {
 
 int64_t PrototypesCrashTest::events_ = 0;
 
-// What is random is repeated with this many seeds.
+// The number of seeds that random tests are repeated with.
 int Runs() {
   const char* runs = std::getenv("PROTOPAGE_CRASH_RUNS");
   return runs == nullptr ? 1 : std::max(1, std::atoi(runs));
@@ -358,8 +358,8 @@ TEST_F(PrototypesCrashTest, AtEveryEventAMixSurvives) {
   }
 }
 
-// A sync that fails ends the run. Begun again, while the machine runs on, it ends as it should, and
-// the power may go.
+// A failed sync ends the run. Resumed on the same machine, the run ends as it should, and the power
+// may fail afterwards.
 TEST_F(PrototypesCrashTest, ASyncThatFailsLosesNothing) {
   int64_t sync = 0;
   for (bool failed = true; failed;) {
@@ -389,7 +389,7 @@ TEST_F(PrototypesCrashTest, ASyncThatFailsLosesNothing) {
   EXPECT_GT(sync, 50);
 }
 
-// The same for what a merge clears: the part of the file that it clears and writes no row of.
+// The same for a merge that clears a column: in parts of the file, it writes no row.
 TEST_F(PrototypesCrashTest, AClearedColumnIsClearedAfterASyncThatFailed) {
   constexpr int64_t kManyClasses = 1000;  // Several blocks of the file.
   const std::string path = JoinPath(kRun, "prototypes.h5"), log_path = JoinPath(kRun, "log");
@@ -398,7 +398,7 @@ TEST_F(PrototypesCrashTest, AClearedColumnIsClearedAfterASyncThatFailed) {
     ++sync;
     CrashFileSystem fs;
     int64_t committed = 0;
-    // Opens what is committed, and does the rest.
+    // Opens the last commit and does the rest.
     const auto go = [&](bool read, StepRows* rows) -> absl::Status {
       TableLogOptions log_options;
       log_options.background = false;
@@ -447,13 +447,13 @@ TEST_F(PrototypesCrashTest, AClearedColumnIsClearedAfterASyncThatFailed) {
   EXPECT_GT(sync, 10);
 }
 
-// A store without a log promises less: after a crash it is as flushed, or says that rows may be
-// mixed.
+// A store without a log promises less: after a crash it has the content of the last flush, or says
+// that rows may be mixed.
 TEST_F(PrototypesCrashTest, WithoutALogAFileThatIsCleanIsAsFlushed) {
   const std::string path = JoinPath(kRun, "prototypes.h5");
   const std::string copy = JoinPath(kRun, "copy.h5");
   int64_t clean = 0, marked = 0;
-  // Losses, and mixes by several seeds: header and rows must part.
+  // All kinds of loss, and mixes by several seeds, so that the header survives without the rows.
   for (int variant = 0; variant < 12; ++variant) {
     const auto loss =
         static_cast<CrashFileSystem::Loss>(std::min<int>(variant, CrashFileSystem::kMix));
@@ -475,7 +475,7 @@ TEST_F(PrototypesCrashTest, WithoutALogAFileThatIsCleanIsAsFlushed) {
         PROTOPAGE_ASSIGN_OR_RETURN(const auto store, PrototypeStore::Create(path, spec, options));
         for (int64_t step = 0; step < 4; ++step) {
           PROTOPAGE_ASSIGN_OR_RETURN(Content content, ReadStore(store.get()));
-          flushed.push_back(content);  // From now on it is what the file holds when it is clean,
+          flushed.push_back(content);  // From now on a clean file holds this,
           StepRows rows;
           PROTOPAGE_RETURN_IF_ERROR(store->GatherStep({3 * step, 50, 89}, &rows));
           rows.rows.array() += 1;
@@ -493,12 +493,11 @@ TEST_F(PrototypesCrashTest, WithoutALogAFileThatIsCleanIsAsFlushed) {
       done = work().ok();
       fs.Restart(loss, variant);
       options.read_only = true;
-      if (flushed.empty())
-        continue;  // The file was not made yet; HDF5 may not survive what there is.
+      if (flushed.empty()) continue;  // The file was not complete yet; HDF5 may crash on it.
       PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, options));
       const bool is_clean = store->clean_when_opened();
       ++(is_clean ? clean : marked);
-      // Between two calls it is clean.
+      // Between the two calls the file is clean.
       if (flushed.size() == 1) {
         ASSERT_TRUE(is_clean || !done);
       }

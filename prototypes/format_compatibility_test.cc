@@ -1,5 +1,5 @@
-// Files that earlier versions of the code wrote still open, and go on. testdata/*_1.h5 are of
-// format version 1, by the code that had no log yet.
+// Files that earlier versions of the code wrote can still be opened and changed. testdata/*_1.h5
+// have format version 1 and were written by code without a log.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -17,7 +17,7 @@
 namespace protopage {
 namespace {
 
-// A copy that may be written.
+// A writable copy.
 std::string Copy(const std::string& name) {
   FileSystem* fs = DefaultFileSystem();
   const std::string dir = absl::StrCat(testing::TempDir(), "/format_test_", getpid());

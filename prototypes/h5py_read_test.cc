@@ -1,4 +1,4 @@
-// The store's file as another HDF5 program sees it: h5py reads what was written.
+// Another HDF5 program, h5py, reads what a store wrote.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -14,7 +14,7 @@
 namespace protopage {
 namespace {
 
-// The exit status of prototypes/h5py_read.py: 0 right, 77 no h5py.
+// The exit status of prototypes/h5py_read.py: 0 if all is right, 77 if there is no h5py.
 int Check(const std::string& path, const std::string& state, RowType type) {
   const int status = std::system(absl::StrCat("/usr/bin/python3 prototypes/h5py_read.py '", path,
                                               "' ", state, " ", RowTypeName(type))
@@ -36,7 +36,7 @@ TEST_P(H5pyReadTest, H5pyReadsTheStore) {
   spec.dtype = type;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Create(path, spec, {}));
   if (Check(path, "empty", type) == 77) GTEST_SKIP() << "no h5py in /usr/bin/python3";
-  // As in the script: row(c)[j] = c / 2 + j, which halves hold too, momentum = -row.
+  // As in the script: row(c)[j] = c / 2 + j, which float16 can hold too, and momentum = -row.
   const std::vector<ClassId> ids = {0, 7, 8, 999};
   StepRows rows;
   PROTOPAGE_ASSERT_OK(store->GatherStep(ids, &rows));

@@ -21,7 +21,7 @@ constexpr char kKind[] = "prototypes";
 constexpr int kLogTable = 0;
 constexpr char kDropped[] = "dropped";
 constexpr char kNames[] = "names";
-// Bounds keep all byte offsets far inside int64.
+// With these bounds, all byte offsets are far within int64.
 constexpr int64_t kMaxCapacity = int64_t{1} << 40, kMaxDim = int64_t{1} << 20;
 // Columns of the table; without a state, last_step comes second.
 constexpr int kRows = 0;
@@ -47,7 +47,7 @@ CellType CellTypeOf(RowType type) {
   return type == RowType::kFloat16 ? CellType::kFloat16 : CellType::kFloat32;
 }
 
-// Rows that are converted at once by ReadRows and WriteRange.
+// Rows that ReadRows and WriteRange convert at once.
 constexpr int64_t kConvertRows = 1024;
 
 void StoreCell(RowType type, const float* row, int64_t dim, char* cell) {
@@ -69,8 +69,8 @@ void InitialCell(const PrototypeStoreSpec& spec, ClassId id, void* cell) {
   StoreCell(spec.dtype, row.data(), spec.dim, static_cast<char*>(cell));
 }
 
-// When a store is opened, seed and size of a row are known only after its attributes are read:
-// `spec` may be filled then.
+// `spec` may be filled later: when a store is opened, the seed and the size of a row are known only
+// once its attributes have been read.
 TableOptions MakeTableOptions(std::shared_ptr<const PrototypeStoreSpec> spec,
                               const PrototypeStoreOptions& options) {
   TableOptions table;
@@ -211,7 +211,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
         return absl::DataLossError(absl::StrCat(path, ": attribute '", name, "' is missing"));
       }
     }
-    // What a later program may have written, and this one does not know.
+    // Values that a later program may have written, and that this one does not know.
     const auto unknown = [&path](absl::string_view what) {
       return absl::FailedPreconditionError(absl::StrCat(path, ": ", what));
     };
@@ -535,7 +535,7 @@ absl::StatusOr<RowMatrixXf> PrototypeStore::MergedRow(ClassId into,
     if (const double norm = wide.norm(); norm > 0) sum += wide / norm;
   }
   const double norm = sum.norm();
-  // Opposite rows leave only what rounding left of them.
+  // Of opposite rows, only rounding errors are left.
   if (!(norm > 1e-5)) {
     return absl::InvalidArgumentError(
         absl::StrCat(path_, ": the rows to merge into ", into, " have no direction in common"));

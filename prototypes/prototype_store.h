@@ -1,25 +1,27 @@
 // PrototypeStore: the table of class prototypes, on disk, paged by row.
 //
-// A prototype is one class's weight row in the classifier. The table W has
-// shape [num_classes, dim], row-major, and may be far larger than
-// memory, so a training step copies out only the rows it touches:
+// A prototype is one class's weight row in the classifier. The table W has shape [num_classes,
+// dim], row-major, and may be far larger than memory, so a training step copies out only the rows
+// that it uses:
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto store, PrototypeStore::Create(
-//       "w.h5", {.num_classes = 1000000, .dim = 512, .seed = 1}, {.cache_bytes = 256 << 20}));
+//   PrototypeStoreSpec spec;
+//   spec.num_classes = 1000000;
+//   spec.dim = 512;
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto store, PrototypeStore::Create(path, spec, {}));
 //   const std::vector<ClassId> ids = {4, 1, 9};
-//   StepRows step_rows;
-//   PROTOPAGE_RETURN_IF_ERROR(store->GatherStep(ids, &step_rows));
-//   ... update step_rows.rows [3, dim] and step_rows.state [3, dim], the momentum ...
-//   PROTOPAGE_RETURN_IF_ERROR(store->ScatterStep(ids, step_rows, /*step=*/17));
+//   StepRows rows;
+//   PROTOPAGE_RETURN_IF_ERROR(store->GatherStep(ids, &rows));
+//   ...  // Update rows.rows [3, dim] and rows.state [3, dim], the momentum.
+//   PROTOPAGE_RETURN_IF_ERROR(store->ScatterStep(ids, rows, /*step=*/17));
 //   PROTOPAGE_RETURN_IF_ERROR(store->Flush());
 //
-// The row of a class that was never written is a unit vector that is a function of
-// (seed, class), so that a store of 100M classes is created at once and takes no room.
+// The row of a class that was never written is a unit vector that is a function of (seed, class).
+// So a store of 100M classes is created at once and takes no room.
 //
-// Rows are float32, or float16 to take half the room in the file and in the cache. Then whatever
-// writes rows rounds them (base/float16.h), the initial ones too: what is gathered is exactly what
-// a float16 can hold, cached or not, and its length is 1 up to the rounding. State is always
-// float32.
+// Rows are float32, or float16 to take half the room in the file and in the cache. Calls that write
+// float16 rows round them (base/float16.h), and the initial rows are rounded too: a gathered row is
+// exactly what a float16 can hold, cached or not, and its length is 1 up to the rounding. State is
+// always float32.
 //
 // The file layout is a contract: see prototypes/FORMAT.md.
 #ifndef PROTOPAGE_PROTOTYPES_PROTOTYPE_STORE_H_
@@ -43,7 +45,7 @@ class PagedTable;
 class RowCache;
 class TableLog;
 
-// What the optimizer keeps for each class.
+// The optimizer's state of each class.
 enum class RowState {
   kNone,
   kMomentum,  // A vector [dim].
@@ -55,15 +57,15 @@ enum class RowType { kFloat32, kFloat16 };
 
 // "none", "momentum", "adagrad", as in files and configs.
 const char* RowStateName(RowState state);
-// Errors: InvalidArgument, with the names there are.
+// Errors: InvalidArgument, with the names that exist.
 absl::StatusOr<RowState> ParseRowState(absl::string_view name);
 
 // "float32", "float16".
 const char* RowTypeName(RowType type);
-// Errors: InvalidArgument, with the names there are.
+// Errors: InvalidArgument, with the names that exist.
 absl::StatusOr<RowType> ParseRowType(absl::string_view name);
 
-// What a store file is, fixed when it is created.
+// The properties of a store that are fixed when it is created.
 struct PrototypeStoreSpec {
   int64_t num_classes = 0;  // N >= 1
   int64_t capacity = 0;     // Rows the file has room for; 0 means num_classes.
@@ -73,16 +75,16 @@ struct PrototypeStoreSpec {
   RowType dtype = RowType::kFloat32;
 };
 
-// How it is opened.
+// How a store is opened.
 struct PrototypeStoreOptions {
-  // Upper bound on the memory of cached rows and their state, in bytes. At least the rows of two
-  // steps fit, or Gather and Prefetch of that many are ResourceExhausted.
+  // Upper bound on the memory of cached rows and their state, in bytes. It should hold the rows of
+  // two steps: Gather and Prefetch of more rows than it holds are ResourceExhausted.
   int64_t cache_bytes = int64_t{256} << 20;
-  // Takes no lock and refuses everything that writes (FailedPrecondition).
+  // Takes no lock, and refuses all calls that write (FailedPrecondition).
   bool read_only = false;
-  // The log of the run that the store belongs to (table_log.h), which outlives the store and was
-  // opened as it is. Without one, rows are written in place, and a crash leaves rows of several
-  // steps.
+  // The log of the run that the store belongs to (table_log.h). It outlives the store and was
+  // opened in the same mode. Without one, rows are written in place, and a crash leaves rows of
+  // several steps.
   TableLog* log = nullptr;
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
 };
@@ -91,36 +93,36 @@ struct PrototypeStoreOptions {
 struct StepRows {
   RowMatrixXf rows;   // [K, D]
   RowMatrixXf state;  // [K, state_floats()]; [0, 0] when the store keeps none.
-  // [K]: the step that last scattered the class, -1 for never. As of the gather;
-  // ScatterStep does not read it.
+  // [K]: the step that last scattered the class, -1 for none, as of the gather. ScatterStep does
+  // not read it.
   std::vector<int64_t> last_step;
 };
 
 struct PrototypeStoreStats {
-  int64_t hits = 0;          // Rows asked for and found in the cache.
-  int64_t misses = 0;        // Rows asked for and read from the file or initialised.
+  int64_t hits = 0;          // Rows found in the cache.
+  int64_t misses = 0;        // Rows not found there: read from the file, or initialised.
   int64_t rows_read = 0;     // From the file into the cache.
   int64_t rows_written = 0;  // From the cache to the file.
-  int64_t bytes_read = 0;    // All of the file's, blocks included.
+  int64_t bytes_read = 0;    // From the file, including blocks of narrow columns.
   int64_t bytes_written = 0;
-  int64_t capacity_rows = 0;  // That the cache holds at most.
-  int64_t cached_rows = 0;    // Now.
-  int64_t dirty_rows = 0;     // Now; cached, or on their way to the file.
-  int64_t cache_bytes = 0;    // Memory in use by the cache now.
+  int64_t capacity_rows = 0;  // The most that the cache holds.
+  int64_t cached_rows = 0;
+  int64_t dirty_rows = 0;   // Not in the file yet; includes rows that are being written.
+  int64_t cache_bytes = 0;  // Memory that the cache uses.
 };
 
-// What a store knows of a class beside its row and momentum.
+// What a store knows of a class in addition to its row and momentum.
 struct ClassState {
-  bool written = false;    // The row; else it is the initial one.
-  int64_t last_step = -1;  // The step that last scattered the class, -1 for never.
+  bool written = false;    // Whether the row was ever written; else it is the initial one.
+  int64_t last_step = -1;  // The step that last scattered the class, -1 for none.
 };
 
-// Thread-safe. Each call is atomic with respect to the others, except the block calls
-// ReadRange, ReadStates and WriteRange, which are atomic by row.
+// Thread-safe. Each call is atomic with respect to the others, except ReadRows and the block calls
+// ReadRange, ReadStates and WriteRange, which are atomic for each row.
 class PrototypeStore {
  public:
   // Creates the file at `path`, which must not exist, and opens it.
-  // Errors: InvalidArgument (spec), AlreadyExists, what the file system reports.
+  // Errors: InvalidArgument (spec), AlreadyExists, those of the file system.
   static absl::StatusOr<std::unique_ptr<PrototypeStore>> Create(
       const std::string& path, const PrototypeStoreSpec& spec,
       const PrototypeStoreOptions& options);
@@ -143,14 +145,14 @@ class PrototypeStore {
   int64_t state_floats() const;
   const PrototypeStoreSpec& spec() const { return spec_; }
   const std::string& path() const { return path_; }
-  // False when rows were written, without a log, and the process died before a flush: rows of
-  // several steps may be mixed.
+  // False if rows were written without a log and the process died before a flush: the file may mix
+  // rows of several steps.
   bool clean_when_opened() const { return clean_when_opened_; }
-  // The file belongs to a run's log, which has the newer rows.
+  // Whether the file belongs to the log of a run, which has newer rows.
   bool had_log_when_opened() const { return had_log_when_opened_; }
 
-  // A dropped class exists no more, and its id is never used again. Calls that name ids refuse it;
-  // those that go over ranges, and ReadRows, read zeros, which are nobody's nearest.
+  // A dropped class no longer exists; its id is never reused. Calls that take ids reject it; range
+  // calls and ReadRows return zeros for it, which no query is nearest to.
   bool is_dropped(ClassId id) const { return !dropped_.empty() && dropped_[id]; }
   int64_t num_dropped() const { return num_dropped_; }
 
@@ -160,7 +162,7 @@ class PrototypeStore {
   // dropped class), DataLoss (checksum; the file and the row are named), ResourceExhausted (more
   // rows than the cache holds).
   absl::Status Gather(absl::Span<const ClassId> ids, RowMatrixRef out);
-  // W[ids[i], :] = rows.row(i); the classes' state stays. The store is unchanged on error.
+  // W[ids[i], :] = rows.row(i); the state of the classes stays. On error the store is unchanged.
   // Errors: as Gather; InvalidArgument (repeated id).
   absl::Status Scatter(absl::Span<const ClassId> ids, ConstRowMatrixRef rows);
 
@@ -176,67 +178,67 @@ class PrototypeStore {
   // be destroyed before the store. Errors: as Gather; nothing is pinned then.
   absl::StatusOr<PinnedRows> Prefetch(absl::Span<const ClassId> ids);
 
-  // W[ids[i], :] for ascending, distinct ids, past the cache (which is read for newer rows but not
-  // filled): for many rows of which few are wanted again soon. Errors: as Gather; InvalidArgument
-  // (order).
+  // W[ids[i], :] for ascending, distinct ids, read without filling the cache; rows that are cached
+  // are read there. For many rows of which few are needed again soon. Errors: as Gather;
+  // InvalidArgument (order).
   absl::Status ReadRows(absl::Span<const ClassId> ids, RowMatrixRef out);
-  // The same for rows [first, first + out.rows()): evaluation, indexing and export of all rows in
-  // blocks.
+  // The same for rows [first, first + out.rows()): for evaluation, indexing and export of all rows
+  // in blocks.
   absl::Status ReadRange(ClassId first, RowMatrixRef out);
   // The state of the classes first, first + 1, ..., in the same way. Errors: as Gather.
   absl::Status ReadStates(ClassId first, absl::Span<ClassState> out);
-  // Writes rows [first, first + rows.rows()) to the file, past the cache (whose copies are
-  // updated): for imprinting. The classes' state stays. Errors: as Scatter.
+  // Writes rows [first, first + rows.rows()) to the file without filling the cache; cached copies
+  // are updated. For imprinting. The state of the classes stays. Errors: as Scatter.
   absl::Status WriteRange(ClassId first, ConstRowMatrixRef rows);
 
-  // For a new stage: the state of every class becomes 0, last_step -1; rows stay.
+  // For a new stage: the state of every class becomes 0 and its last_step -1; rows stay.
   absl::Status ResetState();
 
   // Writes all dirty rows to the file and syncs it; with a log, writes them to the log, where the
   // next commit makes them durable.
   absl::Status Flush();
-  // Flushes, then writes a file of its own with this very content to `path` (replaced when it
-  // exists), sparse and durable: an export, or a checkpoint of a store without a log.
+  // Flushes, then writes a file of its own with the same content to `path` (replaced if it exists),
+  // sparse and durable: an export, or a checkpoint of a store without a log.
   absl::Status SaveCopy(const std::string& path);
 
-  // --- Classes come and go. Of a store without a log, while no other call runs, and durable when
-  // they return. All errors: FailedPrecondition (read-only, or a run's file), those of the file
-  // system.
+  // --- Adding and dropping classes: in a store without a log, while no other call runs. The
+  // changes are durable when the calls return. Errors of all: FailedPrecondition (read-only, or the
+  // file of a run), those of the file system.
 
-  // Puts the rows of new classes behind those that are there. They count once AddAppended is
-  // called; the rows of an attempt that was given up are written over by the next, and leave the
-  // store clean. Errors: InvalidArgument (shape), OutOfRange (the capacity: Reserve more).
+  // Writes the rows of new classes after the existing ones. They become classes by AddAppended. If
+  // that is never called, the store stays clean, and the next append overwrites them. Errors:
+  // InvalidArgument (shape), OutOfRange (the capacity: Reserve more).
   absl::Status AppendRows(ConstRowMatrixRef rows);
-  // Makes all that was appended classes num_classes(), num_classes() + 1, ...
+  // Makes the appended rows classes num_classes(), num_classes() + 1, ...
   absl::Status AddAppended();
-  // Drops classes. Errors: InvalidArgument (none would be left, or an id stands twice), OutOfRange,
-  // FailedPrecondition (dropped before).
+  // Drops classes. Errors: InvalidArgument (no class would be left, or an id is repeated),
+  // OutOfRange, FailedPrecondition (dropped before).
   absl::Status Drop(absl::Span<const ClassId> ids);
-  // Gives the store at `path`, which is not open for writing, room for `capacity` rows and, with
-  // `names`, for names of classes, when it has less: copies it to a larger file, which takes its
-  // place. Errors: as CopyTableLarger (table_copy.h).
+  // Makes sure that the store at `path`, which is not open for writing, has room for `capacity`
+  // rows and, with `names`, for names of classes. If it has not, a larger copy replaces it. Errors:
+  // as CopyTableLarger (table_copy.h).
   static absl::Status Reserve(const std::string& path, int64_t capacity,
                               FileSystem* file_system = nullptr, bool names = false);
-  // In the store at `path`, which is not open for writing, W[into, :] = the normalised sum of the
-  // normalised rows of `into` and all of `from`, its state zeros; drops `from`. Done to a copy,
-  // which takes the file's place: a crash leaves all as it was or all done, and perhaps
-  // `path`.merged, which the next merge writes over. Errors: as Drop; InvalidArgument (the sum is
+  // In the store at `path`, which is not open for writing, sets W[into, :] to the normalised sum of
+  // the normalised rows of `into` and all of `from`, and its state to zeros, and drops `from`. A
+  // changed copy replaces the file: a crash leaves the old file or the new one, and perhaps
+  // `path`.merged, which the next merge overwrites. Errors: as Drop; InvalidArgument (the sum is
   // zero), FailedPrecondition (not clean_when_opened, or open for writing).
   static absl::Status Merge(const std::string& path, ClassId into, absl::Span<const ClassId> from,
                             FileSystem* file_system = nullptr);
 
-  // The name that a class has outside: UTF-8 without zeros. Not in memory, and nothing that trains
-  // asks for it.
+  // The names that classes have outside of this program: UTF-8 without zero bytes. They are not
+  // kept in memory, and training does not use them. This is the most bytes that one may have.
   static constexpr int64_t kMostNameBytes = 128;
-  // Errors: InvalidArgument (a name that is longer, or has zeros).
+  // Errors: InvalidArgument (a name that is longer, or has a zero byte).
   static absl::Status CheckNames(absl::Span<const std::string> names);
   bool has_names() const;
-  // Of classes first, first + 1, ...; "" where there is none. Errors: OutOfRange, those of the file
-  // system.
+  // The names of classes first, first + 1, ...; "" where there is none. Errors: OutOfRange, those
+  // of the file system.
   absl::StatusOr<std::vector<std::string>> ReadNames(ClassId first, int64_t count);
-  // The same, durably; also of rows that were appended and do not count yet. Errors: as CheckNames;
-  // OutOfRange, FailedPrecondition (read-only, a run's file, or one without room for names:
-  // Reserve).
+  // Writes them durably; also those of appended rows that are no classes yet. Errors: as
+  // CheckNames; OutOfRange, FailedPrecondition (read-only, the file of a run, or one without room
+  // for names: Reserve).
   absl::Status WriteNames(ClassId first, absl::Span<const std::string> names);
 
   PrototypeStoreStats stats() const;
@@ -244,7 +246,7 @@ class PrototypeStore {
  private:
   PrototypeStore(std::string path, PrototypeStoreSpec spec, bool read_only);
 
-  // Between a row and its cell.
+  // Conversions between a row and its cell in the table.
   void LoadRow(const char* cell, float* row) const;
   void StoreRow(const float* row, char* cell) const;
   absl::Status ReadDropped();
@@ -268,13 +270,13 @@ class PrototypeStore {
   std::unique_ptr<RowCache> cache_;
 };
 
-// Copies a checkpoint made by SaveCopy (of a store or of queues) over `to`, by way of a temporary
-// file beside it: the resumed run goes on from exactly the checkpoint's content.
-// `to` must not be open. Errors: what the file system reports.
+// Replaces `to`, which must not be open, by a copy of `from`, a checkpoint made by SaveCopy (of a
+// store or of queues). The copy is made under a temporary name: a crash leaves the old file or the
+// new one. Errors: those of the file system.
 absl::Status RestoreCopy(FileSystem* file_system, const std::string& from, const std::string& to);
 
-// The row of a class that was never written: [dim] keyed standard normals over their norm. A
-// float16 store has it rounded.
+// The row of a class that was never written: [dim] keyed standard normals, divided by their norm. A
+// float16 store rounds it.
 void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row);
 
 }  // namespace protopage

@@ -1,6 +1,6 @@
 // The cost of a training step's rows: GatherStep and ScatterStep of K rows of 512 floats with
-// momentum, in stores of N classes, beside its ceilings in the same run: memcpy, sorted pread and
-// pwrite of the same bytes, and a row-at-a-time h5py loop.
+// momentum, in stores of N classes; with its ceilings in the same run: memcpy, and sorted pread and
+// pwrite of the same bytes; and with an h5py loop that moves one row at a time.
 //
 //   ./bazelw run -c opt //prototypes:prototype_store_benchmark -- [--classes=N,...] [--rounds=7]
 //       [--directory=DIR]
@@ -10,14 +10,14 @@
 // the same, but the page cache is emptied of the file before each round. Each round is 262144 rows
 // (cold: 16384) and the write-back of all that they changed: in place, or, with a log, to a segment
 // that is then committed as a checkpoint. Segments are merged into the file in every second round
-// or so, as merge_bytes has it; that time is shared out over all rows that were scattered and added
-// to the median, though in training it is a thread's beside the steps. The syncs are left out,
-// which are the disk's speed and not ours. The kinds take turns; the table shows medians over the
-// rounds, in ms a step. pread and pwrite: a call a cell, rows and momentum, K rows of 131072 in
-// ascending order, from and to the page cache. The h5py loop reads, then writes the rows (no
-// momentum) one by one, as the Keras demo does; it is left out where python3 has no h5py. The last
-// table is a checkpoint with its syncs, a merge beside training behind it, after 1 % of the classes
-// have changed.
+// or so, as merge_bytes determines; that time is spread over all scattered rows and added to the
+// median, although in training a thread merges concurrently with the steps. Syncs are left out:
+// they measure the disk. The kinds take turns; the table shows medians over the rounds, in ms per
+// step. pread and pwrite: one call for each cell, rows and momentum, K rows of 131072 in ascending
+// order, from and to the page cache. The h5py loop reads, then writes the rows (no momentum) one by
+// one, as the Keras demo does; it is left out where python3 has no h5py. The last table shows a
+// checkpoint with its syncs after 1 % of the classes have changed, followed by a merge concurrent
+// with training.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -56,7 +56,7 @@ double Milliseconds() {
       .count();
 }
 
-// The machine's files, but Sync does nothing.
+// The machine's file system without syncs.
 class NoSyncFileSystem : public ForwardingFileSystem {
  public:
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
@@ -73,7 +73,7 @@ class NoSyncFileSystem : public ForwardingFileSystem {
   };
 };
 
-// Rows in a round: as many for every K. 1024 steps of 256 are a short checkpoint interval.
+// Rows in a round, for every K. 1024 steps of 256 rows are a short checkpoint interval.
 constexpr int64_t kRoundRows = 262144, kColdRows = 16384;
 
 // The file, its lock, and its log if it has one.
@@ -106,7 +106,7 @@ class StoreSteps {
     fs->Remove(path_).IgnoreError();
     if (logged) {
       TableLogOptions log_options;
-      log_options.background = false;  // So that the average has it.
+      log_options.background = false;  // So that the average includes merges.
       auto log = TableLog::Create(fs, path_ + ".log", log_options);
       if (!log.ok()) Die(log.status());
       log_ = *std::move(log);
@@ -131,7 +131,7 @@ class StoreSteps {
     RemoveStore(path_);
   }
 
-  // Milliseconds a step.
+  // Milliseconds per step.
   double Round(int64_t k, int64_t rows = kRoundRows) {
     const int64_t steps = std::max<int64_t>(1, rows / k);
     std::vector<std::vector<ClassId>> ids(steps);
@@ -155,7 +155,7 @@ class StoreSteps {
     Merge(/*all=*/false);
     return milliseconds;
   }
-  // Milliseconds a step of k rows, on the average; the rest is merged first.
+  // The average of milliseconds per step of k rows. Merges what is left of earlier rounds first.
   double MergeTime(int64_t k) {
     Merge(/*all=*/true);
     return merge_ / static_cast<double>(rows_scattered_) * static_cast<double>(k);
@@ -207,8 +207,8 @@ class StoreSteps {
   int64_t rows_scattered_ = 0;
 };
 
-// Milliseconds that training stands still for a checkpoint of the prototypes, with all syncs, when
-// 1 % of the classes have changed, of which half were written back before.
+// Milliseconds for which a checkpoint of the prototypes stops training, with all syncs, when 1 % of
+// the classes have changed, half of which the cache had written back already.
 double CheckpointStall(const std::string& path, int64_t num_classes) {
   FileSystem* fs = DefaultFileSystem();
   TableLogOptions log_options;
@@ -277,7 +277,7 @@ class PlainFile {
     close(fd_);
     unlink(path_.c_str());
   }
-  // Milliseconds a step of k rows.
+  // Milliseconds per step of k rows.
   double Round(int64_t k, bool write) {
     const int64_t steps = std::max<int64_t>(1, kRoundRows / 8 / k);
     double milliseconds = 0;
@@ -310,7 +310,7 @@ class PlainFile {
   std::vector<float> step_ = std::vector<float>(kSteps[2] * kDim);
 };
 
-// Milliseconds a step, or a negative number when there is no h5py.
+// Milliseconds per step, or a negative number if there is no h5py.
 double H5pyRound(const std::string& script, const std::string& path, int64_t k) {
   // Debian's h5py belongs to Debian's python, which need not be the first on the path.
   const std::string arguments = absl::StrCat(" '", script, "' '", path, "' ", k, " 2>/dev/null");

@@ -51,7 +51,7 @@ RowMatrixXf RandomRows(int64_t count, uint64_t key, int64_t width = kDim) {
   return rows;
 }
 
-// As a store of that type keeps them.
+// The rows as a store of that type keeps them.
 RowMatrixXf Stored(RowType type, RowMatrixXf rows) {
   if (type == RowType::kFloat32) return rows;
   return rows.unaryExpr([](float x) { return HalfToFloat(FloatToHalf(x)); });
@@ -63,17 +63,28 @@ std::vector<ClassId> RandomIds(int64_t classes, int64_t count, uint64_t key) {
 }
 
 TEST(PrototypeStoreTest, TheExampleOfTheHeader) {
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("example"), 1000));
-  const std::vector<ClassId> ids = {4, 1, 9};
+  const std::string path = TempPath("example");
   StepRows step_rows;
-  PROTOPAGE_ASSERT_OK(store->GatherStep(ids, &step_rows));
-  ASSERT_EQ(step_rows.rows.rows(), 3);
-  EXPECT_EQ(step_rows.last_step, (std::vector<int64_t>{-1, -1, -1}));
-  EXPECT_TRUE(step_rows.state.isZero(0));
-  step_rows.rows *= 2;
-  step_rows.state.setConstant(0.5f);
-  PROTOPAGE_ASSERT_OK(store->ScatterStep(ids, step_rows, 17));
-  PROTOPAGE_ASSERT_OK(store->Flush());
+  const auto example = [&]() -> absl::Status {
+    PrototypeStoreSpec spec;
+    spec.num_classes = 1000000;
+    spec.dim = 512;
+    PROTOPAGE_ASSIGN_OR_RETURN(auto store, PrototypeStore::Create(path, spec, {}));
+    const std::vector<ClassId> ids = {4, 1, 9};
+    StepRows rows;
+    PROTOPAGE_RETURN_IF_ERROR(store->GatherStep(ids, &rows));
+    EXPECT_EQ(rows.rows.rows(), 3);
+    EXPECT_EQ(rows.last_step, (std::vector<int64_t>{-1, -1, -1}));
+    EXPECT_TRUE(rows.state.isZero(0));
+    rows.rows *= 2;
+    rows.state.setConstant(0.5f);
+    PROTOPAGE_RETURN_IF_ERROR(store->ScatterStep(ids, rows, /*step=*/17));
+    PROTOPAGE_RETURN_IF_ERROR(store->Flush());
+    step_rows = rows;
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(example());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
   StepRows again;
   PROTOPAGE_ASSERT_OK(store->GatherStep({9, 9, 8, 4}, &again));
   EXPECT_EQ(again.rows.row(0), step_rows.rows.row(2));
@@ -101,7 +112,7 @@ TEST(PrototypeStoreTest, UntouchedRowsAreUnitVectorsOfSeedAndClass) {
 
 class StoreKindTest : public testing::TestWithParam<PrototypeStoreSpec> {};
 
-// Against a plain matrix, with a cache that holds a small part of the rows.
+// Compares a store whose cache holds a small part of the rows with a plain matrix.
 TEST_P(StoreKindTest, BehavesAsAMatrixWhateverIsCached) {
   constexpr int64_t kClasses = 3000, kCount = 64;
   const RowType type = GetParam().dtype;
@@ -247,7 +258,7 @@ TEST(PrototypeStoreTest, Float16RowsTakeHalfTheRoomAndAreRoundedFromTheFirstOn) 
   EXPECT_EQ(bytes_of_file[0] - bytes_of_file[1], kClasses * kWide * 2);
 }
 
-// Rows of a few elements lie in the blocks of narrow columns.
+// Rows of a few elements are narrow cells, in blocks (table_blocks.h).
 TEST(PrototypeStoreTest, NarrowFloat16Rows) {
   PrototypeStoreSpec spec;
   spec.num_classes = 9;
@@ -301,13 +312,13 @@ TEST(PrototypeStoreTest, ClassesAreAddedWithinTheCapacityAndBeyondIt) {
     EXPECT_EQ(row, rows.row(1));
     EXPECT_THAT(store->AppendRows(rows.topRows(2)),
                 StatusIs(absl::StatusCode::kOutOfRange, "from id 7 on, with room for 8"));
-    // Given up: these rows never count.
+    // Never added: these rows are no classes.
     PROTOPAGE_ASSERT_OK(store->AppendRows(rows.middleRows(7, 1)));
     PROTOPAGE_ASSERT_OK(store->Drop({1}));
     EXPECT_THAT(PrototypeStore::Reserve(path, 500),
                 StatusIs(absl::StatusCode::kFailedPrecondition, "already open for writing"));
   }
-  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 8));  // It has that.
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 8));  // It has that much.
   PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 500));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
   EXPECT_TRUE(store->clean_when_opened());
@@ -329,7 +340,7 @@ TEST(PrototypeStoreTest, ClassesAreAddedWithinTheCapacityAndBeyondIt) {
   RowMatrixXf read(400, kDim);
   PROTOPAGE_ASSERT_OK(store->ReadRange(7, read));
   EXPECT_EQ(read, rows);
-  // New classes train as others do, more of them at once than there were.
+  // New classes train like the others, and more of them at once than there were before.
   std::vector<ClassId> ids(400);
   for (int i = 0; i < 400; ++i) ids[i] = 7 + i;
   PROTOPAGE_ASSERT_OK(store->GatherStep(ids, &step));
@@ -365,13 +376,13 @@ TEST(PrototypeStoreTest, ClassesHaveNamesOutside) {
                 StatusIs(absl::StatusCode::kInvalidArgument, "a zero byte"));
     EXPECT_THAT(store->WriteNames(3, {"d"}), StatusIs(absl::StatusCode::kOutOfRange, "of 3"));
     EXPECT_THAT(store->ReadNames(2, 2), StatusIs(absl::StatusCode::kOutOfRange, "id 3"));
-    // Of a row that does not count yet.
+    // The name of a row that is no class yet.
     PROTOPAGE_ASSERT_OK(store->AppendRows(rows));
     PROTOPAGE_ASSERT_OK(store->WriteNames(3, {"d", "e"}));
     PROTOPAGE_ASSERT_OK(store->AddAppended());
     PROTOPAGE_ASSERT_OK(store->Drop({1}));
   }
-  // They stay in a larger file, and in a copy; a dropped class keeps its own.
+  // Names stay in a larger file and in a copy; a dropped class keeps its name.
   PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 50));
   const std::string copy = TempPath("names_copy");
   {
@@ -449,7 +460,7 @@ TEST(PrototypeStoreTest, DroppedClassesExistNoMore) {
       continue;
     }
     EXPECT_THAT(store->Scatter({2, 8}, rows), refused);
-    PROTOPAGE_ASSERT_OK(store->WriteRange(2, rows));  // Over class 3, which stays away.
+    PROTOPAGE_ASSERT_OK(store->WriteRange(2, rows));  // Includes class 3, which stays dropped.
     PROTOPAGE_ASSERT_OK(store->Flush());
   }
   const std::string copy = TempPath("dropped_copy");
@@ -503,7 +514,7 @@ TEST(PrototypeStoreTest, MergedClassesBecomeTheMeanOfTheirRows) {
   EXPECT_FALSE(store->is_dropped(1));
 }
 
-// A call that fails leaves the classes as they were, or as they were to be.
+// A call that fails leaves the classes as they were, or as they would be after success.
 TEST(PrototypeStoreTest, ClassesComeAndGoWhateverFails) {
   FaultyFileSystem fs;
   const std::string path = TempPath("come_and_go");
@@ -587,7 +598,7 @@ TEST(PrototypeStoreTest, AnAttributeOfALaterProgramIsRefused) {
   const size_t at = bytes.find("float32");
   ASSERT_NE(at, std::string::npos);
   bytes.replace(at, 7, "float64");
-  bytes.resize(bytes.size() - 32);  // The seal, which would tell.
+  bytes.resize(bytes.size() - 32);  // The seal, which would reveal it.
   PROTOPAGE_ASSERT_OK(WriteFileAtomically(DefaultFileSystem(), path, bytes));
   EXPECT_THAT(PrototypeStore::Open(path, {}),
               StatusIs(absl::StatusCode::kFailedPrecondition,
@@ -757,7 +768,7 @@ TEST(PrototypeStoreTest, AFullDiskIsReportedAndNothingIsLost) {
       ++refused;
       EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted, "full disk"));
       if (step >= 100) {
-        PROTOPAGE_ASSERT_OK(store->Flush());  // Room again: goes on from here.
+        PROTOPAGE_ASSERT_OK(store->Flush());  // There is room again.
       }
       continue;
     }
@@ -798,8 +809,8 @@ TEST(PrototypeStoreTest, AFailedReadLeavesTheCacheRight) {
   EXPECT_EQ(store->stats().dirty_rows, 0);
 }
 
-// Each thread owns a part of the classes and checks that it reads what it wrote, while the
-// others push it out of the cache, and one reads all rows in ranges.
+// Each thread owns a part of the classes and checks that it reads what it wrote, while the others
+// cause its rows to be evicted, and one reads all rows in ranges.
 TEST(PrototypeStoreTest, ThreadsSeeTheirOwnWrites) {
   constexpr int64_t kClasses = 2000;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(TempPath("threads"), kClasses, 400000));
@@ -831,12 +842,12 @@ TEST(PrototypeStoreTest, ThreadsSeeTheirOwnWrites) {
       if (!store->ReadRange(first, rows).ok()) ++errors;
       for (int64_t i = 0; i < 100; ++i) {
         const bool initial = std::abs(rows.row(i).norm() - 1.0f) < 1e-3f;
-        // A whole row at a time: no mixture of two writes.
+        // Calls are atomic for each row: none mixes two writes.
         if (!initial && (rows.row(i).array() != rows(i, 0)).any()) ++errors;
       }
     }
   });
-  // Class 3 mod 4: written in ranges around the cache, a row at a time.
+  // Classes 3 mod 4 are written by range calls of one row.
   std::thread writer([&] {
     RowMatrixXf row(1, kDim), read(1, kDim);
     for (int step = 1; !stop; ++step) {

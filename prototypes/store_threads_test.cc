@@ -1,5 +1,5 @@
-// Four threads do all that a run does to a store with a log, at random and at once: gather,
-// scatter, prefetch, read and write ranges, flush, retire, copy, reset, and commit between them.
+// Four threads do all that a run does to a store with a log, at random and concurrently: gather,
+// scatter, prefetch, read and write ranges, flush, retire; and alone: copy, reset, and commit.
 // Whatever they read is compared with a plain model. tools/check.sh --nightly runs it under
 // ThreadSanitizer.
 #include <gtest/gtest.h>
@@ -10,14 +10,13 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
-#include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/file.h"
+#include "protopage/base/mutex.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/prototype_store.h"
@@ -29,8 +28,8 @@ namespace {
 constexpr int64_t kDim = 20, kGroups = 12, kGroupClasses = 64, kClasses = kGroups * kGroupClasses;
 constexpr int64_t kRows = 24;  // Of a call.
 
-// A class as a store must have it: its row and momentum have one value in all elements, but for
-// rows that were never written.
+// The state of a class that the store must have. All elements of its row have one value, and so
+// have those of its momentum, except for rows that were never written.
 struct Class {
   float row = 0, momentum = 0;
   int64_t last_step = -1;
@@ -57,7 +56,7 @@ class StoreThreadsTest : public testing::Test {
 
   PrototypeStoreOptions Options() {
     PrototypeStoreOptions options;
-    // A third of the classes; all that four threads hold and have prefetched fits.
+    // A third of the classes: enough for the rows that four threads use and have pinned.
     options.cache_bytes = kClasses / 3 * 300;
     options.log = log_.get();
     return options;
@@ -70,7 +69,7 @@ class StoreThreadsTest : public testing::Test {
     return RowIs(c, rows.rows.row(i)) && (rows.state.row(i).array() == c.momentum).all() &&
            rows.last_step[i] == c.last_step;
   }
-  // Whether `store` has the content of `model`.
+  // Expects `store` to have the content of `model`.
   static void ExpectContent(PrototypeStore* store, const Model& model) {
     StepRows rows;
     for (ClassId id = 0; id < kClasses; ++id) {
@@ -79,8 +78,7 @@ class StoreThreadsTest : public testing::Test {
     }
   }
 
-  // What a thread does: calls on distinct groups of classes run at once; those that must be alone
-  // are.
+  // The work of a thread. Calls on distinct groups of classes run concurrently.
   void Work(uint64_t thread, int64_t calls) {
     StepRows rows;
     for (int64_t call = 0; call < calls; ++call) {
@@ -90,7 +88,7 @@ class StoreThreadsTest : public testing::Test {
         Alone(random);
         continue;
       }
-      const std::shared_lock<std::shared_mutex> together(alone_);
+      const ReaderMutexLock together(alone_);
       if (what < 3) {
         PROTOPAGE_EXPECT_OK(store_->Flush());
         continue;
@@ -101,7 +99,7 @@ class StoreThreadsTest : public testing::Test {
       }
       const int64_t group = random.Below(kGroups);
       if (what < 20) {
-        const std::lock_guard<std::mutex> lock(groups_[group]);
+        const MutexLock lock(groups_[group]);
         Range(random, group * kGroupClasses, /*write=*/what < 12);
         continue;
       }
@@ -111,7 +109,7 @@ class StoreThreadsTest : public testing::Test {
       if (what < 70) {  // While another thread may change these very rows.
         PROTOPAGE_ASSERT_OK_AND_ASSIGN(pinned, store_->Prefetch(ids));
       }
-      const std::lock_guard<std::mutex> lock(groups_[group]);
+      const MutexLock lock(groups_[group]);
       PROTOPAGE_EXPECT_OK(store_->GatherStep(ids, &rows));
       pinned.Release();
       for (int64_t i = 0; i < kRows; ++i) EXPECT_TRUE(StepIs(model_[ids[i]], rows, i)) << ids[i];
@@ -158,7 +156,7 @@ class StoreThreadsTest : public testing::Test {
   }
 
   void Alone(RandomStream& random) {
-    const std::unique_lock<std::shared_mutex> alone(alone_);
+    const WriterMutexLock alone(alone_);
     const uint64_t what = random.Below(8);
     if (what == 0) {
       PROTOPAGE_EXPECT_OK(store_->ResetState());
@@ -180,9 +178,14 @@ class StoreThreadsTest : public testing::Test {
   std::string dir_;
   std::unique_ptr<TableLog> log_;
   std::unique_ptr<PrototypeStore> store_;
-  std::shared_mutex alone_;
-  std::array<std::mutex, kGroups> groups_;  // Each guards its classes of model_.
-  Model model_, committed_;
+  // Held as a reader by calls that may run concurrently with others, as a writer by those that must
+  // not. Acquired before one of groups_.
+  SharedMutex alone_;
+  // Each guards its group's classes in model_; a call that runs alone needs none. Indexed, so
+  // beyond what annotations can say.
+  std::array<Mutex, kGroups> groups_;
+  Model model_;
+  Model committed_ ABSL_GUARDED_BY(alone_);
   std::atomic<int64_t> step_{0};
 };
 
@@ -199,12 +202,13 @@ TEST_F(StoreThreadsTest, WhateverRunsAtOnceReadsWhatTheModelHas) {
   EXPECT_GT(store_->stats().rows_written, kClasses);  // Rows left the cache.
   const int64_t checkpoint = log_->head().checkpoint;
   ASSERT_GT(checkpoint, 5);
-  // As a process that died finds it.
+  // As after a crash: nothing of the last interval was flushed or committed.
   store_.reset();
   log_.reset();
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       log_, TableLog::Open(DefaultFileSystem(), dir_ + "/log", checkpoint, {}));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(store_, PrototypeStore::Open(dir_ + "/w.h5", Options()));
+  const WriterMutexLock alone(alone_);
   ExpectContent(store_.get(), committed_);
 }
 

@@ -23,17 +23,19 @@ constexpr int64_t kPageBytes = 4096;
 //
 // HDF5 hands a driver only a file name and a property list; the File travels in the list.
 
-constexpr size_t kSignatureBytes = 8;  // Of an HDF5 file, at its begin.
+constexpr size_t kSignatureBytes = 8;  // At the beginning of an HDF5 file.
 
-// HDF5 1.10 does not survive a write that fails while it closes a file (it frees twice, then
-// writes once more when the program ends). So it is never told: the first failure is kept, nothing
-// after it reaches the File, and our functions report it.
+// HDF5 1.10 does not survive a write that fails while it closes a file: it frees memory twice, and
+// writes once more when the program ends. So the driver reports success to HDF5 whatever happens.
+// It keeps the first failure and passes nothing on to the File after it; the functions below report
+// it.
 struct DriverState {
   File* file;
   absl::Status status;    // The first failure.
-  bool detached = false;  // The File may be gone.
+  bool detached = false;  // The File may have been destroyed.
+  // The signature is kept here and not written to the File: see Connection::WriteSignature.
   bool holds_signature = false;
-  char signature[kSignatureBytes] = {};  // What was written of it then.
+  char signature[kSignatureBytes] = {};
 
   bool silent() const { return detached || !status.ok(); }
 };
@@ -45,7 +47,7 @@ struct DriverFile {
   haddr_t eof;
 };
 
-// What the property list holds.
+// The part of a property list that belongs to this driver.
 struct DriverInfo {
   std::shared_ptr<DriverState> state;
 };
@@ -89,12 +91,12 @@ herr_t DriverSetEoa(H5FD_t* f, H5FD_mem_t, haddr_t eoa) {
   return 0;
 }
 haddr_t DriverGetEof(const H5FD_t* f, H5FD_mem_t) { return Cast(f)->eof; }
-// The bytes at [address, address + size) that are of the signature.
+// How many of the bytes [address, address + size) belong to the signature.
 size_t SignatureBytes(haddr_t address, size_t size) {
   return address >= kSignatureBytes ? 0 : std::min<size_t>(size, kSignatureBytes - address);
 }
 herr_t DriverRead(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, void* data) {
-  // Past the end reads as zeros, as HDF5's own drivers have it.
+  // Bytes past the end read as zeros, as with HDF5's own drivers.
   DriverFile* file = Cast(f);
   size_t present = address >= file->eof ? 0 : std::min<size_t>(size, file->eof - address);
   if (file->state->silent()) present = 0;
@@ -159,11 +161,11 @@ hid_t Driver() {
 
 // --- Types, attributes and datasets ----------------------------------------------------------
 
-// HDF5 1.10 has no predefined one; as h5py writes numpy.float16.
+// HDF5 1.10 has no predefined type for it. This is the one that h5py writes for numpy.float16.
 hid_t Float16Type() {
   static const hid_t type = [] {
     const hid_t half = H5Tcopy(H5T_IEEE_F32LE);
-    // Fields before the size, which they must fit in.
+    // The fields come first, as they must fit into the size.
     H5Tset_fields(half, 15, 10, 5, 0, 10);
     H5Tset_size(half, 2);
     H5Tset_ebias(half, 15);
@@ -193,7 +195,7 @@ hid_t FileType(CellType type) {
 constexpr CellType kCellTypes[] = {CellType::kUint8,  CellType::kInt32,   CellType::kInt64,
                                    CellType::kUint64, CellType::kFloat16, CellType::kFloat32};
 
-// A property list that leads HDF5 to a File, for as long as this lives.
+// A property list by which HDF5 uses a File, while this lives.
 class Connection {
  public:
   // `hold_signature`: see WriteSignature.
@@ -218,14 +220,14 @@ class Connection {
   hid_t fapl() const { return fapl_; }
   bool ok() const { return fapl_ >= 0 && state_->status.ok(); }
 
-  // Makes an HDF5 file of what was written while the signature was held: not before all of it is
-  // durable, or a power loss could leave a file that HDF5 takes for one, and dies of.
+  // Writes the signature, which was held back, once all the rest is durable. Otherwise a power loss
+  // could leave a file that HDF5 accepts by its signature and then crashes on.
   absl::Status WriteSignature() {
     PROTOPAGE_RETURN_IF_ERROR(state_->file->Sync());
     return state_->file->WriteAt(0, state_->signature, kSignatureBytes);
   }
 
-  // The File's own failure when there was one, else HDF5's.
+  // The File's failure if there was one, else the last error of HDF5.
   absl::Status Failure(absl::StatusCode code, const std::string& path, absl::string_view what) {
     if (!state_->status.ok()) return state_->status;
     return absl::Status(code, absl::StrCat(path, ": ", what, ": ", LastHdf5Error()));
@@ -312,14 +314,14 @@ void ReadDataset(hid_t file, const char* name, Hdf5Layout* layout) {
 
 // --- The seal --------------------------------------------------------------------------------
 //
-// HDF5 1.10 follows null pointers when some of its bytes are damaged, so they are checked before it
-// sees them.
+// HDF5 1.10 follows null pointers in some damaged files. So the bytes that it reads are checked
+// before it sees them: a seal at the end of the file holds their checksum.
 
 struct SealPiece {
   uint64_t offset;
   uint64_t bytes;
 };
-// The last of the file, behind its pieces.
+// The last bytes of the file, after the list of pieces.
 struct SealEnd {
   char magic[8];
   uint64_t num_pieces;
@@ -346,7 +348,8 @@ absl::StatusOr<uint64_t> SkeletonChecksum(File* file, const std::vector<SealPiec
   return XXH3_64bits(skeleton.data(), skeleton.size());
 }
 
-// Appends the seal to a file that HDF5 has just written: all is skeleton that no dataset has.
+// Appends the seal to a file that HDF5 has just written. All bytes that belong to no dataset are
+// the skeleton.
 absl::Status Seal(File* file, const Hdf5Layout& layout) {
   std::vector<Hdf5Dataset> datasets = layout.datasets;
   std::sort(datasets.begin(), datasets.end(),
@@ -361,7 +364,7 @@ absl::Status Seal(File* file, const Hdf5Layout& layout) {
     skeleton_until(dataset.offset);
     at = dataset.offset + dataset.bytes();
   }
-  // In one sector, so that a power loss leaves all of it or nothing.
+  // The seal lies in one sector, so that a power loss leaves all of it or nothing.
   constexpr int64_t kSectorBytes = 512;
   const auto seal_bytes =
       static_cast<int64_t>((pieces.size() + 1) * sizeof(SealPiece) + sizeof(SealEnd));
@@ -379,8 +382,8 @@ absl::Status Seal(File* file, const Hdf5Layout& layout) {
   return file->WriteAt(begin, seal.data(), static_cast<int64_t>(seal.size()));
 }
 
-// The seal's end, all zeros where there is none: in files of earlier programs, and those that HDF5
-// changed since.
+// The end of the seal; all zeros if the file has none, as files of earlier programs, and those that
+// HDF5 changed since.
 absl::StatusOr<SealEnd> ReadSealEnd(File* file, int64_t size) {
   SealEnd end = {};
   const int64_t offset = size - static_cast<int64_t>(sizeof(end));
@@ -525,7 +528,7 @@ absl::Status SetHdf5Integer(File* file, const std::string& path, const std::stri
   if (layout.integers.count(name) == 0) {
     return absl::NotFoundError(absl::StrCat(path, ": attribute '", name, "' is missing"));
   }
-  // Durably without the seal first: it must never stand behind what it does not match.
+  // The seal is removed durably first: a file must never end with a seal that does not match it.
   PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
   PROTOPAGE_ASSIGN_OR_RETURN(const SealEnd end, ReadSealEnd(file, size));
   const bool sealed = SealBytes(end) > 0;

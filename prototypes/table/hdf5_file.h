@@ -1,14 +1,16 @@
-// The HDF5 skeleton of a file whose bulk data we move ourselves: attributes of the root group,
-// and contiguous datasets whose bytes lie at offsets that never change.
+// The HDF5 skeleton of a file whose bulk data this program reads and writes without HDF5:
+// attributes of the root group, and contiguous datasets whose bytes lie at offsets that never
+// change.
 //
 //   Hdf5Layout layout;
 //   layout.integers["dim"] = 512;
 //   layout.datasets.push_back({"prototypes", CellType::kFloat32, {1000000, 512}});
-//   PROTOPAGE_RETURN_IF_ERROR(CreateHdf5Layout(file.get(), "w.h5", &layout));
-//   PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(layout.datasets[0].offset + row_bytes * id, row, row_bytes));
+//   PROTOPAGE_RETURN_IF_ERROR(CreateHdf5Layout(file.get(), path, &layout));
+//   const int64_t begin = layout.datasets[0].offset;
+//   PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(begin + id * row_bytes, row, row_bytes));
 //
-// HDF5 reads and writes through the given File, so faults can be injected and its own file lock
-// is not taken. Nothing of HDF5 is open when these functions return.
+// HDF5 reads and writes through the given File, so that tests can inject faults, and does not take
+// its own lock on the file. No HDF5 object is open when these functions return.
 #ifndef PROTOPAGE_PROTOTYPES_TABLE_HDF5_FILE_H_
 #define PROTOPAGE_PROTOTYPES_TABLE_HDF5_FILE_H_
 
@@ -23,7 +25,7 @@
 
 namespace protopage {
 
-// Little-endian, as they lie in the file.
+// Types of values in the file, little-endian.
 enum class CellType { kUint8, kInt32, kInt64, kUint64, kFloat16, kFloat32 };
 
 int64_t BytesOf(CellType type);
@@ -42,21 +44,21 @@ struct Hdf5Layout {
   std::map<std::string, std::string> texts;  // Root attributes, fixed-length ASCII.
   std::vector<Hdf5Dataset> datasets;         // In the root group, by name when read.
 
-  const Hdf5Dataset* Find(const std::string& name) const;  // Null when there is none.
+  const Hdf5Dataset* Find(const std::string& name) const;  // Null if there is none.
 };
 
-// Writes the skeleton into the empty `file` and sets the offsets. The datasets are allocated,
-// page-aligned and never filled: the file is sparse and reads as zeros. What is no dataset's is
-// sealed with a checksum. `path` is for messages.
+// Writes the skeleton to the empty `file` and sets the offsets. The datasets are allocated, aligned
+// to pages and never filled: the file is sparse and reads as zeros. The bytes outside of datasets
+// are sealed by a checksum. `path` is for messages.
 absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* layout);
 
-// Reads back what CreateHdf5Layout wrote; attributes and datasets of other types are left out, as
-// are datasets that are not contiguous. Errors: DataLoss when it is no HDF5 file, ends before its
-// data does, or does not match its seal.
+// Reads the skeleton back. Attributes and datasets of other types are left out, as are datasets
+// that are not contiguous. Errors: DataLoss (not an HDF5 file, shorter than its data, or not
+// matching its seal).
 absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path);
 
-// Changes a root attribute that is there. A crash leaves the old value or the new one; the file may
-// have lost its seal then, which is no damage. Errors: NotFound, as ReadHdf5Layout.
+// Changes an integer attribute of the root group. A crash leaves the old value or the new one; the
+// file may be without its seal then, which is no damage. Errors: NotFound, and as ReadHdf5Layout.
 absl::Status SetHdf5Integer(File* file, const std::string& path, const std::string& name,
                             int64_t value);
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/testing/crash_file_system.h"
 #include "protopage/prototypes/testing/faulty_file_system.h"
@@ -31,6 +32,29 @@ Hdf5Layout Example() {
                      {"ids", CellType::kInt32, {3, 4}},
                      {"halves", CellType::kFloat16, {9, 3}}};
   return layout;
+}
+
+TEST(Hdf5FileTest, TheExampleOfTheHeader) {
+  const std::string path = TempPath("example");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                 DefaultFileSystem()->Open(path, OpenMode::kCreate));
+  const std::string text(512 * 4, 'x');
+  const char* const row = text.data();
+  const int64_t row_bytes = 512 * 4, id = 999999;
+  const auto example = [&]() -> absl::Status {
+    Hdf5Layout layout;
+    layout.integers["dim"] = 512;
+    layout.datasets.push_back({"prototypes", CellType::kFloat32, {1000000, 512}});
+    PROTOPAGE_RETURN_IF_ERROR(CreateHdf5Layout(file.get(), path, &layout));
+    const int64_t begin = layout.datasets[0].offset;
+    PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(begin + id * row_bytes, row, row_bytes));
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(example());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Hdf5Layout read, ReadHdf5Layout(file.get(), path));
+  std::string last(row_bytes, 0);
+  PROTOPAGE_ASSERT_OK(file->ReadAt(read.datasets[0].offset + id * row_bytes, &last[0], row_bytes));
+  EXPECT_EQ(last, text);
 }
 
 TEST(Hdf5FileTest, WhatWasCreatedIsRead) {
@@ -75,7 +99,7 @@ TEST(Hdf5FileTest, AFlippedBitOfTheSkeletonIsFound) {
     for (const Hdf5Dataset& dataset : layout.datasets) {
       data |= at >= dataset.offset && at < dataset.offset + dataset.bytes();
     }
-    // Without its magic there is no seal, which is no damage.
+    // Without its magic it is no seal, and a file without a seal is not damaged.
     if (data || (at >= size - 32 && at < size - 24)) continue;
     char byte;
     PROTOPAGE_ASSERT_OK(file->ReadAt(at, &byte, 1));

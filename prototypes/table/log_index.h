@@ -140,6 +140,7 @@ class LogIndex {
   bool Covers(int table) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int64_t NumRows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // Acquired after all other mutexes: under it, nothing is locked, and no file is read or written.
   mutable Mutex mutex_;
   std::array<Table, kMaxLogTables> tables_ ABSL_GUARDED_BY(mutex_);
   // Committed, with ascending sequences, without gaps.

@@ -3,7 +3,7 @@
 // A segment is a header, then records, then, once it is committed, a directory of the newest record
 // of each row and a commit record that names the checkpoint. FORMAT.md describes the bytes.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto segment, LogSegment::Create(fs, "run/log", 1, parent));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto segment, LogSegment::Create(fs, directory, 1, parent));
 //   PROTOPAGE_ASSIGN_OR_RETURN(const LogPlace place,
 //                              segment->AppendRows(/*table=*/0, {7}, {record}, record_bytes));
 //   PROTOPAGE_RETURN_IF_ERROR(

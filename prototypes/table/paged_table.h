@@ -10,7 +10,7 @@
 //   spec.kind = "prototypes";
 //   spec.num_rows = spec.capacity = n;
 //   spec.columns = {{"prototypes", CellType::kFloat32, 512}};
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto table, PagedTable::Create(fs, "w.h5", spec, {}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto table, PagedTable::Create(fs, path, spec, {}));
 //   std::vector<char> record(table->record_bytes());
 //   PROTOPAGE_RETURN_IF_ERROR(table->ReadRows({7}, {record.data()}));
 //

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/file.h"
 #include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/table/table_copy.h"
 #include "protopage/prototypes/testing/faulty_file_system.h"
@@ -64,10 +66,49 @@ absl::StatusOr<std::vector<std::vector<char>>> Read(PagedTable* table,
   return records;
 }
 
+TEST(PagedTableTest, TheExampleOfTheHeader) {
+  FileSystem* const fs = DefaultFileSystem();
+  const std::string path = TempPath("example");
+  const int64_t n = 10;
+  const auto example = [&]() -> absl::Status {
+    TableSpec spec;
+    spec.kind = "prototypes";
+    spec.num_rows = spec.capacity = n;
+    spec.columns = {{"prototypes", CellType::kFloat32, 512}};
+    PROTOPAGE_ASSIGN_OR_RETURN(auto table, PagedTable::Create(fs, path, spec, {}));
+    std::vector<char> record(table->record_bytes());
+    PROTOPAGE_RETURN_IF_ERROR(table->ReadRows({7}, {record.data()}));
+    EXPECT_EQ(record, std::vector<char>(512 * 4));
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(example());
+}
+
+// Of table_copy.h.
+TEST(PagedTableTest, TheExampleOfTheHeaderOfTableCopy) {
+  FileSystem* const fs = DefaultFileSystem();
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto table,
+                                 PagedTable::Create(fs, TempPath("to_copy"), Spec(1000), {}));
+  PROTOPAGE_ASSERT_OK(Write(table.get(), {7}, 1));
+  PROTOPAGE_ASSERT_OK(table->Flush());
+  const std::string path = TempPath("export");
+  const auto example = [&]() -> absl::Status {
+    PROTOPAGE_RETURN_IF_ERROR(CopyTable(table.get(), path));
+    PROTOPAGE_RETURN_IF_ERROR(CopyTableLarger(fs, path, path, /*capacity=*/2000));
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(example());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto larger, OpenTest(fs, path, {}));
+  EXPECT_EQ(larger->spec().capacity, 2000);
+  EXPECT_EQ(larger->spec().num_rows, 1000);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto records, Read(larger.get(), {7}));
+  EXPECT_EQ(records[0], Record(*table, 7, 1));
+}
+
 TEST(PagedTableTest, RowsSurviveFlushAndReopening) {
   FileSystem* fs = DefaultFileSystem();
   const std::string path = TempPath("reopen");
-  // Sparse, dense, the last row, and far more blocks than the block cache holds.
+  // Rows far apart, adjacent rows, the last row, and many more blocks than the cache holds.
   std::vector<int64_t> rows;
   for (int64_t row = 0; row < 100000; row += row < 300 ? 1 : 97) rows.push_back(row);
   rows.push_back(100002);
@@ -110,7 +151,7 @@ TEST(PagedTableTest, RowsNeverWrittenHaveTheDefaultValue) {
   int64_t narrow = 1;
   std::memcpy(&narrow, records[1].data() + table->record_offset(1), 8);
   EXPECT_EQ(narrow, 0);
-  // Cleared: the first column stays, the second is zero again.
+  // Only the second column was cleared.
   PROTOPAGE_ASSERT_OK(table->ClearColumn(1));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto cleared, Read(table.get(), {7}));
   EXPECT_EQ(std::string(cleared[0].data(), 160), std::string(records[0].data(), 160));
@@ -140,7 +181,7 @@ TEST(PagedTableTest, ColumnsAreReadAndWrittenInRanges) {
 TEST(PagedTableTest, CellsOfMoreBlocksThanTheCacheOfBlocksHolds) {
   constexpr int64_t kRows = 20000;
   TableOptions options;
-  options.block_cache_bytes = 1;  // The fewest there are.
+  options.block_cache_bytes = 1;  // As few blocks as possible.
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       const auto table,
       PagedTable::Create(DefaultFileSystem(), TempPath("blocks"), Spec(kRows), options));
@@ -246,7 +287,7 @@ TEST(PagedTableTest, AFileThatWasNotFlushedIsKnown) {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto table, OpenTest(fs, path, {}));
     EXPECT_FALSE(table->clean_when_opened());
     PROTOPAGE_ASSERT_OK(table->Flush());
-    // What the writer of a cache does that finds its rows written already.
+    // A RowCache writes nothing when it finds that its rows are no longer dirty.
     PROTOPAGE_ASSERT_OK(table->WriteRows({}, {}));
   }
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto table, OpenTest(fs, path, {}));

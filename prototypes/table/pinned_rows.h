@@ -1,8 +1,8 @@
 // PinnedRows: a claim on rows of a cache. While it lives, the cache does not evict them.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(PinnedRows pinned, store->Prefetch(ids));
-//   PROTOPAGE_RETURN_IF_ERROR(store->GatherStep(ids, &rows));  // Finds all of them in the cache.
-//   pinned.Release();                                          // Or at the end of its life.
+//   PROTOPAGE_ASSIGN_OR_RETURN(PinnedRows pinned, cache.Pin(ids));
+//   PROTOPAGE_RETURN_IF_ERROR(cache.Read(ids, visit));  // Finds all rows in the cache.
+//   pinned.Release();                                   // Or at the end of its life.
 //
 // A pin keeps no value: whoever reads a pinned row later sees what was written to it since.
 #ifndef PROTOPAGE_PROTOTYPES_TABLE_PINNED_ROWS_H_

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/testing/faulty_file_system.h"
 
@@ -55,7 +57,47 @@ RowCacheOptions Frames(const PagedTable& table, int64_t frames) {
   return options;
 }
 
-TEST(RowCacheTest, TheBudgetHoldsAndRowsLeaveOnlyAfterTheyWereWritten) {
+TEST(RowCacheTest, TheExampleOfTheHeader) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "example", 100));
+  const std::vector<int64_t> ids = {4, 1};
+  const int64_t bytes = table->record_bytes();
+  char first[200] = "first", second[200] = "second";
+  char* const rows[] = {first, second};
+  const auto example = [&]() -> absl::Status {
+    RowCacheOptions options;
+    options.cache_bytes = 64 << 20;
+    RowCache cache(table.get(), options);
+    PROTOPAGE_RETURN_IF_ERROR(cache.Write(ids, RowCache::kWhole, [&](size_t i, char* record) {
+      std::memcpy(record, rows[i], bytes);
+    }));
+    PROTOPAGE_RETURN_IF_ERROR(cache.Read(
+        ids, [&](size_t i, const char* record) { std::memcpy(rows[i], record, bytes); }));
+    PROTOPAGE_RETURN_IF_ERROR(cache.Flush());
+    return absl::OkStatus();
+  };
+  ASSERT_LE(bytes, 200);
+  PROTOPAGE_ASSERT_OK(example());
+  EXPECT_STREQ(first, "first");
+  EXPECT_STREQ(second, "second");
+}
+
+// Of pinned_rows.h.
+TEST(RowCacheTest, TheExampleOfTheHeaderOfPinnedRows) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "pin_example", 100));
+  RowCache cache(table.get(), {});
+  const std::vector<int64_t> ids = {4, 1};
+  const auto visit = [](size_t, const char*) {};
+  const auto example = [&]() -> absl::Status {
+    PROTOPAGE_ASSIGN_OR_RETURN(PinnedRows pinned, cache.Pin(ids));
+    PROTOPAGE_RETURN_IF_ERROR(cache.Read(ids, visit));  // Finds all rows in the cache.
+    pinned.Release();                                   // Or at the end of its life.
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(example());
+  EXPECT_EQ(cache.stats().hits, 2);
+}
+
+TEST(RowCacheTest, TheBudgetHoldsAndRowsAreEvictedOnlyAfterTheyWereWritten) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "budget", 1000));
   const RowCacheOptions options = Frames(*table, 20);
   RowCache cache(table.get(), options);

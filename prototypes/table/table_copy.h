@@ -1,8 +1,8 @@
 // Copies of PagedTables, sparse and durable: of a table with all that its log holds, or with more
 // room.
 //
-//   PROTOPAGE_RETURN_IF_ERROR(CopyTable(table.get(), "export.h5"));
-//   PROTOPAGE_RETURN_IF_ERROR(CopyTableLarger(fs, "export.h5", "export.h5", /*capacity=*/2000));
+//   PROTOPAGE_RETURN_IF_ERROR(CopyTable(table.get(), path));
+//   PROTOPAGE_RETURN_IF_ERROR(CopyTableLarger(fs, path, path, /*capacity=*/2000));
 #ifndef PROTOPAGE_PROTOTYPES_TABLE_TABLE_COPY_H_
 #define PROTOPAGE_PROTOTYPES_TABLE_TABLE_COPY_H_
 

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/file.h"
 #include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/class_queues.h"
 #include "protopage/prototypes/prototype_store.h"
@@ -23,7 +25,7 @@ namespace {
 
 constexpr int64_t kClasses = 300, kDim = 20, kRowsPerStep = 24;
 
-// All that a store holds.
+// The content of a store.
 struct Content {
   RowMatrixXf rows;
   RowMatrixXf momentum;
@@ -117,7 +119,7 @@ class LoggedStore {
   }
 
   TableLogOptions log_options;
-  // Room for some 60 rows: most of them live in the file or the log.
+  // Room for some 60 rows: most rows are only in the file or in the log.
   int64_t cache_bytes = 24000;
   std::unique_ptr<TableLog> log;
   std::unique_ptr<PrototypeStore> store;
@@ -136,7 +138,7 @@ class LoggedStore {
   const std::string directory_;
 };
 
-// What the main file by itself holds.
+// The content of the main file alone.
 Content MainFile(const LoggedStore& logged) {
   PrototypeStoreOptions options;
   options.read_only = true;
@@ -144,6 +146,43 @@ Content MainFile(const LoggedStore& logged) {
   PROTOPAGE_EXPECT_OK(store);
   EXPECT_TRUE((*store)->clean_when_opened());
   return ContentOf(store->get());
+}
+
+TEST(TableLogTest, TheExampleOfTheHeader) {
+  FileSystem* const fs = DefaultFileSystem();
+  const std::string directory = absl::StrCat(testing::TempDir(), "/table_log_example_", getpid());
+  PROTOPAGE_ASSERT_OK(fs->CreateDirectories(directory));
+  PrototypeStoreSpec spec;
+  spec.num_classes = kClasses;
+  spec.dim = kDim;
+  const RowMatrixXf row = RowMatrixXf::Constant(1, kDim, 2.0f);
+  const auto run = [&]() -> absl::Status {
+    PROTOPAGE_ASSIGN_OR_RETURN(auto log, TableLog::Create(fs, directory + "/log", {}));
+    PrototypeStoreOptions options;
+    options.log = log.get();
+    PROTOPAGE_ASSIGN_OR_RETURN(auto store,
+                               PrototypeStore::Create(directory + "/prototypes.h5", spec, options));
+    PROTOPAGE_RETURN_IF_ERROR(store->Scatter({7}, row));
+    PROTOPAGE_RETURN_IF_ERROR(store->Flush());            // Dirty rows are in the segment.
+    PROTOPAGE_RETURN_IF_ERROR(log->Commit(120));          // And durable.
+    PROTOPAGE_RETURN_IF_ERROR(store->Scatter({8}, row));  // Lost.
+    PROTOPAGE_RETURN_IF_ERROR(log->Retire(100));
+    return absl::OkStatus();
+  };
+  PROTOPAGE_ASSERT_OK(run());
+  RowMatrixXf read(2, kDim);
+  const auto resume = [&]() -> absl::Status {
+    PROTOPAGE_ASSIGN_OR_RETURN(auto log,
+                               TableLog::Open(fs, directory + "/log", /*checkpoint=*/120, {}));
+    PrototypeStoreOptions options;
+    options.log = log.get();
+    PROTOPAGE_ASSIGN_OR_RETURN(auto store,
+                               PrototypeStore::Open(directory + "/prototypes.h5", options));
+    return store->Gather({7, 8}, read);
+  };
+  PROTOPAGE_ASSERT_OK(resume());
+  EXPECT_EQ(read.row(0), row.row(0));
+  EXPECT_NE(read.row(1), row.row(0));
 }
 
 TEST(TableLogTest, EveryKeptCheckpointOpensAndTheMainFileIsTheOldest) {
@@ -173,8 +212,8 @@ TEST(TableLogTest, EveryKeptCheckpointOpensAndTheMainFileIsTheOldest) {
   }
   EXPECT_EQ(s.log->stats().segments, 4);
   EXPECT_GT(s.log->stats().rows_merged, 200);
-  // From the newest to the oldest, as each opening forgets the later ones; with steps that are
-  // lost.
+  // From the newest to the oldest, as opening a checkpoint removes the later ones. The steps after
+  // each are lost.
   for (int64_t c = 6; c >= 3; --c) {
     PROTOPAGE_ASSERT_OK(s.Open(c * 100));
     EXPECT_EQ(s.log->head().checkpoint, c * 100);
@@ -183,7 +222,7 @@ TEST(TableLogTest, EveryKeptCheckpointOpensAndTheMainFileIsTheOldest) {
   }
   EXPECT_THAT(s.Open(400), StatusIs(absl::StatusCode::kDataLoss, "checkpoint 400"));
   EXPECT_THAT(s.Open(200), StatusIs(absl::StatusCode::kNotFound, "checkpoint 200"));
-  // And on from there, to the same content as before.
+  // Training resumes from there, to the same content as before.
   PROTOPAGE_ASSERT_OK(s.Open(300));
   PROTOPAGE_ASSERT_OK(s.Steps(80, 100));
   PROTOPAGE_ASSERT_OK(s.store->WriteRange(70, RowMatrixXf::Constant(90, kDim, 0.25f)));
@@ -296,7 +335,7 @@ TEST(TableLogTest, AReaderDoesNotDisturbAndLearnsOfRetirement) {
   EXPECT_TRUE(ContentOf(reader.store.get()) == contents[3]);
   EXPECT_THAT(reader.store->Scatter({1}, RowMatrixXf::Zero(1, kDim)),
               StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
-  // Merging what is older than the reader's checkpoint leaves it its content.
+  // A merge of segments that are older than the reader's checkpoint changes nothing for the reader.
   PROTOPAGE_ASSERT_OK(writer.log->Retire(2));
   EXPECT_TRUE(ContentOf(reader.store.get()) == contents[3]);
   PROTOPAGE_ASSERT_OK(writer.log->Retire(3));
@@ -408,7 +447,7 @@ TEST(TableLogTest, DamageIsFoundAndNamed) {
   const auto size = static_cast<int64_t>(whole.size());
   int64_t directory_offset;
   std::memcpy(&directory_offset, whole.data() + size - 32, 8);
-  // The newest record of a row that segment 3 has no newer one of.
+  // The newest record of a row that has none in segment 3.
   int64_t record = 0;
   for (int64_t at = directory_offset; record == 0; at += 24) {
     ASSERT_LT(at, size - 64);
@@ -475,8 +514,8 @@ TEST(TableLogTest, DamageIsFoundAndNamed) {
   EXPECT_THAT(s.Commit(3), StatusIs(absl::StatusCode::kInvalidArgument, "checkpoint 3"));
 }
 
-// Each call of a run in turn fails once, or every write from it on. The run ends with an error
-// or recovers, and reopened at its newest checkpoint it has that one's rows.
+// Each call of a run in turn fails once, or every write from then on. The run ends with an error or
+// recovers. Reopened at its newest checkpoint, it has the rows of that checkpoint.
 TEST(TableLogTest, EveryFaultIsAnErrorOrRecoveredFrom) {
   LoggedStore clean("fault_free");
   std::map<int64_t, Content> contents;

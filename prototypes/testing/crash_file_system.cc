@@ -50,7 +50,8 @@ struct CrashFileSystem::Inode {
         sectors.insert(s);
       }
     }
-    // Often the newest, so that the last write survives now and then without those before it.
+    // The newest moment is frequent, so that the last write sometimes survives without the earlier
+    // ones.
     const auto moment = [&] {
       return random.Below(2) == 0 ? pending.size() : random.Below(pending.size() + 1);
     };
@@ -86,7 +87,8 @@ struct CrashFileSystem::Inode {
   }
 };
 
-// `from` is removed where it is given and is `inode`; `to`, where it is given, becomes `inode`.
+// Removes the name `from`, unless it is empty or no longer names `inode`; then makes `to` a name of
+// `inode`, unless it is empty.
 struct CrashFileSystem::NameChange {
   std::string from;
   std::string to;
@@ -95,19 +97,20 @@ struct CrashFileSystem::NameChange {
 
 class CrashFileSystem::SimulatedFile : public File {
  public:
-  SimulatedFile(CrashFileSystem* fs, std::string path, std::shared_ptr<Inode> inode, bool writable)
+  SimulatedFile(CrashFileSystem* fs, std::string path, std::shared_ptr<Inode> inode, bool writable,
+                int64_t life)
       : fs_(fs),
         path_(std::move(path)),
         inode_(std::move(inode)),
         writable_(writable),
-        life_(fs->life_) {}
+        life_(life) {}
   ~SimulatedFile() override {
-    const std::lock_guard<std::mutex> lock(fs_->mutex_);
+    const MutexLock lock(fs_->mutex_);
     if (locked_) inode_->locked = false;
   }
 
   absl::Status ReadAt(int64_t offset, void* data, int64_t size) override {
-    const std::lock_guard<std::mutex> lock(fs_->mutex_);
+    const MutexLock lock(fs_->mutex_);
     PROTOPAGE_RETURN_IF_ERROR(Check("read"));
     if (offset + size > static_cast<int64_t>(inode_->content.size())) {
       return absl::OutOfRangeError(
@@ -117,7 +120,7 @@ class CrashFileSystem::SimulatedFile : public File {
     return absl::OkStatus();
   }
   absl::Status WriteAt(int64_t offset, const void* data, int64_t size) override {
-    const std::lock_guard<std::mutex> lock(fs_->mutex_);
+    const MutexLock lock(fs_->mutex_);
     PROTOPAGE_RETURN_IF_ERROR(Check("write"));
     if (!writable_) return absl::UnavailableError(absl::StrCat("write ", path_, ": read-only"));
     if (size == 0) return absl::OkStatus();
@@ -142,19 +145,19 @@ class CrashFileSystem::SimulatedFile : public File {
     return absl::OkStatus();
   }
   absl::StatusOr<int64_t> Size() override {
-    const std::lock_guard<std::mutex> lock(fs_->mutex_);
+    const MutexLock lock(fs_->mutex_);
     PROTOPAGE_RETURN_IF_ERROR(Check("size"));
     return static_cast<int64_t>(inode_->content.size());
   }
   absl::Status Truncate(int64_t size) override {
-    const std::lock_guard<std::mutex> lock(fs_->mutex_);
+    const MutexLock lock(fs_->mutex_);
     PROTOPAGE_RETURN_IF_ERROR(Check("truncate"));
     PROTOPAGE_RETURN_IF_ERROR(fs_->Event("truncate " + path_));
     inode_->Add({0, "", size, true});
     return absl::OkStatus();
   }
   absl::Status Sync() override {
-    const std::lock_guard<std::mutex> lock(fs_->mutex_);
+    const MutexLock lock(fs_->mutex_);
     PROTOPAGE_RETURN_IF_ERROR(Check("sync"));
     PROTOPAGE_RETURN_IF_ERROR(fs_->Event("sync " + path_));
     if (fs_->until_failure_ > 0 && --fs_->until_failure_ == 0) {
@@ -165,7 +168,7 @@ class CrashFileSystem::SimulatedFile : public File {
     return absl::OkStatus();
   }
   absl::Status Lock() override {
-    const std::lock_guard<std::mutex> lock(fs_->mutex_);
+    const MutexLock lock(fs_->mutex_);
     PROTOPAGE_RETURN_IF_ERROR(Check("lock"));
     if (inode_->locked) {
       return absl::FailedPreconditionError(
@@ -176,7 +179,7 @@ class CrashFileSystem::SimulatedFile : public File {
   }
 
  private:
-  absl::Status Check(absl::string_view operation) const {
+  absl::Status Check(absl::string_view operation) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(fs_->mutex_) {
     if (!fs_->crashed_ && life_ == fs_->life_) return absl::OkStatus();
     return absl::UnavailableError(absl::StrCat(operation, " ", path_, ": the power is gone"));
   }
@@ -185,7 +188,7 @@ class CrashFileSystem::SimulatedFile : public File {
   const std::string path_;
   const std::shared_ptr<Inode> inode_;
   const bool writable_;
-  const int64_t life_;
+  const int64_t life_;  // The restart since which the file is open.
   bool locked_ = false;
 };
 
@@ -198,24 +201,24 @@ CrashFileSystem::CrashFileSystem() {
 CrashFileSystem::~CrashFileSystem() = default;
 
 void CrashFileSystem::CrashAt(int64_t event, int64_t write_every) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   until_crash_ = event;
   write_every_ = write_every;
   events_ = writes_ = 0;
 }
 
 void CrashFileSystem::FailSyncAt(int64_t sync) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   until_failure_ = sync;
 }
 
 bool CrashFileSystem::crashed() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return crashed_;
 }
 
 int64_t CrashFileSystem::events() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return events_;
 }
 
@@ -227,11 +230,11 @@ absl::Status CrashFileSystem::Event(const std::string& what) {
 }
 
 void CrashFileSystem::Restart(Loss loss, uint64_t seed) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   RandomStream random(seed, RandomPurpose::kTest, static_cast<uint64_t>(life_));
-  // Names first: a change that is kept may keep an inode that has another name, too.
+  // Names first: a change that survives may keep an inode that has another name as well.
   if (loss == kMix) {
-    // Changes of one name stay in order, as a directory's block has them.
+    // Changes of one name stay in order, as they do in a block of a directory.
     for (const NameChange& change : changes_) {
       if (random.Below(2) == 0) Apply(change, &durable_);
     }
@@ -240,7 +243,7 @@ void CrashFileSystem::Restart(Loss loss, uint64_t seed) {
   } else if (loss == kKeepNewest && !changes_.empty()) {
     Apply(changes_.back(), &durable_);
   }
-  // What lies below a directory that is gone is gone.
+  // A directory that is lost takes all below it along.
   for (auto name = durable_.begin(); name != durable_.end();) {
     const auto parent = durable_.find(DirectoryOf(name->first));
     const bool keep = parent != durable_.end() && parent->second->directory;
@@ -286,8 +289,9 @@ absl::Status CrashFileSystem::CheckParent(const std::string& path) const {
 absl::StatusOr<std::unique_ptr<File>> CrashFileSystem::Open(const std::string& path,
                                                             OpenMode mode) {
   std::shared_ptr<Inode> inode;
+  int64_t life = 0;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     PROTOPAGE_RETURN_IF_ERROR(CheckParent(path));
     const auto found = names_.find(path);
     if (found != names_.end()) {
@@ -306,12 +310,14 @@ absl::StatusOr<std::unique_ptr<File>> CrashFileSystem::Open(const std::string& p
       inode = std::make_shared<Inode>();
       Change({"", path, inode});
     }
+    life = life_;
   }
-  return std::unique_ptr<File>(new SimulatedFile(this, path, inode, mode != OpenMode::kRead));
+  const bool writable = mode != OpenMode::kRead;
+  return std::unique_ptr<File>(new SimulatedFile(this, path, inode, writable, life));
 }
 
 absl::Status CrashFileSystem::Rename(const std::string& from, const std::string& to) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   PROTOPAGE_RETURN_IF_ERROR(CheckParent(to));
   PROTOPAGE_RETURN_IF_ERROR(Event("rename " + from));
   const auto found = names_.find(from);
@@ -321,7 +327,7 @@ absl::Status CrashFileSystem::Rename(const std::string& from, const std::string&
 }
 
 absl::Status CrashFileSystem::Link(const std::string& from, const std::string& to) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   PROTOPAGE_RETURN_IF_ERROR(CheckParent(to));
   PROTOPAGE_RETURN_IF_ERROR(Event("link " + from));
   const auto found = names_.find(from);
@@ -332,7 +338,7 @@ absl::Status CrashFileSystem::Link(const std::string& from, const std::string& t
 }
 
 absl::Status CrashFileSystem::Remove(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   PROTOPAGE_RETURN_IF_ERROR(CheckParent(path));
   const auto found = names_.find(path);
   if (found == names_.end() || found->second->directory) {
@@ -344,7 +350,7 @@ absl::Status CrashFileSystem::Remove(const std::string& path) {
 }
 
 absl::Status CrashFileSystem::CreateDirectories(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   for (size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
     const std::string prefix = path.substr(0, end);
     if (names_.find(prefix) == names_.end()) {
@@ -358,7 +364,7 @@ absl::Status CrashFileSystem::CreateDirectories(const std::string& path) {
 }
 
 absl::Status CrashFileSystem::RemoveDirectory(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   PROTOPAGE_RETURN_IF_ERROR(CheckParent(path));
   const auto found = names_.find(path);
   if (found == names_.end() || !found->second->directory) {
@@ -375,7 +381,7 @@ absl::Status CrashFileSystem::RemoveDirectory(const std::string& path) {
 }
 
 absl::Status CrashFileSystem::SyncDirectory(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   PROTOPAGE_RETURN_IF_ERROR(CheckParent(JoinPath(path, "x")));
   PROTOPAGE_RETURN_IF_ERROR(Event("sync directory " + path));
   std::vector<NameChange> left;
@@ -391,7 +397,7 @@ absl::Status CrashFileSystem::SyncDirectory(const std::string& path) {
 }
 
 absl::StatusOr<std::vector<std::string>> CrashFileSystem::List(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   PROTOPAGE_RETURN_IF_ERROR(CheckParent(JoinPath(path, "x")));
   std::vector<std::string> names;
   for (const auto& [name, inode] : names_) {
@@ -402,12 +408,12 @@ absl::StatusOr<std::vector<std::string>> CrashFileSystem::List(const std::string
 }
 
 bool CrashFileSystem::Exists(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return names_.find(path) != names_.end();
 }
 
 bool CrashFileSystem::IsDirectory(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = names_.find(path);
   return found != names_.end() && found->second->directory;
 }

@@ -1,17 +1,17 @@
 // CrashFileSystem: a disk in memory that loses power.
 //
-// What was written but not synced, and names that were made, changed or removed without a sync of
-// their directory, are kept apart from what is durable. At a crash they are dropped, kept, or
-// mixed: each sector of 512 bytes gets the content it had at some moment since the file's last
-// sync, the file's size as well, and each change of a name happened or did not, whatever became of
-// those before it. Or only the newest ones survive, which is what a sync that is missing before
-// them is found by.
+// It keeps what is durable apart from what is not: writes since the last sync of their file, and
+// changes of names since the last sync of their directory. A crash drops all of the latter, keeps
+// it all, or mixes: each sector of 512 bytes, and the size of each file, is as it was at some
+// moment since the file's last sync, and each change of a name happened or did not, whatever became
+// of the earlier ones. Or only the newest ones survive, which shows that a sync is missing before
+// them.
 //
 //   CrashFileSystem fs;
-//   fs.CrashAt(17);                       // At the 17th sync, rename, removal or truncation from now on, ...
-//   EXPECT_FALSE(Work(&fs).ok());         // ... from where on every call fails.
+//   fs.CrashAt(17);                // The 17th sync, rename, removal or truncation fails, ...
+//   EXPECT_FALSE(Work(&fs).ok());  // ... and every call after it.
 //   fs.Restart(CrashFileSystem::kMix, /*seed=*/5);
-//   PROTOPAGE_EXPECT_OK(Recover(&fs));              // Sees what the device had.
+//   PROTOPAGE_EXPECT_OK(Recover(&fs));  // Sees what the device had.
 //
 // Paths are absolute; "/" exists. Thread-safe.
 #ifndef PROTOPAGE_PROTOTYPES_TESTING_CRASH_FILE_SYSTEM_H_
@@ -20,19 +20,19 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "protopage/base/file.h"
+#include "protopage/base/mutex.h"
 
 namespace protopage {
 
 class CrashFileSystem : public FileSystem {
  public:
-  // What becomes of all that was not synced.
+  // What a crash does to all that was not synced.
   enum Loss {
     kDropAll,
     kKeepAll,
@@ -43,15 +43,17 @@ class CrashFileSystem : public FileSystem {
   CrashFileSystem();
   ~CrashFileSystem() override;
 
-  // The power goes at the event-th event from now on, before it happens; 0: never. Every
-  // write_every-th write is an event too, of which a part happens; 0: none is.
+  // The power fails at the event-th event from now on, before that happens; 0: never. Every
+  // write_every-th write is an event too, and happens in part; 0: none is.
   void CrashAt(int64_t event, int64_t write_every = 0);
-  // The sync-th sync of a file from now on fails, and once; 0: none does. As on Linux, what it
-  // should have made durable is still read but will never be durable, unless it is written again.
+  // The sync-th sync of a file from now on fails, but none after it; 0: none fails. As on Linux,
+  // the data that it should have made durable can still be read, but never becomes durable unless
+  // it is written again.
   void FailSyncAt(int64_t sync);
   bool crashed() const;
   int64_t events() const;
-  // After a crash, or as if there were one now. Files that are open stay dead.
+  // Starts the machine again, after a crash or as if there were one now. Files that are open fail
+  // from then on.
   void Restart(Loss loss, uint64_t seed);
 
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override;
@@ -71,23 +73,23 @@ class CrashFileSystem : public FileSystem {
   class SimulatedFile;
   using Names = std::map<std::string, std::shared_ptr<Inode>>;
 
-  // These need mutex_.
-  absl::Status Event(const std::string& what);
-  absl::Status CheckParent(const std::string& path) const;
-  void Change(const NameChange& change);
+  // Counts an event; fails once the power has.
+  absl::Status Event(const std::string& what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckParent(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Change(const NameChange& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void Apply(const NameChange& change, Names* names);
 
-  mutable std::mutex mutex_;
-  Names names_;    // As programs see them.
-  Names durable_;  // As a crash leaves them at least.
-  std::vector<NameChange> changes_;
-  int64_t events_ = 0;
-  int64_t writes_ = 0;
-  int64_t until_crash_ = 0;
-  int64_t write_every_ = 0;
-  int64_t until_failure_ = 0;  // Syncs.
-  bool crashed_ = false;
-  int64_t life_ = 0;  // Restarts so far.
+  mutable Mutex mutex_;                    // Guards the inodes too.
+  Names names_ ABSL_GUARDED_BY(mutex_);    // As programs see them.
+  Names durable_ ABSL_GUARDED_BY(mutex_);  // The least that a crash leaves.
+  std::vector<NameChange> changes_ ABSL_GUARDED_BY(mutex_);
+  int64_t events_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t writes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t until_crash_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t write_every_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t until_failure_ ABSL_GUARDED_BY(mutex_) = 0;  // Syncs.
+  bool crashed_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t life_ ABSL_GUARDED_BY(mutex_) = 0;  // Restarts so far.
 };
 
 }  // namespace protopage

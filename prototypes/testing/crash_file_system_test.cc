@@ -25,6 +25,29 @@ absl::Status Write(FileSystem* fs, const std::string& path, const std::string& c
   return sync ? file->Sync() : absl::OkStatus();
 }
 
+// Writes 20 files of one byte: a sync and a rename each.
+absl::Status Work(FileSystem* fs) {
+  for (int i = 0; i < 20; ++i) {
+    PROTOPAGE_RETURN_IF_ERROR(WriteFileAtomically(fs, "/file", std::string(1, 'a' + i)));
+  }
+  return absl::OkStatus();
+}
+
+// An older version of the file is there, or none.
+absl::Status Recover(FileSystem* fs) {
+  if (!fs->Exists("/file")) return absl::OkStatus();
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, "/file"));
+  return content.size() == 1 ? absl::OkStatus() : absl::DataLossError(content);
+}
+
+TEST(CrashFileSystemTest, TheExampleOfTheHeader) {
+  CrashFileSystem fs;
+  fs.CrashAt(17);                // The 17th sync, rename, removal or truncation fails, ...
+  EXPECT_FALSE(Work(&fs).ok());  // ... and every call after it.
+  fs.Restart(CrashFileSystem::kMix, /*seed=*/5);
+  PROTOPAGE_EXPECT_OK(Recover(&fs));  // Sees what the device had.
+}
+
 TEST(CrashFileSystemTest, OnlyWhatWasSyncedIsCertain) {
   CrashFileSystem fs;
   PROTOPAGE_ASSERT_OK(fs.CreateDirectories("/a"));

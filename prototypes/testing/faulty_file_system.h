@@ -1,11 +1,11 @@
-// FaultyFileSystem: passes everything on to the machine's file system, and lets calls fail.
+// FaultyFileSystem: the machine's file system, some calls of which fail.
 //
 //   FaultyFileSystem fs;
-//   fs.FailAt(12);                      // The 12th call from now on, and only that one.
-//   ... EXPECT_FALSE(store->Flush().ok()) ...
+//   fs.FailAt(12);  // The 12th call from now on fails, but none after it.
+//   EXPECT_FALSE(Work(&fs).ok());
 //
-// Calls counted are all but Size, Lock, Exists and IsDirectory. A write that fails has written a
-// part. Syncs are not passed on: no test of this loses power, and they take long.
+// All calls count except Size, Lock, Exists and IsDirectory. A write that fails has written a part.
+// Syncs are not passed on: no test with this file system loses power, and they take long.
 #ifndef PROTOPAGE_PROTOTYPES_TESTING_FAULTY_FILE_SYSTEM_H_
 #define PROTOPAGE_PROTOTYPES_TESTING_FAULTY_FILE_SYSTEM_H_
 
@@ -30,12 +30,12 @@ class FaultyFileSystem : public ForwardingFileSystem {
  public:
   // 0: none.
   void FailAt(int64_t call) { until_failure_ = call; }
-  // The disk is full at the call-th call from now on: every write from it on fails. 0: it is not.
+  // The disk fills up at the call-th call from now on: every write from then on fails. 0: never.
   void FailWritesFrom(int64_t call) {
     fail_writes_ = call == 1;
     until_full_ = call;
   }
-  // Every write from now on fails, or no more.
+  // Whether every write from now on fails.
   void FailWrites(bool fail) { FailWritesFrom(fail ? 1 : 0); }
   int64_t calls() const { return calls_; }
   int64_t writes() const { return writes_; }

@@ -1,11 +1,11 @@
-// MixtureRows: unit rows with neighbours, for tests and benchmarks of the index: a function of
-// (seed, class), so that ten million need no memory.
+// MixtureRows: unit rows with neighbours, for tests and benchmarks of the index. A row is a
+// function of (seed, class), so ten million of them need no memory.
 //
-// Classes belong to families of about 128, families to groups of 16, both at random:
+// Classes belong to families of about 128, and families to groups of 16, both at random:
 //   row = normalize(group + 0.8 family + 0.7 own),
-// each part a unit normal vector in all D dimensions. The cosine of two rows is about .77 inside
-// of a family, .47 inside of a group and 0 elsewhere, and inside of a family it differs by noise of
-// standard deviation .23 / sqrt(D) only. This is harder than trained rows, whose noise has fewer
+// each part a unit normal vector in all D dimensions. The cosine of two rows is about .77 within a
+// family, .47 within a group and 0 elsewhere; within a family it varies only by noise of standard
+// deviation .23 / sqrt(D). This is harder than trained rows, whose noise has fewer
 // dimensions. `own` is the sum of two of 65536 vectors with random signs over sqrt(2).
 #ifndef PROTOPAGE_PROTOTYPES_TESTING_MIXTURE_ROWS_H_
 #define PROTOPAGE_PROTOTYPES_TESTING_MIXTURE_ROWS_H_

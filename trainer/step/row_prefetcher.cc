@@ -11,55 +11,60 @@ RowPrefetcher::RowPrefetcher(PrototypeStore* store, int64_t rows_per_step)
 
 RowPrefetcher::~RowPrefetcher() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   thread_.join();
 }
 
 void RowPrefetcher::Submit(int64_t step, std::vector<ClassId> classes) {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     waiting_.push_back({step, std::move(classes)});
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 absl::StatusOr<PinnedRows> RowPrefetcher::Finish(int64_t step) {
   std::vector<Begun> finished;  // Outlives the lock: a release takes the cache's.
   {
-    std::unique_lock<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     while (!waiting_.empty() && waiting_.front().step <= step) waiting_.pop_front();
-    changed_.wait(lock, [&] { return !running_ || begun_.back().step > step; });
+    while (running_ && begun_.back().step <= step) changed_.Wait(mutex_);
     while (!begun_.empty() && begun_.front().step <= step) {
       finished.push_back(std::move(begun_.front()));
       begun_.pop_front();
     }
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (finished.empty() || finished.back().step != step) return PinnedRows();
   return std::move(finished.back().rows);
 }
 
+bool RowPrefetcher::HasWork() const {
+  return !waiting_.empty() && static_cast<int64_t>(begun_.size()) < max_begun_;
+}
+
 void RowPrefetcher::Loop() {
-  std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] {
-      const bool room = static_cast<int64_t>(begun_.size()) < max_begun_;
-      return stopping_ || (room && !waiting_.empty());
-    });
-    if (stopping_) return;
-    const Request request = std::move(waiting_.front());
-    waiting_.pop_front();
-    begun_.push_back({request.step});
-    running_ = true;
-    lock.unlock();
+    Request request;
+    {
+      const MutexLock lock(mutex_);
+      while (!stopping_ && !HasWork()) changed_.Wait(mutex_);
+      if (stopping_) return;
+      request = std::move(waiting_.front());
+      waiting_.pop_front();
+      begun_.push_back({request.step});
+      running_ = true;
+    }
     absl::StatusOr<PinnedRows> rows = store_->Prefetch(request.classes);
-    lock.lock();
-    begun_.back().rows = std::move(rows);
-    running_ = false;
-    changed_.notify_all();
+    {
+      const MutexLock lock(mutex_);
+      begun_.back().rows = std::move(rows);
+      running_ = false;
+    }
+    changed_.NotifyAll();
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/base/types.h"
 #include "protopage/prototypes/table/pinned_rows.h"
@@ -37,13 +38,30 @@ std::vector<ClassId> Range(ClassId first, int64_t count) {
   return ids;
 }
 
+TEST_F(RowPrefetcherTest, TheExampleOfTheHeader) {
+  const std::unique_ptr<PrototypeStore>& store = store_;
+  const int64_t step = 3;
+  const std::vector<ClassId> classes = {4, 1, 9};
+  StepRows rows;
+  const auto example = [&]() -> absl::Status {
+    RowPrefetcher prefetcher(store.get(), /*rows_per_step=*/256);
+    prefetcher.Submit(step, classes);  // When the step is planned.
+    PROTOPAGE_ASSIGN_OR_RETURN(PinnedRows pinned, prefetcher.Finish(step));  // At its turn.
+    PROTOPAGE_RETURN_IF_ERROR(store->GatherStep(classes, &rows));
+    pinned.Release();
+    return absl::OkStatus();
+  };
+  PROTOPAGE_EXPECT_OK(example());
+  EXPECT_EQ(rows.rows.rows(), 3);
+}
+
 TEST_F(RowPrefetcherTest, GathersFindTheRowsInTheCache) {
   RowPrefetcher prefetcher(store_.get(), 10);
   StepRows rows;
   for (int64_t step = 0; step < 50; ++step) {
     prefetcher.Submit(step, Range(step * 3, 8));
-    // A step later, as look-ahead does: mostly the rows are there by now, in any case they are
-    // right.
+    // Finished a step later, as with look-ahead: mostly the rows are there by then. They are right
+    // in any case.
     if (step == 0) continue;
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PinnedRows pinned, prefetcher.Finish(step - 1));
     PROTOPAGE_ASSERT_OK(store_->GatherStep(Range((step - 1) * 3, 8), &rows));
@@ -55,8 +73,8 @@ TEST_F(RowPrefetcherTest, GathersFindTheRowsInTheCache) {
   }
 }
 
-// A pin that nobody releases would fill the cache: 1,000 steps of which the prefetcher runs some
-// before and some after their gather leave none.
+// Pins that nobody releases would fill the cache. The prefetcher reads some of these 1,000 steps
+// before their gather and some after it.
 TEST_F(RowPrefetcherTest, LeavesNoPins) {
   RowPrefetcher prefetcher(store_.get(), 10);
   StepRows rows;
@@ -68,7 +86,7 @@ TEST_F(RowPrefetcherTest, LeavesNoPins) {
   }
 }
 
-// However far the planner runs ahead: what is pinned leaves room for the step that is gathered.
+// However far the planner runs ahead, pinned rows leave room for the step that is gathered.
 TEST_F(RowPrefetcherTest, NeverPinsWhatTheCacheHasNoRoomFor) {
   const int64_t capacity = store_->stats().capacity_rows;
   for (const int64_t rows_per_step : {capacity / 2, capacity * 2 / 3, capacity}) {
@@ -90,14 +108,14 @@ TEST_F(RowPrefetcherTest, NeverPinsWhatTheCacheHasNoRoomFor) {
 TEST_F(RowPrefetcherTest, ReportsTheStoresErrorForItsStepOnly) {
   RowPrefetcher prefetcher(store_.get(), 10);
   prefetcher.Submit(0, {1, 2000});
-  // Finish may come before the prefetch has begun, and drops it then.
+  // Finish may come before the prefetch has begun, and cancels it then.
   const absl::Status status = prefetcher.Finish(0).status();
   EXPECT_TRUE(status.ok() || absl::IsOutOfRange(status)) << status;
   prefetcher.Submit(1, {1, 2});
   PROTOPAGE_EXPECT_OK(prefetcher.Finish(1).status());
 }
 
-// Unless the cache is free of pins, all of its rows are not to be had at once.
+// As many rows as the cache holds can be gathered only while none of its frames is pinned.
 TEST_F(RowPrefetcherTest, PinsLiveAsLongAsTheHandleOrThePrefetcher) {
   const int64_t capacity = store_->stats().capacity_rows;
   RowMatrixXf all(capacity, 64);

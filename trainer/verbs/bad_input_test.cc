@@ -15,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "protopage/base/file.h"
+#include "protopage/base/json_text.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/prototype_store.h"
 #include "protopage/trainer/testing/run_protopage.h"

@@ -50,7 +50,7 @@ CommandFlag OwnStoreFlag(std::string* store) {
           .is_path = true};
 }
 
-std::string ClassesLeft(const ClassCounts& counts, const std::string& store) {
+std::string ClassesLeft(const StoreClassCounts& counts, const std::string& store) {
   return absl::StrCat(store, " has ", counts.num_classes - counts.dropped, " classes, and ",
                       counts.dropped, " that were dropped");
 }
@@ -84,7 +84,7 @@ absl::Status Add(const AddFlags& flags) {
 absl::Status Drop(const DropFlags& flags) {
   const auto ids = ParseClassIds(flags.classes);
   if (!ids.ok()) return WithContext(ids.status(), "--classes");
-  PROTOPAGE_ASSIGN_OR_RETURN(const ClassCounts counts,
+  PROTOPAGE_ASSIGN_OR_RETURN(const StoreClassCounts counts,
                              DropClasses(DefaultFileSystem(), flags.store, *ids));
   LogInfo(ClassesLeft(counts, flags.store));
   return absl::OkStatus();
@@ -93,7 +93,7 @@ absl::Status Drop(const DropFlags& flags) {
 absl::Status Merge(const MergeFlags& flags) {
   const auto from = ParseClassIds(flags.from);
   if (!from.ok()) return WithContext(from.status(), "--from");
-  PROTOPAGE_ASSIGN_OR_RETURN(const ClassCounts counts,
+  PROTOPAGE_ASSIGN_OR_RETURN(const StoreClassCounts counts,
                              MergeClasses(DefaultFileSystem(), flags.store, flags.into, *from));
   LogInfo(ClassesLeft(counts, flags.store));
   return absl::OkStatus();

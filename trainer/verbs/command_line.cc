@@ -11,9 +11,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "protopage/base/check.h"
-#include "protopage/base/config_fields.h"
 #include "protopage/base/file.h"
 #include "protopage/base/logging.h"
+#include "protopage/base/nearest_name.h"
 #include "protopage/base/status_macros.h"
 
 namespace protopage {
@@ -157,6 +157,57 @@ absl::StatusOr<const CommandFlag*> FindFlag(const CommandProgram& program, const
                    HelpCommand(program, verb), ")"));
 }
 
+// Sets the flags of the verb from `arguments`, and returns those that were given.
+absl::StatusOr<std::vector<const CommandFlag*>> ParseFlags(
+    const CommandProgram& program, const CommandVerb& verb,
+    const std::vector<std::string>& arguments) {
+  std::vector<const CommandFlag*> given;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (!absl::StartsWith(argument, "--") || argument.size() == 2) {
+      return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", argument,
+                                                     "\": flags are written --name=value (see ",
+                                                     HelpCommand(program, verb), ")"));
+    }
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(argument.substr(2), absl::MaxSplits('=', 1));
+    PROTOPAGE_ASSIGN_OR_RETURN(const CommandFlag* const flag, FindFlag(program, verb, parts.first));
+    const bool again = std::find(given.begin(), given.end(), flag) != given.end();
+    if (again && !IsList(*flag)) {
+      return absl::InvalidArgumentError(absl::StrCat("--", flag->name, " is given twice"));
+    }
+    // A list's default is replaced, not added to.
+    if (!again && IsList(*flag)) {
+      absl::get<std::vector<std::string>*>(flag->value)->clear();
+    }
+    given.push_back(flag);
+    std::string value = parts.second;
+    if (!absl::StrContains(argument, '=')) {
+      if (IsBool(*flag)) {
+        value = "true";
+      } else if (i + 1 < arguments.size() && !absl::StartsWith(arguments[i + 1], "--")) {
+        value = arguments[++i];
+      } else {
+        return absl::InvalidArgumentError(absl::StrCat("--", flag->name, " needs a value: --",
+                                                       flag->name, "=", ValueName(*flag)));
+      }
+    }
+    PROTOPAGE_RETURN_IF_ERROR(SetFlag(*flag, value));
+  }
+  return given;
+}
+
+absl::Status CheckRequired(const CommandVerb& verb, const std::vector<const CommandFlag*>& given) {
+  for (const CommandFlag& flag : verb.flags) {
+    if (flag.required && std::find(given.begin(), given.end(), &flag) == given.end()) {
+      return absl::InvalidArgumentError(absl::StrCat(verb.name, verb.name.empty() ? "" : " ",
+                                                     "needs --", flag.name, "=", ValueName(flag),
+                                                     " (", flag.help, ")"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<ParsedCommand> ParseCommandLine(const CommandProgram& program,
@@ -178,46 +229,9 @@ absl::StatusOr<ParsedCommand> ParseCommandLine(const CommandProgram& program,
       return ParsedCommand{nullptr, VerbHelp(program, verb)};
     }
   }
-  std::vector<const CommandFlag*> given;
-  for (size_t i = 0; i < rest.size(); ++i) {
-    if (!absl::StartsWith(rest[i], "--") || rest[i].size() == 2) {
-      return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", rest[i],
-                                                     "\": flags are written --name=value (see ",
-                                                     HelpCommand(program, verb), ")"));
-    }
-    const std::pair<std::string, std::string> parts =
-        absl::StrSplit(rest[i].substr(2), absl::MaxSplits('=', 1));
-    const bool has_value = absl::StrContains(rest[i], '=');
-    PROTOPAGE_ASSIGN_OR_RETURN(const CommandFlag* const flag, FindFlag(program, verb, parts.first));
-    const bool again = std::find(given.begin(), given.end(), flag) != given.end();
-    if (again && !IsList(*flag)) {
-      return absl::InvalidArgumentError(absl::StrCat("--", flag->name, " is given twice"));
-    }
-    // A list's default is replaced, not added to.
-    if (!again && IsList(*flag)) {
-      absl::get<std::vector<std::string>*>(flag->value)->clear();
-    }
-    given.push_back(flag);
-    std::string value = parts.second;
-    if (!has_value) {
-      if (IsBool(*flag)) {
-        value = "true";
-      } else if (i + 1 < rest.size() && !absl::StartsWith(rest[i + 1], "--")) {
-        value = rest[++i];
-      } else {
-        return absl::InvalidArgumentError(absl::StrCat("--", flag->name, " needs a value: --",
-                                                       flag->name, "=", ValueName(*flag)));
-      }
-    }
-    PROTOPAGE_RETURN_IF_ERROR(SetFlag(*flag, value));
-  }
-  for (const CommandFlag& flag : verb.flags) {
-    if (flag.required && std::find(given.begin(), given.end(), &flag) == given.end()) {
-      return absl::InvalidArgumentError(absl::StrCat(verb.name, verb.name.empty() ? "" : " ",
-                                                     "needs --", flag.name, "=", ValueName(flag),
-                                                     " (", flag.help, ")"));
-    }
-  }
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<const CommandFlag*> given,
+                             ParseFlags(program, verb, rest));
+  PROTOPAGE_RETURN_IF_ERROR(CheckRequired(verb, given));
   return ParsedCommand{&verb, ""};
 }
 

@@ -14,13 +14,18 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "protopage/base/config_fields.h"
 #include "protopage/base/file.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/data/cifar_type.h"
 #include "protopage/data/decode_image.h"
+#include "protopage/eval/report.h"
 #include "protopage/prototypes/prototype_store.h"
+#include "protopage/trainer/run/trainer.h"
 #include "protopage/trainer/testing/run_protopage.h"
 #include "protopage/trainer/testing/test_images.h"
+#include "protopage/trainer/verbs/job.h"
+#include "protopage/trainer/verbs/train_verb.h"
 
 namespace protopage {
 namespace {

@@ -1,6 +1,8 @@
 #include "protopage/trainer/verbs/inspect.h"
 
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -29,6 +31,30 @@ std::string PairsTitle(const StoreInspection& store) {
   return absl::StrCat("nearest pairs of a sample of ", FormatCount(store.pair_classes),
                       " classes with all ", FormatCount(store.imprinted + store.trained),
                       " written ones");
+}
+
+// The title and the table of the pairs, which there must be.
+std::string FormatPairs(const StoreInspection& store) {
+  std::vector<std::string> head = {"class", "class", "cosine"};
+  if (store.has_names) head.insert(head.end(), {"name", "name"});
+  TextTable table(head);
+  for (const ClassPair& pair : store.pairs) {
+    std::vector<std::string> row = {absl::StrCat(pair.a), absl::StrCat(pair.b),
+                                    FormatFixed(pair.cosine, 6)};
+    if (store.has_names) row.insert(row.end(), {pair.a_name, pair.b_name});
+    table.AddRow(row);
+  }
+  return absl::StrCat(PairsTitle(store), ", likely duplicates first:\n", table.ToString());
+}
+
+nlohmann::ordered_json PairsToJson(const StoreInspection& store) {
+  nlohmann::ordered_json pairs = nlohmann::ordered_json::array();
+  for (const ClassPair& pair : store.pairs) {
+    nlohmann::ordered_json one = {{"classes", {pair.a, pair.b}}, {"cosine", pair.cosine}};
+    if (store.has_names) one["names"] = {pair.a_name, pair.b_name};
+    pairs.push_back(std::move(one));
+  }
+  return pairs;
 }
 
 }  // namespace
@@ -100,17 +126,7 @@ std::string FormatInspection(const Inspection& inspection) {
                absl::StrFormat("least %.6f, mean %.6f, most %.6f", store.norm_min, store.norm_mean,
                                store.norm_max));
   }
-  if (store.pairs.empty()) return text;
-  std::vector<std::string> head = {"class", "class", "cosine"};
-  if (store.has_names) head.insert(head.end(), {"name", "name"});
-  TextTable table(head);
-  for (const ClassPair& pair : store.pairs) {
-    std::vector<std::string> row = {absl::StrCat(pair.a), absl::StrCat(pair.b),
-                                    FormatFixed(pair.cosine, 6)};
-    if (store.has_names) row.insert(row.end(), {pair.a_name, pair.b_name});
-    table.AddRow(row);
-  }
-  absl::StrAppend(&text, "\n", PairsTitle(store), ", likely duplicates first:\n", table.ToString());
+  if (!store.pairs.empty()) absl::StrAppend(&text, "\n", FormatPairs(store));
   return text;
 }
 
@@ -144,13 +160,7 @@ nlohmann::ordered_json ToJson(const Inspection& inspection) {
   json["norms"] = {{"min", store.norm_min}, {"mean", store.norm_mean}, {"max", store.norm_max}};
   json["pair_classes"] = store.pair_classes;
   json["pairs_complete"] = store.pairs_complete;
-  nlohmann::ordered_json pairs = nlohmann::ordered_json::array();
-  for (const ClassPair& pair : store.pairs) {
-    nlohmann::ordered_json one = {{"classes", {pair.a, pair.b}}, {"cosine", pair.cosine}};
-    if (store.has_names) one["names"] = {pair.a_name, pair.b_name};
-    pairs.push_back(std::move(one));
-  }
-  json["pairs"] = std::move(pairs);
+  json["pairs"] = PairsToJson(store);
   return json;
 }
 

@@ -58,7 +58,7 @@ absl::Status CheckClasses(const PrototypeStore& store, const std::vector<ClassId
   return absl::OkStatus();
 }
 
-ClassCounts CountsOf(const PrototypeStore& store) {
+StoreClassCounts CountsOf(const PrototypeStore& store) {
   return {store.num_classes(), store.num_dropped()};
 }
 
@@ -107,7 +107,7 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
   return added;
 }
 
-absl::StatusOr<ClassCounts> DropClasses(FileSystem* fs, const std::string& path,
+absl::StatusOr<StoreClassCounts> DropClasses(FileSystem* fs, const std::string& path,
                                         const std::vector<ClassId>& ids) {
   PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/false));
   PROTOPAGE_RETURN_IF_ERROR(CheckClasses(*store, ids));
@@ -115,7 +115,7 @@ absl::StatusOr<ClassCounts> DropClasses(FileSystem* fs, const std::string& path,
   return CountsOf(*store);
 }
 
-absl::StatusOr<ClassCounts> MergeClasses(FileSystem* fs, const std::string& path, ClassId into,
+absl::StatusOr<StoreClassCounts> MergeClasses(FileSystem* fs, const std::string& path, ClassId into,
                                          const std::vector<ClassId>& from) {
   {
     PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/true));

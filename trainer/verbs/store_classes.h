@@ -25,7 +25,7 @@
 
 namespace protopage {
 
-struct ClassCounts {
+struct StoreClassCounts {
   int64_t num_classes = 0;  // Ids are below it.
   int64_t dropped = 0;      // Of them.
 };
@@ -47,11 +47,11 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
 
 // Other errors: InvalidArgument (no class of the store, a repeated one, or all of them). Returns
 // the counts after it.
-absl::StatusOr<ClassCounts> DropClasses(FileSystem* fs, const std::string& path,
+absl::StatusOr<StoreClassCounts> DropClasses(FileSystem* fs, const std::string& path,
                                         const std::vector<ClassId>& ids);
 // `into` gets the mean of all their rows, `from` is dropped, in a copy that takes the file's place.
 // Other errors: as DropClasses.
-absl::StatusOr<ClassCounts> MergeClasses(FileSystem* fs, const std::string& path, ClassId into,
+absl::StatusOr<StoreClassCounts> MergeClasses(FileSystem* fs, const std::string& path, ClassId into,
                                          const std::vector<ClassId>& from);
 
 // "3,7,12". Errors: InvalidArgument.

@@ -255,7 +255,7 @@ int Main() {
 
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
-      "Speed of the CPU backend on seed_cnn, beside the processor's peak and PyTorch.");
+      "Speed of the CPU backend on seed_cnn, next to the processor's peak and PyTorch.");
   absl::ParseCommandLine(argc, argv);
   return protopage::Main();
 }

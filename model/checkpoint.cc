@@ -36,7 +36,7 @@ hid_t MemoryType(DType dtype) {
       return H5T_NATIVE_UINT8;
     case DType::kBfloat16:
     case DType::kFloat16:
-      break;  // No state is: feature maps alone are.
+      break;  // Only feature maps are, and they are no state.
   }
   return -1;
 }
@@ -51,7 +51,7 @@ hid_t FileType(DType dtype) {
       return H5T_STD_U8LE;
     case DType::kBfloat16:
     case DType::kFloat16:
-      break;  // No state is: feature maps alone are.
+      break;  // Only feature maps are, and they are no state.
   }
   return -1;
 }

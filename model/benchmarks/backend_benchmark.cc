@@ -1,6 +1,6 @@
-// Speed of the CPU backend: each operation of a seed_cnn training step in GFLOP/s beside what the
-// processor can do at most in the same run, and the whole step in images/s, beside PyTorch when
-// a Python that has it is named. Ours and PyTorch's rounds take turns; figures are medians.
+// Speed of the CPU backend: each operation of a seed_cnn training step in GFLOP/s next to the peak
+// of the processor in the same run, and the whole step in images/s, next to PyTorch if a Python
+// that has it is given. Our rounds and PyTorch's alternate; figures are medians.
 //
 //   ./bazelw run -c opt //model/benchmarks:backend_benchmark -- --threads=2 --python=/usr/bin/python3
 
@@ -65,7 +65,7 @@ class Bench {
     wide_ = backend->Description().find("avx512") != std::string::npos;
   }
 
-  // `flops` is 0 for what moves memory: GB/s of `bytes` are printed then.
+  // `flops` is 0 for operations that move memory: then GB/s of `bytes` are printed.
   void Row(const std::string& name, double flops, double bytes,
            const std::function<absl::Status()>& body) {
     CheckOk(body());
@@ -92,7 +92,7 @@ class Bench {
   }
 
   void Operations(int64_t batch) {
-    // Winograd's convolutions compute 4 of 9 products, so that they may be above 100 %.
+    // Winograd's convolutions compute 4 of 9 products, so they may exceed 100 %.
     absl::PrintF("\nOperations of seed_cnn, batch %d; FLOP of the plain sums\n", batch);
     for (const Convolution3x3& layer : kSeedCnnConvolutions) Convolution(layer, batch);
 
@@ -255,7 +255,7 @@ int Main() {
 
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
-      "Speed of the CPU backend on seed_cnn, beside the processor's peak and PyTorch.");
+      "Speed of the CPU backend on seed_cnn, next to the processor's peak and PyTorch.");
   absl::ParseCommandLine(argc, argv);
   return protopage::Main();
 }

@@ -1,5 +1,6 @@
-// What the benchmarks of backends share: timing, the convolutions of seed_cnn, and a whole training
-// step of it, the one of model/benchmarks/torch_peer.py.
+// SeedCnnStep: a whole training step of seed_cnn, the same as that of
+// model/benchmarks/torch_peer.py, with timing and the convolutions of seed_cnn, for the benchmarks
+// of backends.
 //
 //   SeedCnnStep step(backend.get(), /*batch=*/256);
 //   step.ImagesPerSecond(/*seconds=*/2);
@@ -195,7 +196,7 @@ class SeedCnnStep {
   // Why the step is no graph, on a device that makes one of it.
   absl::Status refusal() const { return recording_->refusal(); }
 
-  // From the median time of a group of `steps` steps, with what the device has to do for them.
+  // From the median time of a group of `steps` steps, including the device's work for them.
   double ImagesPerSecond(double seconds, int steps = 1) {
     return static_cast<double>(batch_ * steps) / MedianSeconds(seconds, [this, steps] {
              for (int i = 0; i < steps; ++i) Step();

@@ -11,13 +11,13 @@ namespace protopage {
 namespace {
 
 // Rows of a product that share one pass over the packed kernel: enough that reading it, from L3
-// when it is large, costs little beside the arithmetic.
+// when it is large, costs little next to the arithmetic.
 constexpr int64_t kRowsPerBlock = 128;
 // Positions whose gradients are summed in registers before the kernel's gradient is read and
 // written again; their d_y and their windows' rows fit in L1.
 constexpr int64_t kPositionsPerSum = 160;
 
-// What a window implies.
+// Sizes that follow from a window.
 struct Layout {
   explicit Layout(const Window2d& window, int64_t panel)
       : positions(window.out_h * window.out_w),
@@ -40,7 +40,7 @@ struct Layout {
   int64_t padded_h, padded_w;
   bool padded;          // Windows are read from a padded copy.
   int64_t image_size;   // Floats of an image.
-  int64_t row_stride;   // Of the image, or of its copy: what windows are read from.
+  int64_t row_stride;   // Of the image or its copy, from which windows are read.
   int64_t source_size;  // Floats of an image, or of its copy.
   int64_t images_per_block;
   int64_t out_panels, in_panels;
@@ -64,7 +64,7 @@ void PadImage(const Window2d& window, const Layout& layout, const float* x, floa
   }
 }
 
-// The inverse: the part of `padded` that lies on the image; zero where no window reaches.
+// The inverse: the part of `padded` inside the image; zero where no window reads.
 void CropImage(const Window2d& window, const Layout& layout, const float* padded, float* x) {
   const int64_t in_width = window.in_w * window.in_c;
   const int64_t width = std::min(window.in_w, layout.padded_w - window.pad_left) * window.in_c;
@@ -126,7 +126,7 @@ void InputGradient(const Backward& backward, int thread, int64_t first, int64_t 
   float* target = layout.padded ? context.ForThread(thread, CpuContext::kThreadGradient,
                                                     layout.images_per_block * layout.source_size)
                                 : d_x + first * layout.image_size;
-  // With one position that reads every pixel once there is nothing to add to.
+  // A kernel of one position that reads every pixel once overwrites instead of adding.
   const bool covers = window.kernel_h == 1 && window.kernel_w == 1 && window.stride_h == 1 &&
                       window.stride_w == 1 && layout.positions * window.in_c == layout.source_size;
   if (!covers) std::memset(target, 0, sizeof(float) * count * layout.source_size);
@@ -267,7 +267,7 @@ void ConvolutionBackward(CpuContext& context, const Window2d& window, const floa
   const int64_t d_w_stride = layout.out_panels * matrix.panel;
   const int64_t partial_size = (layout.depth + 1) * d_w_stride;
   const bool partials_fit = layout.depth * d_w_stride <= kMaxPartialSize;
-  // Blocks of the batch: of as many images as a block of rows has, or a multiple.
+  // Blocks of the batch: each has as many images as a block of rows, or a multiple.
   const int64_t row_blocks = DivideUp(window.batch, layout.images_per_block);
   const int64_t images_per_partial =
       DivideUp(row_blocks, std::min(row_blocks, kMaxPartials)) * layout.images_per_block;

@@ -28,7 +28,7 @@ constexpr int64_t kChunk = int64_t{32} << 10;
 // Rows whose column sums are taken in float before they are added in double.
 constexpr int64_t kRowBlock = 512;
 // A product's task: rows, columns in panels, and the depth that one pass sums. A panel of
-// so many rows stays in L1 beside the rows of a tile.
+// so many rows stays in L1 with the rows of a tile.
 constexpr int64_t kProductRows = 96;
 constexpr int64_t kProductPanels = 8;
 constexpr int64_t kProductDepth = 384;
@@ -277,7 +277,7 @@ class CpuBackend : public Backend {
                               mean, mean + m.cols);
     });
     // Chan et al., "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances":
-    // the blocks' squared distances, plus what the distance between the means adds.
+    // the blocks' squared distances, plus the share of the distance between the means.
     float* scale = moments + 2 * blocks * m.cols;
     for (int64_t j = 0; j < m.cols; ++j) {
       double count = 0.0, mean = 0.0, m2 = 0.0;

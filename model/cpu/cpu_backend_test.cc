@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
 #include "protopage/base/cpu_features.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/base/thread_pool.h"
 #include "protopage/model/testing/backend_conformance.h"
@@ -85,6 +86,15 @@ TEST(CpuBackendTest, RefusesAnInstructionSetThatTheProcessorLacks) {
   EXPECT_THAT(NewCpuBackend(&pool, {"avx512"}),
               StatusIs(absl::StatusCode::kFailedPrecondition, "avx512"));
 }
+
+absl::Status Example() {
+  ThreadPool pool(0);
+  PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, NewCpuBackend(&pool));
+  PROTOPAGE_ASSIGN_OR_RETURN(Tensor x, backend->Allocate(DType::kFloat32, {64, 32, 32, 3}));
+  return absl::OkStatus();
+}
+
+TEST(CpuBackendTest, TheExampleOfTheHeader) { PROTOPAGE_EXPECT_OK(Example()); }
 
 }  // namespace
 }  // namespace protopage

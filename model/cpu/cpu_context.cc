@@ -10,7 +10,7 @@ void* AlignedMemory::Reserve(int64_t bytes) {
   if (bytes > bytes_ || data_ == nullptr) {
     // A multiple of the alignment, and room for kernels that read whole vectors.
     const int64_t rounded = (bytes / 64 + 2) * 64;
-    data_.reset();  // Before the new block: both at once may not fit.
+    data_.reset();  // Released first: the old and the new block may not fit together.
     data_.reset(std::aligned_alloc(64, static_cast<size_t>(rounded)));
     PROTOPAGE_CHECK(data_ != nullptr);
     bytes_ = rounded;

@@ -1,5 +1,5 @@
-// CpuContext: what the operations of the CPU backend share: threads, the kernels of one
-// instruction set, and scratch memory that grows to the largest need and is then reused, so
+// CpuContext: the resources that the operations of the CPU backend share: threads, the kernels of
+// one instruction set, and scratch memory that grows to the largest need and is then reused, so
 // that a training step in its steady state allocates nothing.
 #ifndef PROTOPAGE_MODEL_CPU_CPU_CONTEXT_H_
 #define PROTOPAGE_MODEL_CPU_CPU_CONTEXT_H_
@@ -18,10 +18,10 @@
 
 namespace protopage {
 
-// Memory at a cache line's boundary.
+// Memory aligned to a cache line.
 class AlignedMemory {
  public:
-  // At least `bytes`; what it held before is lost when it grows.
+  // At least `bytes`; growing loses the content.
   void* Reserve(int64_t bytes);
   int64_t bytes() const { return bytes_; }
 
@@ -69,17 +69,17 @@ class CpuContext {
   T* Shared(SharedSlot slot, int64_t count) {
     return static_cast<T*>(shared_[slot].Reserve(count * static_cast<int64_t>(sizeof(T))));
   }
-  // Of the running thread: called from inside a task with the thread's number.
+  // A scratch array of the running thread: called inside a task, with the thread's number.
   template <typename T = float>
   T* ForThread(int thread, ThreadSlot slot, int64_t count) {
     return static_cast<T*>(
         threads_[thread].memory[slot].Reserve(count * static_cast<int64_t>(sizeof(T))));
   }
 
-  // Of all scratch arrays. Not while an operation runs.
+  // The size of all scratch arrays. Must not be called while an operation runs.
   int64_t bytes() const;
 
-  // Calls body(first, count) for fixed chunks of [0, n), in parallel when there is more than one.
+  // Calls body(first, count) for fixed chunks of [0, n), in parallel if there are several.
   void ForChunks(int64_t n, int64_t chunk,
                  absl::FunctionRef<void(int64_t first, int64_t count)> body) const;
 

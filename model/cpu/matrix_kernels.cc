@@ -10,8 +10,8 @@ namespace protopage {
 namespace PROTOPAGE_ISA {
 namespace {
 
-// The only lines that know the instruction set: the width of a vector, and how many rows of
-// a tile fit in the registers beside two vectors of b and one broadcast of a.
+// The only lines that depend on the instruction set: the width of a vector, and the number of rows
+// of a tile that fit in the registers together with two vectors of b and one broadcast of a.
 #ifdef __AVX512F__
 using Vec = __m512;
 constexpr int kWidth = 16;
@@ -67,7 +67,7 @@ void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t colu
   }
 }
 
-// One tile: kTileRows rows of c by one panel, of which c has `columns`; all of them where kWhole.
+// One tile: kTileRows rows of c by one panel, of which c has `columns`: all of them if kWhole.
 template <bool kWhole>
 inline void MultiplyTile(const RowProduct& product, const float* const* a_rows, const float* b,
                          Vec bias0, Vec bias1, int64_t columns, float* const* c) {
@@ -148,7 +148,7 @@ void MultiplyPanel(const RowProduct& product, const float* b, int64_t column, in
   }
 }
 
-// Rows of a packed panel that stay in L1 (32 KiB) beside the rows of a and c: deeper products are
+// Rows of a packed panel that stay in L1 (32 KiB) with the rows of a and c: deeper products are
 // summed in pieces, through c.
 constexpr int64_t kMaxDepth = (20 << 10) / (kPanel * sizeof(float));
 

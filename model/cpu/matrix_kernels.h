@@ -3,8 +3,8 @@
 //
 // A product is c[i, :] += a[i, :] b. `b` is packed into panels of `panel` columns,
 // [ceil(n / panel)][k][panel], zero-filled on the right, so that the loop over k reads it in
-// order. Rows of `a` and `c` may lie anywhere: each has an offset, in floats, from a base,
-// which lets a convolution read its windows from the image itself, without im2col.
+// order. Rows of `a` and `c` may be anywhere: each has an offset, in floats, from a base, so that a
+// convolution reads its windows from the image itself, without im2col.
 #ifndef PROTOPAGE_MODEL_CPU_MATRIX_KERNELS_H_
 #define PROTOPAGE_MODEL_CPU_MATRIX_KERNELS_H_
 
@@ -25,9 +25,9 @@ struct RowProduct {
   int64_t n;
   float* c;
   const int64_t* c_offsets;  // [rows]; no two rows of c overlap.
-  const float* bias;         // [n], or null: start is 0 then.
-  bool accumulate;           // start is what c holds; `bias` is null then.
-  bool relu;                 // c = max(0, c), at last.
+  const float* bias;         // [n], or null: then start is 0.
+  bool accumulate;           // start is the old value of c; `bias` is null then.
+  bool relu;                 // Finally c = max(0, c).
 };
 
 // c[i, j] += sum over p of a[p, i] b[p, j], for p in [0, positions), i in [0, m), j in [0, panel):
@@ -49,8 +49,8 @@ struct MatrixKernels {
                float alpha, float* packed);
   void (*multiply_rows)(const RowProduct& product);
   void (*add_outer)(const OuterProduct& product);
-  // What the processor can do at most: fused multiply-adds on registers only. Returns the
-  // number of floating point operations of `iterations` rounds.
+  // Measures the peak of the processor: fused multiply-adds on registers only. Returns the number
+  // of floating point operations of `iterations` rounds.
   int64_t (*peak_flops)(int64_t iterations, float* sink);
 };
 

@@ -241,7 +241,7 @@ void ColumnMoments(const float* x, int64_t rows, int64_t c, float* mean, float* 
 
 void NormalizeColumns(const float* x, int64_t rows, int64_t c, const float* mean,
                       const float* scale, const float* beta, bool relu, float* y) {
-  // Below any number when there is no relu, so that one loop serves both.
+  // Below every number if there is no relu, so that one loop serves both.
   const float floor = relu ? 0.0f : -INFINITY;
   for (int64_t i = 0; i < rows; ++i) {
     PROTOPAGE_VECTOR_LOOP

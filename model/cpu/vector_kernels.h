@@ -1,7 +1,7 @@
 // Vector kernels: every operation that is not a product, over one task's range, compiled once
 // for each instruction set. Plain pointers and numbers only; one thread runs a call.
 // Formulas and shapes are those of model/backend.h. `n` counts elements; matrices [rows, c]
-// are row-major. x and y may be one array where Backend allows it in place.
+// are row-major. x and y may be the same array where Backend allows it in place.
 #ifndef PROTOPAGE_MODEL_CPU_VECTOR_KERNELS_H_
 #define PROTOPAGE_MODEL_CPU_VECTOR_KERNELS_H_
 

@@ -17,14 +17,14 @@ constexpr int64_t kGroupFloats = int64_t{64} << 10;
 constexpr int64_t kLeastTiles = 36, kMostTiles = 96, kTilesMultiple = 12;
 // Columns of the products that are transformed together.
 constexpr int64_t kColumns = 64;
-// Blocks of the batch, at least, if it has as many images.
+// The least number of blocks of a batch that has as many images.
 constexpr int64_t kLeastPartials = 8;
 
 // Floats from one of the 16 elements to the next, for so many: a line more, or all of them would
 // lie in one set of the L1 cache.
 int64_t Stride(int64_t floats) { return floats + 16; }
 
-// What a window implies. Tiles are numbered through the batch, row by row of an image.
+// Sizes that follow from a window. Tiles are numbered through the batch, row by row of an image.
 struct Layout {
   Layout(const Window2d& of, int64_t panel)
       : window(of),
@@ -117,7 +117,7 @@ void TransformTiles(const Call& call, const float* x, const float* zeros, int64_
   }
 }
 
-// d_x += b'(d_v) of the tiles; what they have outside of the images goes to `nowhere`.
+// d_x += b'(d_v) of the tiles; their pixels outside of the images are added to `nowhere`.
 void AddInputGradient(const Call& call, const float* d_v, float* nowhere, int64_t first,
                       int64_t count, float* d_x) {
   const Window2d& window = call.layout.window;
@@ -222,7 +222,7 @@ void WinogradForward(CpuContext& context, const Window2d& window, const float* x
                      Offsets(context, CpuContext::kOffsetsC, layout.group, layout.columns)};
 
   const int64_t tiles = window.batch * layout.image_tiles;
-  // A tile's bits do not depend on its group, so that there may be enough of them for the threads.
+  // A tile's bits do not depend on its group, so the number of groups may follow the threads.
   const int64_t group = layout.GroupOf(tiles, 2 * context.pool().num_threads());
   context.pool().ParallelForThread(DivideUp(tiles, group), [&](int64_t task, int thread) {
     const int64_t first = task * group;
@@ -295,7 +295,7 @@ void WinogradBackward(CpuContext& context, const Window2d& window, const float* 
     float* const d_u = partials + block * partial_size;
     float* const bias_sums = d_u + d_u_size;
     std::memset(d_u, 0, sizeof(float) * partial_size);
-    // Zeros to read, and where to write what nobody reads.
+    // Zeros to read outside of the images, and memory for results there, which nobody reads.
     float* const zeros = context.ForThread(thread, CpuContext::kThreadZeros, 2 * outside_size);
     std::memset(zeros, 0, sizeof(float) * 2 * outside_size);
     float* const nowhere = zeros + outside_size;

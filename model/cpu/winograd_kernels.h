@@ -1,6 +1,5 @@
 // The transforms of Winograd's convolution F(2 x 2, 3 x 3), compiled once for each instruction set:
-// plain pointers and numbers only; one thread runs a call. model/cpu/winograd.h says what they are
-// for.
+// plain pointers and numbers only; one thread runs a call. model/cpu/winograd.h uses them.
 //
 // A tile is 4 x 4 pixels of x and 2 x 2 positions of y. Its transform is 16 rows of channels, one
 // for each element of the 4 x 4 matrix below, row by row, so many floats apart. Formulas: Lavin and

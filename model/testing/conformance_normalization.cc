@@ -19,7 +19,7 @@ using reference::Array;
 
 struct NormCase {
   int64_t rows, c;
-  float offset;  // Far from zero beside the spread, as raw pixels make it.
+  float offset;  // Far from zero relative to the spread, as for raw pixels.
 };
 const std::vector<NormCase> kNormCases = {{1300, 32, 0.0f}, {700, 3, 8.0f}, {300, 36, 0.0f},
                                           {50, 17, -3.0f},  {2, 64, 0.0f},  {1, 5, 1.0f}};

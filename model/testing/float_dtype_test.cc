@@ -16,7 +16,7 @@ namespace {
 
 TEST(FloatDtypeTest, RoundsToTheNearestTiesToEven) {
   EXPECT_EQ(RoundedTo(DType::kFloat32, 0.1f), 0.1f);
-  // 1 and 2^-7 are the last numbers of bf16 and 2^-10 of fp16 beside it.
+  // The next number after 1 is 1 + 2^-7 in bf16 and 1 + 2^-10 in fp16.
   EXPECT_EQ(RoundedTo(DType::kBfloat16, 1.0f + std::ldexp(1.0f, -8)), 1.0f);
   EXPECT_EQ(RoundedTo(DType::kBfloat16, 1.0f + 3 * std::ldexp(1.0f, -8)),
             1.0f + std::ldexp(1.0f, -6));

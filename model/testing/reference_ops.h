@@ -1,5 +1,5 @@
 // The operations of model/backend.h as plain loops in double, one line of arithmetic for each
-// formula: what backends are held to, and what finite differences hold in turn.
+// formula. Backends are tested against them, and they against finite differences.
 // Arrays are flat, in the layouts of model/backend.h; gradients are returned, not added.
 #ifndef PROTOPAGE_MODEL_TESTING_REFERENCE_OPS_H_
 #define PROTOPAGE_MODEL_TESTING_REFERENCE_OPS_H_

@@ -27,25 +27,26 @@
 namespace protopage {
 
 // The size of the e_i for sums of `depth` products. In float32 an e_i is made of up to `depth`
-// roundings of 2^-24 and random sign, which grow like their number's root. Of other precisions the
-// inputs' own rounding is far above that of sums: half a unit of the 8 bits of bf16, of the 11 of
-// fp16, and a whole one of TF32's 11, which a GPU may cut off.
+// roundings of 2^-24 and random sign, which grow like the root of their number. In the other
+// precisions the rounding of the inputs is far larger than that of sums: half a unit of the 8 bits
+// of bf16 or of the 11 of fp16, and a whole unit of TF32's 11, which a GPU may truncate.
 double RoundingError(Precision precision, int64_t depth);
 
 // Multiplies each value by its own 1 + e, e uniform in [-relative, relative), keyed by `seed` and
 // `stream`.
 void PerturbRelatively(double relative, uint64_t seed, uint64_t stream, std::vector<float>* values);
 
-// How far apart the losses of each step may be, from those of the CPU and of runs whose weights
-// were perturbed: kRoundingHeadroom times the largest difference up to that step, and what the loss
-// itself is rounded by.
+// Bounds of the difference of the losses of each step, from the losses of the CPU and of runs with
+// perturbed weights: kRoundingHeadroom times the largest difference up to that step, plus the
+// rounding error of the loss itself.
 //
-// The headroom: of the errors a few runs show no more than a typical one, of which three are a rare
-// one. In float32 a product has two inputs, and both backends round: sqrt(2) sqrt(2) 3. In 16 bits
-// one does, the weight once and the feature wherever it is stored since the last product, by a
-// convolution, batch norm and dropout: sqrt(1 + 3) 3. Up to that step: a difference changes its
+// The headroom: a few runs show a typical error; a rare one is three times as large. In float32 a
+// product has two inputs, and both backends round: sqrt(2) sqrt(2) 3. In 16 bits only one backend
+// rounds: the weight once, and the feature each time it is stored since the last product, by a
+// convolution, batch norm and dropout: sqrt(1 + 3) 3. "Up to that step": a difference changes its
 // sign now and then, and passes through 0. The loss of an image is a logarithm of exponentials of
-// logits of up to `scale`: about 8 operations round numbers of the size of these or of the loss.
+// logits of up to `scale`: about 8 operations round numbers of that size or of the size of the
+// loss.
 constexpr double kRoundingHeadroom = 6.0;
 std::vector<double> RoundingBounds(const std::vector<double>& losses,
                                    const std::vector<std::vector<double>>& perturbed, double scale);

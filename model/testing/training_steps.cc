@@ -44,7 +44,7 @@ std::vector<float> HashedWeights(uint64_t stream, int64_t count, float limit) {
   return values;
 }
 
-// A net, the rows and all that updates them.
+// A net, the rows, and the optimizers of both.
 class Training {
  public:
   struct Options {
@@ -244,7 +244,7 @@ absl::StatusOr<std::vector<TrainingTrace>> RunTrainingSteps(TestBackend& backend
 }
 
 // Losses as printed by testdata/pinned_steps_torch.py (PyTorch 2.15, float64). The tolerances
-// are 10 to 30 times what PyTorch's own float32 runs differ from it: Adam divides small
+// are 10 to 30 times the difference of PyTorch's own float32 runs from it: Adam divides small
 // gradients by their size, so that rounding grows from step to step. A wrong formula is off
 // by 1e-3 or more in the first few.
 TEST_P(TrainingStepsTest, AdamGivesTheLossesOfPyTorch) {

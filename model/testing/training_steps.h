@@ -29,11 +29,11 @@ class TrainingStepsTest : public testing::TestWithParam<BackendFactory> {
 // for any number of threads.
 struct TrainingTrace {
   std::vector<double> losses;  // Of each step.
-  std::vector<float> values;   // All that is trained, at the end.
+  std::vector<float> values;   // All trained values at the end.
 };
 struct TrainingRun {
   int steps = 20;  // At most 20.
-  // What the weights are perturbed by before each step, and the random numbers of that
+  // The relative perturbation of the weights before each step, and the seed of its random numbers
   // (model/testing/rounding_error.h).
   double weight_error = 0.0;
   uint64_t seed = 0;

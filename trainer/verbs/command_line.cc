@@ -11,9 +11,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "protopage/base/check.h"
-#include "protopage/base/config_fields.h"
 #include "protopage/base/file.h"
 #include "protopage/base/logging.h"
+#include "protopage/base/nearest_name.h"
 #include "protopage/base/status_macros.h"
 
 namespace protopage {

@@ -51,12 +51,12 @@ absl::Status CheckSplitPath(const SourceSettings& settings, Split split) {
   return MissingSplit(split, absl::StrCat("data.paths.", SplitName(key)));
 }
 
-int64_t ClassCounts::Of(Split split) const {
+int64_t RoleClassCounts::Of(Split split) const {
   if (split == Split::kUnseen) return unseen;
   return IsSource(split) ? source : target;
 }
 
-absl::Status CheckClassCount(absl::string_view type, const ClassCounts& counts, Split split) {
+absl::Status CheckClassCount(absl::string_view type, const RoleClassCounts& counts, Split split) {
   if (counts.Of(split) > 0) return absl::OkStatus();
   const char* const role = split == Split::kUnseen ? "unseen"
                            : IsSource(split)       ? "source"

@@ -127,7 +127,7 @@ absl::Status MissingSplit(Split split, absl::string_view need);
 absl::Status CheckSplitPath(const SourceSettings& settings, Split split);
 
 // How many classes each role has, for types whose config gives these numbers.
-struct ClassCounts {
+struct RoleClassCounts {
   int64_t source;
   int64_t target;
   int64_t unseen;
@@ -136,7 +136,7 @@ struct ClassCounts {
 };
 // A `check_split` for these: the number must be above 0. Errors name
 // data.TYPE.{source,target,unseen}_classes.
-absl::Status CheckClassCount(absl::string_view type, const ClassCounts& counts, Split split);
+absl::Status CheckClassCount(absl::string_view type, const RoleClassCounts& counts, Split split);
 
 }  // namespace protopage
 

@@ -78,7 +78,7 @@ TEST(SourceTypeTest, APathMustBeSetForItsSplit) {
 }
 
 TEST(SourceTypeTest, ARoleMustHaveClassesForItsSplits) {
-  const ClassCounts counts = {.source = 0, .target = 5, .unseen = 0};
+  const RoleClassCounts counts = {.source = 0, .target = 5, .unseen = 0};
   EXPECT_EQ(counts.Of(Split::kTargetValidation), 5);
   PROTOPAGE_EXPECT_OK(CheckClassCount("tar", counts, Split::kTargetTest));
   EXPECT_THAT(CheckClassCount("tar", counts, Split::kSourceTest),

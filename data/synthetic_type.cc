@@ -6,7 +6,7 @@
 namespace protopage {
 namespace {
 
-ClassCounts CountsOf(const SyntheticConfig& config) {
+RoleClassCounts CountsOf(const SyntheticConfig& config) {
   return {config.source_classes, config.target_classes, config.unseen_classes};
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "protopage/base/file.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/index/class_index_factory.h"
 
 namespace protopage {
 namespace {
@@ -90,7 +91,7 @@ TEST(SearchPrototypes, FindsTheNearestOtherRows) {
   PROTOPAGE_ASSERT_OK(store->WriteRange(0, rows));
   ThreadPool pool(2);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(
-      auto index, ClassIndex::Build(kClasses, 2, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+      auto index, BuildClassIndex(kClasses, 2, {}, &pool, [&](ClassId first, RowMatrixRef out) {
         return store->ReadRange(first, out);
       }));
   const NeighborSearchFunction search = SearchPrototypes(store.get(), index.get(), &pool);

@@ -8,7 +8,7 @@
 #include "protopage/base/status_macros.h"
 #include "protopage/eval/text_table.h"
 #include "protopage/prototypes/class_queues.h"
-#include "protopage/prototypes/index/class_index.h"
+#include "protopage/prototypes/index/class_index_factory.h"
 #include "protopage/prototypes/table/table_log.h"
 #include "protopage/sampling/class_selector.h"
 #include "protopage/sampling/selection_config.h"

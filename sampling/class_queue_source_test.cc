@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "protopage/base/file.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/index/class_index_factory.h"
+#include "protopage/sampling/step_planner.h"
 
 namespace protopage {
 namespace {
@@ -25,6 +27,15 @@ std::string FreshPath(const std::string& name) {
       std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()) + "_" + name);
   DefaultFileSystem()->Remove(path).IgnoreError();  // Usually it is not there.
   return path;
+}
+
+[[maybe_unused]] void Example(const std::unique_ptr<ClassQueues>& queues,
+                              const std::unique_ptr<PrototypeStore>& store,
+                              const std::unique_ptr<ClassIndex>& index) {
+  ThreadPool pool(1);
+  StepPlannerOptions planner_options;
+  ClassQueueSource source(queues.get(), SearchPrototypes(store.get(), index.get(), &pool));
+  planner_options.dominants = &source;
 }
 
 TEST(ClassQueueSource, BuildsQueuesWhenAClassIsFirstDrawn) {

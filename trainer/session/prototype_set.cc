@@ -10,8 +10,8 @@
 #include "protopage/prototypes/index/class_index_factory.h"
 #include "protopage/prototypes/table/paged_table.h"
 #include "protopage/sampling/class_queue_source.h"
-#include "protopage/sampling/class_selector.h"
 #include "protopage/sampling/nearest_class_source.h"
+#include "protopage/sampling/selection_modes.h"
 
 namespace protopage {
 namespace {

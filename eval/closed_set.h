@@ -1,8 +1,9 @@
 // Closed-set accuracy: features classified against all N prototypes by cosine.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(ClosedSetResult result,
-//                    EvaluateClosedSet(features, labels, domains, prototypes, {}, pool));
-//   result.all.Top1();  // 0.574
+//   PROTOPAGE_ASSIGN_OR_RETURN(
+//       const ClosedSetResult result,
+//       EvaluateClosedSet(features, labels, domains, prototypes, {}, pool));
+//   const double top1 = result.all.Top1();
 //
 // Prototypes are read once, in blocks: memory does not grow with N.
 #ifndef PROTOPAGE_EVAL_CLOSED_SET_H_
@@ -21,21 +22,21 @@
 namespace protopage {
 
 struct ClosedSetOptions {
-  // Dropped classes: never an answer, and no label may be one. Empty: none. Called from several
-  // threads.
+  // True for dropped classes: they are never an answer, and may not be a label. Empty: there are
+  // none. Called from several threads.
   std::function<bool(ClassId)> is_dropped = {};
 };
 
 struct AccuracyCounts {
   int64_t samples = 0;
-  int64_t top1 = 0;  // Samples whose class is the best answer; on ties the lowest class id is.
+  int64_t top1 = 0;  // Samples whose class is the best answer: on ties, the lowest class id.
   int64_t top5 = 0;  // Samples whose class is among the five best.
   double Top1() const { return samples == 0 ? 0 : static_cast<double>(top1) / samples; }
   double Top5() const { return samples == 0 ? 0 : static_cast<double>(top5) / samples; }
 };
 
 struct ClosedSetResult {
-  int64_t num_classes = 0;  // N, with the dropped ones
+  int64_t num_classes = 0;  // N, dropped classes included.
   AccuracyCounts all;
   std::map<int32_t, AccuracyCounts> by_domain;  // Empty when no domains were given.
 };

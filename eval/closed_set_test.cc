@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/eval/test_features.h"
 
@@ -57,6 +58,22 @@ void ExpectPlainCounts(const TestFeatures& images, const RowMatrixXf& prototypes
     EXPECT_EQ(result.by_domain.at(domain).top1, by_domain[domain].top1);
     EXPECT_EQ(result.by_domain.at(domain).top5, by_domain[domain].top5);
   }
+}
+
+absl::StatusOr<double> Example(const RowMatrixXf& features, const std::vector<ClassId>& labels,
+                               const std::vector<int32_t>& domains, const RowSource& prototypes) {
+  ThreadPool pool(2);
+  PROTOPAGE_ASSIGN_OR_RETURN(const ClosedSetResult result,
+                             EvaluateClosedSet(features, labels, domains, prototypes, {}, pool));
+  const double top1 = result.all.Top1();
+  return top1;
+}
+
+TEST(EvaluateClosedSet, TheExampleOfTheHeader) {
+  const RowMatrixXf prototypes = RowMatrixXf::Identity(3, 3);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const double top1, Example(prototypes.topRows(2), {0, 2}, {}, MatrixRows(prototypes)));
+  EXPECT_EQ(top1, 0.5);
 }
 
 TEST(EvaluateClosedSet, AgreesWithAPlainLoop) {

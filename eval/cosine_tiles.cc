@@ -9,7 +9,7 @@
 namespace protopage {
 namespace {
 
-// A tile of cosines takes 256 KiB, so that it is still in L2 when it is looked at.
+// A tile of cosines takes 256 KiB, so that it is still in the L2 cache when it is visited.
 constexpr int64_t kTileRowsA = 128;
 constexpr int64_t kTileRowsB = 512;
 

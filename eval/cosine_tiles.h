@@ -1,4 +1,10 @@
-// ForEachCosineTile: all cosines between the rows of two matrices, a tile at a time.
+// ForEachCosineTile: computes all cosines between the rows of two matrices, one tile at a time.
+//
+//   ForEachCosineTile(features, unit_prototypes, pool, [&](const CosineTile& tile) {
+//     for (int64_t i = 0; i < tile.cosines.rows(); ++i) {
+//       all.row(tile.first_a + i).segment(tile.first_b, tile.cosines.cols()) = tile.cosines.row(i);
+//     }
+//   });
 #ifndef PROTOPAGE_EVAL_COSINE_TILES_H_
 #define PROTOPAGE_EVAL_COSINE_TILES_H_
 
@@ -12,7 +18,7 @@
 
 namespace protopage {
 
-// A tile: cosines(i, j) is that of rows first_a + i and first_b + j.
+// cosines(i, j) is the cosine of the rows first_a + i and first_b + j.
 struct CosineTile {
   int64_t first_a;
   int64_t first_b;
@@ -20,14 +26,14 @@ struct CosineTile {
   int thread;  // In [0, pool.num_threads()), for scratch memory.
 };
 
-// Rows of `a` [M, D] of any norm against unit (or zero) rows `unit_b` [N, D]. Tiles of the same
-// rows of `a` are visited by one thread, in ascending first_b; others in parallel. Tiles and bits
-// are the same for any number of threads.
+// `a` [M, D] has rows of any norm; the rows of `unit_b` [N, D] have norm 1 or 0. Tiles of the same
+// rows of `a` are visited by one thread, in ascending first_b; other tiles in parallel. Tiles and
+// bits are the same for any number of threads.
 void ForEachCosineTile(ConstRowMatrixRef a, ConstRowMatrixRef unit_b, ThreadPool& pool,
                        absl::FunctionRef<void(const CosineTile&)> visit);
 
-// Divides every row by max(norm, 1e-5), as the network's own normalisation does: a zero row stays
-// zero and has cosine 0 with everything.
+// Divides every row by max(norm, 1e-5), as the network's own normalisation does. A zero row stays
+// zero, and has cosine 0 with every row.
 void NormalizeRows(RowMatrixRef rows);
 
 // Errors: InvalidArgument, "<what> 17 is not finite", for the first such row, counted from

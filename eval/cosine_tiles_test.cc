@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <mutex>
 #include <vector>
 
+#include "protopage/base/mutex.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/eval/test_features.h"
 
@@ -14,13 +14,16 @@ namespace {
 
 constexpr absl::StatusCode kInvalidArgument = absl::StatusCode::kInvalidArgument;
 
-RowMatrixXf AllCosines(const RowMatrixXf& a, RowMatrixXf b, int num_threads) {
-  NormalizeRows(b);
+// With the example of the header.
+RowMatrixXf AllCosines(const RowMatrixXf& features, RowMatrixXf unit_prototypes, int num_threads) {
+  NormalizeRows(unit_prototypes);
   ThreadPool pool(num_threads);
-  RowMatrixXf all(a.rows(), b.rows());
+  RowMatrixXf all(features.rows(), unit_prototypes.rows());
   all.setConstant(99);
-  ForEachCosineTile(a, b, pool, [&](const CosineTile& tile) {
-    all.block(tile.first_a, tile.first_b, tile.cosines.rows(), tile.cosines.cols()) = tile.cosines;
+  ForEachCosineTile(features, unit_prototypes, pool, [&](const CosineTile& tile) {
+    for (int64_t i = 0; i < tile.cosines.rows(); ++i) {
+      all.row(tile.first_a + i).segment(tile.first_b, tile.cosines.cols()) = tile.cosines.row(i);
+    }
   });
   return all;
 }
@@ -46,11 +49,11 @@ TEST(ForEachCosineTile, VisitsARowsTilesInOrderOnOneThread) {
   RowMatrixXf b = MakeTestFeatures(2, 1100, 1, 4, 1).features;
   NormalizeRows(b);
   ThreadPool pool(2);
-  std::mutex mutex;
+  Mutex mutex;
   std::vector<int64_t> next_b(300, 0);
   std::vector<int> threads(300, -1);
   ForEachCosineTile(a, b, pool, [&](const CosineTile& tile) {
-    std::lock_guard<std::mutex> lock(mutex);
+    const MutexLock lock(mutex);
     ASSERT_GE(tile.thread, 0);
     ASSERT_LT(tile.thread, 2);
     for (int64_t i = tile.first_a; i < tile.first_a + tile.cosines.rows(); ++i) {

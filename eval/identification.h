@@ -1,10 +1,10 @@
-// Identification: whose image is this? Probes against a gallery of one id image a class, and
-// distractors.
+// Identification: probes are searched in a gallery of one id image per class, and distractors.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(IdentificationResult result,
-//                    EvaluateIdentification(gallery, gallery_labels, probes, probe_labels,
-//                                           /*distractors=*/{}, {.ranks = {1, 5}}, pool));
-//   result.Rate(1);  // rank-1 identification rate
+//   PROTOPAGE_ASSIGN_OR_RETURN(
+//       const IdentificationResult result,
+//       EvaluateIdentification(gallery, gallery_labels, probes, probe_labels,
+//                              /*distractors=*/{}, {.ranks = {1, 5}}, pool));
+//   const double rank1 = result.Rate(1);  // The rank-1 identification rate.
 #ifndef PROTOPAGE_EVAL_IDENTIFICATION_H_
 #define PROTOPAGE_EVAL_IDENTIFICATION_H_
 
@@ -26,18 +26,18 @@ struct IdentificationOptions {
 struct IdentificationResult {
   int64_t gallery = 0;  // Classes in the gallery.
   int64_t distractors = 0;
-  int64_t probes = 0;               // Probes whose class is in the gallery: those counted.
-  int64_t probes_without_mate = 0;  // The others, which are left out.
+  int64_t probes = 0;               // Probes whose class is in the gallery; only these count.
+  int64_t probes_without_mate = 0;  // The other probes.
   std::vector<int64_t> ranks;
   std::vector<int64_t> hits;  // hits[i]: probes whose class is among the ranks[i] nearest.
-  // hits / probes of that rank; CHECKs that it was asked for.
+  // hits / probes of `rank`, which must be one of `ranks` (CHECKed).
   double Rate(int64_t rank) const;
 };
 
 // gallery [G, D] with distinct labels [G], probes [M, D] with labels [M], distractors [X, D] or
-// empty (rows == 0). On ties the gallery's earlier row is nearer, and the gallery before
-// distractors. Errors: InvalidArgument (shapes, a label twice in the gallery, values that are not
-// finite, no probe with its class in the gallery), those of `distractors.read`.
+// empty (rows == 0). Ties go to the gallery before distractors, and to its earlier row.
+// Errors: InvalidArgument (shapes, a label twice in the gallery, values that are not finite, no
+// probe whose class is in the gallery), those of `distractors.read`.
 absl::StatusOr<IdentificationResult> EvaluateIdentification(
     const RowMatrixXf& gallery, absl::Span<const ClassId> gallery_labels, ConstRowMatrixRef probes,
     absl::Span<const ClassId> probe_labels, const RowSource& distractors,

@@ -6,6 +6,7 @@
 #include <map>
 #include <vector>
 
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/eval/test_features.h"
 
@@ -53,6 +54,25 @@ void ExpectPlainHits(const TestFeatures& gallery, const TestFeatures& probes,
     EXPECT_EQ(result.hits[r], hits[ranks[r]]) << ranks[r];
     EXPECT_DOUBLE_EQ(result.Rate(ranks[r]), static_cast<double>(hits[ranks[r]]) / num_probes);
   }
+}
+
+absl::StatusOr<double> Example(const RowMatrixXf& gallery,
+                               const std::vector<ClassId>& gallery_labels,
+                               const RowMatrixXf& probes,
+                               const std::vector<ClassId>& probe_labels) {
+  ThreadPool pool(2);
+  PROTOPAGE_ASSIGN_OR_RETURN(const IdentificationResult result,
+                             EvaluateIdentification(gallery, gallery_labels, probes, probe_labels,
+                                                    /*distractors=*/{}, {.ranks = {1, 5}}, pool));
+  const double rank1 = result.Rate(1);  // The rank-1 identification rate.
+  return rank1;
+}
+
+TEST(EvaluateIdentification, TheExampleOfTheHeader) {
+  const RowMatrixXf gallery = RowMatrixXf::Identity(3, 3);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const double rank1,
+                                 Example(gallery, {7, 8, 9}, gallery.topRows(2), {7, 9}));
+  EXPECT_EQ(rank1, 0.5);
 }
 
 TEST(EvaluateIdentification, AgreesWithAPlainLoop) {

@@ -21,8 +21,8 @@ struct Metric {
   std::string name;
   double value = 0;
   std::optional<Interval> interval;
-  std::string counts;  // What it rests on, in words.
-  bool few = false;    // It rests on too little.
+  std::string counts;  // The counts it is computed from, in words.
+  bool few = false;    // They are too small.
 };
 
 Metric Share(const std::string& name, int64_t successes, int64_t trials, absl::string_view what) {
@@ -154,7 +154,7 @@ namespace {
 AccuracyCounts CountsFromJson(const nlohmann::ordered_json& json) {
   AccuracyCounts counts;
   counts.samples = json.at("samples").get<int64_t>();
-  // A share of n samples determines the count it came from: its rounding error is far below 1 / n.
+  // A share of n samples determines its count: its rounding error is far below 1 / n.
   const auto count = [&](const char* key) {
     return std::llround(json.at(key).get<double>() * static_cast<double>(counts.samples));
   };
@@ -212,7 +212,7 @@ VerificationResult VerificationFromJson(const nlohmann::ordered_json& json) {
 
 absl::StatusOr<EvalReport> EvalReportFromJson(const nlohmann::ordered_json& json) {
   EvalReport report;
-  // The library reports what is missing by exceptions; they stop here.
+  // The JSON library reports missing members by exceptions.
   try {
     report.name = json.at("name").get<std::string>();
     report.classes = json.value("classes", "");

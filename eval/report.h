@@ -1,9 +1,10 @@
-// Reports: results as JSON for machines and as tables for people.
+// Reports: results as JSON for programs and as tables for people.
 //
-//   EvalReport before = {.name = "imprinted", .closed_set = ..., .verification = ...};
-//   std::cout << FormatReport(before);
-//   std::cout << FormatComparison({before, after});  // A column a report and the change.
-//   nlohmann::ordered_json json = ToJson(after);
+//   const EvalReport before = {.name = "imprinted", .classes = "target", .closed_set = imprinted};
+//   const EvalReport after = {.name = "trained", .classes = "target", .closed_set = trained};
+//   std::cout << FormatReport(after);
+//   std::cout << FormatComparison({before, after});  // One column per report, and the change.
+//   const nlohmann::ordered_json json = ToJson(after);
 #ifndef PROTOPAGE_EVAL_REPORT_H_
 #define PROTOPAGE_EVAL_REPORT_H_
 
@@ -22,10 +23,10 @@
 
 namespace protopage {
 
-// What was evaluated of one model at one moment; parts that were not are absent.
+// The evaluation of one model at one moment. Parts that were not evaluated are absent.
 struct EvalReport {
   std::string name;          // "imprinted"
-  std::string classes = {};  // Which were told apart: "source" or "target".
+  std::string classes = {};  // The classes evaluated: "source" or "target".
   std::optional<ClosedSetResult> closed_set = {};
   std::optional<IdentificationResult> identification = {};
   std::optional<VerificationResult> verification = {};
@@ -37,17 +38,17 @@ nlohmann::ordered_json ToJson(const ClosedSetResult& result);
 nlohmann::ordered_json ToJson(const IdentificationResult& result);
 nlohmann::ordered_json ToJson(const VerificationResult& result);
 nlohmann::ordered_json ToJson(const EvalReport& report);
-// The inverse of the last, exact but for the numbers of unnamed domains: for reports of an earlier
-// process. Errors: InvalidArgument (what is missing or of a wrong type).
+// The inverse of ToJson(EvalReport), exact except for the numbers of unnamed domains, for reports
+// of an earlier process. Errors: InvalidArgument (a member is missing or of the wrong type).
 absl::StatusOr<EvalReport> EvalReportFromJson(const nlohmann::ordered_json& json);
 
-// One line a metric: value, 95 % interval, counts behind it. A FAR that rests on fewer than 10
-// false accepts is marked.
+// One line per metric: value, 95 % interval, and the counts it is computed from. A FAR that rests
+// on fewer than 10 false accepts is marked.
 std::string FormatReport(const EvalReport& report);
 
-// One line a metric, one column a report, and last the change to the last report from the first
-// that is of the same classes (absent if there is none but itself). Metrics that a report has not
-// are "-".
+// One line per metric, one column per report, and then the change to the last report from the first
+// report of the same classes (absent if that is the last itself). "-" where a report lacks a
+// metric.
 std::string FormatComparison(absl::Span<const EvalReport> reports);
 
 }  // namespace protopage

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <iostream>
 #include <nlohmann/json.hpp>
 
 namespace protopage {
@@ -53,6 +54,16 @@ EvalReport Trained() {
   verification.roc = {{.threshold = 0.5f, .far = 0.01, .tar = 0.8}};
   report.verification = verification;
   return report;
+}
+
+TEST(EvalReport, TheExampleOfTheHeader) {
+  const ClosedSetResult imprinted = *Imprinted().closed_set, trained = *Trained().closed_set;
+  const EvalReport before = {.name = "imprinted", .classes = "target", .closed_set = imprinted};
+  const EvalReport after = {.name = "trained", .classes = "target", .closed_set = trained};
+  std::cout << FormatReport(after);
+  std::cout << FormatComparison({before, after});  // One column per report, and the change.
+  const nlohmann::ordered_json json = ToJson(after);
+  EXPECT_EQ(json["name"], "trained");
 }
 
 TEST(FormatReport, ShowsValuesIntervalsAndCounts) {

@@ -1,10 +1,11 @@
 // RowSource: a matrix that is read in blocks of rows, because it may be larger than memory.
 //
-//   RowSource prototypes = {.rows = store->num_classes(), .dim = store->dim(),
-//                           .read = [&](int64_t first, RowMatrixRef out) {
-//                             return store->ReadRange(first, out);
-//                           }};
-//   RowSource gallery = MatrixRows(features);
+//   const RowSource gallery = MatrixRows(features);
+//   const RowSource prototypes = {.rows = store->num_classes(),
+//                                 .dim = store->dim(),
+//                                 .read = [&](int64_t first, RowMatrixRef out) {
+//                                   return store->ReadRange(first, out);
+//                                 }};
 #ifndef PROTOPAGE_EVAL_ROW_SOURCE_H_
 #define PROTOPAGE_EVAL_ROW_SOURCE_H_
 
@@ -19,8 +20,8 @@ namespace protopage {
 struct RowSource {
   int64_t rows = 0;
   int64_t dim = 0;
-  // Fills `out` [n, dim] with the rows first .. first + n - 1. Called by one thread at a time,
-  // in ascending order, each row once.
+  // Fills `out` [n, dim] with the rows [first, first + n). Called by one thread at a time, in
+  // ascending order, each row once.
   std::function<absl::Status(int64_t first, RowMatrixRef out)> read = {};
 };
 

@@ -2,10 +2,21 @@
 
 #include <gtest/gtest.h>
 
+#include <iostream>
 #include <limits>
 
 namespace protopage {
 namespace {
+
+TEST(TextTable, TheExampleOfTheHeader) {
+  TextTable table({"metric", "before", "after"});
+  table.AddRow({"top-1", FormatFixed(0.2081, 3), FormatFixed(0.5742, 3)});
+  std::cout << table.ToString();
+  EXPECT_EQ(table.ToString(),
+            "metric  before  after\n"
+            "---------------------\n"
+            "top-1    0.208  0.574\n");
+}
 
 TEST(TextTable, AlignsItsColumns) {
   TextTable table({"metric", "before", "after"});

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "protopage/base/best_scores.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/eval/cosine_tiles.h"
 
@@ -21,10 +23,7 @@ absl::StatusOr<TopK> FindTopK(ConstRowMatrixRef queries, const RowSource& rows,
   }
   PROTOPAGE_RETURN_IF_ERROR(CheckFinite("query", queries));
 
-  const int64_t k = options.k;
-  TopK top;
-  top.rows.setConstant(queries.rows(), k, -1);
-  top.cosines.setConstant(queries.rows(), k, -std::numeric_limits<float>::infinity());
+  std::vector<BestScores<int64_t>> best(queries.rows(), BestScores<int64_t>(options.k));
   RowMatrixXf block;
   for (int64_t first = 0; first < rows.rows; first += kTopKBlockRows) {
     block.resize(std::min(kTopKBlockRows, rows.rows - first), rows.dim);
@@ -33,24 +32,22 @@ absl::StatusOr<TopK> FindTopK(ConstRowMatrixRef queries, const RowSource& rows,
     NormalizeRows(block);
     ForEachCosineTile(queries, block, pool, [&](const CosineTile& tile) {
       for (int64_t i = 0; i < tile.cosines.rows(); ++i) {
-        const int64_t query = tile.first_a + i;
-        float* const best = &top.cosines(query, 0);
-        int64_t* const best_rows = &top.rows(query, 0);
-        for (int64_t j = 0; j < tile.cosines.cols(); ++j) {
-          const float cosine = tile.cosines(i, j);
-          if (cosine <= best[k - 1]) continue;  // Rows come in order: the lower one wins a tie.
-          const int64_t row = first + tile.first_b + j;
-          if (options.excluded != nullptr && options.excluded(row)) continue;
-          int64_t at = k - 1;
-          for (; at > 0 && best[at - 1] < cosine; --at) {
-            best[at] = best[at - 1];
-            best_rows[at] = best_rows[at - 1];
-          }
-          best[at] = cosine;
-          best_rows[at] = row;
-        }
+        best[tile.first_a + i].AddRange(
+            tile.cosines.row(i).data(), tile.cosines.cols(), first + tile.first_b,
+            [&](int64_t row) { return options.excluded == nullptr || !options.excluded(row); });
       }
     });
+  }
+
+  TopK top;
+  top.rows.setConstant(queries.rows(), options.k, -1);
+  top.cosines.setConstant(queries.rows(), options.k, -std::numeric_limits<float>::infinity());
+  for (int64_t query = 0; query < queries.rows(); ++query) {
+    const std::vector<Scored<int64_t>> sorted = best[query].TakeSorted();
+    for (size_t place = 0; place < sorted.size(); ++place) {
+      top.rows(query, place) = sorted[place].id;
+      top.cosines(query, place) = sorted[place].score;
+    }
   }
   return top;
 }

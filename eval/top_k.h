@@ -1,11 +1,12 @@
-// FindTopK: for every query the k rows with the largest cosine, exactly, over
-// rows that are read once, in blocks.
+// FindTopK: for every query exactly the k rows with the largest cosine, among rows that are read
+// once, in blocks.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(TopK top, FindTopK(features, prototypes, {.k = 5}, pool));
-//   top.rows(3, 0);  // the row nearest to query 3
+//   PROTOPAGE_ASSIGN_OR_RETURN(const TopK top, FindTopK(features, prototypes, {.k = 5}, pool));
+//   const int64_t nearest = top.rows(3, 0);  // The row nearest to query 3.
 //
-// The work is a blocked matrix product on all threads of the pool; the bits do not depend on
-// their number. Memory: kTopKBlockRows rows, and a tile of cosines for each thread.
+// The work is a blocked matrix product on all threads of the pool; the bits do not depend on their
+// number. Memory: kTopKBlockRows rows, a tile of cosines for each thread, and 2 k results for each
+// query.
 #ifndef PROTOPAGE_EVAL_TOP_K_H_
 #define PROTOPAGE_EVAL_TOP_K_H_
 
@@ -20,23 +21,24 @@
 
 namespace protopage {
 
-// What `read` is asked for at a time; the last block may be smaller.
+// The number of rows that each call of `read` is for; the last block may be smaller.
 inline constexpr int64_t kTopKBlockRows = 4096;
 
 struct TopKOptions {
   int64_t k = 5;
-  // Rows that are never answers (dropped classes). Empty: none. Called from several threads.
+  // True for rows that are never results (dropped classes). Empty: there are none. Called from
+  // several threads.
   std::function<bool(int64_t row)> excluded = {};
 };
 
 struct TopK {
-  // [M, k], best first; the lower row first on ties. -1 and -infinity when there are fewer
-  // than k.
+  // [M, k], best first, on ties the lower row first. -1 and -infinity where there are fewer than k
+  // rows.
   Eigen::Matrix<int64_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> rows;
   RowMatrixXf cosines;
 };
 
-// `queries` [M, D]. Neither side needs to be normalised.
+// `queries` [M, D]. Neither queries nor rows need to be normalised.
 // Errors: InvalidArgument (shapes, a query or row that is not finite), those of `rows.read`.
 absl::StatusOr<TopK> FindTopK(ConstRowMatrixRef queries, const RowSource& rows,
                               const TopKOptions& options, ThreadPool& pool);

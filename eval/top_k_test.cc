@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/eval/test_features.h"
 
@@ -40,6 +41,19 @@ void ExpectPlainTopK(const RowMatrixXf& queries, const RowMatrixXf& rows, int64_
       ASSERT_NEAR(top.cosines(i, j), cosines(i, expected[j]), 1e-5);
     }
   }
+}
+
+absl::StatusOr<int64_t> Example(const RowMatrixXf& features, const RowSource& prototypes) {
+  ThreadPool pool(2);
+  PROTOPAGE_ASSIGN_OR_RETURN(const TopK top, FindTopK(features, prototypes, {.k = 5}, pool));
+  const int64_t nearest = top.rows(3, 0);  // The row nearest to query 3.
+  return nearest;
+}
+
+TEST(FindTopK, TheExampleOfTheHeader) {
+  const RowMatrixXf features = MakeTestFeatures(1, 8, 1, 16, 1).features;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t nearest, Example(features, MatrixRows(features)));
+  EXPECT_EQ(nearest, 3);
 }
 
 TEST(FindTopK, AgreesWithSortingAllCosines) {

@@ -14,13 +14,13 @@
 namespace protopage {
 namespace {
 
-// Scores are sorted by counting: a score's key is a 32-bit number in the order of the scores,
-// counted by its upper 16 bits in a first pass and, for the few values of these that a result
-// falls into, by its lower 16 bits in a second.
+// Scores are sorted by counting. The key of a score is a 32-bit number in the order of the scores.
+// A first pass counts keys by their upper 16 bits; a second one counts by the lower 16 bits, for
+// the few values of the upper bits that a result falls into.
 constexpr int64_t kBuckets = 65536;
 
-// Positive scores are in the order of their bits, negative ones in the opposite order. Both zeros,
-// which are equal, have the key 0x80000000, and neighbouring keys are neighbouring scores.
+// Positive scores have the order of their bits, negative ones the opposite order. Both zeros, which
+// are equal, have the key 0x80000000. Neighbouring keys are neighbouring scores.
 uint32_t KeyOf(float score) {
   uint32_t bits;
   std::memcpy(&bits, &score, sizeof(bits));
@@ -46,8 +46,8 @@ struct Counts {
 
 using Histogram = std::vector<Counts>;  // [kBuckets]
 
-// The most false accepts that `far` allows. The factor makes up for products such as
-// 0.29 * 100 = 28.999999999999996.
+// The largest number of false accepts that `far` allows. The factor compensates for products such
+// as 0.29 * 100 = 28.999999999999996.
 int64_t AllowedAccepts(double far, int64_t impostor_pairs) {
   return static_cast<int64_t>(std::floor(far * static_cast<double>(impostor_pairs) * (1 + 1e-12)));
 }
@@ -79,7 +79,7 @@ class PairCounter {
  private:
   template <typename Place>
   std::vector<Histogram> Count(int64_t num_histograms, Place place) {
-    // Counts are integers, so that threads may add them in any order.
+    // Counts are integers, so threads may add them in any order.
     std::vector<std::vector<Histogram>> of_thread(
         pool_.num_threads(), std::vector<Histogram>(num_histograms, Histogram(kBuckets)));
     ForEachCosineTile(spots_.features, unit_ids_, pool_, [&](const CosineTile& tile) {
@@ -109,7 +109,7 @@ class PairCounter {
   RowMatrixXf unit_ids_;
 };
 
-// above[b]: the pairs in buckets above b, where those in all buckets above the last are `before`.
+// above[b]: the pairs in buckets above b. `before` are the pairs above the last bucket.
 std::vector<Counts> CountsAbove(const Histogram& histogram, Counts before) {
   std::vector<Counts> above(kBuckets);
   for (int64_t b = kBuckets - 1; b >= 0; --b) {
@@ -119,7 +119,7 @@ std::vector<Counts> CountsAbove(const Histogram& histogram, Counts before) {
   return above;
 }
 
-// The lowest b with at most `allowed` impostors above it: their number grows as b falls.
+// The lowest b with at most `allowed` impostors above it. Their number grows as b falls.
 uint32_t LowestWithin(const std::vector<Counts>& above, int64_t allowed) {
   return std::partition_point(above.begin(), above.end(),
                               [&](const Counts& c) { return c.impostor > allowed; }) -
@@ -139,8 +139,8 @@ uint32_t LowestBalanced(const std::vector<Counts>& above, const Counts& total) {
          above.begin();
 }
 
-// Points at the borders of buckets, which are exact, thinned to `max_points` that lie evenly over
-// log(FAR).
+// The points at the borders of buckets, which are exact, thinned to `max_points` that are spaced
+// evenly in log(FAR).
 std::vector<RocPoint> RocOf(const std::vector<Counts>& above, const Counts& total,
                             int64_t max_points) {
   std::vector<RocPoint> roc;
@@ -149,7 +149,7 @@ std::vector<RocPoint> RocOf(const std::vector<Counts>& above, const Counts& tota
     const double target =
         i == max_points - 1 ? 1.0 : std::exp(log_lowest * (1.0 - i / (max_points - 1.0)));
     uint32_t upper = LowestWithin(above, AllowedAccepts(target, total.impostor));
-    // Past empty buckets, whose borders need not be scores at all, up to the lowest one accepted.
+    // Skips empty buckets, whose borders need not be scores, up to the lowest accepted score.
     while (upper + 1 < kBuckets && above[upper + 1].impostor == above[upper].impostor &&
            above[upper + 1].genuine == above[upper].genuine) {
       ++upper;
@@ -237,7 +237,7 @@ absl::StatusOr<VerificationResult> EvaluateVerification(const LabeledFeatures& i
                              .few_false_accepts = accepted.impostor < 10});
   }
 
-  // Where the rates cross, one key apart: the threshold on either side.
+  // The rates cross between two neighbouring keys; takes the one where they are nearer.
   const uint32_t upper = uppers.back();
   const std::vector<Counts> above = CountsAbove(histogram_of(upper), above_upper[upper]);
   const uint32_t lower = LowestBalanced(above, total);

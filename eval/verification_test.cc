@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/eval/test_features.h"
 
@@ -121,6 +122,26 @@ void ExpectPlainResult(const TestFeatures& ids, const TestFeatures& spots) {
       EXPECT_GE(point.tar, result.roc[i - 1].tar);
     }
   }
+}
+
+absl::StatusOr<double> Example(const RowMatrixXf& id_features,
+                               const std::vector<ClassId>& id_labels,
+                               const RowMatrixXf& spot_features,
+                               const std::vector<ClassId>& spot_labels) {
+  ThreadPool pool(2);
+  PROTOPAGE_ASSIGN_OR_RETURN(
+      const VerificationResult result,
+      EvaluateVerification({id_features, id_labels}, {spot_features, spot_labels},
+                           {.fars = {1e-2, 1e-3, 1e-4}}, pool));
+  const double tar = result.at_far[0].tar;  // The share of genuine pairs accepted at FAR 1e-2.
+  return tar;
+}
+
+TEST(EvaluateVerification, TheExampleOfTheHeader) {
+  const RowMatrixXf features = RowMatrixXf::Identity(3, 3);
+  const std::vector<ClassId> labels = {1, 2, 3};
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const double tar, Example(features, labels, features, labels));
+  EXPECT_EQ(tar, 1);
 }
 
 TEST(EvaluateVerification, AgreesWithSortingAllScores) {

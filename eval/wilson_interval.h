@@ -1,6 +1,6 @@
 // The Wilson score interval of a proportion (E. B. Wilson, "Probable inference, the law of
-// succession, and statistical inference", JASA 1927): stays inside [0, 1] and works for 0 and for
-// all successes.
+// succession, and statistical inference", JASA 1927). It stays inside [0, 1], also where no trial
+// or every trial is a success.
 #ifndef PROTOPAGE_EVAL_WILSON_INTERVAL_H_
 #define PROTOPAGE_EVAL_WILSON_INTERVAL_H_
 
@@ -13,7 +13,8 @@ struct Interval {
   double high = 1;
 };
 
-// 0 <= successes <= trials. `z` is the normal quantile, 1.96 for 95 %. No trials: [0, 1].
+// 0 <= successes <= trials. `z` is the quantile of the normal distribution, 1.96 for 95 %. Without
+// trials the interval is [0, 1].
 Interval WilsonInterval(int64_t successes, int64_t trials, double z = 1.959964);
 
 }  // namespace protopage

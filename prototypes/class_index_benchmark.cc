@@ -1,21 +1,23 @@
-// The class index at N classes of 512 dimensions: time to build, to search 256 queries for their 50
-// nearest, to re-encode 256 rows that moved, recall after scoring the candidates again by the rows,
-// and memory; beside a scan of all rows by a matrix product.
+// Measures the class index at N classes of 512 dimensions: the time to build it, to search 256
+// queries for their 50 nearest classes, and to re-encode 256 rows that moved; its recall, with and
+// without scoring the candidates again by the rows; and its memory. For comparison it measures a
+// scan of all rows by a matrix product.
 //
 //   ./bazelw run -c opt //prototypes:class_index_benchmark -- --classes=100000,1000000
 //       [--kinds=flat,auto,ivf_sq8,ivf_pq] [--index_bytes=268435456] [--rounds=5] [--threads=0]
 //       [--directory=DIR] [--store=FILE]
 //
-// Rows are those of prototypes/testing/mixture_rows.h (clustered: uniform random vectors have no
-// meaningful neighbours), or those of a store. Mixture rows are first written to a store in DIR
-// (the current folder), as candidates are read from one, by FindNeighbors' way past the row cache;
-// its pages are in the page cache as far as memory allows. "auto" is what the defaults give with
-// index_bytes; the forced kinds may take what they need. The queries are rows of 256 random
-// classes. The kinds take turns; the table shows medians over the rounds. Recall is that of 128
-// other classes, against a scan of all rows. Times are wall clock with CPU time (of all threads) in
-// brackets, for machines that do other things too. "scan" is the product of 256 queries with all
-// rows, in blocks that are in memory already: what a search without any index costs at least.
-// "decoded" is a search that scores candidates by the codes alone.
+// The rows are those of prototypes/testing/mixture_rows.h (clustered: uniform random vectors have
+// no meaningful neighbours), or those of a store. Mixture rows are first written to a store in DIR
+// (by default the current folder), because candidates are read from one as FindNeighbors reads
+// them, without caching rows; the kernel's page cache holds them as far as memory allows. Kind
+// "auto" is what the default options give with index_bytes; the other kinds may take as much as
+// they need. The queries are the rows of 256 random classes. The kinds take turns; the table shows
+// medians over the rounds. Recall is that of 128 other classes, against a scan of all rows. Times
+// are wall-clock times, followed by CPU times of all threads in brackets, for machines with other
+// load. "scan" is the product of the 256 queries with all rows, in blocks that are in memory
+// already: the least that a search without an index costs. "decoded" is a search that scores
+// candidates by their codes only.
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,6 +40,7 @@
 #include "protopage/base/status_macros.h"
 #include "protopage/base/stopwatch.h"
 #include "protopage/prototypes/index/class_index.h"
+#include "protopage/prototypes/index/class_index_factory.h"
 #include "protopage/prototypes/index/exact_neighbors.h"
 #include "protopage/prototypes/neighbor_search.h"
 #include "protopage/prototypes/prototype_store.h"
@@ -118,7 +121,7 @@ void Run(const Flags& flags, int64_t classes) {
   };
   const RowFetcher fetch = UncachedRows(store.get());
 
-  // Queries to time, and others to measure recall with.
+  // The queries to time, and others to measure the recall with.
   RandomStream random(1, RandomPurpose::kTest, 1);
   const int64_t num_queries = std::min(kQueries, classes / 2);
   const int64_t num_recall = std::min(kRecallClasses, classes / 2);
@@ -149,13 +152,13 @@ void Run(const Flags& flags, int64_t classes) {
   for (const std::string& name : flags.kinds) {
     ClassIndexOptions options;
     options.kind = name;
-    options.reencode_below = 2;  // Update re-encodes all that it is given.
+    options.reencode_below = 2;  // Update re-encodes all rows that it gets.
     options.index_bytes = name == "auto" ? flags.index_bytes : int64_t{1} << 40;
     Kind kind;
     kind.name = name;
     Stopwatch building;
     const double cpu = CpuSeconds();
-    kind.index = Value(ClassIndex::Build(classes, dim, options, &pool, reader));
+    kind.index = Value(BuildClassIndex(classes, dim, options, &pool, reader));
     kind.build_seconds = building.Seconds();
     kind.build_cpu = CpuSeconds() - cpu;
     const Stopwatch saving;
@@ -163,7 +166,7 @@ void Run(const Flags& flags, int64_t classes) {
     kind.save_seconds = saving.Seconds();
     kind.index.reset();
     const Stopwatch loading;
-    kind.index = Value(ClassIndex::Load(DefaultFileSystem(), file, options));
+    kind.index = Value(LoadClassIndex(DefaultFileSystem(), file, options));
     kind.load_seconds = loading.Seconds();
     unlink(file.c_str());
     Check(kind.index->Search(recall_queries, 20, recall_ids, fetch, &pool, &nearest));
@@ -179,7 +182,7 @@ void Run(const Flags& flags, int64_t classes) {
   std::vector<double> scan;
   const int64_t scan_rows = std::min<int64_t>(rows.rows(), classes);
   for (int64_t round = 0; round < flags.rounds; ++round) {
-    // A product of all queries with one block, as often as there are blocks.
+    // The product of all queries with one block, as many times as there are blocks.
     {
       RowMatrixXf scores(num_queries, scan_rows);
       const int64_t blocks = std::min<int64_t>(64, (classes + scan_rows - 1) / scan_rows);

@@ -167,7 +167,7 @@ absl::Status ClassQueues::WriteEntries(const std::vector<Entry>& entries) {
   });
 }
 
-// Small enough for any cache, large enough for one system call's cost not to count.
+// Small enough for any cache, and large enough to make the cost of a system call negligible.
 int64_t ClassQueues::BatchRows() const {
   return std::clamp<int64_t>(cache_->num_frames() / 4, 1, 1024);
 }
@@ -176,7 +176,7 @@ absl::Status ClassQueues::EnsureBuilt(absl::Span<const ClassId> ids, int64_t ste
                                       NeighborSearch search) {
   if (step < 0) return absl::InvalidArgumentError(absl::StrCat("step ", step, " is negative"));
   PROTOPAGE_RETURN_IF_ERROR(CheckIds(ids));
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   const std::vector<ClassId> sorted = SortedUnique(ids);
   std::vector<Entry> batch, todo;
   int64_t age_steps = 0;
@@ -193,19 +193,21 @@ absl::Status ClassQueues::EnsureBuilt(absl::Span<const ClassId> ids, int64_t ste
       }
     }
   }
-  if (!todo.empty()) PROTOPAGE_RETURN_IF_ERROR(Search(todo, step, search));
-  stats_.used += static_cast<int64_t>(sorted.size());
-  stats_.used_age_steps += age_steps;
+  ClassQueuesStats added;
+  added.used = static_cast<int64_t>(sorted.size());
+  added.used_age_steps = age_steps;
+  if (!todo.empty()) PROTOPAGE_RETURN_IF_ERROR(Search(todo, step, search, &added));
+  AddStats(added);
   return absl::OkStatus();
 }
 
-absl::Status ClassQueues::Search(std::vector<Entry>& todo, int64_t step, NeighborSearch search) {
+absl::Status ClassQueues::Search(std::vector<Entry>& todo, int64_t step, NeighborSearch search,
+                                 ClassQueuesStats* added) {
   const int64_t k = options_.candidate_queue;
   std::vector<ClassId> todo_ids;
   for (const Entry& entry : todo) todo_ids.push_back(entry.id);
   std::vector<ClassId> neighbors(todo.size() * k, kNoClass);
   PROTOPAGE_RETURN_IF_ERROR(search(todo_ids, k, absl::MakeSpan(neighbors)));
-  ClassQueuesStats added;
   for (size_t i = 0; i < todo.size(); ++i) {
     Entry& entry = todo[i];
     for (int64_t j = 0; j < k; ++j) {
@@ -218,9 +220,9 @@ absl::Status ClassQueues::Search(std::vector<Entry>& todo, int64_t step, Neighbo
     }
     if (entry.built_step < 0) {
       std::copy_n(entry.candidates.begin(), options_.dominant_queue, entry.dominants.begin());
-      ++added.built;
+      ++added->built;
     } else {
-      ++added.refreshed;
+      ++added->refreshed;
     }
     entry.built_step = step;
   }
@@ -229,9 +231,17 @@ absl::Status ClassQueues::Search(std::vector<Entry>& todo, int64_t step, Neighbo
     PROTOPAGE_RETURN_IF_ERROR(
         WriteEntries(std::vector<Entry>(todo.begin() + begin, todo.begin() + end)));
   }
+  return absl::OkStatus();
+}
+
+void ClassQueues::AddStats(const ClassQueuesStats& added) {
+  const MutexLock lock(stats_mutex_);
   stats_.built += added.built;
   stats_.refreshed += added.refreshed;
-  return absl::OkStatus();
+  stats_.mistakes += added.mistakes;
+  stats_.pushes += added.pushes;
+  stats_.used += added.used;
+  stats_.used_age_steps += added.used_age_steps;
 }
 
 absl::Status ClassQueues::CopyQueue(ClassId id, bool dominants, absl::Span<ClassId> out) {
@@ -241,7 +251,7 @@ absl::Status ClassQueues::CopyQueue(ClassId id, bool dominants, absl::Span<Class
         absl::StrCat(path_, ": room for ", out.size(), " ids, the queue has ", size));
   }
   PROTOPAGE_RETURN_IF_ERROR(CheckIds({id}));
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<Entry> entries;
   PROTOPAGE_RETURN_IF_ERROR(ReadEntries({id}, &entries));
   if (entries[0].built_step < 0) {
@@ -266,13 +276,11 @@ absl::Status ClassQueues::ApplyMistakes(absl::Span<const ClassId> classes,
                                         absl::Span<const int32_t> predicted) {
   PROTOPAGE_RETURN_IF_ERROR(CheckIds(classes));
   if (slots.size() != predicted.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("slots of ", slots.size(),
-                                                   " samples, predicted "
-                                                   "slots of ",
-                                                   predicted.size()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("slots of ", slots.size(), " samples, predicted slots of ", predicted.size()));
   }
-  // (y, r) of the mistakes; the queues of different classes do not meet, so only the order of
-  // one class's samples matters.
+  // (y, r) of the mistakes. The queues of different classes do not depend on each other, so only
+  // the order among the samples of a class matters.
   std::vector<std::pair<ClassId, ClassId>> mistakes;
   const auto num_slots = static_cast<int64_t>(classes.size());
   for (size_t i = 0; i < slots.size(); ++i) {
@@ -290,8 +298,10 @@ absl::Status ClassQueues::ApplyMistakes(absl::Span<const ClassId> classes,
     if (ys.empty() || ys.back() != mistake.first) ys.push_back(mistake.first);
   }
 
-  const std::lock_guard<std::mutex> lock(mutex_);
-  stats_.mistakes += static_cast<int64_t>(mistakes.size());
+  const MutexLock lock(mutex_);
+  ClassQueuesStats added;
+  added.mistakes = static_cast<int64_t>(mistakes.size());
+  AddStats(added);
   if (options_.frozen) return absl::OkStatus();
   auto mistake = mistakes.begin();
   std::vector<Entry> batch, changed;
@@ -299,9 +309,9 @@ absl::Status ClassQueues::ApplyMistakes(absl::Span<const ClassId> classes,
     PROTOPAGE_RETURN_IF_ERROR(
         ReadEntries(absl::MakeConstSpan(ys).subspan(begin, BatchRows()), &batch));
     changed.clear();
-    int64_t pushes = 0;
+    ClassQueuesStats pushed;
     for (Entry& entry : batch) {
-      const int64_t before = pushes;
+      const int64_t before = pushed.pushes;
       std::vector<int32_t>& dominants = entry.dominants;
       for (; mistake != mistakes.end() && mistake->first == entry.id; ++mistake) {
         const auto r = static_cast<int32_t>(mistake->second);
@@ -311,33 +321,33 @@ absl::Status ClassQueues::ApplyMistakes(absl::Span<const ClassId> classes,
         if (entry.built_step < 0 || has(dominants) || !has(entry.candidates)) continue;
         std::copy_backward(dominants.begin(), dominants.end() - 1, dominants.end());
         dominants.front() = r;
-        ++pushes;
+        ++pushed.pushes;
       }
-      if (pushes > before) changed.push_back(std::move(entry));
+      if (pushed.pushes > before) changed.push_back(std::move(entry));
     }
     if (!changed.empty()) PROTOPAGE_RETURN_IF_ERROR(WriteEntries(changed));
-    stats_.pushes += pushes;
+    AddStats(pushed);
   }
   return absl::OkStatus();
 }
 
 absl::Status ClassQueues::Reset() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return cache_->ClearColumn(kBuiltStep);
 }
 
 absl::Status ClassQueues::Flush() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return cache_->Flush();
 }
 
 absl::Status ClassQueues::SaveCopy(const std::string& path) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return cache_->SaveCopy(path);
 }
 
 ClassQueuesStats ClassQueues::stats() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(stats_mutex_);
   return stats_;
 }
 

@@ -7,10 +7,12 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/prototype_store.h"
 
@@ -63,6 +65,41 @@ std::vector<ClassId> Candidates(ClassQueues* queues, ClassId id) {
 }
 
 using Ids = std::vector<ClassId>;
+
+absl::Status Example(const std::string& path, int64_t num_classes, const Ids& positives,
+                     const Circle& search, const Ids& classes, const std::vector<int32_t>& slots,
+                     const std::vector<int32_t>& predicted) {
+  const ClassQueuesOptions options = Options(2, 4);
+  constexpr int64_t step = 0;
+  PROTOPAGE_ASSIGN_OR_RETURN(auto queues, ClassQueues::Create(path, num_classes, options));
+  PROTOPAGE_RETURN_IF_ERROR(queues->EnsureBuilt(positives, step, search));
+  std::vector<ClassId> dominants(queues->dominant_queue());
+  PROTOPAGE_RETURN_IF_ERROR(queues->Dominants(positives[0], absl::MakeSpan(dominants)));
+  EXPECT_EQ(dominants, (Ids{8, 9}));
+  PROTOPAGE_RETURN_IF_ERROR(queues->ApplyMistakes(classes, slots, predicted));
+  EXPECT_EQ(Dominants(queues.get(), 7), (Ids{10, 8}));
+  return absl::OkStatus();
+}
+
+TEST(ClassQueuesTest, TheExampleOfTheHeader) {
+  PROTOPAGE_EXPECT_OK(Example(TempPath("example"), 100, {7, 3}, Circle(100), {7, 10}, {0}, {1}));
+}
+
+TEST(ClassQueuesTest, StatisticsDoNotWaitForASearch) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues,
+                                 ClassQueues::Create(TempPath("stats"), 100, Options(2, 4)));
+  const Circle circle(100);
+  PROTOPAGE_ASSERT_OK(queues->EnsureBuilt({1}, 0, circle));
+  int64_t built = -1;
+  PROTOPAGE_ASSERT_OK(queues->EnsureBuilt(
+      {1, 2}, 0, [&](absl::Span<const ClassId> ids, int64_t k, absl::Span<ClassId> out) {
+        // In another thread, as the training thread does.
+        std::thread([&] { built = queues->stats().built; }).join();
+        return circle(ids, k, out);
+      }));
+  EXPECT_EQ(built, 1);
+  EXPECT_EQ(queues->stats().built, 2);
+}
 
 TEST(ClassQueuesTest, BuildsOnlyWhatIsMissingInOneSearch) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto queues,

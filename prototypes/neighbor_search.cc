@@ -8,6 +8,7 @@
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/index/exact_neighbors.h"
+#include "protopage/prototypes/index/index_kernels.h"
 
 namespace protopage {
 
@@ -18,9 +19,9 @@ absl::Status FindNeighbors(PrototypeStore* store, const ClassIndex& index, Threa
     return absl::InvalidArgumentError(
         absl::StrCat("room for ", neighbors.size(), " neighbors, expected ", ids.size(), " x ", k));
   }
-  // The rows of dropped classes are zeros to the index: nearer than all that point away.
+  // The rows of dropped classes are zeros in the index: nearer than all rows that point away.
   const int64_t asked = k + std::min(k, store->num_dropped());
-  // Rows of one batch fit in any cache that serves a training step.
+  // The rows of a batch fit in any cache that is large enough for a training step.
   constexpr size_t kBatch = 256;
   RowMatrixXf rows;
   NearestClasses nearest;
@@ -114,7 +115,7 @@ absl::StatusOr<RecallEstimate> EstimateRecall(PrototypeStore* store, const Class
       const float farthest = nearest.scores[(q + 1) * k - 1];
       for (int64_t i = 0; i < count; ++i) {
         const float score = FixedOrderDot(&queries(q, 0), &rows(i, 0), store->dim());
-        // As near as the last one counts as no miss: there the id decides.
+        // A row as near as the last one found is no miss: among these the id decides.
         if (first + i == ids[q] || !(score > farthest)) continue;
         missed[q] += std::find(found, found + k, first + i) == found + k ? 1 : 0;
       }
@@ -122,8 +123,8 @@ absl::StatusOr<RecallEstimate> EstimateRecall(PrototypeStore* store, const Class
   }
   RecallEstimate estimate;
   estimate.queries = num_queries;
-  // Of k + m classes that are as near as the last one found, k were found; spread evenly, so were
-  // k / (k + m) of the nearest k.
+  // k of the k + m classes that are as near as the last one found were found. If they are spread
+  // evenly, so were k / (k + m) of the nearest k.
   for (const int64_t in_sample : missed) {
     const double m = static_cast<double>(in_sample * n) / static_cast<double>(seen);
     estimate.missed += m / (static_cast<double>(k) + m);

@@ -1,10 +1,11 @@
 // Searches of a ClassIndex with the rows of a PrototypeStore.
 //
-// FindNeighbors: the nearest classes of given classes, by their rows in the store as they are now.
-// What ClassQueues asks for:
+// FindNeighbors finds the nearest classes of given classes, by the current rows of the store. It is
+// the search that ClassQueues needs:
 //
 //   PROTOPAGE_RETURN_IF_ERROR(queues->EnsureBuilt(
-//       ids, step, [&](auto ids, int64_t k, auto neighbors) {
+//       positives, step,
+//       [&](absl::Span<const ClassId> ids, int64_t k, absl::Span<ClassId> neighbors) {
 //         return FindNeighbors(store.get(), *index, &pool, ids, k, neighbors);
 //       }));
 #ifndef PROTOPAGE_PROTOTYPES_NEIGHBOR_SEARCH_H_
@@ -22,46 +23,47 @@
 
 namespace protopage {
 
-// neighbors [ids.size(), k]: nearest first, without ids[i] itself and dropped classes; kNoClass at
-// the end when there are fewer (or more than k dropped ones lie nearer). Errors: the store's and
-// the index's; InvalidArgument (size of `neighbors`).
+// Fills `neighbors` [ids.size(), k], nearest first, without ids[i] itself and without dropped
+// classes. kNoClass follows where there are fewer (or where more than k dropped classes are
+// nearer). Errors: InvalidArgument (size of `neighbors`), those of the store and the index.
 absl::Status FindNeighbors(PrototypeStore* store, const ClassIndex& index, ThreadPool* pool,
                            absl::Span<const ClassId> ids, int64_t k, absl::Span<ClassId> neighbors);
 
-// Reads rows past the store's cache: the candidates of a search are many and few are wanted soon,
-// so they must not push out the rows of the next steps. Rows that are cached are taken from the
-// cache. The store's small cache of blocks (checksums) does fill. `store` must live as long as the
-// function.
+// Returns a fetcher that reads rows without caching them: the candidates of a search are many, few
+// are needed again soon, and they must not evict the rows of the next steps. Rows that are cached
+// are copied from the cache. The store's small cache of blocks (checksums) does fill. `store` must
+// outlive the fetcher.
 RowFetcher UncachedRows(PrototypeStore* store);
 
-// How much of the truth searches find.
+// The share of the true neighbours that searches find.
 struct IndexRecall {
   int64_t classes = 0;  // Sampled.
   int64_t k = 0;
-  // The share of the k nearest classes of a sampled one, by the rows in the store now, that
+  // The share of the k nearest classes of a sampled class, by the current rows of the store, that
   // FindNeighbors finds.
   double recall = 1;
 };
 
-// For `num_classes` classes drawn by `seed`, which are looked up in the whole store: reads all its
-// rows once, past the cache, and takes about num_classes * N * 50 ns of one thread at D = 512.
-// Errors: InvalidArgument; the store's and the index's.
+// Measures the recall for `num_classes` classes drawn by `seed`, against a scan of the whole store:
+// reads all its rows once, without caching them, and takes about num_classes * N * 50 ns of one
+// thread at D = 512. Errors: InvalidArgument, those of the store and the index.
 absl::StatusOr<IndexRecall> MeasureRecall(PrototypeStore* store, const ClassIndex& index,
                                           ThreadPool* pool, int64_t num_classes, int64_t k,
                                           uint64_t seed);
 
-// An estimate of the recall, from a sample of rows; those of several draws may be added.
+// An estimate of the recall, from a sample of rows. Estimates of several draws may be added.
 struct RecallEstimate {
   int64_t queries = 0;
   double missed = 0;  // The sum over the queries of the share of their neighbours that was missed.
   double recall() const { return queries > 0 ? 1 - missed / static_cast<double>(queries) : 1; }
 };
 
-// For logs: searches for the k neighbours of 16 classes and looks at N / k rows, but at least 8192
-// and at most 262144, in blocks of neighbouring ids; both are drawn by (seed, draw). Each looked-at
-// row that is nearer than the k-th found and was not found stands for as many as were not looked
-// at. What is missed is taken to be spread evenly among what is found. Noisy: by up to 1 / 16 a
-// missed row. Reads past the store's cache. Errors: as MeasureRecall's.
+// Estimates the recall, for logs: searches for the k neighbours of 16 classes, and scores a sample
+// of N / k rows, at least 8192 and at most 262144, in blocks of neighbouring ids. Both are drawn by
+// (seed, draw). A sampled row that is nearer than the k-th found and was not found stands for the
+// rows that were not sampled; missed classes are assumed to be spread evenly among the found ones.
+// The estimate is noisy: a missed row changes it by up to 1 / 16. Rows are read without caching
+// them. Errors: as MeasureRecall.
 absl::StatusOr<RecallEstimate> EstimateRecall(PrototypeStore* store, const ClassIndex& index,
                                               ThreadPool* pool, int64_t k, uint64_t seed,
                                               int64_t draw);

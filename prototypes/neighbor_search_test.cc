@@ -11,7 +11,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/class_queues.h"
+#include "protopage/prototypes/index/class_index_factory.h"
+#include "protopage/prototypes/index/index_kernels.h"
 #include "protopage/prototypes/testing/mixture_rows.h"
 
 namespace protopage {
@@ -30,6 +34,35 @@ std::unique_ptr<PrototypeStore> MixtureStore(const std::string& name, RowMatrixX
   return *std::move(store);
 }
 
+absl::Status Example(ClassQueues* queues, const std::unique_ptr<PrototypeStore>& store,
+                     const std::unique_ptr<ClassIndex>& index,
+                     const std::vector<ClassId>& positives) {
+  ThreadPool pool(2);
+  constexpr int64_t step = 0;
+  PROTOPAGE_RETURN_IF_ERROR(queues->EnsureBuilt(
+      positives, step,
+      [&](absl::Span<const ClassId> ids, int64_t k, absl::Span<ClassId> neighbors) {
+        return FindNeighbors(store.get(), *index, &pool, ids, k, neighbors);
+      }));
+  return absl::OkStatus();
+}
+
+TEST(NeighborSearchTest, TheExampleOfTheHeader) {
+  RowMatrixXf rows(40, 8);
+  const auto store = MixtureStore("example", rows);
+  ThreadPool pool(1);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const auto index, BuildClassIndex(40, 8, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+        return store->ReadRange(first, out);
+      }));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const auto queues,
+      ClassQueues::Create(
+          absl::StrCat(testing::TempDir(), "/neighbor_search_test_queues_", getpid()), 40, {}));
+  PROTOPAGE_ASSERT_OK(Example(queues.get(), store, index, {3, 9}));
+  EXPECT_EQ(queues->stats().built, 2);
+}
+
 TEST(NeighborSearchTest, SearchesWithTheRowsOfTheStore) {
   PrototypeStoreSpec spec;
   spec.num_classes = 700;
@@ -43,7 +76,7 @@ TEST(NeighborSearchTest, SearchesWithTheRowsOfTheStore) {
   PROTOPAGE_ASSERT_OK(store->WriteRange(0, rows));
   ThreadPool pool(2);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(
-      const auto index, ClassIndex::Build(700, 32, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+      const auto index, BuildClassIndex(700, 32, {}, &pool, [&](ClassId first, RowMatrixRef out) {
         return store->ReadRange(first, out);
       }));
   // Class 5 moved since: its neighbours are those of where it is now.
@@ -78,7 +111,7 @@ TEST(NeighborSearchTest, CandidatesAreReadPastTheCacheAndRecallIsMeasured) {
   options.candidates = 1.5;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(
       const auto index,
-      ClassIndex::Build(kClasses, kDim, options, &pool, [&](ClassId first, RowMatrixRef out) {
+      BuildClassIndex(kClasses, kDim, options, &pool, [&](ClassId first, RowMatrixRef out) {
         return store->ReadRange(first, out);
       }));
   std::vector<ClassId> ids(100), neighbors(100 * 10);
@@ -113,7 +146,7 @@ TEST(NeighborSearchTest, EstimatedRecallAgreesWithTheMeasuredOne) {
     options.probes = probes;
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(
         const auto index,
-        ClassIndex::Build(kClasses, kDim, options, &pool, [&](ClassId first, RowMatrixRef out) {
+        BuildClassIndex(kClasses, kDim, options, &pool, [&](ClassId first, RowMatrixRef out) {
           return store->ReadRange(first, out);
         }));
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const IndexRecall measured,
@@ -142,7 +175,7 @@ TEST(NeighborSearchTest, DroppedClassesAreNobodysNeighbours) {
   PROTOPAGE_ASSERT_OK(store->Drop({3, 9, 30}));
   ThreadPool pool(1);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(
-      const auto index, ClassIndex::Build(40, 8, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+      const auto index, BuildClassIndex(40, 8, {}, &pool, [&](ClassId first, RowMatrixRef out) {
         return store->ReadRange(first, out);
       }));
   // All the others, and then nothing.
@@ -170,7 +203,7 @@ TEST(NeighborSearchTest, RefusesAResultOfTheWrongSize) {
           absl::StrCat(testing::TempDir(), "/neighbor_search_test_size_", getpid()), spec, {}));
   ThreadPool pool(1);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(
-      const auto index, ClassIndex::Build(10, 4, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+      const auto index, BuildClassIndex(10, 4, {}, &pool, [&](ClassId first, RowMatrixRef out) {
         return store->ReadRange(first, out);
       }));
   std::vector<ClassId> neighbors(5);

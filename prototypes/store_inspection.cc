@@ -19,11 +19,11 @@
 namespace protopage {
 namespace {
 
-// Rows and states that are read at once, and classes that all rows are compared with in one pass.
+// Rows and states read at a time, and classes that all rows are compared with in one pass.
 constexpr int64_t kBlockRows = 4096;
 constexpr int64_t kPassQueries = 16384;
 
-// Counts of ages in buckets: one for each age below 256, above it 128 for each doubling.
+// Counts ages in buckets: one per age below 256, then 128 per doubling.
 class AgeHistogram {
  public:
   void Add(int64_t age) {
@@ -32,7 +32,8 @@ class AgeHistogram {
     max_ = std::max(max_, age);
   }
   int64_t max() const { return max_; }
-  // The smallest age that a share q of the ages is not above, rounded down to its bucket's begin.
+  // The smallest age that is at least as large as a share q of the ages, rounded down to the begin
+  // of its bucket.
   int64_t Quantile(double q) const {
     int64_t left = static_cast<int64_t>(std::ceil(q * static_cast<double>(total_)));
     for (const auto& [bucket, count] : counts_) {
@@ -69,7 +70,7 @@ class Inspector {
         fs_(options.file_system != nullptr ? options.file_system : DefaultFileSystem()),
         rows_(std::min(kBlockRows, store->num_classes()), store->dim()) {}
 
-  absl::StatusOr<StoreInspection> Go() {
+  absl::StatusOr<StoreInspection> Inspect() {
     if (options_.pairs < 0 || options_.max_products < 1) {
       return absl::InvalidArgumentError(absl::StrCat(
           options_.pairs, " pairs, ", options_.max_products, " products; at least 0 and 1"));
@@ -109,12 +110,13 @@ class Inspector {
     return absl::OkStatus();
   }
 
-  // The states of the classes [first, first + count) to states_.
+  // Reads the states of the classes [first, first + count) into states_.
   absl::Status ReadStates(ClassId first, int64_t count) {
     first_ = first;
     states_.resize(count);
     return store_->ReadStates(first, absl::MakeSpan(states_));
   }
+  // Whether class i of the block has a row: it was written and not dropped.
   bool Counts(int64_t i) const { return states_[i].written && !store_->is_dropped(first_ + i); }
 
   absl::Status CountClasses() {
@@ -136,7 +138,7 @@ class Inspector {
     return absl::OkStatus();
   }
 
-  // Reads the rows of a block that hold written classes and calls visit(i) for each of these.
+  // Reads the rows of a block's written classes into rows_, and calls visit(i) for each of these.
   template <typename Visit>
   absl::Status ReadBlock(ClassId first, Visit visit) {
     const int64_t count = std::min(kBlockRows, out_.num_classes - first);
@@ -177,7 +179,8 @@ class Inspector {
     return absl::OkStatus();
   }
 
-  // The block's written rows with norm 1; all others are zeros, and nobody's neighbours.
+  // Reads the block's written rows into unit_, with norm 1. All others are zeros, which have no
+  // neighbours.
   absl::Status ReadUnitRows(ClassId first, int64_t* count) {
     *count = std::min(kBlockRows, out_.num_classes - first);
     unit_.setZero(*count, out_.dim);
@@ -191,7 +194,7 @@ class Inspector {
     const int64_t written = out_.imprinted + out_.trained;
     const int64_t affordable = std::max<int64_t>(options_.max_products / out_.num_classes, 1);
     out_.pairs_complete = written <= affordable;
-    // The positions, among the written classes, of those that are compared with all.
+    // The positions, among the written classes, of the classes to compare with all.
     std::vector<int64_t> sample;
     if (!out_.pairs_complete) {
       RandomStream random(options_.seed, RandomPurpose::kIndex, /*a=*/4);
@@ -224,7 +227,7 @@ class Inspector {
         if (static_cast<int64_t>(ids.size()) < queries.rows()) continue;
         PROTOPAGE_RETURN_IF_ERROR(ComparePass(queries, ids));
         ids.clear();
-        // ComparePass read other blocks.
+        // ComparePass has overwritten the block.
         PROTOPAGE_RETURN_IF_ERROR(ReadUnitRows(first, &count));
       }
     }
@@ -242,10 +245,10 @@ class Inspector {
     return absl::OkStatus();
   }
 
-  // All rows with those of `ids`; keeps the best pairs in best_.
+  // Compares all rows with those of `ids`, and keeps the best pairs in best_.
   absl::Status ComparePass(const RowMatrixXf& queries, const std::vector<ClassId>& ids) {
     out_.pair_classes += static_cast<int64_t>(ids.size());
-    // The best pairs of all are among each class's best.
+    // The best pairs of all are among the best of each class.
     ExactNeighbors exact(queries, options_.pairs, ids);
     for (ClassId first = 0; first < out_.num_classes; first += kBlockRows) {
       int64_t count = 0;
@@ -262,8 +265,9 @@ class Inspector {
         pair.b = std::max(ids[q], exact.ids()[at]);
         pair.cosine = exact.scores()[at];
         best_.insert(pair);
-        if (static_cast<int64_t>(best_.size()) > options_.pairs)
+        if (static_cast<int64_t>(best_.size()) > options_.pairs) {
           best_.erase(std::prev(best_.end()));
+        }
       }
     }
     return absl::OkStatus();
@@ -274,10 +278,11 @@ class Inspector {
   ThreadPool* const pool_;
   FileSystem* const fs_;
   StoreInspection out_;
-  RowMatrixXf rows_, unit_;               // Of a block.
-  ClassId first_ = 0;                     // Of a block.
-  std::vector<ClassState> states_;        // Of it.
-  std::set<ClassPair, BetterPair> best_;  // A pair has one cosine, by either side.
+  // Of the block that was read last.
+  ClassId first_ = 0;
+  std::vector<ClassState> states_;
+  RowMatrixXf rows_, unit_;
+  std::set<ClassPair, BetterPair> best_;  // A pair has the same cosine from either side.
 };
 
 }  // namespace
@@ -285,7 +290,7 @@ class Inspector {
 absl::StatusOr<StoreInspection> InspectStore(PrototypeStore* store,
                                              const StoreInspectionOptions& options,
                                              ThreadPool* pool) {
-  return Inspector(store, options, pool).Go();
+  return Inspector(store, options, pool).Inspect();
 }
 
 }  // namespace protopage

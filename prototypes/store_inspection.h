@@ -1,8 +1,10 @@
-// InspectStore: what a prototype store holds, and which of its classes are likely the same one.
+// InspectStore: statistics of a prototype store, and pairs of its classes that are likely the same.
 //
 //   PROTOPAGE_ASSIGN_OR_RETURN(const StoreInspection found, InspectStore(store.get(), {}, &pool));
-//   ... found.never_written of found.num_classes ...
-//   for (const ClassPair& pair : found.pairs) ... pair.a and pair.b have cosine pair.cosine ...
+//   std::cout << found.never_written << " of " << found.num_classes << " were never written\n";
+//   for (const ClassPair& pair : found.pairs) {
+//     std::cout << pair.a << " and " << pair.b << ": cosine " << pair.cosine << "\n";
+//   }
 //
 // All rows are read in blocks: memory is about 100 MiB at D = 512, at any N.
 #ifndef PROTOPAGE_PROTOTYPES_STORE_INSPECTION_H_
@@ -21,11 +23,11 @@
 namespace protopage {
 
 struct StoreInspectionOptions {
-  // The nearest pairs to find; 0: none, which reads each row once only.
+  // The number of nearest pairs to find. 0: none; each row is then read only once.
   int64_t pairs = 20;
-  // At most so many products of rows, of about 50 ns in one thread at D = 512, are computed for
-  // pairs: up to 65,536 classes all pairs are looked at; of more, those of a sample of classes with
-  // all.
+  // Upper bound on the products of rows that are computed for pairs, each of about 50 ns in one
+  // thread at D = 512. The default allows all pairs of up to 65,536 classes; with more classes, a
+  // sample of them is compared with all.
   int64_t max_products = int64_t{1} << 32;
   uint64_t seed = 1;                  // Of the sample.
   FileSystem* file_system = nullptr;  // The store's; null means DefaultFileSystem().
@@ -34,7 +36,7 @@ struct StoreInspectionOptions {
 struct ClassPair {
   ClassId a = kNoClass, b = kNoClass;  // a < b
   double cosine = 0;
-  std::string a_name = {}, b_name = {};  // "" where there is none.
+  std::string a_name = {}, b_name = {};  // "" for a class without a name.
 };
 
 struct StoreInspection {
@@ -48,34 +50,34 @@ struct StoreInspection {
   std::string dtype;
   std::string row_state;
   bool clean = false;  // PrototypeStore::clean_when_opened.
-  // Of a run's file: the checkpoint, counted by its log, that the main file is at; -1 for a file
-  // without a log.
+  // Of a run's file: the checkpoint, as its log counts them, that the main file is at. -1 for a
+  // file without a log.
   int64_t main_checkpoint = -1;
   int64_t file_bytes = 0;
-  int64_t allocated_bytes = 0;  // What the file's holes leave.
+  int64_t allocated_bytes = 0;  // Without the file's holes.
 
-  // Classes; those that were dropped count in `dropped` only.
+  // Numbers of classes; a dropped class counts only in `dropped`.
   int64_t dropped = 0;
   int64_t never_written = 0;
   int64_t imprinted = 0;  // Written, but not by a training step since the stage began.
   int64_t trained = 0;
 
-  // Steps between the newest one of any class and the class's last, over trained classes. Quantiles
-  // above 256 steps are rounded down, by less than 1 %.
+  // The age of a trained class: the steps between the newest last step of any class and its own.
+  // Quantiles above 256 steps are rounded down, by less than 1 %.
   int64_t newest_step = -1;
   int64_t age_median = 0, age_p90 = 0, age_p99 = 0, age_max = 0;
 
-  // Over written classes; zeros when there are none.
+  // Norms of the rows of written classes; zeros when there are none.
   double norm_min = 0, norm_mean = 0, norm_max = 0;
 
-  // Of written classes, those with the largest cosines, if above 0; (cosine descending, a, b).
+  // The pairs of written classes with the largest cosines above 0, by (cosine descending, a, b).
   std::vector<ClassPair> pairs;
   int64_t pair_classes = 0;    // Written classes that were compared with all others.
-  bool pairs_complete = true;  // These were all: no pair was missed.
+  bool pairs_complete = true;  // All were: no pair was missed.
 };
 
-// Nothing may write to the store meanwhile. Errors: those of reading the store; InvalidArgument
-// (options).
+// Nothing may write to the store during the call. Errors: InvalidArgument (options), those of
+// reading the store.
 absl::StatusOr<StoreInspection> InspectStore(PrototypeStore* store,
                                              const StoreInspectionOptions& options,
                                              ThreadPool* pool);

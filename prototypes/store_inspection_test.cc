@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/table/hdf5_file.h"
 #include "protopage/prototypes/table/table_log.h"
@@ -66,6 +68,22 @@ class StoreInspectionTest : public testing::Test {
   ThreadPool pool_{2};
   std::unique_ptr<PrototypeStore> store_;
 };
+
+absl::Status Example(const std::unique_ptr<PrototypeStore>& store) {
+  ThreadPool pool(2);
+  PROTOPAGE_ASSIGN_OR_RETURN(const StoreInspection found, InspectStore(store.get(), {}, &pool));
+  std::cout << found.never_written << " of " << found.num_classes << " were never written\n";
+  for (const ClassPair& pair : found.pairs) {
+    std::cout << pair.a << " and " << pair.b << ": cosine " << pair.cosine << "\n";
+  }
+  return absl::OkStatus();
+}
+
+TEST_F(StoreInspectionTest, TheExampleOfTheHeader) {
+  Create(50);
+  Train({1, 2, 3}, 9);
+  PROTOPAGE_EXPECT_OK(Example(store_));
+}
 
 TEST_F(StoreInspectionTest, TellsWhatTheClassesAreAndWhichAreAlike) {
   Create(10000);

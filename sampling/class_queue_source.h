@@ -1,4 +1,4 @@
-// ClassQueueSource: the paged queues of prototypes/ as a DominantSource.
+// ClassQueueSource: the paged queues of prototypes/class_queues.h as a DominantSource.
 //
 //   ClassQueueSource source(queues.get(), SearchPrototypes(store.get(), index.get(), &pool));
 //   planner_options.dominants = &source;
@@ -21,18 +21,18 @@
 
 namespace protopage {
 
-// As ClassQueues::NeighborSearch, but owned.
+// As ClassQueues::NeighborSearch, but owns its function.
 using NeighborSearchFunction = std::function<absl::Status(absl::Span<const ClassId> ids, int64_t k,
                                                           absl::Span<ClassId> neighbors)>;
 
-// FindNeighbors of prototypes/neighbor_search.h in these three, which are not owned and must
-// outlive the function.
+// Returns FindNeighbors of prototypes/neighbor_search.h with these arguments, which are not owned
+// and must outlive the function.
 NeighborSearchFunction SearchPrototypes(PrototypeStore* store, const ClassIndex* index,
                                         ThreadPool* pool);
 
 class ClassQueueSource : public DominantSource {
  public:
-  // `queues` is not owned. `search` builds the queues of classes that are drawn for the first
+  // `queues` is not owned. `search` finds the candidates of classes that are drawn for the first
   // time or whose candidates are too old.
   ClassQueueSource(ClassQueues* queues, NeighborSearchFunction search);
 

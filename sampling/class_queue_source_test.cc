@@ -4,12 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "protopage/base/file.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/index/class_index_factory.h"
+#include "protopage/sampling/step_planner.h"
 
 namespace protopage {
 namespace {
@@ -24,6 +27,15 @@ std::string FreshPath(const std::string& name) {
       std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()) + "_" + name);
   DefaultFileSystem()->Remove(path).IgnoreError();  // Usually it is not there.
   return path;
+}
+
+[[maybe_unused]] void Example(const std::unique_ptr<ClassQueues>& queues,
+                              const std::unique_ptr<PrototypeStore>& store,
+                              const std::unique_ptr<ClassIndex>& index) {
+  ThreadPool pool(1);
+  StepPlannerOptions planner_options;
+  ClassQueueSource source(queues.get(), SearchPrototypes(store.get(), index.get(), &pool));
+  planner_options.dominants = &source;
 }
 
 TEST(ClassQueueSource, BuildsQueuesWhenAClassIsFirstDrawn) {
@@ -90,7 +102,7 @@ TEST(SearchPrototypes, FindsTheNearestOtherRows) {
   PROTOPAGE_ASSERT_OK(store->WriteRange(0, rows));
   ThreadPool pool(2);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(
-      auto index, ClassIndex::Build(kClasses, 2, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+      auto index, BuildClassIndex(kClasses, 2, {}, &pool, [&](ClassId first, RowMatrixRef out) {
         return store->ReadRange(first, out);
       }));
   const NeighborSearchFunction search = SearchPrototypes(store.get(), index.get(), &pool);

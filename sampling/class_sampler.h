@@ -1,9 +1,9 @@
-// ClassSampler: the positive classes of a step, the ones that its images are about.
+// ClassSampler: draws the positive classes of a step, which its images are drawn from.
 //
 //   UniformClassSampler sampler(seed, &with_images, /*positive_classes=*/10);
 //   const std::vector<ClassId> positives = sampler.Draw(step);  // 10 distinct classes
 //
-// A draw is a function of (seed, step): a resumed run draws the same classes.
+// A draw is a function of (seed, step), so a resumed run draws the same classes.
 #ifndef PROTOPAGE_SAMPLING_CLASS_SAMPLER_H_
 #define PROTOPAGE_SAMPLING_CLASS_SAMPLER_H_
 
@@ -37,8 +37,9 @@ class UniformClassSampler : public ClassSampler {
   std::vector<ClassId> Draw(int64_t step) const override;
 };
 
-// Epochs of floor(N / P) steps, each over the members in another shuffled order, so that no class
-// is drawn twice in an epoch and all but N mod P of them once. Takes no memory of the order's size.
+// Epochs of floor(N / P) steps. Each goes through the members in another shuffled order, so that in
+// an epoch no class is drawn twice, and all but N mod P of them are drawn once. The order takes no
+// memory.
 class ShuffledClassSampler : public ClassSampler {
  public:
   // positive_classes >= 1 (CHECKed).
@@ -46,9 +47,9 @@ class ShuffledClassSampler : public ClassSampler {
   std::vector<ClassId> Draw(int64_t step) const override;
 };
 
-// Zipf's law: the r-th most frequent class, r from 0, comes with probability log((r + 2) / (r + 1))
-// / log(N + 1), about 1 / r, at every draw; which class that is, `seed` says. Where a step draws a
-// class twice, it takes the next less frequent one that it does not have.
+// Zipf's law: a draw gives the r-th most frequent class, r from 0, with probability
+// log((r + 2) / (r + 1)) / log(N + 1), about 1 / r. `seed` determines which class that is. Where a
+// step draws a class again, it takes the next less frequent class that it has not drawn.
 class PowerLawClassSampler : public ClassSampler {
  public:
   using ClassSampler::ClassSampler;

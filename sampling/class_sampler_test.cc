@@ -11,6 +11,15 @@
 namespace protopage {
 namespace {
 
+TEST(ClassSampler, TheExampleOfTheHeader) {
+  constexpr uint64_t seed = 1;
+  constexpr int64_t step = 0;
+  const ClassSet with_images = ClassSet::All(50);
+  UniformClassSampler sampler(seed, &with_images, /*positive_classes=*/10);
+  const std::vector<ClassId> positives = sampler.Draw(step);  // 10 distinct classes
+  EXPECT_EQ(std::set<ClassId>(positives.begin(), positives.end()).size(), 10u);
+}
+
 TEST(UniformClassSampler, DrawsDistinctMembersEquallyOften) {
   const ClassSet classes = ClassSet::Where(20, [](ClassId id) { return id % 4 != 0; });
   const UniformClassSampler sampler(1, &classes, 5);

@@ -1,14 +1,14 @@
-// ClassSet: which of the classes [0, num_classes) may be drawn, and the r-th of them.
+// ClassSet: the classes of [0, num_classes) that may be drawn, and the r-th of them.
 //
 // Dropped classes and classes without images must never be drawn. Drawing a number in
-// [0, set.size()) and taking that member costs the same however many are missing, so
-// no draw is ever rejected and repeated:
+// [0, set.size()) and taking that member costs the same however many classes are missing, and no
+// draw is ever rejected and repeated:
 //
 //   const ClassSet with_images = ClassSet::Where(n, [&](ClassId c) { return count[c] > 0; });
 //   const ClassId c = with_images.Member(random.Below(with_images.size()));
 //   const std::vector<ClassId> more = SampleMembers(random, with_images, 20, /*excluded=*/{c});
 //
-// Memory: none when all classes are members, else 1.125 bits a class.
+// Memory: none when all classes are members, else 1.125 bits per class.
 #ifndef PROTOPAGE_SAMPLING_CLASS_SET_H_
 #define PROTOPAGE_SAMPLING_CLASS_SET_H_
 
@@ -26,7 +26,7 @@ namespace protopage {
 class ClassSet {
  public:
   static ClassSet All(int64_t num_classes);
-  // The classes for which `member` is true; it is asked once a class, in order.
+  // The classes for which `member` is true. It is called once per class, in order.
   static ClassSet Where(int64_t num_classes, absl::FunctionRef<bool(ClassId)> member);
 
   int64_t num_classes() const { return num_classes_; }
@@ -46,14 +46,14 @@ class ClassSet {
   int64_t size_;
   // Bit c % 64 of words_[c / 64]. Empty when every class is a member.
   std::vector<uint64_t> words_;
-  // Members in the blocks of 512 classes before block b, so that ranks need one popcount of a
-  // block at most. Has one entry more than there are blocks.
+  // The number of members in the blocks of 512 classes before block b, so that a rank needs the
+  // popcount of at most one block. Has one entry more than there are blocks.
   std::vector<int64_t> before_block_;
 };
 
-// `count` distinct members of `set` that are not in `excluded`, in random order, in
+// Draws `count` distinct members of `set` that are not in `excluded`, in random order. Takes
 // O((count + excluded.size()) log) time whatever the size of the set. Excluded ids may repeat and
-// may lie outside the set. `count` must not be larger than what is left (CHECKed).
+// may be outside the set. `count` must not be larger than the number of members left (CHECKed).
 std::vector<ClassId> SampleMembers(RandomStream& random, const ClassSet& set, int64_t count,
                                    absl::Span<const ClassId> excluded);
 

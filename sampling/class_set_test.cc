@@ -34,6 +34,19 @@ void ExpectMembers(const ClassSet& set, int64_t num_classes, const std::vector<C
   EXPECT_FALSE(set.Contains(num_classes));
 }
 
+TEST(ClassSet, TheExampleOfTheHeader) {
+  constexpr int64_t n = 100;
+  std::vector<int64_t> count(n, 3);
+  count[5] = 0;
+  RandomStream random(1, RandomPurpose::kTest, 0);
+  const ClassSet with_images = ClassSet::Where(n, [&](ClassId c) { return count[c] > 0; });
+  const ClassId c = with_images.Member(random.Below(with_images.size()));
+  const std::vector<ClassId> more = SampleMembers(random, with_images, 20, /*excluded=*/{c});
+  const std::set<ClassId> distinct(more.begin(), more.end());
+  EXPECT_EQ(distinct.size(), 20u);
+  EXPECT_EQ(distinct.count(c) + distinct.count(5), 0u);
+}
+
 TEST(ClassSet, AllHoldsEveryClass) {
   ExpectMembers(ClassSet::All(0), 0, {});
   ExpectMembers(ClassSet::All(3), 3, {0, 1, 2});

@@ -1,6 +1,6 @@
-// DominantSource: the dominant queues as sampling sees them. The selector reads them, the planner
-// feeds them the network's mistakes. A test, or another system, implements it over a plain map;
-// sampling/class_queue_source.h over the paged queues of prototypes/.
+// DominantSource: the interface of sampling to the dominant queues. The selector reads them, and
+// the planner passes them the mistakes of the network. sampling/class_queue_source.h implements it
+// with the paged queues of prototypes/; a test or another system may use a plain map.
 #ifndef PROTOPAGE_SAMPLING_DOMINANT_SOURCE_H_
 #define PROTOPAGE_SAMPLING_DOMINANT_SOURCE_H_
 
@@ -19,13 +19,13 @@ class DominantSource {
  public:
   virtual ~DominantSource() = default;
 
-  // The dominant queues of `classes`, one after the other, each from its head; a class may occur
-  // more than once. A queue that was never built, or that is too old at `step`, is built first.
+  // Returns the dominant queues of `classes`, one after another, each from its head; a class may
+  // occur more than once. A queue that was never built, or is too old at `step`, is built first.
   virtual absl::StatusOr<std::vector<ClassId>> Dominants(int64_t step,
                                                          absl::Span<const ClassId> classes) = 0;
 
-  // Sample i, of class y = classes[slots[i]], had its largest cosine without margin at slot
-  // predicted[i]: the queue update rule of prototypes/class_queues.h, for the samples in order.
+  // Applies the update rule of prototypes/class_queues.h to the samples in order. Sample i is of
+  // class y = classes[slots[i]], and had its largest cosine without margin at slot predicted[i].
   // `slots` and `predicted` are [B], in [0, classes.size()).
   virtual absl::Status ApplyMistakes(absl::Span<const ClassId> classes,
                                      absl::Span<const int32_t> slots,

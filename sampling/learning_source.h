@@ -1,4 +1,4 @@
-// What tests of planning use in the place of queues and of a network.
+// Stand-ins for queues and for a network, for tests of planning.
 #ifndef PROTOPAGE_SAMPLING_LEARNING_SOURCE_H_
 #define PROTOPAGE_SAMPLING_LEARNING_SOURCE_H_
 
@@ -17,8 +17,8 @@
 
 namespace protopage {
 
-// Queues of 5 classes that learn every mistake, the newest at the head: a plan tells all mistakes
-// before it. Keeps a log of the calls that succeed.
+// Queues of 5 classes that learn every mistake, the newest at the head: a plan depends on all
+// mistakes before it. Keeps a log of the calls that succeed.
 class LearningSource : public DominantSource {
  public:
   absl::StatusOr<std::vector<ClassId>> Dominants(int64_t step,
@@ -54,7 +54,7 @@ class LearningSource : public DominantSource {
   absl::Status plan_error, apply_error;
 };
 
-// What the network would have answered: a function of the plan.
+// Predictions of a network: a function of the plan.
 inline std::vector<int32_t> Predict(const StepPlan& plan) {
   std::vector<int32_t> predicted;
   for (size_t b = 0; b < plan.samples.size(); ++b) {

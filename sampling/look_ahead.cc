@@ -15,18 +15,17 @@ LookAhead::LookAhead(StepPlanner* planner, int64_t end_step, Hooks hooks)
 
 LookAhead::~LookAhead() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   thread_.join();
 }
 
 absl::StatusOr<std::shared_ptr<const StepPlan>> LookAhead::Plan(int64_t step) {
   const Stopwatch waiting;
-  std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait(
-      lock, [&] { return !error_.ok() || !plans_.empty() || (!working_ && finished_.empty()); });
+  const MutexLock lock(mutex_);
+  while (error_.ok() && plans_.empty() && !IsIdle()) changed_.Wait(mutex_);
   seconds_waited_ += waiting.Seconds();
   PROTOPAGE_RETURN_IF_ERROR(error_);
   if (plans_.empty() || plans_.front()->step != step) {
@@ -39,26 +38,26 @@ absl::StatusOr<std::shared_ptr<const StepPlan>> LookAhead::Plan(int64_t step) {
 }
 
 std::shared_ptr<const StepPlan> LookAhead::NextPlan() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return plans_.size() >= 2 ? plans_[1] : nullptr;
 }
 
 absl::Status LookAhead::Settle() {
   const Stopwatch waiting;
-  std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait(lock, [&] { return !error_.ok() || (!working_ && finished_.empty()); });
+  const MutexLock lock(mutex_);
+  while (error_.ok() && !IsIdle()) changed_.Wait(mutex_);
   seconds_waited_ += waiting.Seconds();
   return error_;
 }
 
 void LookAhead::Finish(int64_t step, std::vector<int32_t> predicted_slots) {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    // A step that is not the oldest is refused by the planner.
+    const MutexLock lock(mutex_);
+    // The planner refuses a step that is not the oldest.
     if (!plans_.empty()) plans_.pop_front();
     finished_.push_back({step, std::move(predicted_slots)});
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 absl::Status LookAhead::Apply(const Finished& finished) {
@@ -66,45 +65,45 @@ absl::Status LookAhead::Apply(const Finished& finished) {
   return planner_->Apply(finished.step, finished.predicted_slots);
 }
 
-absl::Status LookAhead::PlanOn() {
+absl::Status LookAhead::PlanAhead() {
   while (planner_->next_plan() < end_step_ &&
          planner_->next_plan() <= planner_->next_apply() + planner_->look_ahead()) {
     PROTOPAGE_ASSIGN_OR_RETURN(const StepPlan* plan, planner_->Plan());
     if (hooks_.on_plan != nullptr) PROTOPAGE_RETURN_IF_ERROR(hooks_.on_plan(*plan));
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(mutex_);
       plans_.push_back(std::make_shared<StepPlan>(*plan));
       if (stopping_) return absl::OkStatus();
     }
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   return absl::OkStatus();
 }
 
 void LookAhead::Loop() {
-  // Plans that a restored planner brought along.
+  // The pending plans of a restored planner.
   absl::Status status;
   for (const StepPlan& plan : planner_->pending()) {
     if (plan.step >= end_step_) break;
     if (status.ok() && hooks_.on_plan != nullptr) status = hooks_.on_plan(plan);
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     plans_.push_back(std::make_shared<StepPlan>(plan));
   }
-  if (status.ok()) status = PlanOn();
-  std::unique_lock<std::mutex> lock(mutex_);
+  if (status.ok()) status = PlanAhead();
+  MutexLock lock(mutex_);
   while (true) {
     working_ = false;
     error_.Update(status);
-    changed_.notify_all();
-    changed_.wait(lock, [&] { return stopping_ || (error_.ok() && !finished_.empty()); });
+    changed_.NotifyAll();
+    while (!stopping_ && (!error_.ok() || finished_.empty())) changed_.Wait(mutex_);
     if (stopping_) return;
     working_ = true;
     const Finished finished = std::move(finished_.front());
     finished_.pop_front();
-    lock.unlock();
+    lock.Unlock();
     status = Apply(finished);
-    if (status.ok()) status = PlanOn();
-    lock.lock();
+    if (status.ok()) status = PlanAhead();
+    lock.Lock();
   }
 }
 

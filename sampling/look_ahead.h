@@ -1,73 +1,73 @@
 // LookAhead: runs a StepPlanner in a thread of its own, so that planning (candidate searches, index
-// updates) and what a plan starts (prefetching rows, loading images) lie beside the training step.
+// updates) and the work that a plan starts (prefetching rows, loading images) run concurrently with
+// the training step.
 //
-//   LookAhead ahead(planner.get(), end_step,
-//                   {.before_apply = [&](int64_t step) { ... index update ... },
-//                    .on_plan = [&](const StepPlan& plan) { ... prefetch plan.classes ... }});
+//   LookAhead ahead(planner.get(), end_step, {.before_apply = update_index, .on_plan = prefetch});
 //   for (int64_t step = first; step < end_step; ++step) {
-//     PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<const StepPlan> plan, ahead.Plan(step));
-//     ... gather, forward, backward ...
-//     PROTOPAGE_RETURN_IF_ERROR(ahead.Settle());    // Nobody reads rows now:
-//     ... scatter ...
-//     ahead.Finish(step, predicted_slots);
+//     PROTOPAGE_ASSIGN_OR_RETURN(const std::shared_ptr<const StepPlan> plan, ahead.Plan(step));
+//     ...  // Gather the rows of plan->classes, forward, backward.
+//     PROTOPAGE_RETURN_IF_ERROR(ahead.Settle());  // The planner reads no rows from here,
+//     ...  // so they may be scattered,
+//     ahead.Finish(step, predicted_slots);  // to here.
 //   }
 //
 // The sequence is the planner's own: after Finish(s) come before_apply(s), apply(s) and plan(s + 1
-// + L), all before Settle of step s + 1 returns. So what planning reads are the rows as after step
-// s, and a run's bits do not depend on how long anything takes; with L >= 1 a step waits only for
-// planning that takes longer than its own forward and backward.
+// + L), all before Settle of step s + 1 returns. So planning reads the rows as they are after step
+// s, and the bits of a run do not depend on timing. With L >= 1 a step waits only for planning that
+// takes longer than its own forward and backward pass.
 #ifndef PROTOPAGE_SAMPLING_LOOK_AHEAD_H_
 #define PROTOPAGE_SAMPLING_LOOK_AHEAD_H_
 
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "protopage/base/mutex.h"
 #include "protopage/sampling/step_planner.h"
 
 namespace protopage {
 
-// The calls below come from one thread, the training one. The hooks run in the planner's.
+// All calls come from one thread, the training thread. The hooks run in the planner's thread.
 class LookAhead {
  public:
   struct Hooks {
-    // Step `step` is finished and its rows are in the store; its mistakes are not applied yet.
+    // Called when step `step` is finished and its rows are in the store, but before its mistakes
+    // are applied.
     std::function<absl::Status(int64_t step)> before_apply;
-    // A plan was made, or was pending when the planner was restored. Called once for each plan
-    // below `end_step`, in order.
+    // Called once for each plan below `end_step`, in order: when it is made, or at the start for
+    // the pending plans of a restored planner.
     std::function<absl::Status(const StepPlan& plan)> on_plan;
   };
 
-  // `planner` is not owned and belongs to this object until it is destroyed, but for the moments
-  // after Settle. Nothing is planned from `end_step` on. Planning starts at once.
+  // `planner` is not owned. Until this object is destroyed nothing else may use it, except between
+  // Settle and Finish. Steps from `end_step` on are not planned. Planning starts at once.
   LookAhead(StepPlanner* planner, int64_t end_step, Hooks hooks);
-  // Waits for the work that is running.
+  // Waits for the hook or plan in progress.
   ~LookAhead();
   LookAhead(const LookAhead&) = delete;
   LookAhead& operator=(const LookAhead&) = delete;
 
-  // The plan of the oldest step that is not finished; waits for it. Errors: FailedPrecondition
-  // (another step), those of the planner and the hooks.
+  // Waits for the plan of the oldest unfinished step, and returns it. Errors: FailedPrecondition
+  // (`step` is another), those of the planner and the hooks.
   absl::StatusOr<std::shared_ptr<const StepPlan>> Plan(int64_t step);
 
-  // The plan after the one of Plan if it was made already, else null; it does not wait.
+  // The plan after the one that Plan returns if it is made already, else null. Does not wait.
   std::shared_ptr<const StepPlan> NextPlan();
 
-  // Waits until all that the finished steps lead to is done; then the planner stands still until
-  // the next Finish: rows may change, its state may be saved. Errors: of the planner and the hooks.
+  // Waits until the planner has done all work for the finished steps. From then until the next
+  // Finish it is idle: rows may change, and its state may be saved. Errors: those of the planner
+  // and the hooks.
   absl::Status Settle();
 
-  // The step is done. predicted_slots as StepPlanner::Apply's. Does not wait.
+  // Ends a step; predicted_slots as for StepPlanner::Apply. Does not wait.
   void Finish(int64_t step, std::vector<int32_t> predicted_slots);
 
-  // For which the training thread waited in Plan and Settle.
+  // The time that the training thread has waited in Plan and Settle.
   double seconds_waited() const { return seconds_waited_; }
 
  private:
@@ -78,21 +78,27 @@ class LookAhead {
 
   void Loop();
   absl::Status Apply(const Finished& finished);
-  absl::Status PlanOn();
+  // Plans all steps that may be planned now.
+  absl::Status PlanAhead();
+  // Neither hook nor planner is running, and none is due.
+  bool IsIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !working_ && finished_.empty();
+  }
 
   StepPlanner* const planner_;
   const int64_t end_step_;
   const Hooks hooks_;
-  double seconds_waited_ = 0;
+  double seconds_waited_ = 0;  // Of the training thread only.
 
-  std::mutex mutex_;  // Guards what follows.
-  std::condition_variable changed_;
-  std::deque<std::shared_ptr<const StepPlan>> plans_;  // Not finished yet, oldest first.
-  std::deque<Finished> finished_;                      // Not applied yet.
-  bool working_ = true;  // The thread is at the planner; it plans first of all.
-  bool stopping_ = false;
-  absl::Status error_;  // The first; nothing is done after it.
-  std::thread thread_;  // Last: it uses the others.
+  Mutex mutex_;
+  CondVar changed_;
+  // Of unfinished steps, oldest first.
+  std::deque<std::shared_ptr<const StepPlan>> plans_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Finished> finished_ ABSL_GUARDED_BY(mutex_);  // Not applied yet.
+  bool working_ ABSL_GUARDED_BY(mutex_) = true;            // The thread uses planner or hooks.
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status error_ ABSL_GUARDED_BY(mutex_);  // The first; nothing is done after it.
+  std::thread thread_;                          // Last: it uses the others.
 };
 
 }  // namespace protopage

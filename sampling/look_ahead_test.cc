@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/sampling/learning_source.h"
 
@@ -65,6 +68,39 @@ absl::Status Train(LookAhead& ahead, int64_t from, int64_t to, std::atomic<bool>
     ahead.Finish(step, Predict(**plan));
   }
   return ahead.Settle();
+}
+
+absl::Status Example(const std::unique_ptr<StepPlanner>& planner,
+                     const std::function<absl::Status(int64_t step)>& update_index,
+                     const std::function<absl::Status(const StepPlan& plan)>& prefetch) {
+  constexpr int64_t first = 0, end_step = 3;
+  LookAhead ahead(planner.get(), end_step, {.before_apply = update_index, .on_plan = prefetch});
+  for (int64_t step = first; step < end_step; ++step) {
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::shared_ptr<const StepPlan> plan, ahead.Plan(step));
+    const std::vector<int32_t> predicted_slots = Predict(*plan);
+    PROTOPAGE_RETURN_IF_ERROR(ahead.Settle());  // The planner reads no rows from here,
+    EXPECT_EQ(plan->step, step);
+    ahead.Finish(step, predicted_slots);  // to here.
+  }
+  return ahead.Settle();
+}
+
+TEST(LookAhead, TheExampleOfTheHeader) {
+  LearningSource source;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto planner, MakePlanner(1, &source));
+  std::vector<std::string> log;
+  PROTOPAGE_EXPECT_OK(Example(
+      planner,
+      [&](int64_t step) {
+        log.push_back(absl::StrCat("update ", step));
+        return absl::OkStatus();
+      },
+      [&](const StepPlan& plan) {
+        log.push_back(absl::StrCat("prefetch ", plan.step));
+        return absl::OkStatus();
+      }));
+  EXPECT_THAT(log, ::testing::ElementsAre("prefetch 0", "prefetch 1", "update 0", "prefetch 2",
+                                          "update 1", "update 2"));
 }
 
 class LookAheadTest : public ::testing::TestWithParam<int64_t> {};

@@ -1,10 +1,10 @@
-// NearestClassSource: the exactly nearest classes in the place of dominant queues, for mode
-// "nearest".
+// NearestClassSource: the exactly nearest classes instead of dominant queues, for modes that need
+// DominantKind::kNearest.
 //
 //   NearestClassSource source(/*count=*/20, SearchPrototypes(store.get(), index.get(), &pool));
 //
-// Searches at every step. What it finds is exact when the index is exact and up to date, which is
-// the caller's matter: a flat index that takes in the changed rows after each step.
+// It searches at every step. The result is exact if the index is exact and up to date. The caller
+// ensures that, with a flat index that is updated with the changed rows after each step.
 #ifndef PROTOPAGE_SAMPLING_NEAREST_CLASS_SOURCE_H_
 #define PROTOPAGE_SAMPLING_NEAREST_CLASS_SOURCE_H_
 
@@ -22,13 +22,13 @@ namespace protopage {
 
 class NearestClassSource : public DominantSource {
  public:
-  // The `count` >= 1 nearest of each class are its dominants.
+  // The dominant classes of a class are its `count` >= 1 nearest ones.
   NearestClassSource(int64_t count, NeighborSearchFunction search);
 
-  // Errors: the search's.
+  // Errors: those of the search.
   absl::StatusOr<std::vector<ClassId>> Dominants(int64_t step,
                                                  absl::Span<const ClassId> classes) override;
-  // Mistakes teach nothing: the rows themselves are searched.
+  // Does nothing: the rows themselves are searched.
   absl::Status ApplyMistakes(absl::Span<const ClassId> classes, absl::Span<const int32_t> slots,
                              absl::Span<const int32_t> predicted) override;
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -12,6 +13,12 @@ namespace protopage {
 namespace {
 
 using ::testing::ElementsAre;
+
+[[maybe_unused]] void Example(const std::unique_ptr<PrototypeStore>& store,
+                              const std::unique_ptr<ClassIndex>& index) {
+  ThreadPool pool(1);
+  NearestClassSource source(/*count=*/20, SearchPrototypes(store.get(), index.get(), &pool));
+}
 
 TEST(NearestClassSource, SearchesAtEveryStepAndLearnsNothingFromMistakes) {
   int64_t shift = 1;  // Rows that move: other classes become the nearest.

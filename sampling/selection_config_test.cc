@@ -2,9 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/sampling/selection_modes.h"
 
 namespace protopage {
 namespace {
@@ -35,6 +42,37 @@ TEST(SelectionConfig, RefusesWrongValuesByName) {
               StatusIs(kInvalidArgument, "selection.look_ahead"));
   EXPECT_THAT(ReadConfig(nlohmann::json{{"images_for", "none"}}, "selection", config),
               StatusIs(kInvalidArgument, "selection.images_for"));
+}
+
+absl::Status Example(const nlohmann::json& json, int64_t num_classes, int64_t batch_size) {
+  SelectionConfig config;
+  PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "selection", config));
+  PROTOPAGE_RETURN_IF_ERROR(ValidateSelection(config, num_classes, batch_size));
+  return absl::OkStatus();
+}
+
+TEST(SelectionConfig, TheExampleOfTheHeader) {
+  PROTOPAGE_EXPECT_OK(Example({{"mode", "mixed"}}, 100, 256));
+  EXPECT_THAT(Example({{"mode", "mixed"}}, 100, 20),
+              StatusIs(kInvalidArgument, "batch size is 20"));
+}
+
+TEST(SelectionConfig, ItsHelpNamesEveryModeAndTheModesOfAKey) {
+  SelectionConfig config;
+  const std::string help = ConfigHelp(config);
+  // Lines are wrapped: compare without white space.
+  const auto has = [&](std::string text) {
+    std::string all = help;
+    for (std::string* each : {&all, &text}) {
+      each->erase(std::remove_if(each->begin(), each->end(), absl::ascii_isspace), each->end());
+    }
+    return absl::StrContains(all, text);
+  };
+  for (const SelectionMode& mode : SelectionModes()) {
+    EXPECT_TRUE(has(absl::StrCat(mode.name, " (", mode.help, ")"))) << help;
+  }
+  EXPECT_TRUE(has("promoted from, at least dominant_queue; modes dominant and mixed")) << help;
+  EXPECT_TRUE(has("the rest is random; mode mixed")) << help;
 }
 
 TEST(ValidateSelection, AcceptsTheDefaultsOnTheDemo) {

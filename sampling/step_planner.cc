@@ -9,6 +9,7 @@
 #include "protopage/base/check.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/sampling/selection_modes.h"
 
 namespace protopage {
 namespace {

@@ -1,12 +1,12 @@
-// StepPlanner: what every training step works on, L steps ahead.
+// StepPlanner: plans the classes and images of every training step, L steps ahead.
 //
-// A plan names the K classes of a step and its B images. The mistakes of step s reach the
-// dominant queues before step s + 1 + L is planned and after step s + L was: one fixed sequence,
+// A plan names the K classes of a step and its B images. The mistakes of step s reach the dominant
+// queues after step s + L is planned and before step s + 1 + L is. The sequence is fixed,
 //
 //   plan(0) .. plan(L), apply(0), plan(L + 1), apply(1), plan(L + 2), ...
 //
-// whatever threads do in between, so that a run is a function of (config, seed). The planner
-// refuses any other order.
+// whatever other threads do, so that a run is a function of (config, seed). The planner refuses any
+// other order.
 //
 //   PROTOPAGE_ASSIGN_OR_RETURN(auto planner, StepPlanner::Create(config, options));
 //   for (int64_t step = 0; step < num_steps; ++step) {
@@ -14,7 +14,7 @@
 //       PROTOPAGE_RETURN_IF_ERROR(planner->Plan().status());  // Start loading its images and rows.
 //     }
 //     const StepPlan& plan = planner->pending().front();
-//     ... train on plan.classes and plan.samples ...
+//     ...  // Train on plan.classes and plan.samples.
 //     PROTOPAGE_RETURN_IF_ERROR(planner->Apply(step, predicted_slots));  // Pops the plan.
 //   }
 #ifndef PROTOPAGE_SAMPLING_STEP_PLANNER_H_
@@ -41,12 +41,12 @@ namespace protopage {
 
 struct PlannedSample {
   int32_t slot = 0;   // The position of the image's class in StepPlan::classes.
-  int64_t image = 0;  // Which image of its class, in [0, images of the class).
+  int64_t image = 0;  // The number of the image in its class, from 0.
 };
 
 struct StepPlan {
   int64_t step = 0;
-  std::vector<ClassId> classes;         // [K], distinct, ascending
+  std::vector<ClassId> classes;         // [K], distinct, ascending.
   std::vector<int32_t> positive_slots;  // Ascending positions in `classes`.
   std::vector<PlannedSample> samples;   // [B]
 };
@@ -55,36 +55,37 @@ struct StepPlannerOptions {
   uint64_t seed = 0;
   int64_t num_classes = 0;  // N
   int64_t batch_size = 0;   // B
-  // The first step to plan; the steps of a run's stages go on counting, so that no two
-  // stages draw the same numbers.
+  // The first step to plan. Steps are counted across the stages of a run, so that no two stages
+  // draw the same random numbers.
   int64_t first_step = 0;
-  // The number of images of a class; must not change during the planner's life. Classes with 0 are
-  // never drawn as positives, nor at all when images_for is "all".
+  // The number of images of a class; must not change while the planner lives. A class without
+  // images is never positive, and is never drawn at all when images_for is "all".
   std::function<int64_t(ClassId)> num_images;
-  // True for classes that exist no more (tombstones): never drawn at all. Empty: none are. Asked
-  // by Create only.
+  // True for classes that no longer exist (tombstones): they are never drawn. Empty: there are
+  // none. Called by Create only.
   std::function<bool(ClassId)> is_dropped = {};
-  // As DominantKindOf(mode) says. Not owned.
+  // Of the kind that the mode needs (DominantKindOf). Not owned.
   DominantSource* dominants = nullptr;
 };
 
 // Not thread-safe: one thread owns the sequence.
 class StepPlanner {
  public:
-  // Errors: InvalidArgument as ValidateSelection, and when too few classes have images.
+  // Errors: InvalidArgument, as ValidateSelection and when too few classes have images.
   static absl::StatusOr<std::unique_ptr<StepPlanner>> Create(const SelectionConfig& config,
                                                              const StepPlannerOptions& options);
 
-  // Plans step next_plan() and appends it to pending(). The pointer is good until the
-  // step is applied. Errors: FailedPrecondition when next_plan() - 1 - L is not the newest applied
-  // step; those of the DominantSource. On error nothing was planned.
+  // Plans step next_plan() and appends the plan to pending(). The pointer is valid until the step
+  // is applied. On error nothing is planned. Errors: FailedPrecondition (next_plan() - 1 - L is not
+  // the newest applied step), those of the DominantSource.
   absl::StatusOr<const StepPlan*> Plan();
 
-  // Brings the mistakes of the oldest pending plan, which must be of `step`, to the queues, and
-  // drops it. predicted[b] is the slot with the largest cosine of sample b, [B]; empty for a step
-  // that was skipped, which teaches nothing. Once a step is applied before the plan of step + L was
-  // made (at the end of a stage), Plan() refuses for good. Errors: FailedPrecondition (`step` is
-  // not the oldest pending one), InvalidArgument (length, slots out of range), those of the source.
+  // Passes the mistakes of the oldest pending plan, which must be of `step`, to the queues, and
+  // drops the plan. predicted[b] is the slot with the largest cosine of sample b, [B]; empty for a
+  // step that was skipped, which changes no queue. Once a step is applied before step + L is
+  // planned (at the end of a stage), Plan() always fails. Errors: FailedPrecondition (`step` is not
+  // the oldest pending one), InvalidArgument (length, slots out of range), those of the
+  // DominantSource.
   absl::Status Apply(int64_t step, absl::Span<const int32_t> predicted);
 
   // Planned and not yet applied, oldest first; at most L + 1.
@@ -96,8 +97,8 @@ class StepPlanner {
 
   // The position and the pending plans, for a checkpoint. The queues are saved by their owner.
   nlohmann::json SaveState() const;
-  // Of a planner made with the same config and options. Errors: DataLoss (not a state of such a
-  // planner); the planner is unchanged then.
+  // Restores the state of a planner that was made with the same config and options. Errors:
+  // DataLoss (this is no state of such a planner); the planner is then unchanged.
   absl::Status RestoreState(const nlohmann::json& state);
 
  private:
@@ -109,8 +110,8 @@ class StepPlanner {
   const StepPlannerOptions options_;
   const bool images_for_all_;
   const int64_t look_ahead_;
-  const ClassSet selectable_;   // May take part: not dropped, and has images when all need them.
-  const ClassSet with_images_;  // May be positive: not dropped, and has images.
+  const ClassSet selectable_;   // May take part: not dropped, and with images when all need them.
+  const ClassSet with_images_;  // May be positive: not dropped, and with images.
   const int64_t active_classes_;
   const std::unique_ptr<ClassSampler> sampler_;
   std::unique_ptr<ClassSelector> selector_;

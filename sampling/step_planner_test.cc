@@ -11,8 +11,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/sampling/learning_source.h"
+#include "protopage/sampling/selection_modes.h"
 
 namespace protopage {
 namespace {
@@ -57,6 +59,28 @@ std::vector<std::string> RunSteps(StepPlanner& planner, int64_t steps) {
     PROTOPAGE_EXPECT_OK(planner.Apply(step, Predict(planner.pending().front())));
   }
   return plans;
+}
+
+absl::Status Example(const SelectionConfig& config, const StepPlannerOptions& options,
+                     int64_t num_steps, int64_t* samples) {
+  PROTOPAGE_ASSIGN_OR_RETURN(auto planner, StepPlanner::Create(config, options));
+  for (int64_t step = 0; step < num_steps; ++step) {
+    while (planner->next_plan() <= step + planner->look_ahead()) {
+      PROTOPAGE_RETURN_IF_ERROR(planner->Plan().status());  // Start loading its images and rows.
+    }
+    const StepPlan& plan = planner->pending().front();
+    *samples += static_cast<int64_t>(plan.samples.size());
+    const std::vector<int32_t> predicted_slots = Predict(plan);
+    PROTOPAGE_RETURN_IF_ERROR(planner->Apply(step, predicted_slots));  // Pops the plan.
+  }
+  return absl::OkStatus();
+}
+
+TEST(StepPlanner, TheExampleOfTheHeader) {
+  LearningSource source;
+  int64_t samples = 0;
+  PROTOPAGE_ASSERT_OK(Example(kConfig, Options(&source), 3, &samples));
+  EXPECT_EQ(samples, 60);
 }
 
 TEST(StepPlanner, GivesEveryClassAnImageAndFillsTheBatchAtRandom) {
@@ -116,7 +140,7 @@ TEST(StepPlanner, GivesImagesToPositivesOnlyWhenAsked) {
 
 TEST(StepPlanner, NeverDrawsDroppedClassesNorPositivesWithoutImages) {
   for (const std::string images_for : {"all", "positives"}) {
-    for (const std::string& mode : ClassSelectorModes()) {
+    for (const std::string& mode : SelectionModeNames()) {
       LearningSource source;
       SelectionConfig config = kConfig;
       config.mode = mode;

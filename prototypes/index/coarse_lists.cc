@@ -14,7 +14,7 @@
 namespace protopage {
 namespace {
 
-// K-means gains little from more points than this for a centroid.
+// K-means gains little from more points per centroid.
 constexpr int64_t kPointsPerGroup = 256;
 
 int64_t NumGroups(int64_t num_lists) {
@@ -25,7 +25,7 @@ bool Before(const CoarseLists::Hit& a, const CoarseLists::Hit& b) {
   return a.score != b.score ? a.score > b.score : a.list < b.list;
 }
 
-// How many of `lists` each group gets: in proportion to its points, at least one, at most as many
+// The number of lists of each group: in proportion to its points, at least one and at most as many
 // as it has points.
 std::vector<int64_t> Share(int64_t lists, const std::vector<std::vector<int64_t>>& members) {
   const int64_t groups = static_cast<int64_t>(members.size());
@@ -33,7 +33,7 @@ std::vector<int64_t> Share(int64_t lists, const std::vector<std::vector<int64_t>
   for (const auto& m : members) points += static_cast<int64_t>(m.size());
   std::vector<int64_t> share(groups, 1);
   for (int64_t left = lists - groups; left > 0; --left) {
-    // The group with most points a list takes the next (Jefferson's rule).
+    // The next list goes to the group with the most points per list (Jefferson's rule).
     int64_t best = -1;
     double most = 0;
     for (int64_t g = 0; g < groups; ++g) {
@@ -45,7 +45,7 @@ std::vector<int64_t> Share(int64_t lists, const std::vector<std::vector<int64_t>
         most = ratio;
       }
     }
-    ++share[best];  // There is one: lists <= points.
+    ++share[best];  // There is such a group: lists <= points.
   }
   return share;
 }
@@ -63,14 +63,14 @@ absl::StatusOr<CoarseLists> CoarseLists::Train(const RowMatrixXf& sample, int64_
   const int64_t n = sample.rows(), dim = sample.cols();
   if (num_lists < 1 || num_lists > n) {
     return absl::InvalidArgumentError(
-        absl::StrCat(num_lists, " lists of ", n, " rows; at least 1, at most one a row"));
+        absl::StrCat(num_lists, " lists of ", n, " rows; allowed are 1 to the number of rows"));
   }
   const int seed_of_groups = static_cast<int>(seed % 1000000007);
   KMeansOptions options;
   options.spherical = true;
   options.seed = seed_of_groups;
 
-  // First level, of some of the rows.
+  // The first level, with some of the rows.
   const int64_t num_groups = NumGroups(num_lists);
   CoarseLists lists;
   {
@@ -97,7 +97,7 @@ absl::StatusOr<CoarseLists> CoarseLists::Train(const RowMatrixXf& sample, int64_
   });
   std::vector<std::vector<int64_t>> members(num_groups);
   for (int64_t i = 0; i < n; ++i) members[group_of[i]].push_back(i);
-  // Groups of no row are left out.
+  // Groups without a row are left out.
   int64_t kept = 0;
   for (int64_t g = 0; g < num_groups; ++g) {
     if (members[g].empty()) continue;
@@ -110,7 +110,7 @@ absl::StatusOr<CoarseLists> CoarseLists::Train(const RowMatrixXf& sample, int64_
   lists.groups_.conservativeResize(kept, dim);
   members.resize(kept);
 
-  // Second level, inside of each group.
+  // The second level, inside each group.
   const std::vector<int64_t> share = Share(num_lists, members);
   lists.group_begin_.assign(kept + 1, 0);
   for (int64_t g = 0; g < kept; ++g) lists.group_begin_[g + 1] = lists.group_begin_[g] + share[g];
@@ -156,7 +156,7 @@ absl::StatusOr<CoarseLists> CoarseLists::FromParts(RowMatrixXf groups,
 void CoarseLists::Nearest(const float* const* rows, int64_t n, int64_t probes, Hit* hits) const {
   const int64_t groups = num_groups();
   // An eighth of the groups, and room for twice as many lists as are asked for.
-  const int64_t looked_at = std::min(groups, groups / 8 + 2 * probes * groups / num_lists() + 4);
+  const int64_t num_scored = std::min(groups, groups / 8 + 2 * probes * groups / num_lists() + 4);
   std::vector<float> group_scores(n * groups);
   FixedOrderDots(rows, n, groups_.data(), groups, dim(), group_scores.data());
   std::vector<std::vector<int64_t>> rows_of(groups);
@@ -164,13 +164,13 @@ void CoarseLists::Nearest(const float* const* rows, int64_t n, int64_t probes, H
   for (int64_t i = 0; i < n; ++i) {
     const float* scores = &group_scores[i * groups];
     std::iota(order.begin(), order.end(), 0);
-    std::nth_element(order.begin(), order.begin() + looked_at - 1, order.end(),
+    std::nth_element(order.begin(), order.begin() + num_scored - 1, order.end(),
                      [scores](int64_t a, int64_t b) {
                        return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
                      });
-    for (int64_t j = 0; j < looked_at; ++j) rows_of[order[j]].push_back(i);
+    for (int64_t j = 0; j < num_scored; ++j) rows_of[order[j]].push_back(i);
   }
-  // One group after the other, so that its centroids are read once for all rows.
+  // One group after another, so that the centroids of a group are read once for all rows.
   std::vector<std::vector<Hit>> found(n);
   std::vector<const float*> some;
   std::vector<float> scores;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/index/index_kernels.h"
 #include "protopage/prototypes/testing/mixture_rows.h"
@@ -24,6 +25,22 @@ std::vector<const float*> Pointers(const RowMatrixXf& rows) {
   std::vector<const float*> pointers;
   for (int64_t i = 0; i < rows.rows(); ++i) pointers.push_back(&rows(i, 0));
   return pointers;
+}
+
+absl::Status Example(const RowMatrixXf& sample, const std::vector<const float*>& rows) {
+  ThreadPool pool(2);
+  constexpr uint64_t seed = 1;
+  PROTOPAGE_ASSIGN_OR_RETURN(const CoarseLists lists,
+                             CoarseLists::Train(sample, /*num_lists=*/100, seed, &pool));
+  std::vector<CoarseLists::Hit> hits(rows.size() * 8);
+  lists.Nearest(rows.data(), rows.size(), 8, hits.data());  // hits[i * 8]: nearest to rows[i].
+  EXPECT_GE(hits[0].list, 0);
+  return absl::OkStatus();
+}
+
+TEST(CoarseListsTest, TheExampleOfTheHeader) {
+  const RowMatrixXf rows = Sample(500);
+  PROTOPAGE_EXPECT_OK(Example(rows, Pointers(rows)));
 }
 
 TEST(CoarseListsTest, ASearchOfAllListsOrdersThemByScore) {

@@ -8,14 +8,17 @@
 namespace protopage {
 namespace {
 
-// A task: few enough queries for both threads to have work.
+// Of a task: few enough queries for all threads to have work.
 constexpr int64_t kQueryBlock = 8;
 constexpr int64_t kRowBlock = 256;
 
 }  // namespace
 
 ExactNeighbors::ExactNeighbors(RowMatrixXf queries, int64_t k, std::vector<ClassId> exclude)
-    : queries_(std::move(queries)), k_(k), exclude_(std::move(exclude)), best_(queries_.rows()) {}
+    : queries_(std::move(queries)),
+      k_(k),
+      exclude_(std::move(exclude)),
+      best_(queries_.rows(), BestScores<ClassId>(k)) {}
 
 void ExactNeighbors::Add(ClassId first, ConstRowMatrixRef rows, ThreadPool* pool) {
   const int64_t n = queries_.rows(), dim = queries_.cols();
@@ -29,19 +32,10 @@ void ExactNeighbors::Add(ClassId first, ConstRowMatrixRef rows, ThreadPool* pool
       const int64_t num_rows = std::min<int64_t>(kRowBlock, rows.rows() - row);
       FixedOrderDots(queries, count, rows.data() + row * dim, num_rows, dim, scores.data());
       for (int64_t q = 0; q < count; ++q) {
-        std::vector<Hit>& heap = best_[begin + q];
+        BestScores<ClassId>& best = best_[begin + q];
         const ClassId exclude = exclude_.empty() ? kNoClass : exclude_[begin + q];
-        for (int64_t r = 0; r < num_rows; ++r) {
-          const Hit hit = {scores[q * num_rows + r], first + row + r};
-          const bool full = static_cast<int64_t>(heap.size()) == k_;
-          if (hit.id == exclude || (full && !BetterHit()(hit, heap.front()))) continue;
-          if (full) {
-            std::pop_heap(heap.begin(), heap.end(), BetterHit());
-            heap.pop_back();
-          }
-          heap.push_back(hit);
-          std::push_heap(heap.begin(), heap.end(), BetterHit());
-        }
+        best.AddRange(&scores[q * num_rows], num_rows, first + row,
+                      [exclude](ClassId id) { return id != exclude; });
       }
     }
   });
@@ -52,10 +46,10 @@ void ExactNeighbors::Finish() {
   ids_.assign(n * k_, kNoClass);
   scores_.assign(n * k_, -std::numeric_limits<float>::infinity());
   for (int64_t q = 0; q < n; ++q) {
-    std::sort(best_[q].begin(), best_[q].end(), BetterHit());
-    for (size_t j = 0; j < best_[q].size(); ++j) {
-      ids_[q * k_ + j] = best_[q][j].id;
-      scores_[q * k_ + j] = best_[q][j].score;
+    const std::vector<Scored<ClassId>> best = best_[q].TakeSorted();
+    for (size_t j = 0; j < best.size(); ++j) {
+      ids_[q * k_ + j] = best[j].id;
+      scores_[q * k_ + j] = best[j].score;
     }
   }
 }

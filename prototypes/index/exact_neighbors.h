@@ -1,13 +1,16 @@
-// ExactNeighbors: the nearest classes of some queries, found by looking at all rows once, block by
-// block; what the index's recall is measured against.
+// ExactNeighbors: the nearest classes of some queries, found by a scan of all rows, block by block.
+// The recall of an index is measured against it.
 //
 //   ExactNeighbors exact(queries, 50, own_ids);
-//   for (each block of rows) exact.Add(first, rows, &pool);
+//   for (ClassId first = 0; first < num_classes; first += rows.rows()) {
+//     PROTOPAGE_RETURN_IF_ERROR(reader(first, rows));
+//     exact.Add(first, rows, &pool);
+//   }
 //   exact.Finish();
-//   ... exact.ids()[q * 50 + j], exact.scores()[q * 50 + j] ...
+//   const ClassId third = exact.ids()[q * 50 + 2];  // Of query q; likewise exact.scores().
 //
-// Scores are FixedOrderDot, ordered by (score descending, id ascending), kNoClass and -infinity
-// past the last class. One product costs about 50 ns at D = 512 in one thread.
+// Scores are FixedOrderDot, in the order (score descending, id ascending); kNoClass and -infinity
+// follow where there are fewer classes. One product takes about 50 ns in one thread at D = 512.
 #ifndef PROTOPAGE_PROTOTYPES_INDEX_EXACT_NEIGHBORS_H_
 #define PROTOPAGE_PROTOTYPES_INDEX_EXACT_NEIGHBORS_H_
 
@@ -16,6 +19,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "protopage/base/best_scores.h"
 #include "protopage/base/thread_pool.h"
 #include "protopage/base/types.h"
 
@@ -23,37 +27,33 @@ namespace protopage {
 
 class ExactNeighbors {
  public:
-  // `queries` [n, D]; `exclude` is empty or [n]: a class that query n must not find.
+  // `queries` [n, D], k >= 1; `exclude` is empty or [n]: a class that query n must not find.
   ExactNeighbors(RowMatrixXf queries, int64_t k, std::vector<ClassId> exclude);
 
-  // Rows of the classes [first, first + rows.rows()).
+  // Adds the rows of the classes [first, first + rows.rows()), each class once.
   void Add(ClassId first, ConstRowMatrixRef rows, ThreadPool* pool);
+  // Ends the scan.
   void Finish();
 
   int64_t num_queries() const { return queries_.rows(); }
   int64_t k() const { return k_; }
   const RowMatrixXf& queries() const { return queries_; }
   const std::vector<ClassId>& exclude() const { return exclude_; }
-  // After Finish: [n, k].
+  // [n, k], after Finish.
   const std::vector<ClassId>& ids() const { return ids_; }
   const std::vector<float>& scores() const { return scores_; }
 
  private:
-  struct Hit {
-    float score;
-    ClassId id;
-  };
-
   const RowMatrixXf queries_;
   const int64_t k_;
   const std::vector<ClassId> exclude_;
-  std::vector<std::vector<Hit>> best_;  // Heaps, the worst on top.
+  std::vector<BestScores<ClassId>> best_;  // [n]
   std::vector<ClassId> ids_;
   std::vector<float> scores_;
 };
 
-// The share of the k nearest, k <= exact.k(), that are in `found` [n, m], for any m; 1 when there
-// are none.
+// The share of the k nearest classes, k <= exact.k(), that are in `found` [n, m], for any m. 1
+// where there are no classes to find.
 double RecallOf(const ExactNeighbors& exact, int64_t k, absl::Span<const ClassId> found);
 
 }  // namespace protopage

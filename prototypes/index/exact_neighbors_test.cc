@@ -7,6 +7,8 @@
 #include <numeric>
 #include <vector>
 
+#include "protopage/base/status_macros.h"
+#include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/index/index_kernels.h"
 #include "protopage/prototypes/testing/mixture_rows.h"
 
@@ -14,6 +16,34 @@ namespace protopage {
 namespace {
 
 constexpr int64_t kClasses = 1000, kDim = 20, kK = 15;
+
+absl::StatusOr<ClassId> Example(const RowMatrixXf& all, const RowMatrixXf& queries,
+                                const std::vector<ClassId>& own_ids, int64_t q) {
+  ThreadPool pool(2);
+  const int64_t num_classes = all.rows();
+  RowMatrixXf rows(100, kDim);
+  const auto reader = [&](ClassId first, RowMatrixRef out) {
+    out = all.middleRows(first, out.rows());
+    return absl::OkStatus();
+  };
+  ExactNeighbors exact(queries, 50, own_ids);
+  for (ClassId first = 0; first < num_classes; first += rows.rows()) {
+    PROTOPAGE_RETURN_IF_ERROR(reader(first, rows));
+    exact.Add(first, rows, &pool);
+  }
+  exact.Finish();
+  const ClassId third = exact.ids()[q * 50 + 2];  // Of query q; likewise exact.scores().
+  return third;
+}
+
+TEST(ExactNeighborsTest, TheExampleOfTheHeader) {
+  RowMatrixXf rows(kClasses, kDim);
+  MixtureRows(kClasses, kDim, 1).Read(0, rows);
+  rows.row(5) = rows.row(700) = rows.row(8);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassId third,
+                                 Example(rows, rows.middleRows(7, 2), {kNoClass, kNoClass}, 1));
+  EXPECT_EQ(third, 700);
+}
 
 TEST(ExactNeighborsTest, FindsWhatSortingAllFindsInAnyBlocksAndThreads) {
   RowMatrixXf rows(kClasses, kDim);

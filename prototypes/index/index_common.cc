@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
 
 namespace protopage {
 
@@ -48,6 +50,34 @@ absl::StatusOr<std::vector<int64_t>> CheckUpdate(absl::Span<const ClassId> ids,
     }
   }
   return order;
+}
+
+absl::StatusOr<IndexShape> ReadIndexShape(const std::string& path, const Hdf5Layout& layout) {
+  IndexShape shape;
+  for (const auto& [name, value] :
+       {std::make_pair("num_classes", &shape.num_classes), std::make_pair("dim", &shape.dim)}) {
+    const auto found = layout.integers.find(name);
+    if (found == layout.integers.end()) {
+      return absl::DataLossError(absl::StrCat(path, ": attribute '", name, "' is missing"));
+    }
+    if (found->second < 1) {
+      return absl::DataLossError(absl::StrCat(path, ": attribute '", name, "' is ", found->second,
+                                              ", expected 1 or more"));
+    }
+    *value = found->second;
+  }
+  return shape;
+}
+
+absl::Status ReadRuns(absl::Span<const ClassId> ids, RowBlockReader reader, RowMatrixRef rows) {
+  constexpr size_t kMaxRun = 4096;  // 8 MiB at D = 512.
+  for (size_t begin = 0; begin < ids.size();) {
+    size_t end = begin + 1;
+    while (end < ids.size() && ids[end] == ids[end - 1] + 1 && end - begin < kMaxRun) ++end;
+    PROTOPAGE_RETURN_IF_ERROR(reader(ids[begin], rows.middleRows(begin, end - begin)));
+    begin = end;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace protopage

@@ -7,7 +7,7 @@
 namespace protopage {
 namespace {
 
-// Eight lanes; GCC and Clang map them to the registers there are.
+// Eight lanes; GCC and Clang map them to the registers of the CPU.
 typedef float Float8 __attribute__((vector_size(32)));
 typedef int32_t Int8x32 __attribute__((vector_size(32)));
 
@@ -17,7 +17,7 @@ Float8 Load(const float* x) {
   return v;
 }
 
-// The end of FixedOrderDot: the last dim mod 16 elements and the tree over 16 sums.
+// The end of FixedOrderDot: the last dim mod 16 elements, and the tree over the 16 sums.
 float FinishDot(Float8 low, Float8 high, const float* a, const float* b, int64_t count) {
   float sums[16];
   std::memcpy(sums, &low, sizeof(low));
@@ -29,7 +29,7 @@ float FinishDot(Float8 low, Float8 high, const float* a, const float* b, int64_t
   return sums[0];
 }
 
-// kQueries x kRows products at once: 2 x 3 take 12 of the 16 registers for sums.
+// Computes kQueries x kRows products at once: 2 x 3 take 12 of the 16 registers for sums.
 template <int kQueries, int kRows>
 void Tile(const float* const* queries, const float* rows, int64_t num_rows, int64_t dim,
           float* scores) {
@@ -83,7 +83,7 @@ float FixedOrderNorm(const float* x, int64_t dim) { return std::sqrt(FixedOrderD
 
 void FixedOrderDots(const float* const* queries, int64_t num_queries, const float* rows,
                     int64_t num_rows, int64_t dim, float* scores) {
-  // Rows of a block stay in the first-level cache while all queries pass: 16 KiB.
+  // A block of rows, 16 KiB, stays in the L1 cache for all queries.
   const int64_t block = std::max<int64_t>(3, 4096 / std::max<int64_t>(dim, 1) / 3 * 3);
   for (int64_t first = 0; first < num_rows; first += block) {
     const int64_t count = std::min(block, num_rows - first);

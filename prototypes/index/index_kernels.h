@@ -1,11 +1,12 @@
-// The inner loops of the class index: products in one fixed order of additions, and integer ones.
+// The inner loops of the class index: inner products of floats in one fixed order of additions, and
+// of integers.
 //
-// No result depends on how many vectors a call has, so that searches give the same bits in
+// No result depends on the number of vectors in a call, so that searches give the same bits in
 // batches of any size.
 //
 //   const float* queries[] = {a, b};
 //   float scores[2 * 100];
-//   FixedOrderDots(queries, 2, rows, 100, dim, scores);  // scores[q * 100 + r]
+//   FixedOrderDots(queries, 2, rows, 100, dim, scores);  // scores[q * 100 + r]: query q, row r.
 #ifndef PROTOPAGE_PROTOTYPES_INDEX_INDEX_KERNELS_H_
 #define PROTOPAGE_PROTOTYPES_INDEX_INDEX_KERNELS_H_
 
@@ -20,12 +21,12 @@ float FixedOrderDot(const float* a, const float* b, int64_t dim);
 // sqrt(FixedOrderDot(x, x, dim)).
 float FixedOrderNorm(const float* x, int64_t dim);
 
-// scores [num_queries, num_rows] of queries[q] and `rows` [num_rows, dim]: the bits of
-// FixedOrderDot, several pairs at a time.
+// scores [num_queries, num_rows]: the inner products of queries[q] and `rows` [num_rows, dim]. The
+// bits are those of FixedOrderDot; several pairs are computed at a time.
 void FixedOrderDots(const float* const* queries, int64_t num_queries, const float* rows,
                     int64_t num_rows, int64_t dim, float* scores);
 
-// sum_i a[i] * b[i]. The caller sees to it that the sum of absolute values is below 2^31.
+// sum_i a[i] * b[i]. The caller ensures that the sum of the absolute values is below 2^31.
 int32_t IntegerDot(const int8_t* a, const int16_t* b, int64_t dim);
 
 // Inner products of x [dim] with 256 vectors that are stored transposed, [dim, 256], plus `start`
@@ -35,14 +36,6 @@ void Dots256(const float* x, const float* transposed, int64_t dim, const float* 
 
 // The lowest i with the largest scores[i], of 256.
 int32_t ArgMax256(const float* scores);
-
-// The order of hits, which have a score and an id: score descending, then id ascending.
-struct BetterHit {
-  template <typename Hit>
-  bool operator()(const Hit& a, const Hit& b) const {
-    return a.score != b.score ? a.score > b.score : a.id < b.id;
-  }
-};
 
 }  // namespace protopage
 

@@ -17,6 +17,18 @@ std::vector<float> Normals(int64_t n, uint64_t stream) {
   return x;
 }
 
+TEST(IndexKernelsTest, TheExampleOfTheHeader) {
+  constexpr int64_t dim = 20;
+  const std::vector<float> vectors = Normals(102 * dim, 7);
+  const float* const a = vectors.data();
+  const float* const b = a + dim;
+  const float* const rows = b + dim;
+  const float* queries[] = {a, b};
+  float scores[2 * 100];
+  FixedOrderDots(queries, 2, rows, 100, dim, scores);  // scores[q * 100 + r]: query q, row r.
+  EXPECT_EQ(scores[1 * 100 + 7], FixedOrderDot(b, rows + 7 * dim, dim));
+}
+
 TEST(IndexKernelsTest, ManyDotsHaveTheBitsOfOne) {
   for (int64_t dim : {1, 7, 16, 33, 512}) {
     for (int64_t num_queries : {1, 2, 5}) {

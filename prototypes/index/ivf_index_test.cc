@@ -1,5 +1,5 @@
-// The kinds ivf_sq8 and ivf_pq of ClassIndex, and how Build chooses.
-#include <gmock/gmock.h>
+#include "protopage/prototypes/index/ivf_index.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -12,9 +12,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/file.h"
 #include "protopage/base/status_matchers.h"
-#include "protopage/prototypes/index/class_index.h"
+#include "protopage/prototypes/index/class_index_factory.h"
 #include "protopage/prototypes/index/exact_neighbors.h"
+#include "protopage/prototypes/index/index_kernels.h"
 #include "protopage/prototypes/prototype_store.h"
 #include "protopage/prototypes/table/hdf5_file.h"
 #include "protopage/prototypes/testing/mixture_rows.h"
@@ -34,11 +36,11 @@ RowMatrixXf Rows(int64_t n, int64_t dim) {
 
 absl::StatusOr<std::unique_ptr<ClassIndex>> BuildFrom(const RowMatrixXf& rows, ThreadPool* pool,
                                                       const ClassIndexOptions& options) {
-  return ClassIndex::Build(rows.rows(), rows.cols(), options, pool,
-                           [&](ClassId first, RowMatrixRef block) {
-                             block = rows.middleRows(first, block.rows());
-                             return absl::OkStatus();
-                           });
+  return BuildClassIndex(rows.rows(), rows.cols(), options, pool,
+                         [&](ClassId first, RowMatrixRef block) {
+                           block = rows.middleRows(first, block.rows());
+                           return absl::OkStatus();
+                         });
 }
 
 RowFetcher FetchFrom(const RowMatrixXf* rows) {
@@ -276,7 +278,7 @@ TEST_P(IvfIndexTest, AFileOfChangesBringsASavedIndexUpToDate) {
     }
     EXPECT_EQ(index->num_changed(), first == 0 ? 0 : first == 300 ? 100 : 150);
     PROTOPAGE_ASSERT_OK(index->SaveChanges(fs, changes));
-    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto loaded, ClassIndex::Load(fs, path, Options()));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto loaded, LoadClassIndex(fs, path, Options()));
     PROTOPAGE_ASSERT_OK(loaded->LoadChanges(fs, changes));
     EXPECT_EQ(loaded->num_changed(), index->num_changed());
     NearestClasses want, found;
@@ -295,7 +297,7 @@ TEST_P(IvfIndexTest, AFileOfChangesBringsASavedIndexUpToDate) {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), changes));
     PROTOPAGE_ASSERT_OK(file->WriteAt(layout.Find("copies")->offset + 70, "damage", 6));
   }
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto loaded, ClassIndex::Load(fs, path, Options()));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto loaded, LoadClassIndex(fs, path, Options()));
   EXPECT_THAT(loaded->LoadChanges(fs, changes),
               StatusIs(absl::StatusCode::kDataLoss, "do not match their checksum"));
   EXPECT_THAT(loaded->LoadChanges(fs, path),
@@ -313,7 +315,7 @@ TEST_P(IvfIndexTest, ASavedIndexIsTheSameAndDamageIsNamed) {
   std::iota(ids.begin(), ids.end(), 50);
   PROTOPAGE_ASSERT_OK(index->Update(ids, rows.bottomRows(100), &pool).status());
   PROTOPAGE_ASSERT_OK(index->Save(fs, path));
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto loaded, ClassIndex::Load(fs, path, options));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto loaded, LoadClassIndex(fs, path, options));
   EXPECT_EQ(loaded->stats().probes, index->stats().probes);
   EXPECT_NEAR(loaded->stats().recall, index->stats().recall, 1e-5);
   // They also stay the same.
@@ -343,16 +345,16 @@ TEST_P(IvfIndexTest, ASavedIndexIsTheSameAndDamageIsNamed) {
       byte = static_cast<char>(byte ^ 4);
       PROTOPAGE_ASSERT_OK(file->WriteAt(at, &byte, 1));
     }
-    EXPECT_THAT(ClassIndex::Load(fs, path, options),
+    EXPECT_THAT(LoadClassIndex(fs, path, options),
                 StatusIs(absl::StatusCode::kDataLoss, absl::StrCat("dataset '", name, "'")));
     PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, path, good));
   }
   ClassIndexOptions small = options;
   small.index_bytes = 1000;
-  EXPECT_THAT(ClassIndex::Load(fs, path, small),
+  EXPECT_THAT(LoadClassIndex(fs, path, small),
               StatusIs(absl::StatusCode::kResourceExhausted, "index_bytes allows 1000"));
   PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, path, good.substr(0, good.size() / 2)));
-  EXPECT_THAT(ClassIndex::Load(fs, path, options), StatusIs(absl::StatusCode::kDataLoss, path));
+  EXPECT_THAT(LoadClassIndex(fs, path, options), StatusIs(absl::StatusCode::kDataLoss, path));
 }
 
 TEST_P(IvfIndexTest, FewRows) {
@@ -411,8 +413,8 @@ TEST_P(IvfIndexTest, OddRowsAndQueries) {
 TEST_P(IvfIndexTest, ErrorsOfReadersAndOfFetchersArePassedOn) {
   const RowMatrixXf rows = Rows(200, 8);
   ThreadPool pool(1);
-  EXPECT_THAT(ClassIndex::Build(200, 8, Options(), &pool,
-                                [](ClassId, RowMatrixRef) { return absl::DataLossError("torn"); }),
+  EXPECT_THAT(BuildClassIndex(200, 8, Options(), &pool,
+                              [](ClassId, RowMatrixRef) { return absl::DataLossError("torn"); }),
               StatusIs(absl::StatusCode::kDataLoss, "torn"));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto index, BuildFrom(rows, &pool, Options()));
   NearestClasses nearest;
@@ -433,40 +435,6 @@ TEST_P(IvfIndexTest, MemoryIsWhatThePlanSays) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto index, BuildFrom(rows, &pool, options));
   EXPECT_NEAR(index->stats().bytes, plan.bytes, 0.03 * plan.bytes);
   EXPECT_LE(index->stats().bytes, options.index_bytes);
-}
-
-TEST(ClassIndexPlanTest, TheKindFollowsFromClassesAndBytes) {
-  ClassIndexOptions options;
-  const auto kind = [&](int64_t n, int64_t dim, int64_t bytes) {
-    options.index_bytes = bytes;
-    const auto plan = PlanClassIndex(n, dim, options);
-    if (!plan.ok()) return absl::StrCat("error ", plan.status().message());
-    EXPECT_LE(plan->bytes, bytes);
-    return absl::StrCat(plan->kind, " ", plan->code_bytes);
-  };
-  constexpr int64_t kMiB = int64_t{1} << 20;
-  EXPECT_EQ(kind(65536, 512, 256 * kMiB), "flat 2048");
-  EXPECT_EQ(kind(65537, 512, 256 * kMiB), "ivf_sq8 516");
-  EXPECT_EQ(kind(50000, 512, 64 * kMiB), "ivf_sq8 516");
-  EXPECT_EQ(kind(1000000, 512, 256 * kMiB), "ivf_pq 128");
-  EXPECT_EQ(kind(1000000, 512, 1024 * kMiB), "ivf_sq8 516");
-  EXPECT_EQ(kind(10000000, 512, 512 * kMiB), "ivf_pq 32");
-  EXPECT_THAT(kind(10000000, 512, 256 * kMiB),
-              testing::AllOf(testing::HasSubstr("ivf_pq with"),
-                             testing::HasSubstr("codes of 16 bytes, the shortest there are"),
-                             testing::HasSubstr("index_bytes allows 268435456"),
-                             testing::HasSubstr("raise prototypes.index_bytes")));
-  options.kind = "ivf_sq8";
-  EXPECT_THAT(kind(1000000, 512, 256 * kMiB),
-              testing::HasSubstr("or set prototypes.index to ivf_pq"));
-  options.kind = "flat";
-  EXPECT_THAT(kind(1000000, 512, 256 * kMiB), testing::HasSubstr("takes 2048000000 bytes"));
-  EXPECT_EQ(kind(100000, 512, 256 * kMiB), "flat 2048");
-  options.kind = "hnsw";
-  EXPECT_THAT(kind(100000, 512, 256 * kMiB),
-              testing::HasSubstr("'hnsw'; allowed are auto, flat, ivf_sq8, ivf_pq"));
-  options.kind = "ivf_pq";
-  EXPECT_THAT(kind(100000, 37, 256 * kMiB), testing::HasSubstr("divides the dim"));
 }
 
 }  // namespace

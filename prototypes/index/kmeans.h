@@ -1,8 +1,10 @@
-// KMeans: centroids of points, by Lloyd's algorithm as FAISS has it, in the calling thread.
+// KMeans: centroids of points, by FAISS's implementation of Lloyd's algorithm, in the calling
+// thread.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(const RowMatrixXf centroids, KMeans(points, 64, {.spherical = true}));
+//   PROTOPAGE_ASSIGN_OR_RETURN(const RowMatrixXf centroids,
+//                              KMeans(points, /*k=*/64, {.spherical = true}));
 //
-// The same bits for the same input, in any thread.
+// The same input gives the same bits in any thread.
 #ifndef PROTOPAGE_PROTOTYPES_INDEX_KMEANS_H_
 #define PROTOPAGE_PROTOTYPES_INDEX_KMEANS_H_
 
@@ -15,7 +17,8 @@ namespace protopage {
 
 struct KMeansOptions {
   int iterations = 10;
-  // Nearest is of the largest inner product, and centroids have norm 1; else the distance.
+  // The nearest centroid is the one of the largest inner product, and centroids have norm 1.
+  // Otherwise it is the one of the smallest distance.
   bool spherical = false;
   int seed = 1;
 };
@@ -24,7 +27,7 @@ struct KMeansOptions {
 absl::StatusOr<RowMatrixXf> KMeans(ConstRowMatrixRef points, int64_t k,
                                    const KMeansOptions& options);
 
-// FAISS and the BLAS below it then run in the calling thread only: our pool owns the threads. To be
+// Makes FAISS and its BLAS run in the calling thread only: our pool owns the threads. Must be
 // called in each thread that calls FAISS.
 void UseOneThreadForFaiss();
 

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "protopage/base/random.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
 namespace protopage {
@@ -19,6 +20,17 @@ RowMatrixXf Points() {
     points(i, i % 5) += 10;
   }
   return points;
+}
+
+absl::StatusOr<RowMatrixXf> Example(const RowMatrixXf& points) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const RowMatrixXf centroids,
+                             KMeans(points, /*k=*/64, {.spherical = true}));
+  return centroids;
+}
+
+TEST(KMeansTest, TheExampleOfTheHeader) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const RowMatrixXf centroids, Example(Points()));
+  EXPECT_EQ(centroids.rows(), 64);
 }
 
 TEST(KMeansTest, FindsSeparateClusters) {

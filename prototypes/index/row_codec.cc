@@ -15,7 +15,7 @@
 namespace protopage {
 namespace {
 
-// Codes of a list lie all over memory; those of some rows ahead are asked for early.
+// The codes of a list are scattered in memory; they are prefetched this many rows ahead.
 constexpr int64_t kAhead = 6;
 
 void PrefetchCode(const uint8_t* code, int64_t bytes) {
@@ -25,8 +25,8 @@ void PrefetchCode(const uint8_t* code, int64_t bytes) {
 class Sq8Codec : public RowCodec {
  public:
   explicit Sq8Codec(int64_t dim) : dim_(dim) {
-    // Products of D numbers up to 127 and this stay below 2^31. 13 bits: an error that is nothing
-    // beside that of the rows' 8.
+    // The sum of D products of a number up to 127 and one up to query_max_ stays below 2^31. At
+    // most 13 bits: their error is negligible against that of the rows' 8 bits.
     const int64_t room = std::numeric_limits<int32_t>::max() / (127 * dim) - 1;
     query_max_ = static_cast<float>(std::clamp<int64_t>(room, 1, 8191));
   }
@@ -94,7 +94,7 @@ class PqCodec : public RowCodec {
  public:
   PqCodec(int64_t dim, int64_t parts, std::vector<float> codebook)
       : parts_(parts), part_dim_(dim / parts), codebook_(std::move(codebook)) {
-    // Nearest to x is the vector c of largest x.c - |c|^2 / 2.
+    // The vector c nearest to x is the one with the largest x.c - |c|^2 / 2.
     start_.assign(parts * 256, 0.0f);
     for (int64_t m = 0; m < parts; ++m) {
       for (int64_t i = 0; i < part_dim_; ++i) {
@@ -147,7 +147,7 @@ class PqCodec : public RowCodec {
     for (int64_t i = 0; i < n; ++i) {
       if (i + kAhead < n) PrefetchCode(codes + ids[i + kAhead] * parts_, parts_);
       const uint8_t* code = codes + ids[i] * parts_;
-      // Four sums, so that additions do not wait for each other.
+      // Four sums, so that an addition does not wait for the one before.
       float sums[4] = {};
       int64_t m = 0;
       for (; m + 4 <= parts_; m += 4) {
@@ -186,7 +186,7 @@ absl::StatusOr<std::unique_ptr<RowCodec>> RowCodec::TrainPq(const RowMatrixXf& r
                                                    "; the parts must divide the dim"));
   }
   const int64_t part_dim = dim / parts;
-  // Of few rows, the other vectors repeat the first, which is taken then.
+  // With fewer than 256 rows the remaining vectors repeat the first, which ArgMax256 prefers.
   const int64_t k = std::min<int64_t>(256, n);
   std::vector<float> codebook(dim * 256);
   std::vector<absl::Status> errors(parts);

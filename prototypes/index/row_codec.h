@@ -1,17 +1,22 @@
 // RowCodec: compresses rows to codes of a fixed size, and scores codes against queries.
 //
-//   SQ8  D int8 and a float scale, the largest absolute value over 127: D + 4 bytes, a cosine of
-//        .9999 to the row. Scored by integer products.
-//   PQ   the row less its list's centroid, cut in M parts, each replaced by the nearest of 256
-//        trained vectors: M bytes (Jegou et al., "Product Quantization for Nearest Neighbor
-//        Search", 2011). Scored by a table of M x 256 products, made once for a query.
+// SQ8: D int8 and a float scale, which is the largest absolute value over 127. A code takes D + 4
+// bytes and has a cosine of .9999 to its row. Scores are integer products.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(const auto codec, RowCodec::TrainPq(residuals, 128, seed, &pool));
-//   codec->Encode(row, centroid, code);
-//   const RowCodec::Query query = codec->Prepare(q);
-//   codec->Score(query, dot(q, centroid), codes, ids, n, scores);  // codes of rows ids[i]
+// PQ: the row minus its list's centroid, divided into M parts. Each part is replaced by the nearest
+// of 256 trained vectors: M bytes (Jegou et al., "Product Quantization for Nearest Neighbor
+// Search", 2011). Scores come from a table of M x 256 products, which is made once per query.
 //
-// Scores have the same bits whatever else is in a call.
+//   PROTOPAGE_ASSIGN_OR_RETURN(const auto codec,
+//                              RowCodec::TrainPq(residuals, /*parts=*/128, seed, &pool));
+//   std::vector<uint8_t> code(codec->code_bytes());
+//   codec->Encode(row, centroid, code.data());
+//   ...
+//   const RowCodec::Query prepared = codec->Prepare(query);
+//   const float centroid_score = FixedOrderDot(query, centroid, dim);
+//   codec->Score(prepared, centroid_score, codes, ids, n, scores);  // codes of the rows ids[i]
+//
+// The bits of a score do not depend on what else is in the call.
 #ifndef PROTOPAGE_PROTOTYPES_INDEX_ROW_CODEC_H_
 #define PROTOPAGE_PROTOTYPES_INDEX_ROW_CODEC_H_
 
@@ -27,7 +32,7 @@ namespace protopage {
 
 class RowCodec {
  public:
-  // What scoring needs to know of a query.
+  // A query, prepared for Score.
   struct Query {
     std::vector<int16_t> integers;  // SQ8
     float scale = 0;                // SQ8: the query is integers * scale.
@@ -41,7 +46,7 @@ class RowCodec {
   static absl::StatusOr<std::unique_ptr<RowCodec>> TrainPq(const RowMatrixXf& residuals,
                                                            int64_t parts, uint64_t seed,
                                                            ThreadPool* pool);
-  // Of what codebook() gave: [parts, D / parts, 256].
+  // `codebook` [parts, D / parts, 256] is what codebook() of a trained codec gave.
   static std::unique_ptr<RowCodec> MakePq(int64_t dim, int64_t parts, std::vector<float> codebook);
 
   virtual int64_t code_bytes() const = 0;
@@ -53,8 +58,9 @@ class RowCodec {
   virtual void Decode(const uint8_t* code, const float* centroid, float* row) const = 0;
 
   virtual Query Prepare(const float* query) const = 0;
-  // scores[i] is about the inner product of the query and the row of `codes` [*, code_bytes()] at
-  // ids[i], all of one list whose centroid has the inner product `centroid_score`.
+  // scores[i]: approximately the inner product of the query and the row whose code is at ids[i] of
+  // `codes` [*, code_bytes()]. All rows are of one list; `centroid_score` is the inner product of
+  // the query and its centroid.
   virtual void Score(const Query& query, float centroid_score, const uint8_t* codes,
                      const int32_t* ids, int64_t n, float* scores) const = 0;
 };

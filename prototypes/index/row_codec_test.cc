@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/index/index_kernels.h"
 #include "protopage/prototypes/testing/mixture_rows.h"
@@ -48,6 +49,33 @@ float DecodedCosine(const RowCodec& codec, const float* row, const float* centro
   codec.Decode(code.data(), centroid, decoded.data());
   return FixedOrderDot(row, decoded.data(), dim) /
          (FixedOrderNorm(row, dim) * FixedOrderNorm(decoded.data(), dim));
+}
+
+// Gives the score of a row as a query against its own code.
+absl::Status Example(const RowMatrixXf& residuals, const float* centroid, const float* query,
+                     float* scores) {
+  ThreadPool pool(2);
+  constexpr uint64_t seed = 1;
+  const int64_t dim = residuals.cols(), n = 1;
+  const float* const row = query;
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto codec,
+                             RowCodec::TrainPq(residuals, /*parts=*/128, seed, &pool));
+  std::vector<uint8_t> code(codec->code_bytes());
+  codec->Encode(row, centroid, code.data());
+  const int32_t ids[] = {0};
+  const uint8_t* const codes = code.data();
+  const RowCodec::Query prepared = codec->Prepare(query);
+  const float centroid_score = FixedOrderDot(query, centroid, dim);
+  codec->Score(prepared, centroid_score, codes, ids, n, scores);  // codes of the rows ids[i]
+  return absl::OkStatus();
+}
+
+TEST(RowCodecTest, TheExampleOfTheHeader) {
+  const RowMatrixXf rows = Rows(300, 256);
+  const std::vector<float> centroid(256, 0.0f);
+  float score = 0;
+  PROTOPAGE_ASSERT_OK(Example(rows, centroid.data(), &rows(3, 0), &score));
+  EXPECT_GT(score, 0.9f);  // The row itself has norm 1.
 }
 
 TEST(RowCodecTest, Sq8KeepsRowsOfAnyScale) {

@@ -7,10 +7,11 @@
 #include "absl/strings/str_cat.h"
 #include "protopage/base/config_fields.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/prototypes/index/class_index_factory.h"
 #include "protopage/prototypes/table/paged_table.h"
 #include "protopage/sampling/class_queue_source.h"
-#include "protopage/sampling/class_selector.h"
 #include "protopage/sampling/nearest_class_source.h"
+#include "protopage/sampling/selection_modes.h"
 
 namespace protopage {
 namespace {
@@ -215,8 +216,7 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(
   }
   const std::string index = JoinPath(checkpoint, kIndexFile);
   if (fs->Exists(index)) {
-    PROTOPAGE_ASSIGN_OR_RETURN(set->index_,
-                               ClassIndex::Load(fs, index, IndexOptions(set->options_)));
+    PROTOPAGE_ASSIGN_OR_RETURN(set->index_, LoadClassIndex(fs, index, IndexOptions(set->options_)));
     const std::string changes = JoinPath(checkpoint, kIndexChangesFile);
     if (fs->Exists(changes)) PROTOPAGE_RETURN_IF_ERROR(set->index_->LoadChanges(fs, changes));
     set->saved_index_ = index;
@@ -251,10 +251,10 @@ absl::Status PrototypeSet::BeginStage() {
   const DominantKind kind = DominantKindOf(options_.selection.mode);
   if (kind == DominantKind::kNone) return absl::OkStatus();  // Neighbours are not needed.
   PROTOPAGE_ASSIGN_OR_RETURN(
-      index_, ClassIndex::Build(store_->num_classes(), store_->dim(), IndexOptions(options_), pool_,
-                                [this](ClassId first, RowMatrixRef rows) {
-                                  return store_->ReadRange(first, rows);
-                                }));
+      index_, BuildClassIndex(store_->num_classes(), store_->dim(), IndexOptions(options_), pool_,
+                              [this](ClassId first, RowMatrixRef rows) {
+                                return store_->ReadRange(first, rows);
+                              }));
   if (kind == DominantKind::kQueues && queues_ != nullptr) {
     PROTOPAGE_RETURN_IF_ERROR(queues_->Reset());
   } else if (kind == DominantKind::kQueues) {

@@ -11,6 +11,7 @@
 #include "protopage/base/types.h"
 #include "protopage/sampling/class_set.h"
 #include "protopage/sampling/dominant_source.h"
+#include "protopage/sampling/selection_modes.h"
 
 namespace reuse {
 namespace {

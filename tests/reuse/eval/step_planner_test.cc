@@ -16,7 +16,7 @@
 #include "protopage/base/thread_pool.h"
 #include "protopage/base/types.h"
 #include "protopage/prototypes/class_queues.h"
-#include "protopage/prototypes/index/class_index.h"
+#include "protopage/prototypes/index/class_index_factory.h"
 #include "protopage/prototypes/prototype_store.h"
 #include "protopage/sampling/class_queue_source.h"
 #include "protopage/sampling/selection_config.h"
@@ -41,7 +41,7 @@ TEST(StepPlannerTest, PlansWithTheNearestClasses) {
   ASSERT_TRUE((*store)->WriteRange(0, rows).ok());
 
   protopage::ThreadPool pool(1);
-  auto index = protopage::ClassIndex::Build(
+  auto index = protopage::BuildClassIndex(
       kClasses, 2, {}, &pool, [&](protopage::ClassId first, protopage::RowMatrixRef block) {
         return (*store)->ReadRange(first, block);
       });

@@ -1,15 +1,22 @@
-#include "protopage/sampling/class_selector.h"
+#include "protopage/sampling/selection_modes.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <map>
-#include <set>
+#include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/sampling/class_selector.h"
+#include "protopage/sampling/class_set.h"
+#include "protopage/sampling/dominant_source.h"
+#include "protopage/sampling/selector_base.h"
 
 namespace protopage {
 namespace {
@@ -45,6 +52,92 @@ std::vector<ClassId> Positives(const ClassSelection& selection) {
   return ids;
 }
 
+absl::StatusOr<std::unique_ptr<ClassSelector>> MakeExample(const ClassSet& classes,
+                                                           MapSource& queues) {
+  ClassSelectorOptions options;
+  options.seed = 1;
+  options.classes_per_step = 30;
+  options.classes = &classes;
+  options.dominants = &queues;
+  PROTOPAGE_ASSIGN_OR_RETURN(auto selector, MakeClassSelector("dominant", options));
+  return selector;
+}
+
+absl::StatusOr<ClassId> SelectExample(const std::unique_ptr<ClassSelector>& selector, int64_t step,
+                                      const std::vector<ClassId>& positives, int64_t k) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const ClassSelection selection, selector->Select(step, positives));
+  const ClassId id = selection.classes[k];  // Of slot k of the step's softmax; ids ascend.
+  return id;
+}
+
+TEST(SelectionModesTest, TheExamplesOfTheHeaders) {
+  MapSource queues;
+  const ClassSet classes = ClassSet::All(30);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto selector, MakeExample(classes, queues));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassId id, SelectExample(selector, 0, {7, 3}, 12));
+  EXPECT_EQ(id, 12);
+}
+
+// A mode of our own: the positives and the lowest ids.
+class LowestSelector : public SelectorBase {
+ public:
+  using SelectorBase::SelectorBase;
+
+ protected:
+  absl::StatusOr<std::vector<ClassId>> Choose(int64_t,
+                                              const std::vector<ClassId>& positives) override {
+    std::vector<ClassId> chosen = positives;
+    for (ClassId id = 0; static_cast<int64_t>(chosen.size()) < active_classes(); ++id) {
+      if (classes().Contains(id) && !std::binary_search(positives.begin(), positives.end(), id)) {
+        chosen.push_back(id);
+      }
+    }
+    return chosen;
+  }
+};
+
+SelectionMode LowestMode() {
+  SelectionMode mode;
+  mode.name = "lowest";
+  mode.help = "the positive classes, and those of the lowest ids";
+  mode.make = &MakeSelector<LowestSelector>;
+  return mode;
+}
+
+TEST(SelectionModeTest, TheExampleOfTheHeader) {
+  const ClassSet classes = ClassSet::Where(40, [](ClassId id) { return id % 2 != 0; });
+  ClassSelectorOptions options;
+  options.classes_per_step = 4;
+  options.classes = &classes;
+  const std::unique_ptr<ClassSelector> selector = LowestMode().make(options);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection selection, selector->Select(0, {9, 3}));
+  EXPECT_THAT(selection.classes, ElementsAre(1, 3, 5, 9));
+  EXPECT_THAT(selection.positive_slots, ElementsAre(1, 3));
+}
+
+TEST(SelectionModesTest, EveryEntryIsComplete) {
+  for (const SelectionMode& mode : SelectionModes()) {
+    ASSERT_NE(mode.name, nullptr);
+    EXPECT_EQ(FindSelectionMode(mode.name), &mode);
+    EXPECT_NE(mode.help, nullptr) << mode.name;
+    EXPECT_NE(mode.make, nullptr) << mode.name;
+    EXPECT_EQ(DominantKindOf(mode.name), mode.dominants);
+    EXPECT_EQ(TakesAllClasses(mode.name), mode.all_classes);
+  }
+  EXPECT_EQ(FindSelectionMode("nearset"), nullptr);
+  EXPECT_EQ(DominantKindOf("nearset"), DominantKind::kNone);
+}
+
+TEST(SelectionModesTest, SayWhatTheyNeed) {
+  EXPECT_TRUE(TakesAllClasses("full"));
+  EXPECT_FALSE(TakesAllClasses("random"));
+  EXPECT_EQ(DominantKindOf("full"), DominantKind::kNone);
+  EXPECT_EQ(DominantKindOf("random"), DominantKind::kNone);
+  EXPECT_EQ(DominantKindOf("dominant"), DominantKind::kQueues);
+  EXPECT_EQ(DominantKindOf("mixed"), DominantKind::kQueues);
+  EXPECT_EQ(DominantKindOf("nearest"), DominantKind::kNearest);
+}
+
 // What every mode promises.
 class EveryMode : public ::testing::TestWithParam<std::string> {
  protected:
@@ -69,7 +162,8 @@ TEST_P(EveryMode, GivesKDistinctAscendingMembersAndFindsThePositives) {
     for (int64_t step = 0; step < 50; ++step) {
       PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection selection,
                                      selector->Select(step, {33, 2, 9}));
-      ASSERT_EQ(static_cast<int64_t>(selection.classes.size()), GetParam() == "full" ? 35 : k);
+      ASSERT_EQ(static_cast<int64_t>(selection.classes.size()),
+                TakesAllClasses(GetParam()) ? 35 : k);
       for (size_t i = 0; i < selection.classes.size(); ++i) {
         ASSERT_TRUE(classes_.Contains(selection.classes[i])) << selection.classes[i];
       }
@@ -88,7 +182,7 @@ TEST_P(EveryMode, IsAFunctionOfSeedAndStepAndNotOfTheOrderOfPositives) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection again, selector->Select(5, {9, 33, 2}));
   EXPECT_EQ(first.classes, again.classes);
   EXPECT_EQ(first.positive_slots, again.positive_slots);
-  if (GetParam() == "full") return;
+  if (TakesAllClasses(GetParam())) return;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection other_step, selector->Select(6, {33, 2, 9}));
   EXPECT_NE(first.classes, other_step.classes);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassSelection other_seed,
@@ -102,12 +196,12 @@ TEST_P(EveryMode, RefusesBadPositives) {
   EXPECT_THAT(selector->Select(0, {40}), StatusIs(kInvalidArgument, "positive class 40 "));
   EXPECT_THAT(selector->Select(0, {-1}), StatusIs(kInvalidArgument, "positive class -1 "));
   EXPECT_THAT(selector->Select(0, {3, 1, 3}), StatusIs(kInvalidArgument, "3 was given twice"));
-  if (GetParam() == "full") return;
+  if (TakesAllClasses(GetParam())) return;
   EXPECT_THAT(selector->Select(0, {1, 2, 3, 4, 5}),
               StatusIs(kInvalidArgument, "5 positive classes given for a step of 4"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, EveryMode, ::testing::ValuesIn(ClassSelectorModes()),
+INSTANTIATE_TEST_SUITE_P(Modes, EveryMode, ::testing::ValuesIn(SelectionModeNames()),
                          [](const auto& info) { return info.param; });
 
 TEST(RandomSelector, OtherClassesAreEquallyLikely) {

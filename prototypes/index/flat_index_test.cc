@@ -1,4 +1,4 @@
-#include "protopage/prototypes/index/class_index.h"
+#include "protopage/prototypes/index/flat_index.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -12,7 +12,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/file.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/index/class_index_factory.h"
+#include "protopage/prototypes/index/index_kernels.h"
 #include "protopage/prototypes/prototype_store.h"
 #include "protopage/prototypes/table/hdf5_file.h"
 
@@ -20,7 +23,7 @@ namespace protopage {
 namespace {
 
 std::string TempPath(const std::string& name) {
-  return absl::StrCat(testing::TempDir(), "/class_index_test_", getpid(), "_", name);
+  return absl::StrCat(testing::TempDir(), "/flat_index_test_", getpid(), "_", name);
 }
 
 // Unit rows around 40 centers; every tenth is a copy of the one before, so that scores tie.
@@ -39,11 +42,11 @@ RowMatrixXf ClusteredRows(int64_t classes, int64_t dim, uint64_t seed) {
 
 absl::StatusOr<std::unique_ptr<ClassIndex>> BuildFrom(const RowMatrixXf& rows, ThreadPool* pool,
                                                       const ClassIndexOptions& options = {}) {
-  return ClassIndex::Build(rows.rows(), rows.cols(), options, pool,
-                           [&](ClassId first, RowMatrixRef block) {
-                             block = rows.middleRows(first, block.rows());
-                             return absl::OkStatus();
-                           });
+  return BuildClassIndex(rows.rows(), rows.cols(), options, pool,
+                         [&](ClassId first, RowMatrixRef block) {
+                           block = rows.middleRows(first, block.rows());
+                           return absl::OkStatus();
+                         });
 }
 
 // By sorting all classes.
@@ -63,7 +66,7 @@ void PlainSearch(const RowMatrixXf& rows, const float* query, int64_t k, ClassId
   ids->resize(k, kNoClass);
 }
 
-TEST(ClassIndexTest, FindsExactlyTheNearestWhateverTheCallAndTheThreads) {
+TEST(FlatIndexTest, FindsExactlyTheNearestWhateverTheCallAndTheThreads) {
   constexpr int64_t kClasses = 5000, kK = 20;
   const RowMatrixXf rows = ClusteredRows(kClasses, 64, 1);
   ThreadPool one(1), three(3);
@@ -89,7 +92,7 @@ TEST(ClassIndexTest, FindsExactlyTheNearestWhateverTheCallAndTheThreads) {
   }
 }
 
-TEST(ClassIndexTest, TiesBeyondWhatIsFetchedAreStillOrderedById) {
+TEST(FlatIndexTest, TiesBeyondWhatIsFetchedAreStillOrderedById) {
   // 300 equal rows: the k smallest ids win, though FAISS may fetch any of them first.
   RowMatrixXf rows = ClusteredRows(1000, 32, 2);
   for (int64_t i = 500; i < 800; ++i) rows.row(i) = rows.row(500);
@@ -100,7 +103,7 @@ TEST(ClassIndexTest, TiesBeyondWhatIsFetchedAreStillOrderedById) {
   EXPECT_EQ(nearest.ids, (std::vector<ClassId>{501, 502, 503, 504, 505}));
 }
 
-TEST(ClassIndexTest, FewerClassesThanAskedFor) {
+TEST(FlatIndexTest, FewerClassesThanAskedFor) {
   const RowMatrixXf rows = ClusteredRows(4, 16, 3);
   ThreadPool pool(2);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto index, BuildFrom(rows, &pool));
@@ -115,7 +118,7 @@ TEST(ClassIndexTest, FewerClassesThanAskedFor) {
   EXPECT_TRUE(nearest.ids.empty());
 }
 
-TEST(ClassIndexTest, RowsAreReencodedOnlyWhenTheyMoved) {
+TEST(FlatIndexTest, RowsAreReencodedOnlyWhenTheyMoved) {
   const RowMatrixXf rows = ClusteredRows(100, 32, 4);
   ThreadPool pool(2);
   ClassIndexOptions options;
@@ -140,7 +143,7 @@ TEST(ClassIndexTest, RowsAreReencodedOnlyWhenTheyMoved) {
               StatusIs(absl::StatusCode::kOutOfRange, "id 100 at position 1"));
 }
 
-TEST(ClassIndexTest, AFileOfChangesBringsASavedIndexUpToDate) {
+TEST(FlatIndexTest, AFileOfChangesBringsASavedIndexUpToDate) {
   const RowMatrixXf rows = ClusteredRows(3000, 24, 5);
   ThreadPool pool(2);
   FileSystem* fs = DefaultFileSystem();
@@ -150,7 +153,7 @@ TEST(ClassIndexTest, AFileOfChangesBringsASavedIndexUpToDate) {
   PROTOPAGE_ASSERT_OK(index->Update({17, 2999}, -rows.topRows(2), &pool).status());
   EXPECT_EQ(index->num_changed(), 2);
   PROTOPAGE_ASSERT_OK(index->SaveChanges(fs, changes));
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto loaded, ClassIndex::Load(fs, path, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto loaded, LoadClassIndex(fs, path, {}));
   NearestClasses a, b;
   const RowMatrixXf queries = -rows.topRows(30);
   PROTOPAGE_ASSERT_OK(index->Search(queries, 10, {}, &pool, &a));
@@ -163,7 +166,7 @@ TEST(ClassIndexTest, AFileOfChangesBringsASavedIndexUpToDate) {
   EXPECT_EQ(loaded->num_changed(), 2);
 }
 
-TEST(ClassIndexTest, ASavedIndexIsTheSame) {
+TEST(FlatIndexTest, ASavedIndexIsTheSame) {
   const RowMatrixXf rows = ClusteredRows(3000, 24, 5);
   ThreadPool pool(2);
   FileSystem* fs = DefaultFileSystem();
@@ -171,7 +174,7 @@ TEST(ClassIndexTest, ASavedIndexIsTheSame) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto index, BuildFrom(rows, &pool));
   PROTOPAGE_ASSERT_OK(index->Update({17}, -rows.row(17), &pool).status());
   PROTOPAGE_ASSERT_OK(index->Save(fs, path));
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto loaded, ClassIndex::Load(fs, path, {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto loaded, LoadClassIndex(fs, path, {}));
   NearestClasses a, b;
   PROTOPAGE_ASSERT_OK(index->Search(rows.topRows(30), 10, {}, &pool, &a));
   PROTOPAGE_ASSERT_OK(loaded->Search(rows.topRows(30), 10, {}, &pool, &b));
@@ -182,11 +185,11 @@ TEST(ClassIndexTest, ASavedIndexIsTheSame) {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), path));
     PROTOPAGE_ASSERT_OK(file->WriteAt(layout.Find("rows")->offset + 2000 * 24 * 4, "x", 1));
   }
-  EXPECT_THAT(ClassIndex::Load(fs, path, {}),
+  EXPECT_THAT(LoadClassIndex(fs, path, {}),
               StatusIs(absl::StatusCode::kDataLoss, "the rows from 1024 on"));
 }
 
-TEST(ClassIndexTest, RefusesWhatDoesNotFitOrIsNotFinite) {
+TEST(FlatIndexTest, RefusesWhatDoesNotFitOrIsNotFinite) {
   RowMatrixXf rows = ClusteredRows(100, 32, 6);
   ThreadPool pool(1);
   ClassIndexOptions options;

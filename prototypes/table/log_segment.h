@@ -6,8 +6,8 @@
 //   PROTOPAGE_ASSIGN_OR_RETURN(auto segment, LogSegment::Create(fs, directory, 1, parent));
 //   PROTOPAGE_ASSIGN_OR_RETURN(const LogPlace place,
 //                              segment->AppendRows(/*table=*/0, {7}, {record}, record_bytes));
-//   PROTOPAGE_RETURN_IF_ERROR(
-//       segment->WriteCommit(/*checkpoint=*/120, /*tables=*/1, {LogDirectoryEntry::Row(0, 7, place)}));
+//   PROTOPAGE_RETURN_IF_ERROR(segment->WriteCommit(
+//       /*checkpoint=*/120, /*tables=*/1, {LogDirectoryEntry::Row(0, 7, place)}));
 //   PROTOPAGE_RETURN_IF_ERROR(segment->SyncCommit());
 #ifndef PROTOPAGE_PROTOTYPES_TABLE_LOG_SEGMENT_H_
 #define PROTOPAGE_PROTOTYPES_TABLE_LOG_SEGMENT_H_

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -75,8 +76,12 @@ TEST_F(LogSegmentTest, AFailedAppendLeavesNoTraceInACommittedSegment) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const LogPlace kept,
                                  segment->AppendRows(0, {5}, {"written"}, kBytes));
   const int64_t bytes = segment->bytes();
+  // A part of these records is written, far beyond the end of what follows.
+  std::vector<int64_t> many(100);
+  std::iota(many.begin(), many.end(), 6);
+  const std::vector<const char*> records(many.size(), "losing.");
   fs_.FailAt(1);
-  EXPECT_THAT(segment->AppendRows(0, {6, 7}, {"losing.", "losing."}, kBytes).status(),
+  EXPECT_THAT(segment->AppendRows(0, many, records, kBytes).status(),
               StatusIs(absl::StatusCode::kUnavailable, "injected fault"));
   fs_.FailAt(0);
   EXPECT_EQ(segment->bytes(), bytes);

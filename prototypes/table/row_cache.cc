@@ -13,8 +13,8 @@
 namespace protopage {
 namespace {
 
-// What a row takes in addition to its record: its Frame, its entry in the free list, and its slot
-// in the hash map at the map's lowest load (7/16 after it doubled, 17 bytes a slot).
+// Bounds what a row takes in addition to its record: its Frame, its entry in the free list, and its
+// slot in the hash map at the map's lowest load (7/16 after it doubled, 17 bytes a slot).
 constexpr int64_t kOverheadBytes = 32 + 4 + 40;
 // Rows the writer copies while it holds the lock: 64 rows of 4 KiB are copied in some 30 us.
 constexpr size_t kWriteBatch = 64;

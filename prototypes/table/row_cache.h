@@ -3,10 +3,12 @@
 //   RowCacheOptions options;
 //   options.cache_bytes = 64 << 20;
 //   RowCache cache(table.get(), options);
-//   PROTOPAGE_RETURN_IF_ERROR(cache.Write(
-//       ids, RowCache::kWhole, [&](size_t i, char* record) { std::memcpy(record, rows[i], bytes); }));
-//   PROTOPAGE_RETURN_IF_ERROR(cache.Read(
-//       ids, [&](size_t i, const char* record) { std::memcpy(rows[i], record, bytes); }));
+//   PROTOPAGE_RETURN_IF_ERROR(cache.Write(ids, RowCache::kWhole, [&](size_t i, char* record) {
+//     std::memcpy(record, rows[i], bytes);
+//   }));
+//   PROTOPAGE_RETURN_IF_ERROR(cache.Read(ids, [&](size_t i, const char* record) {
+//     std::memcpy(rows[i], record, bytes);
+//   }));
 //   PROTOPAGE_RETURN_IF_ERROR(cache.Flush());
 //
 // Missing rows are read in sorted batches. Clean rows are evicted by the second-chance (CLOCK)

@@ -1,11 +1,11 @@
-// What this program was built from: `protopage --version` prints it.
+// The versions of the libraries in this program: `protopage --version` prints them.
 //
 //   for (const ComponentVersion& component : ComponentVersions()) {
 //     std::cout << component.name << " " << component.version << "\n";
 //   }
 //
-// The versions come from the headers that were compiled against, and so from
-// the static libraries that were linked; nothing looks at the machine.
+// They come from the headers that it was compiled against, and so are those of the static libraries
+// that it was linked with. Nothing is read from the machine.
 
 #ifndef PROTOPAGE_THIRD_PARTY_VERSIONS_H_
 #define PROTOPAGE_THIRD_PARTY_VERSIONS_H_

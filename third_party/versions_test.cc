@@ -1,5 +1,6 @@
 #include "protopage/third_party/versions.h"
 
+#include <iostream>
 #include <map>
 #include <string>
 
@@ -18,6 +19,14 @@ TEST(VersionsTest, EveryComponentHasAVersion) {
     if (component.name == "target" || component.name == "Abseil") continue;
     EXPECT_THAT(component.version, ContainsRegex("[0-9]+\\.[0-9]+")) << component.name;
   }
+}
+
+TEST(VersionsTest, TheExampleOfTheHeader) {
+  testing::internal::CaptureStdout();
+  for (const ComponentVersion& component : ComponentVersions()) {
+    std::cout << component.name << " " << component.version << "\n";
+  }
+  EXPECT_THAT(testing::internal::GetCapturedStdout(), ContainsRegex("HDF5 [0-9.]+\n"));
 }
 
 TEST(VersionsTest, HeadersAndLinkedLibrariesAgree) {

@@ -26,7 +26,13 @@ and skips the targets that need nvcc.
 load("@bazel_tools//tools/build_defs/cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
 load("//third_party:cuda_repository.bzl", "CudaToolkitInfo")
-load("//tools:defs.bzl", "project_copts", "project_label", "protopage_cc_library", "protopage_cc_test")
+load(
+    "//tools:defs.bzl",
+    "project_copts",
+    "project_label",
+    "protopage_cc_library",
+    "protopage_cc_test",
+)
 
 # The compute capabilities that machine code is generated for: those of A100 and H100. Code
 # for 8.0 also runs on 8.6 and 8.9. There is no PTX: a user's driver would compile it to code
@@ -80,7 +86,8 @@ def _host_flags(ctx, cc_toolchain, context):
 def _cuda_objects_impl(ctx):
     toolkit = ctx.attr._toolkit[CudaToolkitInfo]
     if toolkit.missing:
-        fail("\n\n{}\nSet CUDA_HOME to the folder of a CUDA 12 or 13 toolkit, or build without --config=cuda.\n".format(toolkit.missing))
+        fail(("\n\n{}\nSet CUDA_HOME to the folder of a CUDA 12 or 13 toolkit, or build without " +
+              "--config=cuda.\n").format(toolkit.missing))
     cc_toolchain = find_cpp_toolchain(ctx)
     context = cc_common.merge_cc_infos(
         cc_infos = [dep[CcInfo] for dep in ctx.attr.deps],

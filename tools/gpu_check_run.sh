@@ -64,8 +64,8 @@ row() { printf '%s\t%s\t%s\t%s\n' "$@" >> "${results}/rows_${part}.tsv"; }
 
 log_of() { echo "${results}/${1//[^A-Za-z0-9._-]/_}.log"; }
 
-# limited NAME LIMIT-SECONDS COMMAND...: runs the command and kills it after the limit. Status 125 if
-# there is no time left.
+# limited NAME LIMIT-SECONDS COMMAND...: runs the command and kills it after the limit. Status 125
+# if there is no time left.
 limited() {
   local left=$((limit_s - SECONDS)) limit="$2"
   if ((left < 5)); then return 125; fi
@@ -100,7 +100,8 @@ sharded() {
   local shards=4 shard status=0 pids=()
   for ((shard = 0; shard < shards; ++shard)); do
     mkdir -p "${TEST_TMPDIR}/${shard}"
-    TEST_TMPDIR="${TEST_TMPDIR}/${shard}" GTEST_TOTAL_SHARDS="${shards}" GTEST_SHARD_INDEX="${shard}" "$@" &
+    TEST_TMPDIR="${TEST_TMPDIR}/${shard}" GTEST_TOTAL_SHARDS="${shards}" \
+      GTEST_SHARD_INDEX="${shard}" "$@" &
     pids+=($!)
   done
   for shard in "${pids[@]}"; do wait "${shard}" || status=1; done
@@ -111,8 +112,8 @@ sharded() {
 training_run() {
   # A run directory must not exist.
   rm -rf "${scratch}/run"
-  "${bin}/protopage" train "--config=${here}/train.json" "--out=${scratch}/run" --set "precision=$1" 2>&1 |
-    tee "${scratch}/run.log"
+  "${bin}/protopage" train "--config=${here}/train.json" "--out=${scratch}/run" \
+    --set "precision=$1" 2>&1 | tee "${scratch}/run.log"
   local status="${PIPESTATUS[0]}"
   ((status == 0)) && ! grep "not CUDA graphs" "${scratch}/run.log"
 }
@@ -167,7 +168,8 @@ benchmarks() {
 }
 
 peer() {
-  local probe="import torch; assert torch.cuda.is_available(), 'torch %s sees no GPU' % torch.__version__"
+  local probe="import torch
+assert torch.cuda.is_available(), 'torch %s sees no GPU' % torch.__version__"
   if ! "${python}" -c "${probe}" 2> "$(log_of PyTorch)"; then
     row "PyTorch" skipped "$(tail -n 1 "$(log_of PyTorch)" | tr '\t' ' ')" -
     return
@@ -204,9 +206,15 @@ report() {
   cat "${results}"/rows_*.tsv > "${rows}" 2> /dev/null
   echo
   echo "protopage ${commit} on ${device}"
-  awk -F'\t' '{ printf "%-70s %12s  %-12s%s\n", $1, $2, $3, ($4 == "-" ? "" : "  " $4 " % of the ceiling") }' "${rows}"
+  awk -F'\t' '{
+    printf "%-70s %12s  %-12s%s\n", $1, $2, $3, ($4 == "-" ? "" : "  " $4 " % of the ceiling")
+  }' "${rows}"
   awk -F'\t' -v commit="${commit}" -v device="${device}" '
-    function quoted(s) { gsub(/[\001-\037]/, " ", s); gsub(/["\\]/, "\\\\&", s); return "\"" s "\"" }
+    function quoted(s) {
+      gsub(/[\001-\037]/, " ", s)
+      gsub(/["\\]/, "\\\\&", s)
+      return "\"" s "\""
+    }
     BEGIN { printf "{\"commit\": %s, \"device\": %s, \"rows\": [", quoted(commit), quoted(device) }
     { number = $2 ~ /^[0-9.]+(e[-+]?[0-9]+)?$/
       printf "%s\n  {\"name\": %s, \"value\": %s, \"unit\": %s, \"percent_of_ceiling\": %s}",

@@ -5,9 +5,9 @@
 
 Each round measures our step (gpu_benchmark --serve) and PyTorch's (torch_peer.py --serve) one
 after another, in the same precision; PyTorch's in each memory layout, eager, compiled with CUDA
-graphs, and as one CUDA graph. Prints a line for each, with fields separated by tabs: name, median of
-the rounds, unit, "-". The last line is our rate divided by the fastest one of PyTorch in the same
-round: the median, the smallest and the largest. A case that fails has a line with its error.
+graphs, and as one CUDA graph. Prints a line for each, with fields separated by tabs: name, median
+of the rounds, unit, "-". The last line is our rate divided by the fastest one of PyTorch in the
+same round: the median, the smallest and the largest. A case that fails has a line with its error.
 """
 
 import argparse
@@ -78,8 +78,9 @@ def main():
     for how in ["eager", "compiled", "one graph"]:
         for layout in ["nchw", "channels_last"]:
             request = {"batch": args.batch, "layout": layout, "how": how}
-            measures["%s %s, %s" % (torch, how, layout)] = lambda seconds, request=request: peer.ask(
-                json.dumps(dict(request, seconds=seconds)))
+            measures["%s %s, %s" % (torch, how, layout)] = (
+                lambda seconds, request=request: peer.ask(
+                    json.dumps(dict(request, seconds=seconds))))
 
     rates = {name: [] for name in measures}
     errors = {}
@@ -100,8 +101,8 @@ def main():
                 rates[name].append(answer["images_per_s"])
 
     def row(name, value, unit):
-        print("in turns: %s, batch %d, %s\t%s\t%s\t-" % (name, args.batch, args.precision, value, unit),
-              flush=True)
+        fields = (name, args.batch, args.precision, value, unit)
+        print("in turns: %s, batch %d, %s\t%s\t%s\t-" % fields, flush=True)
 
     for name in measures:
         if name in errors:

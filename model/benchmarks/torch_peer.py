@@ -10,16 +10,16 @@ that is ready in memory as float32; the figure of a round is from its median ste
 
 On a GPU each layout is measured in three ways:
   eager
-  compiled   with CUDA graphs: torch.compile with mode "reduce-overhead", which compiles the net and the
-             loss; Adam is PyTorch's, capturable
-  one graph  the compiled net and loss, their backward pass and Adam as one CUDA graph, so that PyTorch's
-             own work on the host is one launch
+  compiled   with CUDA graphs: torch.compile with mode "reduce-overhead", which compiles the net
+             and the loss; Adam is PyTorch's, capturable
+  one graph  the compiled net and loss, their backward pass and Adam as one CUDA graph, so that
+             PyTorch's own work on the host is one launch
 A round is then timed over groups of steps, with one wait for the GPU each.
 
 With --serve it answers requests instead, one JSON object a line, so that another program can take
-turns with it: {"batch": 64, "layout": "nchw", "seconds": 2} -> {"images_per_s": ..., "skipped_graphs": 0}, or
-{"error": ...}; with "how": "compiled" or "one graph" that step. "skipped_graphs" counts what was compiled and could not
-be a CUDA graph.
+turns with it: {"batch": 64, "layout": "nchw", "seconds": 2} -> {"images_per_s": ...,
+"skipped_graphs": 0}, or {"error": ...}. A request may name the way, as "how": "compiled" or "one
+graph". "skipped_graphs" counts the compiled parts that could not be a CUDA graph.
 """
 
 import argparse
@@ -180,7 +180,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="float32",
-                        choices=["float32", "tf32", "bf16", "fp16"], help="of products: tf32 on a GPU; bf16 and fp16 by autocast")
+                        choices=["float32", "tf32", "bf16", "fp16"],
+                        help="of products: tf32 on a GPU; bf16 and fp16 by autocast")
     parser.add_argument("--serve", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -108,7 +108,7 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
 }
 
 absl::StatusOr<StoreClassCounts> DropClasses(FileSystem* fs, const std::string& path,
-                                        const std::vector<ClassId>& ids) {
+                                             const std::vector<ClassId>& ids) {
   PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/false));
   PROTOPAGE_RETURN_IF_ERROR(CheckClasses(*store, ids));
   PROTOPAGE_RETURN_IF_ERROR(store->Drop(ids));
@@ -116,7 +116,7 @@ absl::StatusOr<StoreClassCounts> DropClasses(FileSystem* fs, const std::string& 
 }
 
 absl::StatusOr<StoreClassCounts> MergeClasses(FileSystem* fs, const std::string& path, ClassId into,
-                                         const std::vector<ClassId>& from) {
+                                              const std::vector<ClassId>& from) {
   {
     PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/true));
     PROTOPAGE_RETURN_IF_ERROR(CheckClasses(*store, {into}));

@@ -48,11 +48,11 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
 // Other errors: InvalidArgument (no class of the store, a repeated one, or all of them). Returns
 // the counts after it.
 absl::StatusOr<StoreClassCounts> DropClasses(FileSystem* fs, const std::string& path,
-                                        const std::vector<ClassId>& ids);
+                                             const std::vector<ClassId>& ids);
 // `into` gets the mean of all their rows, `from` is dropped, in a copy that takes the file's place.
 // Other errors: as DropClasses.
 absl::StatusOr<StoreClassCounts> MergeClasses(FileSystem* fs, const std::string& path, ClassId into,
-                                         const std::vector<ClassId>& from);
+                                              const std::vector<ClassId>& from);
 
 // "3,7,12". Errors: InvalidArgument.
 absl::StatusOr<std::vector<ClassId>> ParseClassIds(absl::string_view text);

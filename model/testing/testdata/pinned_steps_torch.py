@@ -10,7 +10,8 @@ distance between the two kinds is the scale of rounding, from which the test tak
 
   adam       Adam (lr 1e-4, epsilon 1e-7) on the network and on the rows, which are not renormalised
   momentum   SGD (lr .05, momentum .9, Nesterov, weight decay 5e-4 on kernels) on the network; the
-             rows are unit vectors with momentum .9, lr .02, by the rule of model/optimizers/row_optimizer.h
+             rows are unit vectors with momentum .9, lr .02, by the rule of
+             model/optimizers/row_optimizer.h
 """
 
 import numpy as np

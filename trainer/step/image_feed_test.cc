@@ -94,7 +94,9 @@ TEST_F(ImageFeedTest, BatchesComeInOrderWhetherPrefetchedOrPutBack) {
       if ((which & 2) == 0) continue;
       feed.PutBack();
       EXPECT_TRUE(feed.next_is_prefetched());
-      if ((which & 4) != 0) PROTOPAGE_ASSERT_OK(feed.PrefetchNext());
+      if ((which & 4) != 0) {
+        PROTOPAGE_ASSERT_OK(feed.PrefetchNext());
+      }
       PROTOPAGE_ASSERT_OK_AND_ASSIGN(images, feed.Next());
       EXPECT_EQ(ToHost(images), expected[step]) << which << " " << step;
     }

@@ -282,7 +282,7 @@ TEST_F(TrainerTest, EveryMessageGoesToTheConsoleObserver) {
   options.directory = RunPath("messages");
   options.console = &console;
   testing::internal::CaptureStderr();
-  PROTOPAGE_ASSERT_OK(Train(Config({"stages[0].epochs=1", "stages[4].steps=2"}), options));
+  PROTOPAGE_ASSERT_OK(Train(Config({"stages[0].epochs=1", "stages[4].steps=4"}), options));
   options.directory = RunPath("bad_messages");
   const absl::StatusOr<TrainResult> bad =
       Train(Config({"model.input_scale=1e38", "max_bad_steps=3", "stages[0].epochs=1"}), options);

@@ -47,7 +47,7 @@ def main(paths):
         sys.exit(__doc__)
     cifar = {r["name"]: r for p in paths for r in json.load(open(p))}
     out = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 310" role="img" '
-           'aria-label="Closed-set accuracy on CIFAR beside the demo">',
+           'aria-label="Closed-set accuracy on CIFAR in comparison with the demo">',
            "<style>text{font-family:sans-serif;fill:#334}.t{font-size:16px;font-weight:600}"
            ".a{font-size:12px}.g{stroke:#dde}</style>",
            '<rect width="520" height="310" fill="#fff"/>']

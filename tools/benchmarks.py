@@ -228,7 +228,7 @@ def machine():
             info = dict(re.findall(r"^([^\t:]+)\t*: (.*)$", file.read(), re.MULTILINE))
     except OSError:
         info = {}
-    # A hypervisor may tell no more of the model's name than "AMD EPYC".
+    # A hypervisor may report the model's name as no more than "AMD EPYC".
     cpu = "%s family %s model %s%s" % (
         info.get("model name", "unknown"), info.get("cpu family", "?"), info.get("model", "?"),
         " AVX-512" if "avx512f" in info.get("flags", "") else "")

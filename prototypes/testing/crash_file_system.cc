@@ -161,6 +161,7 @@ class CrashFileSystem::SimulatedFile : public File {
     PROTOPAGE_RETURN_IF_ERROR(Check("sync"));
     PROTOPAGE_RETURN_IF_ERROR(fs_->Event("sync " + path_));
     if (fs_->until_failure_ > 0 && --fs_->until_failure_ == 0) {
+      fs_->sync_failed_ = true;
       inode_->pending.clear();
       return absl::UnavailableError(absl::StrCat("sync ", path_, ": injected failure"));
     }
@@ -210,6 +211,12 @@ void CrashFileSystem::CrashAt(int64_t event, int64_t write_every) {
 void CrashFileSystem::FailSyncAt(int64_t sync) {
   const MutexLock lock(mutex_);
   until_failure_ = sync;
+  sync_failed_ = false;
+}
+
+bool CrashFileSystem::sync_failed() const {
+  const MutexLock lock(mutex_);
+  return sync_failed_;
 }
 
 bool CrashFileSystem::crashed() const {

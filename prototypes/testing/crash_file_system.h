@@ -50,6 +50,8 @@ class CrashFileSystem : public FileSystem {
   // the data that it should have made durable can still be read, but never becomes durable unless
   // it is written again.
   void FailSyncAt(int64_t sync);
+  // Whether that sync has come, since the last FailSyncAt.
+  bool sync_failed() const;
   bool crashed() const;
   int64_t events() const;
   // Starts the machine again, after a crash or as if there were one now. Files that are open fail
@@ -88,6 +90,7 @@ class CrashFileSystem : public FileSystem {
   int64_t until_crash_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t write_every_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t until_failure_ ABSL_GUARDED_BY(mutex_) = 0;  // Syncs.
+  bool sync_failed_ ABSL_GUARDED_BY(mutex_) = false;
   bool crashed_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t life_ ABSL_GUARDED_BY(mutex_) = 0;  // Restarts so far.
 };

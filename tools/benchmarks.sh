@@ -1,6 +1,7 @@
 #!/bin/bash
 # Builds the benchmarks and runs them for some minutes: images/s, rows/s, the index, the loader,
-# checkpoints and the effect of the number of classes, in one table, in comparison with earlier numbers.
+# checkpoints and the effect of the number of classes. Prints one table that compares them with
+# earlier numbers.
 #
 #   tools/benchmarks.sh              compares with docs/benchmarks/MACHINE.json, if there is one
 #   tools/benchmarks.sh --record     and then writes that file

@@ -22,6 +22,8 @@
 #include "protopage/data/augment.h"
 #include "protopage/data/cifar_type.h"
 #include "protopage/data/decode_image.h"
+#include "protopage/data/glyphs/font_face.h"
+#include "protopage/data/glyphs/glyph_config.h"
 #include "protopage/data/glyphs/glyph_renderer.h"
 #include "protopage/data/loader.h"
 #include "protopage/data/open_source.h"

@@ -3,7 +3,7 @@
 // pwrite of the same bytes; and with an h5py loop that moves one row at a time.
 //
 //   ./bazelw run -c opt //prototypes:prototype_store_benchmark -- [--classes=N,...] [--rounds=7]
-//       [--directory=DIR]
+//       [--quick] [--directory=DIR]
 //
 // The cache has its default size. cached: the classes drawn (16384) fit into it. page cache: they
 // do not (131072, room for less than half), their file does; they lie at random among the N. cold:
@@ -18,6 +18,8 @@
 // one, as the Keras demo does; it is left out where python3 has no h5py. The last table shows a
 // checkpoint with its syncs after 1 % of the classes have changed, followed by a merge concurrent
 // with training.
+//
+// --quick measures steps of 256 rows alone, without the cold rounds, the h5py loop and checkpoints.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -26,6 +28,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -323,7 +326,11 @@ double H5pyRound(const std::string& script, const std::string& path, int64_t k) 
   return milliseconds;
 }
 
-void Run(const std::string& dir, int rounds, int64_t num_classes) {
+// `quick`: steps of 256 rows alone, without cold rounds, the h5py loop and checkpoints.
+void Run(const std::string& dir, int rounds, int64_t num_classes, bool quick) {
+  const std::vector<int64_t> step_sizes =
+      quick ? std::vector<int64_t>{256}
+            : std::vector<int64_t>(std::begin(kSteps), std::end(kSteps));
   const std::string base = JoinPath(dir, absl::StrCat("store_benchmark_", getpid()));
   const std::string script = "prototypes/h5py_loop.py";
 
@@ -337,7 +344,7 @@ void Run(const std::string& dir, int rounds, int64_t num_classes) {
   std::vector<double> stalls;
   std::map<std::string, std::vector<double>> times;
   for (int round = 0; round < rounds + 1; ++round) {
-    for (const int64_t k : kSteps) {
+    for (const int64_t k : step_sizes) {
       std::map<std::string, double> now;
       now[absl::StrCat(k, " memcpy")] = MemcpyRound(k);
       now[absl::StrCat(k, " pread")] = plain.Round(k, /*write=*/false);
@@ -351,22 +358,24 @@ void Run(const std::string& dir, int rounds, int64_t num_classes) {
         now[absl::StrCat(k, name, ", steps")] = kind->steps_only();
         now[absl::StrCat(k, name, ", cpu")] = kind->cpu();
       }
-      cold.Cool();
-      now[absl::StrCat(k, " cold")] = cold.Round(k, kColdRows);
-      now[absl::StrCat(k, " cold, steps")] = cold.steps_only();
+      if (!quick) {
+        cold.Cool();
+        now[absl::StrCat(k, " cold")] = cold.Round(k, kColdRows);
+        now[absl::StrCat(k, " cold, steps")] = cold.steps_only();
+      }
       // Once is enough where a step of the loop takes seconds.
-      if (k < kSteps[2] || round < 2) {
+      if (!quick && (k < kSteps[2] || round < 2)) {
         now[absl::StrCat(k, " h5py")] = H5pyRound(script, base + "_h5py.h5", k);
       }
       if (round == 0) continue;  // Warms up.
       for (const auto& [name, value] : now) times[name].push_back(value);
     }
-    if (round > 0) stalls.push_back(CheckpointStall(base + "_stall.h5", num_classes));
+    if (round > 0 && !quick) stalls.push_back(CheckpointStall(base + "_stall.h5", num_classes));
   }
   unlink((base + "_h5py.h5").c_str());
   const std::pair<const char*, StoreSteps*> logged[] = {{" cached, log", &cached_log},
                                                         {" page cache, log", &paged_log}};
-  for (const int64_t k : kSteps) {
+  for (const int64_t k : step_sizes) {
     for (const auto& [name, kind] : logged) {
       const double merge = kind->MergeTime(k);
       times[absl::StrCat(k, name, ", merge")] = {merge};
@@ -379,14 +388,14 @@ void Run(const std::string& dir, int rounds, int64_t num_classes) {
       "medians of %d rounds\n",
       static_cast<int>(kDim), static_cast<long long>(num_classes), rounds);
   std::printf("%-34s", "");
-  for (const int64_t k : kSteps) std::printf(" %10s", absl::StrCat("K = ", k).c_str());
+  for (const int64_t k : step_sizes) std::printf(" %10s", absl::StrCat("K = ", k).c_str());
   std::printf("\n");
   const auto median = [&](int64_t k, const std::string& key) {
     return Median(times[absl::StrCat(k, " ", key)]);
   };
   const auto line = [&](const std::string& name, const std::string& key) {
     std::printf("%-34s", name.c_str());
-    for (const int64_t k : kSteps) std::printf(" %10.3f", median(k, key));
+    for (const int64_t k : step_sizes) std::printf(" %10.3f", median(k, key));
     std::printf("\n");
   };
   line("memcpy of the same bytes", "memcpy");
@@ -401,15 +410,19 @@ void Run(const std::string& dir, int rounds, int64_t num_classes) {
     line("  of that, the merge", kind + ", log, merge");
     line("  CPU time but for the merge", kind + ", log, cpu");
   }
-  line("cold, in place", "cold");
-  line("  of that, until the last step", "cold, steps");
+  if (!quick) {
+    line("cold, in place", "cold");
+    line("  of that, until the last step", "cold, steps");
+  }
   const auto ratio = [&](const std::string& name, const std::string& a, const std::string& b) {
     std::printf("%-34s", name.c_str());
-    for (const int64_t k : kSteps) std::printf(" %9.1fx", median(k, a) / median(k, b));
+    for (const int64_t k : step_sizes) std::printf(" %9.1fx", median(k, a) / median(k, b));
     std::printf("\n");
   };
   ratio("cached / memcpy", "cached", "memcpy");
-  if (median(256, "h5py") > 0) {
+  if (quick) {
+    std::printf("quick: no cold rounds, h5py loop and checkpoints\n");
+  } else if (median(256, "h5py") > 0) {
     line("h5py loop, rows only", "h5py");
     ratio("h5py loop / cached", "h5py", "cached");
     ratio("h5py loop / page cache", "h5py", "page cache");
@@ -418,7 +431,8 @@ void Run(const std::string& dir, int rounds, int64_t num_classes) {
     std::printf("h5py loop: not run, python3 has no h5py\n");
   }
   std::printf("hit rate: cached %.3f, page cache %.3f\n", cached.HitRate(), paged.HitRate());
-  std::printf("checkpoint of 1 %% changed rows, synced: %.0f ms\n\n", Median(stalls));
+  if (!quick) std::printf("checkpoint of 1 %% changed rows, synced: %.0f ms\n", Median(stalls));
+  std::printf("\n");
   std::fflush(stdout);
 }
 
@@ -427,6 +441,7 @@ int Main(int argc, char** argv) {
   std::string dir = tmp != nullptr ? tmp : "/tmp";
   std::vector<int64_t> classes = {100000, 1000000, 10000000};
   int rounds = 7;
+  bool quick = false;
   for (int i = 1; i < argc; ++i) {
     const std::pair<std::string, std::string> flag =
         absl::StrSplit(argv[i], absl::MaxSplits('=', 1));
@@ -438,6 +453,8 @@ int Main(int argc, char** argv) {
       }
     } else if (flag.first == "--rounds") {
       good = absl::SimpleAtoi(flag.second, &rounds) && rounds >= 1;
+    } else if (flag.first == "--quick") {
+      quick = true;
     } else if (flag.first == "--directory") {
       dir = flag.second;
     } else {
@@ -448,7 +465,7 @@ int Main(int argc, char** argv) {
       return 2;
     }
   }
-  for (const int64_t n : classes) Run(dir, rounds, n);
+  for (const int64_t n : classes) Run(dir, rounds, n, quick);
   return 0;
 }
 

@@ -46,8 +46,8 @@ ROWS = {
     "seed_cnn step, batch 256": ("images/s", "higher", None),
     "seed_cnn step / PyTorch, batch 64": ("x", "higher", 2.5),
     "seed_cnn step / PyTorch, batch 256": ("x", "higher", 2.5),
-    "256 rows, N = 1e6, cached": ("ms", "lower", 1.0),
-    "256 rows, N = 1e6, page cache": ("ms", "lower", 2.0),
+    "256 rows, N = 1e5, cached": ("ms", "lower", 1.0),
+    "256 rows, N = 1e5, page cache": ("ms", "lower", 2.0),
     "256 rows, cached / memcpy": ("x", "lower", None),
     "index search, 256 of 1e5": ("ms", "lower", None),
     "index update, 256 of 1e5": ("ms", "lower", None),
@@ -94,8 +94,8 @@ def parse_store(text):
     """The first column is K = 256. With a log, as in training, the merge included."""
     first = lambda start: numbers(line_after(text, start))[0]
     return {
-        "256 rows, N = 1e6, cached": first("cached, with a log"),
-        "256 rows, N = 1e6, page cache": first("page cache, with a log"),
+        "256 rows, N = 1e5, cached": first("cached, with a log"),
+        "256 rows, N = 1e5, page cache": first("page cache, with a log"),
         "256 rows, cached / memcpy": first("cached / memcpy"),
     }
 
@@ -159,7 +159,7 @@ BENCHMARKS = {
          "--peer={torch_peer}"],
         parse_backend),
     "prototype_store_benchmark": (
-        ["--classes=1000000", "--rounds=1", "--directory={directory}"], parse_store),
+        ["--classes=100000", "--rounds=1", "--quick", "--directory={directory}"], parse_store),
     "class_index_benchmark": (
         ["--classes=100000", "--kinds=auto", "--rounds=3", "--threads={threads}",
          "--directory={directory}"], parse_index),

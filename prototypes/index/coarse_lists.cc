@@ -29,8 +29,6 @@ bool Before(const CoarseLists::Hit& a, const CoarseLists::Hit& b) {
 // as it has points.
 std::vector<int64_t> Share(int64_t lists, const std::vector<std::vector<int64_t>>& members) {
   const int64_t groups = static_cast<int64_t>(members.size());
-  int64_t points = 0;
-  for (const auto& m : members) points += static_cast<int64_t>(m.size());
   std::vector<int64_t> share(groups, 1);
   for (int64_t left = lists - groups; left > 0; --left) {
     // The next list goes to the group with the most points per list (Jefferson's rule).
@@ -45,7 +43,7 @@ std::vector<int64_t> Share(int64_t lists, const std::vector<std::vector<int64_t>
         most = ratio;
       }
     }
-    ++share[best];  // There is such a group: lists <= points.
+    ++share[best];  // There is such a group: there are no more lists than points.
   }
   return share;
 }

@@ -163,9 +163,10 @@ BENCHMARKS = {
     "class_index_benchmark": (
         ["--classes=100000", "--kinds=auto", "--rounds=3", "--threads={threads}",
          "--directory={directory}"], parse_index),
-    # Its tables stay in the directory, as preparing that of 1e6 classes takes minutes.
+    # Its tables stay in a folder a side, as preparing that of 1e6 classes takes minutes and each
+    # build opens only tables of its own config.
     "scale_benchmark": (
-        ["--directory={directory}/scale", "--classes=1000", "--classes=1000000", "--rounds=1",
+        ["--directory={tables}", "--classes=1000", "--classes=1000000", "--rounds=1",
          "--set=threads={threads}"], parse_scale),
     "data_benchmark": (
         ["--benchmark_filter=BM_Loader/folder|BM_DecodeJpeg", "--benchmark_format=json",
@@ -205,10 +206,10 @@ def run_once(name, binary, settings):
             name, error, result.stdout[-4000:]))
 
 
-def measure(binaries, rounds, settings):
+def measure(binaries, rounds, settings, names):
     """[{row: values, one a round}] of each of `binaries`, which take turns."""
     values = [{} for _ in binaries]
-    for name in BENCHMARKS:
+    for name in names:
         start = time.monotonic()
         for number in range(min(rounds, MOST_ROUNDS.get(name, rounds))):
             # Neither always comes second.
@@ -216,7 +217,9 @@ def measure(binaries, rounds, settings):
             for i in order if number % 2 == 0 else reversed(order):
                 if name not in binaries[i]:
                     continue
-                for row, value in run_once(name, binaries[i][name], settings).items():
+                tables = os.path.join(settings["directory"], "scale" if i == 0 else "scale_peer")
+                of_side = dict(settings, tables=tables)
+                for row, value in run_once(name, binaries[i][name], of_side).items():
                     values[i].setdefault(row, []).append(value)
         print("%s: %.0f s" % (name, time.monotonic() - start), file=sys.stderr)
     return values
@@ -332,6 +335,7 @@ def main():
     parser.add_argument("--show", help="a recorded file to show instead of measuring")
     parser.add_argument("--commit", help="of the binaries; default: of the checkout DIR")
     parser.add_argument("--peer_commit", help="of the peer's")
+    parser.add_argument("--only", help="the benchmarks to run, separated by commas; default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--directory", default=os.path.join(
@@ -359,10 +363,16 @@ def main():
     if not args.bin:
         parser.error("--bin or --show is needed")
 
+    names = args.only.split(",") if args.only else list(BENCHMARKS)
+    unknown = sorted(set(names) - set(BENCHMARKS))
+    if unknown:
+        parser.error("--only: found %s, expected some of %s" % (
+            ", ".join(unknown), ", ".join(BENCHMARKS)))
+
     folders = [args.bin] + ([args.peer] if args.peer else [])
     binaries = [find_binaries(folder) for folder in folders]
     for folder, found in zip(folders, binaries):
-        missing = sorted(set(BENCHMARKS) - set(found))
+        missing = sorted(set(names) - set(found))
         if missing:
             sys.exit("benchmarks.py: no %s below %s" % (", ".join(missing), folder))
     python = os.environ.get("PYTHON", "python3")
@@ -372,7 +382,7 @@ def main():
     settings = {
         "directory": os.path.abspath(args.directory), "python": python, "threads": args.threads,
         "torch_peer": os.path.join(ROOT, "model", "benchmarks", "torch_peer.py")}
-    values = measure(binaries, args.rounds, settings)
+    values = measure(binaries, args.rounds, settings, names)
     now = record(values[0], args.commit or commit_of(args.bin))
     save(args.out, now)
     if args.record:

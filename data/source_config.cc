@@ -1,20 +1,16 @@
 #include "protopage/data/source_config.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "protopage/base/named_entries.h"
 #include "protopage/data/source_types.h"
 
 namespace protopage {
 namespace {
-
-std::vector<std::string> TypeNames() {
-  std::vector<std::string> names;
-  for (const SourceType* type : SourceTypes()) names.push_back(type->name);
-  return names;
-}
 
 // "glyphs: rendered characters; cifar: ..."
 std::string TypeHelp() {
@@ -38,16 +34,13 @@ std::string TypesOfPaths() {
   for (const SourceType* type : SourceTypes()) {
     if (type->reads_paths) names.push_back(type->name);
   }
-  if (names.size() < 2) return absl::StrJoin(names, "");
-  const std::string last = names.back();
-  names.pop_back();
-  return absl::StrCat(absl::StrJoin(names, ", "), " and ", last);
+  return JoinWithAnd(std::move(names));
 }
 
 }  // namespace
 
 void DataConfig::Fields(ConfigVisitor& v) {
-  v.Text("type", &type, {.help = TypeHelp(), .choices = TypeNames()});
+  v.Text("type", &type, {.help = TypeHelp(), .choices = NamesOf(SourceTypes())});
   v.Integer("image_size", &image_size,
             {.help = "side in pixels that all images are scaled to", .min = 1, .max = 4096});
   v.Integer("channels", &channels,

@@ -1,10 +1,9 @@
 #include "protopage/data/source_types.h"
 
-#include <string>
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "protopage/base/named_entries.h"
 #include "protopage/data/cifar_type.h"
 #include "protopage/data/file_types.h"
 #include "protopage/data/glyphs/glyph_type.h"
@@ -20,13 +19,10 @@ const std::vector<const SourceType*>& SourceTypes() {
 }
 
 absl::StatusOr<const SourceType*> FindSourceType(absl::string_view name) {
-  std::vector<std::string> names;
-  for (const SourceType* type : SourceTypes()) {
-    if (name == type->name) return type;
-    names.push_back(type->name);
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("data.type \"", name, "\": allowed are ", absl::StrJoin(names, ", ")));
+  const SourceType* const type = FindNamed(SourceTypes(), name);
+  if (type != nullptr) return type;
+  return absl::InvalidArgumentError(absl::StrCat("data.type \"", name, "\": allowed are ",
+                                                 absl::StrJoin(NamesOf(SourceTypes()), ", ")));
 }
 
 }  // namespace protopage

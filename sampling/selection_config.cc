@@ -1,10 +1,12 @@
 #include "protopage/sampling/selection_config.h"
 
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "protopage/base/named_entries.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/sampling/selection_modes.h"
 
@@ -17,10 +19,8 @@ std::string ModesThat(absl::FunctionRef<bool(const SelectionMode&)> is_meant) {
   for (const SelectionMode& mode : SelectionModes()) {
     if (is_meant(mode)) names.push_back(mode.name);
   }
-  if (names.size() < 2) return absl::StrCat("mode ", absl::StrJoin(names, ""));
-  const std::string last = names.back();
-  names.pop_back();
-  return absl::StrCat("modes ", absl::StrJoin(names, ", "), " and ", last);
+  const bool several = names.size() > 1;
+  return absl::StrCat(several ? "modes " : "mode ", JoinWithAnd(std::move(names)));
 }
 
 std::string ModesWith(DominantKind kind) {

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "protopage/base/check.h"
+#include "protopage/base/named_entries.h"
 #include "protopage/sampling/dominant_selector.h"
 #include "protopage/sampling/full_selector.h"
 #include "protopage/sampling/random_selector.h"
@@ -18,17 +19,10 @@ const std::vector<SelectionMode>& SelectionModes() {
 }
 
 const SelectionMode* FindSelectionMode(absl::string_view name) {
-  for (const SelectionMode& mode : SelectionModes()) {
-    if (name == mode.name) return &mode;
-  }
-  return nullptr;
+  return FindNamed(SelectionModes(), name);
 }
 
-std::vector<std::string> SelectionModeNames() {
-  std::vector<std::string> names;
-  for (const SelectionMode& mode : SelectionModes()) names.push_back(mode.name);
-  return names;
-}
+std::vector<std::string> SelectionModeNames() { return NamesOf(SelectionModes()); }
 
 DominantKind DominantKindOf(absl::string_view name) {
   const SelectionMode* const mode = FindSelectionMode(name);

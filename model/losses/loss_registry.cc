@@ -3,6 +3,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "protopage/base/named_entries.h"
 #include "protopage/model/losses/fixed_margin_loss.h"
 
 namespace protopage {
@@ -16,16 +17,11 @@ const std::vector<LossEntry>& Losses() {
   return losses;
 }
 
-std::vector<std::string> LossNames() {
-  std::vector<std::string> names;
-  for (const LossEntry& loss : Losses()) names.push_back(loss.name);
-  return names;
-}
+std::vector<std::string> LossNames() { return NamesOf(Losses()); }
 
 absl::StatusOr<const LossEntry*> FindLoss(absl::string_view name) {
-  for (const LossEntry& loss : Losses()) {
-    if (loss.name == name) return &loss;
-  }
+  const LossEntry* const loss = FindNamed(Losses(), name);
+  if (loss != nullptr) return loss;
   return absl::InvalidArgumentError(absl::StrCat("unknown loss \"", name, "\", must be one of ",
                                                  absl::StrJoin(LossNames(), ", ")));
 }

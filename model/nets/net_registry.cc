@@ -3,6 +3,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "protopage/base/named_entries.h"
 #include "protopage/model/nets/seed_cnn.h"
 
 namespace protopage {
@@ -14,16 +15,11 @@ const std::vector<NetEntry>& Nets() {
   return nets;
 }
 
-std::vector<std::string> NetNames() {
-  std::vector<std::string> names;
-  for (const NetEntry& net : Nets()) names.push_back(net.name);
-  return names;
-}
+std::vector<std::string> NetNames() { return NamesOf(Nets()); }
 
 absl::StatusOr<const NetEntry*> FindNet(absl::string_view name) {
-  for (const NetEntry& net : Nets()) {
-    if (net.name == name) return &net;
-  }
+  const NetEntry* const net = FindNamed(Nets(), name);
+  if (net != nullptr) return net;
   return absl::InvalidArgumentError(
       absl::StrCat("unknown net \"", name, "\", must be one of ", absl::StrJoin(NetNames(), ", ")));
 }

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "protopage/base/named_entries.h"
 #include "protopage/base/status_macros.h"
 
 namespace protopage {
@@ -61,11 +62,7 @@ const Optimizer::Kind Optimizer::kKinds[] = {
     {"sgd", SgdStates, UpdateSgd},
 };
 
-std::vector<std::string> Optimizer::Names() {
-  std::vector<std::string> names;
-  for (const Kind& kind : kKinds) names.push_back(kind.name);
-  return names;
-}
+std::vector<std::string> Optimizer::Names() { return NamesOf(kKinds); }
 
 void OptimizerConfig::Fields(ConfigVisitor& v) {
   v.Text("name", &name, {.help = "optimizer of the network", .choices = Optimizer::Names()});
@@ -86,10 +83,7 @@ void OptimizerConfig::Fields(ConfigVisitor& v) {
 
 absl::StatusOr<std::unique_ptr<Optimizer>> Optimizer::Create(
     const OptimizerConfig& config, absl::Span<Parameter* const> parameters, Backend* backend) {
-  const Kind* kind = nullptr;
-  for (const Kind& known : kKinds) {
-    if (config.name == known.name) kind = &known;
-  }
+  const Kind* const kind = FindNamed(kKinds, config.name);
   if (kind == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(
         "unknown optimizer \"", config.name, "\", must be one of ", absl::StrJoin(Names(), ", ")));

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "protopage/base/named_entries.h"
 #include "protopage/base/status_macros.h"
 
 namespace protopage {
@@ -17,11 +18,7 @@ const RowOptimizer::Kind RowOptimizer::kKinds[] = {
     {"adagrad", /*state_is_row=*/false, &RowOptimizer::UpdateAdagrad},
 };
 
-std::vector<std::string> RowOptimizer::Names() {
-  std::vector<std::string> names;
-  for (const Kind& kind : kKinds) names.push_back(kind.name);
-  return names;
-}
+std::vector<std::string> RowOptimizer::Names() { return NamesOf(kKinds); }
 
 void RowOptimizerConfig::Fields(ConfigVisitor& v) {
   v.Text("name", &name,
@@ -39,9 +36,9 @@ void RowOptimizerConfig::Fields(ConfigVisitor& v) {
 
 absl::StatusOr<std::unique_ptr<RowOptimizer>> RowOptimizer::Create(const RowOptimizerConfig& config,
                                                                    Backend* backend) {
-  for (const Kind& kind : kKinds) {
-    if (config.name != kind.name) continue;
-    return std::unique_ptr<RowOptimizer>(new RowOptimizer(config, kind, backend));
+  const Kind* const kind = FindNamed(kKinds, config.name);
+  if (kind != nullptr) {
+    return std::unique_ptr<RowOptimizer>(new RowOptimizer(config, *kind, backend));
   }
   return absl::InvalidArgumentError(absl::StrCat("unknown row optimizer \"", config.name,
                                                  "\", must be one of ",

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "protopage/base/named_entries.h"
 
 namespace protopage {
 
@@ -23,11 +24,7 @@ const Schedule::Kind Schedule::kKinds[] = {
     {"plateau", &Schedule::PlateauFactor, /*needs_end=*/false, /*watches=*/true},
 };
 
-std::vector<std::string> Schedule::Names() {
-  std::vector<std::string> names;
-  for (const Kind& kind : kKinds) names.push_back(kind.name);
-  return names;
-}
+std::vector<std::string> Schedule::Names() { return NamesOf(kKinds); }
 
 void ScheduleConfig::Fields(ConfigVisitor& v) {
   v.Text("name", &name,
@@ -54,10 +51,7 @@ void ScheduleConfig::Fields(ConfigVisitor& v) {
 
 absl::StatusOr<std::unique_ptr<Schedule>> Schedule::Create(const ScheduleConfig& config,
                                                            int64_t total_steps) {
-  const Kind* kind = nullptr;
-  for (const Kind& known : kKinds) {
-    if (config.name == known.name) kind = &known;
-  }
+  const Kind* const kind = FindNamed(kKinds, config.name);
   if (kind == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(
         "unknown schedule \"", config.name, "\", must be one of ", absl::StrJoin(Names(), ", ")));

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "protopage/base/named_entries.h"
+
 namespace protopage {
 namespace {
 
@@ -67,17 +69,8 @@ absl::Span<const StageSpec> StageSpecs() {
   return *specs;
 }
 
-const StageSpec* FindStageSpec(absl::string_view name) {
-  for (const StageSpec& spec : StageSpecs()) {
-    if (spec.name == name) return &spec;
-  }
-  return nullptr;
-}
+const StageSpec* FindStageSpec(absl::string_view name) { return FindNamed(StageSpecs(), name); }
 
-std::vector<std::string> StageNames() {
-  std::vector<std::string> names;
-  for (const StageSpec& spec : StageSpecs()) names.push_back(spec.name);
-  return names;
-}
+std::vector<std::string> StageNames() { return NamesOf(StageSpecs()); }
 
 }  // namespace protopage

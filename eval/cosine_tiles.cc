@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/check.h"
+#include "protopage/base/divide_up.h"
 
 namespace protopage {
 namespace {
@@ -23,7 +24,7 @@ void ForEachCosineTile(ConstRowMatrixRef a, ConstRowMatrixRef unit_b, ThreadPool
     RowMatrixXf cosines;
   };
   std::vector<Scratch> scratches(pool.num_threads());
-  const int64_t num_tasks = (a.rows() + kTileRowsA - 1) / kTileRowsA;
+  const int64_t num_tasks = DivideUp(a.rows(), kTileRowsA);
   pool.ParallelForThread(num_tasks, [&](int64_t task, int thread) {
     Scratch& scratch = scratches[thread];
     const int64_t first_a = task * kTileRowsA;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/check.h"
+#include "protopage/base/divide_up.h"
 #include "protopage/base/philox.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
@@ -32,7 +33,7 @@ struct Extent {
 };
 Extent ExtentOf(int64_t in, int64_t kernel, int64_t stride, Padding padding) {
   if (padding == Padding::kValid) return {in < kernel ? 0 : (in - kernel) / stride + 1, 0};
-  const int64_t out = (in + stride - 1) / stride;
+  const int64_t out = DivideUp(in, stride);
   const int64_t pad = std::max<int64_t>((out - 1) * stride + kernel - in, 0);
   return {out, pad / 2};
 }

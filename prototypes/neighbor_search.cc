@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/divide_up.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/index/exact_neighbors.h"
@@ -98,7 +99,7 @@ absl::StatusOr<RecallEstimate> EstimateRecall(PrototypeStore* store, const Class
   PROTOPAGE_RETURN_IF_ERROR(index.Search(queries, k, ids, UncachedRows(store), pool, &nearest));
 
   const int64_t wanted = std::clamp(n / k, kLeastRows, kMostRows);
-  const int64_t all_blocks = (n + kBlockRows - 1) / kBlockRows;
+  const int64_t all_blocks = DivideUp(n, kBlockRows);
   std::vector<int64_t> blocks =
       SampleWithoutReplacement(random, all_blocks, std::min(all_blocks, wanted / kBlockRows));
   std::sort(blocks.begin(), blocks.end());

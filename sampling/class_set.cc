@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protopage/base/check.h"
+#include "protopage/base/divide_up.h"
 
 namespace protopage {
 namespace {
@@ -23,7 +24,7 @@ ClassSet ClassSet::All(int64_t num_classes) {
 ClassSet ClassSet::Where(int64_t num_classes, absl::FunctionRef<bool(ClassId)> member) {
   ClassSet set = All(num_classes);
   set.size_ = 0;
-  const int64_t num_blocks = (num_classes + kBlockBits - 1) / kBlockBits;
+  const int64_t num_blocks = DivideUp(num_classes, kBlockBits);
   set.words_.assign(num_blocks * kBlockWords, 0);
   set.before_block_.reserve(num_blocks + 1);
   for (ClassId id = 0; id < num_classes; ++id) {

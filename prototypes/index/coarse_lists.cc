@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/divide_up.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/index/index_kernels.h"
@@ -81,7 +82,7 @@ absl::StatusOr<CoarseLists> CoarseLists::Train(const RowMatrixXf& sample, int64_
   }
   std::vector<int32_t> group_of(n);
   constexpr int64_t kBlock = 64;
-  pool->ParallelFor((n + kBlock - 1) / kBlock, [&](int64_t block) {
+  pool->ParallelFor(DivideUp(n, kBlock), [&](int64_t block) {
     const int64_t first = block * kBlock, count = std::min(kBlock, n - first);
     std::vector<const float*> rows(count);
     for (int64_t i = 0; i < count; ++i) rows[i] = sample.data() + (first + i) * dim;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "protopage/base/divide_up.h"
 #include "protopage/prototypes/index/index_kernels.h"
 
 namespace protopage {
@@ -23,7 +24,7 @@ ExactNeighbors::ExactNeighbors(RowMatrixXf queries, int64_t k, std::vector<Class
 void ExactNeighbors::Add(ClassId first, ConstRowMatrixRef rows, ThreadPool* pool) {
   const int64_t n = queries_.rows(), dim = queries_.cols();
   if (rows.outerStride() != dim) return Add(first, RowMatrixXf(rows), pool);
-  pool->ParallelFor((n + kQueryBlock - 1) / kQueryBlock, [&](int64_t block) {
+  pool->ParallelFor(DivideUp(n, kQueryBlock), [&](int64_t block) {
     const int64_t begin = block * kQueryBlock, count = std::min(kQueryBlock, n - begin);
     const float* queries[kQueryBlock];
     for (int64_t q = 0; q < count; ++q) queries[q] = queries_.data() + (begin + q) * dim;

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "protopage/base/best_scores.h"
+#include "protopage/base/divide_up.h"
 #include "protopage/base/mutex.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/types.h"
@@ -41,7 +42,7 @@ constexpr int64_t kUpdateBlock = 64;
 // The scores of hits are FAISS's until they are scored again.
 using Hit = Scored<ClassId>;
 
-int64_t NumRowBlocks(int64_t num_classes) { return (num_classes + kRowBlock - 1) / kRowBlock; }
+int64_t NumRowBlocks(int64_t num_classes) { return DivideUp(num_classes, kRowBlock); }
 
 // The rows, and the largest of their norms (ever: it does not shrink when a row does).
 class FlatRows {
@@ -170,8 +171,8 @@ absl::Status FlatRows::Write(File* file, const std::string& path) const {
 absl::Status FlatRows::Fetch(const RowMatrixXf& queries, int64_t fetch, ThreadPool* pool,
                              std::vector<Hit>* hits) const {
   const int64_t n = queries.rows();
-  const int64_t query_blocks = (n + kQueryBlock - 1) / kQueryBlock;
-  const int64_t shards = (num_classes_ + kShardRows - 1) / kShardRows;
+  const int64_t query_blocks = DivideUp(n, kQueryBlock);
+  const int64_t shards = DivideUp(num_classes_, kShardRows);
   // Of each shard, as many as it can give.
   std::vector<float> scores(shards * n * fetch);
   std::vector<int64_t> labels(shards * n * fetch);
@@ -278,7 +279,7 @@ std::vector<char> FlatRows::FindMoved(absl::Span<const ClassId> ids, ConstRowMat
                                       float below, ThreadPool* pool) const {
   const int64_t n = static_cast<int64_t>(ids.size());
   std::vector<char> moved(n);
-  pool->ParallelFor((n + kUpdateBlock - 1) / kUpdateBlock, [&](int64_t block) {
+  pool->ParallelFor(DivideUp(n, kUpdateBlock), [&](int64_t block) {
     for (int64_t i = block * kUpdateBlock; i < std::min(n, (block + 1) * kUpdateBlock); ++i) {
       const float* row = rows.row(i).data();
       const float* copy = Row(ids[i]);

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "protopage/base/divide_up.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/index/exact_neighbors.h"
@@ -92,7 +93,7 @@ absl::Status IvfBuilder::TrainPq(RowMatrixXf sample) {
   // Spread over the sample.
   const int64_t count = std::min(n, kPqSampleRows);
   RowMatrixXf residuals(count, data_.dim);
-  pool_->ParallelFor((count + kRowBlock - 1) / kRowBlock, [&](int64_t block) {
+  pool_->ParallelFor(DivideUp(count, kRowBlock), [&](int64_t block) {
     const int64_t first = block * kRowBlock, rows = std::min(kRowBlock, count - first);
     std::vector<const float*> pointers(rows);
     std::vector<CoarseLists::Hit> hits(rows);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "protopage/base/divide_up.h"
 #include "protopage/prototypes/index/index_kernels.h"
 
 namespace protopage {
@@ -33,7 +34,7 @@ void IvfData::FillLists() {
 void IvfData::EncodeRows(const float* const* rows, int64_t n, ThreadPool* pool, int32_t* lists_out,
                          uint8_t* codes_out, uint16_t* quality_out) const {
   const int64_t code_bytes = codec->code_bytes();
-  pool->ParallelFor((n + kRowBlock - 1) / kRowBlock, [&](int64_t block) {
+  pool->ParallelFor(DivideUp(n, kRowBlock), [&](int64_t block) {
     const int64_t first = block * kRowBlock, count = std::min(kRowBlock, n - first);
     std::vector<CoarseLists::Hit> hits(count);
     coarse.Nearest(rows + first, count, 1, hits.data());
@@ -56,7 +57,7 @@ void IvfData::FindCandidates(const RowMatrixXf& queries, int64_t limit, int64_t 
                              std::vector<std::vector<Scored<int32_t>>>* found) const {
   const int64_t n = queries.rows();
   found->assign(n, {});
-  pool->ParallelFor((n + kQueryBlock - 1) / kQueryBlock, [&](int64_t block) {
+  pool->ParallelFor(DivideUp(n, kQueryBlock), [&](int64_t block) {
     std::vector<int64_t> open;  // Queries that have not met `limit` rows yet.
     for (int64_t q = block * kQueryBlock; q < std::min(n, (block + 1) * kQueryBlock); ++q) {
       // Infinite scores have no order; such a query finds nothing.

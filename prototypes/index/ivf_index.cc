@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "protopage/base/best_scores.h"
+#include "protopage/base/divide_up.h"
 #include "protopage/base/mutex.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/types.h"
@@ -129,7 +130,7 @@ absl::StatusOr<Reencoded> Reencode(const IvfData& data, float reencode_below,
                                    const std::vector<int64_t>& order, ThreadPool* pool) {
   const int64_t n = rows.rows(), dim = data.dim;
   std::vector<char> moved(n), too_large(n);
-  pool->ParallelFor((n + kRowBlock - 1) / kRowBlock, [&](int64_t block) {
+  pool->ParallelFor(DivideUp(n, kRowBlock), [&](int64_t block) {
     std::vector<float> copy(dim);
     for (int64_t i = block * kRowBlock; i < std::min(n, (block + 1) * kRowBlock); ++i) {
       const float* row = rows.row(i).data();

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "protopage/base/divide_up.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/index/index_common.h"
 #include "protopage/prototypes/index/ivf_plan.h"
@@ -19,9 +20,7 @@ namespace {
 // Pieces of the file that have a checksum each.
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
 
-int64_t NumPieces(const Hdf5Dataset& dataset) {
-  return (dataset.bytes() + kPieceBytes - 1) / kPieceBytes;
-}
+int64_t NumPieces(const Hdf5Dataset& dataset) { return DivideUp(dataset.bytes(), kPieceBytes); }
 
 // A dataset of the file, and its content in memory.
 struct Part {

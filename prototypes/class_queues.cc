@@ -178,7 +178,7 @@ absl::Status ClassQueues::EnsureBuilt(absl::Span<const ClassId> ids, int64_t ste
   PROTOPAGE_RETURN_IF_ERROR(CheckIds(ids));
   const MutexLock lock(mutex_);
   const std::vector<ClassId> sorted = SortedUnique(ids);
-  std::vector<Entry> batch, todo;
+  std::vector<Entry> batch, outdated;
   int64_t age_steps = 0;
   for (size_t begin = 0; begin < sorted.size(); begin += BatchRows()) {
     PROTOPAGE_RETURN_IF_ERROR(
@@ -187,7 +187,7 @@ absl::Status ClassQueues::EnsureBuilt(absl::Span<const ClassId> ids, int64_t ste
       const bool old = !options_.frozen && options_.candidate_refresh_steps > 0 &&
                        step - entry.built_step > options_.candidate_refresh_steps;
       if (entry.built_step < 0 || old) {
-        todo.push_back(std::move(entry));
+        outdated.push_back(std::move(entry));
       } else {
         age_steps += step - entry.built_step;
       }
@@ -196,20 +196,20 @@ absl::Status ClassQueues::EnsureBuilt(absl::Span<const ClassId> ids, int64_t ste
   ClassQueuesStats added;
   added.used = static_cast<int64_t>(sorted.size());
   added.used_age_steps = age_steps;
-  if (!todo.empty()) PROTOPAGE_RETURN_IF_ERROR(Search(todo, step, search, &added));
+  if (!outdated.empty()) PROTOPAGE_RETURN_IF_ERROR(Search(outdated, step, search, &added));
   AddStats(added);
   return absl::OkStatus();
 }
 
-absl::Status ClassQueues::Search(std::vector<Entry>& todo, int64_t step, NeighborSearch search,
+absl::Status ClassQueues::Search(std::vector<Entry>& outdated, int64_t step, NeighborSearch search,
                                  ClassQueuesStats* added) {
   const int64_t k = options_.candidate_queue;
-  std::vector<ClassId> todo_ids;
-  for (const Entry& entry : todo) todo_ids.push_back(entry.id);
-  std::vector<ClassId> neighbors(todo.size() * k, kNoClass);
-  PROTOPAGE_RETURN_IF_ERROR(search(todo_ids, k, absl::MakeSpan(neighbors)));
-  for (size_t i = 0; i < todo.size(); ++i) {
-    Entry& entry = todo[i];
+  std::vector<ClassId> searched_ids;
+  for (const Entry& entry : outdated) searched_ids.push_back(entry.id);
+  std::vector<ClassId> neighbors(outdated.size() * k, kNoClass);
+  PROTOPAGE_RETURN_IF_ERROR(search(searched_ids, k, absl::MakeSpan(neighbors)));
+  for (size_t i = 0; i < outdated.size(); ++i) {
+    Entry& entry = outdated[i];
     for (int64_t j = 0; j < k; ++j) {
       const ClassId neighbor = neighbors[i * k + j];
       if (neighbor == entry.id || neighbor < kNoClass || neighbor >= num_classes_) {
@@ -226,10 +226,10 @@ absl::Status ClassQueues::Search(std::vector<Entry>& todo, int64_t step, Neighbo
     }
     entry.built_step = step;
   }
-  for (size_t begin = 0; begin < todo.size(); begin += BatchRows()) {
-    const size_t end = std::min(todo.size(), begin + BatchRows());
+  for (size_t begin = 0; begin < outdated.size(); begin += BatchRows()) {
+    const size_t end = std::min(outdated.size(), begin + BatchRows());
     PROTOPAGE_RETURN_IF_ERROR(
-        WriteEntries(std::vector<Entry>(todo.begin() + begin, todo.begin() + end)));
+        WriteEntries(std::vector<Entry>(outdated.begin() + begin, outdated.begin() + end)));
   }
   return absl::OkStatus();
 }

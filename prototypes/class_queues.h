@@ -122,7 +122,7 @@ class ClassQueues {
   absl::Status WriteEntries(const std::vector<Entry>& entries)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Searches the candidates of all entries, writes these, and counts them in `added`.
-  absl::Status Search(std::vector<Entry>& todo, int64_t step, NeighborSearch search,
+  absl::Status Search(std::vector<Entry>& outdated, int64_t step, NeighborSearch search,
                       ClassQueuesStats* added) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AddStats(const ClassQueuesStats& added);
   absl::Status CopyQueue(ClassId id, bool dominants, absl::Span<ClassId> out);

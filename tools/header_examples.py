@@ -66,9 +66,9 @@ def contains_in_order(code, parts):
     for part in parts:
         found = code.find(part, at)
         if found < 0:
-            return part
+            return False
         at = found + len(part)
-    return None
+    return True
 
 
 def main(folders):
@@ -89,7 +89,7 @@ def main(folders):
                     squeeze("".join(strip_comment(line) for line in test.read_text().splitlines()))
                     for test in sorted(path.parent.glob("*_test.cc"))]
             parts = parts_of(block)
-            if not any(contains_in_order(code, parts) is None for code in compiled[path.parent]):
+            if not any(contains_in_order(code, parts) for code in compiled[path.parent]):
                 missing += 1
                 print(f"{name}: no test of {path.parent}/ compiles its example:")
                 for line in block:

@@ -8,6 +8,16 @@
 #include "protopage/model/losses/loss_registry.h"
 
 namespace protopage {
+namespace {
+
+// "am_softmax 24, cosface 64, ...": a default of each loss.
+std::string Defaults(double LossEntry::*value) {
+  return absl::StrJoin(Losses(), ", ", [value](std::string* text, const LossEntry& loss) {
+    absl::StrAppend(text, loss.name, " ", loss.*value);
+  });
+}
+
+}  // namespace
 
 absl::StatusOr<LossResult> MarginLoss::Compute(const LossInput& input) {
   if (input.rows) PROTOPAGE_RETURN_IF_ERROR(SetSlots(input.slots, input.rows.shape()[0]));
@@ -43,17 +53,6 @@ void MarginLoss::Finish(absl::Span<const int32_t> slots, absl::Span<const float>
   for (size_t i = 0; i < slots.size(); ++i) right += predicted[i] == slots[i];
   result->accuracy = static_cast<double>(right) / batch;
 }
-
-namespace {
-
-// "am_softmax 24, cosface 64, ...": a default of each loss.
-std::string Defaults(double LossEntry::*value) {
-  return absl::StrJoin(Losses(), ", ", [value](std::string* text, const LossEntry& loss) {
-    absl::StrAppend(text, loss.name, " ", loss.*value);
-  });
-}
-
-}  // namespace
 
 void LossConfig::Fields(ConfigVisitor& v) {
   v.Text("name", &name, {.help = "margin softmax", .choices = LossNames()});

@@ -226,4 +226,16 @@ absl::Status ValidateConfig(TrainConfig* config) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<TrainConfig> ReadTrainConfig(nlohmann::json json,
+                                            const std::vector<std::string>& set,
+                                            absl::string_view source) {
+  for (const std::string& assignment : set) {
+    PROTOPAGE_RETURN_IF_ERROR(SetJsonValue(assignment, json));
+  }
+  TrainConfig config;
+  PROTOPAGE_RETURN_IF_ERROR(WithContext(ReadConfig(json, "", config), source));
+  PROTOPAGE_RETURN_IF_ERROR(WithContext(ValidateConfig(&config), source));
+  return config;
+}
+
 }  // namespace protopage

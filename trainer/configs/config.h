@@ -7,10 +7,13 @@
 #define PROTOPAGE_TRAINER_CONFIGS_CONFIG_H_
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "protopage/base/config_fields.h"
 #include "protopage/data/source_config.h"
 #include "protopage/model/losses/margin_loss.h"
@@ -95,6 +98,12 @@ struct TrainConfig {
 // Resolves defaults that depend on other keys and makes all checks that need no data. Errors:
 // InvalidArgument with the key, the value found and the values allowed.
 absl::Status ValidateConfig(TrainConfig* config);
+
+// The validated config that `json` holds after the "key=value" changes in `set`. Errors:
+// InvalidArgument, which begins with `source` unless a change is malformed.
+absl::StatusOr<TrainConfig> ReadTrainConfig(nlohmann::json json,
+                                            const std::vector<std::string>& set,
+                                            absl::string_view source);
 
 }  // namespace protopage
 

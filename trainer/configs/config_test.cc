@@ -80,6 +80,20 @@ TEST(TrainConfigTest, DefaultsOfTheLossAreWrittenOut) {
   EXPECT_EQ(config.loss.margin, 0.2);
 }
 
+TEST(TrainConfigTest, ChangesAreAppliedBeforeTheConfigIsChecked) {
+  const nlohmann::json json = {{"stages", {{{"name", "source"}, {"epochs", 1}}}}};
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const TrainConfig config,
+                                 ReadTrainConfig(json, {"seed=7", "stages[0].epochs=2"}, "a.json"));
+  EXPECT_EQ(config.seed, 7);
+  EXPECT_EQ(config.stages[0].epochs, 2);
+  EXPECT_GT(config.loss.scale, 0);  // Resolved.
+  EXPECT_THAT(ReadTrainConfig(json, {"stages[0].steps=3"}, "a.json"),
+              StatusIs(kInvalid, "a.json: stages[0] (source): found epochs 1 and steps 3"));
+  EXPECT_THAT(ReadTrainConfig(json, {"sed=7"}, "a.json"),
+              StatusIs(kInvalid, "a.json: unknown key sed; did you mean seed?"));
+  EXPECT_THAT(ReadTrainConfig(json, {"seed"}, "a.json"), StatusIs(kInvalid, "--set seed"));
+}
+
 absl::Status ReadAndValidate(const nlohmann::json& json) {
   TrainConfig config;
   PROTOPAGE_RETURN_IF_ERROR(ReadConfig(json, "", config));

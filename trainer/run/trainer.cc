@@ -308,12 +308,7 @@ absl::StatusOr<TrainConfig> ReadRunConfig(FileSystem* fs, const std::string& dir
                                           const std::vector<std::string>& set) {
   PROTOPAGE_ASSIGN_OR_RETURN(const RunDirectory run, RunDirectory::Open(fs, directory));
   PROTOPAGE_ASSIGN_OR_RETURN(nlohmann::json json, run.ReadConfigJson());
-  for (const std::string& assignment : set)
-    PROTOPAGE_RETURN_IF_ERROR(SetJsonValue(assignment, json));
-  TrainConfig config;
-  PROTOPAGE_RETURN_IF_ERROR(WithContext(ReadConfig(json, "", config), run.File("config.json")));
-  PROTOPAGE_RETURN_IF_ERROR(WithContext(ValidateConfig(&config), run.File("config.json")));
-  return config;
+  return ReadTrainConfig(std::move(json), set, run.File("config.json"));
 }
 
 absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::string& directory,

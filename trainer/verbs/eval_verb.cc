@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "protopage/base/config_fields.h"
 #include "protopage/base/status_macros.h"
-#include "protopage/data/open_source.h"
+#include "protopage/data/split.h"
 #include "protopage/eval/report.h"
 #include "protopage/trainer/session/session.h"
 #include "protopage/trainer/stages/evaluator.h"
@@ -32,11 +32,9 @@ absl::Status Run(const Flags& flags) {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenRun(flags.run, flags.set));
   const Split fallback = session->prototypes() != nullptr ? Split::kTargetTest : Split::kSourceTest;
   PROTOPAGE_ASSIGN_OR_RETURN(const Split split, ParseSplitOr(flags.split, fallback));
-  const bool source = split == Split::kSourceTrain || split == Split::kSourceValidation ||
-                      split == Split::kSourceTest;
   PROTOPAGE_ASSIGN_OR_RETURN(const EvalReport report,
-                             source ? EvaluateSource(*session, split, SplitName(split))
-                                    : EvaluateTarget(*session, split, SplitName(split)));
+                             IsSource(split) ? EvaluateSource(*session, split, SplitName(split))
+                                             : EvaluateTarget(*session, split, SplitName(split)));
   if (flags.json) {
     std::cout << DumpJson(ToJson(report)) << std::flush;
   } else {

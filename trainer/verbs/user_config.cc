@@ -1,5 +1,7 @@
 #include "protopage/trainer/verbs/user_config.h"
 
+#include <utility>
+
 #include "protopage/base/config_fields.h"
 #include "protopage/base/file.h"
 #include "protopage/base/status_macros.h"
@@ -18,11 +20,7 @@ void ResolvePaths(TrainConfig* config) {
 absl::StatusOr<TrainConfig> ParseUserConfig(const std::string& text, absl::string_view source,
                                             const std::vector<std::string>& set) {
   PROTOPAGE_ASSIGN_OR_RETURN(nlohmann::json json, ParseJson(text, source));
-  for (const std::string& assignment : set)
-    PROTOPAGE_RETURN_IF_ERROR(SetJsonValue(assignment, json));
-  TrainConfig config;
-  PROTOPAGE_RETURN_IF_ERROR(WithContext(ReadConfig(json, "", config), source));
-  PROTOPAGE_RETURN_IF_ERROR(WithContext(ValidateConfig(&config), source));
+  PROTOPAGE_ASSIGN_OR_RETURN(TrainConfig config, ReadTrainConfig(std::move(json), set, source));
   ResolvePaths(&config);
   return config;
 }

@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "protopage/base/check.h"
+#include "protopage/base/fixed_math.h"
 
 namespace protopage {
 
@@ -37,6 +38,12 @@ uint64_t RandomStream::Below(uint64_t n) {
 
 float RandomStream::Normal() {
   // 1 - u is in (0, 1], so the logarithm is finite.
+  const double u = 1.0 - static_cast<double>(Uniform());
+  const double v = static_cast<double>(Uniform());
+  return static_cast<float>(std::sqrt(-2.0 * FixedLog(u)) * FixedCosTurns(v));
+}
+
+float RandomStream::NormalByLibm() {
   const double u = 1.0 - static_cast<double>(Uniform());
   const double v = static_cast<double>(Uniform());
   return static_cast<float>(std::sqrt(-2.0 * std::log(u)) * std::cos(2.0 * M_PI * v));

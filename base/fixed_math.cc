@@ -44,9 +44,8 @@ double FixedCosTurns(double v) {
   if (quadrant % 2 == 0) {
     // cos x = 1 - x^2 / 2! + ... + x^16 / 16!.
     double sum = 1.0 / 20922789888000.0;
-    for (const double factor :
-         {-1.0 / 87178291200.0, 1.0 / 479001600.0, -1.0 / 3628800.0, 1.0 / 40320.0, -1.0 / 720.0,
-          1.0 / 24.0, -0.5, 1.0}) {
+    for (const double factor : {-1.0 / 87178291200.0, 1.0 / 479001600.0, -1.0 / 3628800.0,
+                                1.0 / 40320.0, -1.0 / 720.0, 1.0 / 24.0, -0.5, 1.0}) {
       sum = std::fma(sum, square, factor);
     }
     return quadrant == 0 ? sum : -sum;

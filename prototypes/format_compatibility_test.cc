@@ -12,6 +12,7 @@
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/class_queues.h"
 #include "protopage/prototypes/prototype_store.h"
+#include "protopage/prototypes/table/hdf5_file.h"
 #include "protopage/prototypes/table/table_log.h"
 
 namespace protopage {
@@ -36,7 +37,7 @@ void ExpectContent(PrototypeStore* store) {
   PROTOPAGE_ASSERT_OK(store->GatherStep({0, 1, 4, 8, 5, 6}, &rows));
   EXPECT_EQ(rows.last_step, (std::vector<int64_t>{-1, 17, 17, 17, -1, -1}));
   RowMatrixXf initial(1, 20);
-  InitialPrototype(3, 0, absl::MakeSpan(initial.data(), 20));
+  InitialPrototype(3, 0, absl::MakeSpan(initial.data(), 20), store->spec().generator);
   EXPECT_EQ(rows.rows.row(0), initial.row(0));
   const int trained[] = {1, 4, 8};
   for (int j = 0; j < 20; ++j) {
@@ -79,6 +80,47 @@ TEST(FormatCompatibilityTest, AStoreOfVersion1OpensAndJoinsALog) {
   RowMatrixXf row(1, 20);
   PROTOPAGE_ASSERT_OK(store->Gather({2}, row));
   EXPECT_EQ(row, RowMatrixXf::Ones(1, 20));
+}
+
+TEST(FormatCompatibilityTest, AStoreOfVersion1DrawsItsRowsAsBefore) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store,
+                                 PrototypeStore::Open(Copy("prototypes_1.h5"), {}));
+  EXPECT_EQ(store->spec().generator, RowGenerator::kLibmNormal);
+}
+
+// Classes of a store of version 1 are added and dropped in a copy of the newest version.
+TEST(FormatCompatibilityTest, AStoreOfVersion1BecomesTheNewest) {
+  const std::string path = Copy("prototypes_1.h5");
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+    EXPECT_THAT(store->Drop({2}),
+                StatusIs(absl::StatusCode::kFailedPrecondition, "format version 1"));
+  }
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, /*capacity=*/1));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+  ExpectContent(store.get());
+  EXPECT_EQ(store->spec().generator, RowGenerator::kLibmNormal);
+  PROTOPAGE_ASSERT_OK(store->Drop({2, 7}));
+  EXPECT_EQ(store->num_dropped(), 2);
+}
+
+TEST(FormatCompatibilityTest, DroppedClassesOfVersion1StayDropped) {
+  const std::string path = Copy("prototypes_1.h5");
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                   DefaultFileSystem()->Open(path, OpenMode::kReadWrite));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), path));
+    const char dropped = 1;
+    PROTOPAGE_ASSERT_OK(file->WriteAt(layout.Find("dropped")->offset + 3, &dropped, 1));
+  }
+  for (const bool newest : {false, true}) {
+    if (newest) {
+      PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, /*capacity=*/1));
+    }
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+    EXPECT_TRUE(store->is_dropped(3));
+    EXPECT_EQ(store->num_dropped(), 1);
+  }
 }
 
 TEST(FormatCompatibilityTest, QueuesOfVersion1Open) {

@@ -15,9 +15,10 @@ except ImportError:
 def main():
     path, state, dtype = sys.argv[1:]
     with h5py.File(path, "r") as f:
-        assert f.attrs["format_version"] == 1
+        assert f.attrs["format_version"] == 2
         assert f.attrs["kind"] == b"prototypes", f.attrs["kind"]
-        assert f.attrs["num_classes"] == 1000
+        assert f.attrs["partitions"] == 1 and f.attrs["partition"] == 0
+        assert f.attrs["generator"] == b"normal_2"
         assert f.attrs["rows_per_class"] == 1
         assert f.attrs["dim"] == 24
         assert f.attrs["seed"] == 5
@@ -26,11 +27,12 @@ def main():
         assert f["prototypes"].shape == (1200, 24) and f["prototypes"].dtype == numpy.dtype(dtype)
         assert f["momentum"].shape == (1200, 24) and f["momentum"].dtype == numpy.float32
         assert f["last_step"].shape == (1200,) and f["last_step"].dtype == numpy.int64
-        assert f["dropped"].shape == (1200,) and f["dropped"].dtype == numpy.uint8
+        assert f["dropped"].shape == (1200,) and f["dropped"].dtype == numpy.uint64
         assert f["checksums"].shape == (1200, 3) and f["checksums"].dtype == numpy.uint64
         assert f["prototypes"].chunks is None
         written = [] if state == "empty" else [0, 7, 8, 999]
         assert f["header"][0] == 0
+        assert f["header"][4] == 1000
         assert list(numpy.nonzero(f["checksums"][:, 0])[0]) == written
         assert list(numpy.nonzero(f["last_step"][:])[0]) == written
         for c in written:

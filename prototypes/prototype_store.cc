@@ -43,6 +43,13 @@ int64_t StateFloats(RowState state, int64_t dim) {
   return 0;
 }
 
+// As in files.
+constexpr char kNormalName[] = "normal_2", kLibmNormalName[] = "normal_1";
+
+const char* GeneratorName(RowGenerator generator) {
+  return generator == RowGenerator::kNormal ? kNormalName : kLibmNormalName;
+}
+
 CellType CellTypeOf(RowType type) {
   return type == RowType::kFloat16 ? CellType::kFloat16 : CellType::kFloat32;
 }
@@ -61,11 +68,12 @@ void StoreCell(RowType type, const float* row, int64_t dim, char* cell) {
 // The cell of a row that was never written.
 void InitialCell(const PrototypeStoreSpec& spec, ClassId id, void* cell) {
   if (spec.dtype == RowType::kFloat32) {
-    InitialPrototype(spec.seed, id, absl::MakeSpan(static_cast<float*>(cell), spec.dim));
+    InitialPrototype(spec.seed, id, absl::MakeSpan(static_cast<float*>(cell), spec.dim),
+                     spec.generator);
     return;
   }
   std::vector<float> row(spec.dim);
-  InitialPrototype(spec.seed, id, absl::MakeSpan(row));
+  InitialPrototype(spec.seed, id, absl::MakeSpan(row), spec.generator);
   StoreCell(spec.dtype, row.data(), spec.dim, static_cast<char*>(cell));
 }
 
@@ -131,11 +139,11 @@ absl::StatusOr<RowType> ParseRowType(absl::string_view name) {
       absl::StrCat("dtype: found \"", name, "\", expected one of float32, float16"));
 }
 
-void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row) {
+void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row, RowGenerator generator) {
   RandomStream random(seed, RandomPurpose::kPrototypeInit, static_cast<uint64_t>(id));
   double square = 0;
   for (float& x : row) {
-    x = random.Normal();
+    x = generator == RowGenerator::kNormal ? random.Normal() : random.NormalByLibm();
     square += double{x} * x;
   }
   // All zeros has probability zero, but a row must be a unit vector.
@@ -180,11 +188,14 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
         {RowStateName(full.row_state), CellType::kFloat32, StateFloats(full.row_state, full.dim)});
   }
   table.columns.push_back({"last_step", CellType::kInt64, 1});
-  table.other_datasets.push_back({kDropped, CellType::kUint8, 1});
+  table.marks = kDropped;
   table.integers["dim"] = full.dim;
   table.integers["rows_per_class"] = 1;
+  table.integers["partitions"] = 1;
+  table.integers["partition"] = 0;
   table.integers["seed"] = static_cast<int64_t>(full.seed);
   table.texts["dtype"] = RowTypeName(full.dtype);
+  table.texts["generator"] = GeneratorName(full.generator);
   table.texts["row_state"] = RowStateName(full.row_state);
 
   std::unique_ptr<PrototypeStore> store(new PrototypeStore(path, full, options.read_only));
@@ -201,7 +212,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
   const auto shared_spec = std::make_shared<PrototypeStoreSpec>();
   PrototypeStoreSpec& spec = *shared_spec;
   const auto choose = [&](const Hdf5Layout& layout) -> absl::StatusOr<std::vector<std::string>> {
-    for (const char* name : {"num_classes", "dim", "rows_per_class", "seed"}) {
+    for (const char* name : {"dim", "rows_per_class", "seed"}) {
       if (layout.integers.count(name) == 0) {
         return absl::DataLossError(absl::StrCat(path, ": attribute '", name, "' is missing"));
       }
@@ -219,9 +230,22 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
     if (!dtype.ok()) return unknown(dtype.status().message());
     const absl::StatusOr<RowState> state = ParseRowState(layout.texts.at("row_state"));
     if (!state.ok()) return unknown(state.status().message());
-    if (const int64_t rows = layout.integers.at("rows_per_class"); rows != 1) {
-      return unknown(absl::StrCat("rows_per_class: found ", rows, ", expected 1"));
+    for (const auto& [name, expected] : {std::pair<const char*, int64_t>("rows_per_class", 1),
+                                         {"partitions", 1},
+                                         {"partition", 0}}) {
+      const auto found = layout.integers.find(name);
+      if (found == layout.integers.end() || found->second == expected) continue;
+      return unknown(absl::StrCat(name, ": found ", found->second, ", expected ", expected));
     }
+    const auto generator = layout.texts.find("generator");
+    const std::string generator_name =
+        generator != layout.texts.end() ? generator->second : kLibmNormalName;
+    if (generator_name != kNormalName && generator_name != kLibmNormalName) {
+      return unknown(absl::StrCat("generator: found \"", generator_name, "\", expected ",
+                                  kNormalName, " or ", kLibmNormalName));
+    }
+    spec.generator =
+        generator_name == kNormalName ? RowGenerator::kNormal : RowGenerator::kLibmNormal;
     spec.dtype = *dtype;
     spec.row_state = *state;
     spec.dim = layout.integers.at("dim");
@@ -564,6 +588,7 @@ absl::Status PrototypeStore::Merge(const std::string& path, ClassId into,
   const std::string merged = absl::StrCat(path, ".merged");
   const auto merge = [&]() -> absl::Status {
     PROTOPAGE_RETURN_IF_ERROR(CopyFileAtomically(fs, path, merged));
+    PROTOPAGE_RETURN_IF_ERROR(Reserve(merged, /*capacity=*/1, fs));
     options.read_only = false;
     PROTOPAGE_ASSIGN_OR_RETURN(const auto store, Open(merged, options));
     PROTOPAGE_RETURN_IF_ERROR(
@@ -596,12 +621,13 @@ absl::Status PrototypeStore::Reserve(const std::string& path, int64_t capacity,
     options.read_only = true;
     PROTOPAGE_ASSIGN_OR_RETURN(const auto store, Open(path, options));
     const bool large = store->spec().capacity >= capacity;
-    if (large && (!names || store->has_names())) return absl::OkStatus();
+    const bool newest = store->table_->format_version() == PagedTable::kFormatVersion;
+    if (large && newest && (!names || store->has_names())) return absl::OkStatus();
     if (large) capacity = store->spec().capacity;
   }
   std::vector<TableColumn> more;
   if (names) more.push_back({kNames, CellType::kUint8, kMostNameBytes});
-  return CopyTableLarger(fs, path, path, capacity, more);
+  return CopyTableLarger(fs, path, path, capacity, more, kDropped);
 }
 
 absl::Status PrototypeStore::CheckNames(absl::Span<const std::string> names) {

@@ -65,6 +65,12 @@ const char* RowTypeName(RowType type);
 // Errors: InvalidArgument, with the names that exist.
 absl::StatusOr<RowType> ParseRowType(absl::string_view name);
 
+// How rows that were never written are drawn from the seed.
+enum class RowGenerator {
+  kNormal,      // RandomStream::Normal: the same bits on every machine.
+  kLibmNormal,  // RandomStream::NormalByLibm: that of files of format version 1.
+};
+
 // The properties of a store that are fixed when it is created.
 struct PrototypeStoreSpec {
   int64_t num_classes = 0;  // N >= 1
@@ -73,6 +79,7 @@ struct PrototypeStoreSpec {
   RowState row_state = RowState::kMomentum;
   uint64_t seed = 0;  // Of the rows that were never written.
   RowType dtype = RowType::kFloat32;
+  RowGenerator generator = RowGenerator::kNormal;
 };
 
 // How a store is opened.
@@ -211,12 +218,13 @@ class PrototypeStore {
   absl::Status AppendRows(ConstRowMatrixRef rows);
   // Makes the appended rows classes num_classes(), num_classes() + 1, ...
   absl::Status AddAppended();
-  // Drops classes. Errors: InvalidArgument (no class would be left, or an id is repeated),
-  // OutOfRange, FailedPrecondition (dropped before).
+  // Drops classes: after a crash all of them are dropped, or none. Errors: InvalidArgument (no
+  // class would be left, or an id is repeated), OutOfRange, FailedPrecondition (dropped before, or
+  // a file of format version 1: Reserve makes it 2).
   absl::Status Drop(absl::Span<const ClassId> ids);
   // Makes sure that the store at `path`, which is not open for writing, has room for `capacity`
-  // rows and, with `names`, for names of classes. If it has not, a larger copy replaces it. Errors:
-  // as CopyTableLarger (table_copy.h).
+  // rows and, with `names`, for names of classes, and the newest format version. If not, a copy
+  // that does replaces it. Errors: as CopyTableLarger (table_copy.h).
   static absl::Status Reserve(const std::string& path, int64_t capacity,
                               FileSystem* file_system = nullptr, bool names = false);
   // In the store at `path`, which is not open for writing, sets W[into, :] to the normalised sum of
@@ -277,7 +285,8 @@ absl::Status RestoreCopy(FileSystem* file_system, const std::string& from, const
 
 // The row of a class that was never written: [dim] keyed standard normals, divided by their norm. A
 // float16 store rounds it.
-void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row);
+void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row,
+                      RowGenerator generator = RowGenerator::kNormal);
 
 }  // namespace protopage
 

@@ -592,17 +592,32 @@ TEST(PrototypeStoreTest, AMergeThatFailsHasChangedNothingOrIsDone) {
 }
 
 TEST(PrototypeStoreTest, AnAttributeOfALaterProgramIsRefused) {
-  const std::string path = TempPath("later");
+  const std::string path = TempPath("later"), other = TempPath("later_changed");
+  FileSystem* const fs = DefaultFileSystem();
   { PROTOPAGE_ASSERT_OK(CreateTest(path, 10)); }
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(std::string bytes, ReadFile(DefaultFileSystem(), path));
-  const size_t at = bytes.find("float32");
-  ASSERT_NE(at, std::string::npos);
-  bytes.replace(at, 7, "float64");
-  bytes.resize(bytes.size() - 32);  // The seal, which would reveal it.
-  PROTOPAGE_ASSERT_OK(WriteFileAtomically(DefaultFileSystem(), path, bytes));
-  EXPECT_THAT(PrototypeStore::Open(path, {}),
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(path, OpenMode::kRead));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), path));
+  const auto open = [&](const Hdf5Layout& changed) -> absl::Status {
+    Hdf5Layout created = changed;
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto out, fs->Open(other, OpenMode::kCreate));
+    PROTOPAGE_RETURN_IF_ERROR(CreateHdf5Layout(out.get(), other, &created));
+    return PrototypeStore::Open(other, {}).status();
+  };
+  Hdf5Layout changed = layout;
+  changed.texts["dtype"] = "float64";
+  EXPECT_THAT(open(changed),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        "dtype: found \"float64\", expected one of float32, float16"));
+  changed = layout;
+  changed.texts["generator"] = "normal_3";
+  EXPECT_THAT(open(changed),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "generator: found \"normal_3\""));
+  for (const char* const name : {"rows_per_class", "partitions", "partition"}) {
+    changed = layout;
+    changed.integers[name] = 3;
+    EXPECT_THAT(open(changed), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                        absl::StrCat(name, ": found 3, expected ")));
+  }
 }
 
 TEST(PrototypeStoreTest, RefusesBadArguments) {

@@ -100,7 +100,7 @@ TEST_F(StoreInspectionTest, TellsWhatTheClassesAreAndWhichAreAlike) {
   PROTOPAGE_ASSERT_OK(store_->WriteRange(7, 0.5 * Unit(60)));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const StoreInspection found, Inspect());
   EXPECT_EQ(found.path, Path());
-  EXPECT_EQ(found.format_version, 1);
+  EXPECT_EQ(found.format_version, 2);
   EXPECT_EQ(found.num_classes, 10000);
   EXPECT_EQ(found.capacity, 10010);
   EXPECT_EQ(found.dim, kDim);

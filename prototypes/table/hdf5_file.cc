@@ -18,6 +18,9 @@ namespace {
 
 // Datasets begin on pages, so that a row of 2 KiB never lies on two.
 constexpr int64_t kPageBytes = 4096;
+constexpr size_t kMaxTextBytes = 4096;  // Of an attribute that is read.
+// Files from this version on have a seal.
+constexpr int64_t kSealedVersion = 2;
 
 // --- A virtual file driver over File ---------------------------------------------------------
 //
@@ -220,6 +223,8 @@ class Connection {
   hid_t fapl() const { return fapl_; }
   bool ok() const { return fapl_ >= 0 && state_->status.ok(); }
 
+  const char* signature() const { return state_->signature; }
+
   // Writes the signature, which was held back, once all the rest is durable. Otherwise a power loss
   // could leave a file that HDF5 accepts by its signature and then crashes on.
   absl::Status WriteSignature() {
@@ -279,13 +284,26 @@ void ReadAttribute(hid_t file, const char* name, Hdf5Layout* layout) {
   const Hdf5Handle space(H5Aget_space(attribute), H5Sclose);
   const Hdf5Handle type(H5Aget_type(attribute), H5Tclose);
   if (attribute < 0 || space < 0 || type < 0 || H5Sget_simple_extent_npoints(space) != 1) return;
-  if (H5Tget_class(type) == H5T_INTEGER) {
+  // Only the types that this program writes: HDF5 reads damaged ones without an error.
+  if (H5Tequal(type, H5T_STD_I64LE) > 0) {
     int64_t value = 0;
     if (H5Aread(attribute, H5T_NATIVE_INT64, &value) >= 0) layout->integers[name] = value;
-  } else if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0) {
+  } else if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+             H5Tget_size(type) <= kMaxTextBytes) {
     std::string value(H5Tget_size(type), '\0');
     if (H5Aread(attribute, type, &value[0]) >= 0) layout->texts[name] = value.c_str();
   }
+}
+
+// Whether the end of the dataset, whose values take up to 8 bytes, is an int64.
+bool HasBytesInRange(const Hdf5Dataset& dataset) {
+  int64_t values = 1;
+  for (const int64_t dim : dataset.dims) {
+    if (dim < 0 || __builtin_mul_overflow(values, dim, &values)) return false;
+  }
+  int64_t end = 0;
+  return !__builtin_mul_overflow(values, int64_t{8}, &end) &&
+         !__builtin_add_overflow(end, dataset.offset, &end);
 }
 
 void ReadDataset(hid_t file, const char* name, Hdf5Layout* layout) {
@@ -303,6 +321,7 @@ void ReadDataset(hid_t file, const char* name, Hdf5Layout* layout) {
   std::vector<hsize_t> dims(std::max(H5Sget_simple_extent_ndims(space), 0));
   if (H5Sget_simple_extent_dims(space, dims.data(), nullptr) < 0) return;
   dataset.dims.assign(dims.begin(), dims.end());
+  if (dataset.offset < 0 || !HasBytesInRange(dataset)) return;
   for (CellType cell : kCellTypes) {
     if (H5Tequal(type, FileType(cell)) > 0) {
       dataset.type = cell;
@@ -337,7 +356,9 @@ uint64_t SealChecksum(const std::vector<SealPiece>& pieces, const SealEnd& end) 
   return XXH3_64bits_withSeed(&end, offsetof(SealEnd, checksum), seed);
 }
 
-absl::StatusOr<uint64_t> SkeletonChecksum(File* file, const std::vector<SealPiece>& pieces) {
+// `signature` is what the file begins with, or null if it is in the file already.
+absl::StatusOr<uint64_t> SkeletonChecksum(File* file, const std::vector<SealPiece>& pieces,
+                                          const char* signature) {
   std::string skeleton;
   for (const SealPiece& piece : pieces) {
     const size_t at = skeleton.size();
@@ -345,12 +366,13 @@ absl::StatusOr<uint64_t> SkeletonChecksum(File* file, const std::vector<SealPiec
     PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(static_cast<int64_t>(piece.offset), &skeleton[at],
                                            static_cast<int64_t>(piece.bytes)));
   }
+  if (signature != nullptr) skeleton.replace(0, kSignatureBytes, signature, kSignatureBytes);
   return XXH3_64bits(skeleton.data(), skeleton.size());
 }
 
 // Appends the seal to a file that HDF5 has just written. All bytes that belong to no dataset are
 // the skeleton.
-absl::Status Seal(File* file, const Hdf5Layout& layout) {
+absl::Status Seal(File* file, const Hdf5Layout& layout, const char* signature) {
   std::vector<Hdf5Dataset> datasets = layout.datasets;
   std::sort(datasets.begin(), datasets.end(),
             [](const Hdf5Dataset& a, const Hdf5Dataset& b) { return a.offset < b.offset; });
@@ -375,7 +397,7 @@ absl::Status Seal(File* file, const Hdf5Layout& layout) {
   SealEnd end = {};
   std::memcpy(end.magic, kSealMagic, sizeof(end.magic));
   end.num_pieces = pieces.size();
-  PROTOPAGE_ASSIGN_OR_RETURN(end.skeleton_checksum, SkeletonChecksum(file, pieces));
+  PROTOPAGE_ASSIGN_OR_RETURN(end.skeleton_checksum, SkeletonChecksum(file, pieces, signature));
   end.checksum = SealChecksum(pieces, end);
   std::string seal(reinterpret_cast<const char*>(pieces.data()), pieces.size() * sizeof(SealPiece));
   seal.append(reinterpret_cast<const char*>(&end), sizeof(end));
@@ -397,10 +419,11 @@ int64_t SealBytes(const SealEnd& end) {
   return static_cast<int64_t>(end.num_pieces * sizeof(SealPiece) + sizeof(end));
 }
 
-absl::Status CheckSeal(File* file, const std::string& path) {
+// Whether there is a seal; if so, the file matches it. Errors: DataLoss.
+absl::StatusOr<bool> CheckSeal(File* file, const std::string& path) {
   PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
   PROTOPAGE_ASSIGN_OR_RETURN(const SealEnd end, ReadSealEnd(file, size));
-  if (SealBytes(end) == 0) return absl::OkStatus();
+  if (SealBytes(end) == 0) return false;
   const auto damaged = [&](absl::string_view what) {
     return absl::DataLossError(
         absl::StrCat(path, ": ", what, " does not match its checksum: the file is damaged"));
@@ -410,9 +433,13 @@ absl::Status CheckSeal(File* file, const std::string& path) {
   const auto bytes = static_cast<int64_t>(pieces.size() * sizeof(SealPiece));
   PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(size - SealBytes(end), pieces.data(), bytes));
   if (end.checksum != SealChecksum(pieces, end)) return damaged("the seal");
-  PROTOPAGE_ASSIGN_OR_RETURN(const uint64_t checksum, SkeletonChecksum(file, pieces));
+  for (const SealPiece& piece : pieces) {
+    const auto all = static_cast<uint64_t>(size);
+    if (piece.offset > all || piece.bytes > all - piece.offset) return damaged("the seal");
+  }
+  PROTOPAGE_ASSIGN_OR_RETURN(const uint64_t checksum, SkeletonChecksum(file, pieces, nullptr));
   if (checksum != end.skeleton_checksum) return damaged("the HDF5 skeleton");
-  return absl::OkStatus();
+  return true;
 }
 
 }  // namespace
@@ -473,12 +500,17 @@ absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* l
   if (!bad.empty()) status = failed(absl::StrCat("cannot create '", bad, "'"));
   if (H5Fclose(handle) < 0 || !connection.ok()) status.Update(failed("cannot write"));
   PROTOPAGE_RETURN_IF_ERROR(status);
-  PROTOPAGE_RETURN_IF_ERROR(connection.WriteSignature());
-  return Seal(file, *layout);
+  for (const Hdf5Dataset& dataset : layout->datasets) {
+    if (dataset.content.empty()) continue;
+    PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(dataset.offset, dataset.content.data(),
+                                            static_cast<int64_t>(dataset.content.size())));
+  }
+  PROTOPAGE_RETURN_IF_ERROR(Seal(file, *layout, connection.signature()));
+  return connection.WriteSignature();
 }
 
 absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
-  PROTOPAGE_RETURN_IF_ERROR(CheckSeal(file, path));
+  PROTOPAGE_ASSIGN_OR_RETURN(const bool sealed, CheckSeal(file, path));
   const QuietHdf5Errors quiet;
   Connection connection(file);
   if (!connection.ok()) {
@@ -492,24 +524,43 @@ absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
   struct Context {
     hid_t file;
     Hdf5Layout* layout;
-  } context = {handle, &layout};
+    std::vector<std::string> links;  // Of other kinds than hard.
+  } context = {handle, &layout, {}};
   hsize_t position = 0;
   const herr_t attributes = H5Aiterate2(
       handle, H5_INDEX_NAME, H5_ITER_INC, &position,
       [](hid_t, const char* name, const H5A_info_t*, void* c) -> herr_t {
-        ReadAttribute(static_cast<Context*>(c)->file, name, static_cast<Context*>(c)->layout);
+        const auto* const context = static_cast<const Context*>(c);
+        ReadAttribute(context->file, name, context->layout);
         return 0;
       },
       &context);
   const herr_t links = H5Literate(
       handle, H5_INDEX_NAME, H5_ITER_INC, nullptr,
-      [](hid_t, const char* name, const H5L_info_t*, void* c) -> herr_t {
-        ReadDataset(static_cast<Context*>(c)->file, name, static_cast<Context*>(c)->layout);
+      [](hid_t, const char* name, const H5L_info_t* link, void* c) -> herr_t {
+        auto* const context = static_cast<Context*>(c);
+        // Data that a link finds elsewhere is not at an offset of this file.
+        if (link->type == H5L_TYPE_HARD) {
+          ReadDataset(context->file, name, context->layout);
+        } else {
+          context->links.push_back(name);
+        }
         return 0;
       },
       &context);
   if (attributes < 0 || links < 0 || !connection.ok()) {
     return connection.Failure(absl::StatusCode::kDataLoss, path, "damaged HDF5 file");
+  }
+  if (!context.links.empty()) {
+    return absl::DataLossError(
+        absl::StrCat(path, ": '", context.links[0],
+                     "' is a link to data elsewhere; expected a dataset in this file"));
+  }
+  const auto version = layout.integers.find("format_version");
+  if (!sealed && version != layout.integers.end() && version->second >= kSealedVersion) {
+    return absl::DataLossError(
+        absl::StrCat(path, ": format version ", version->second,
+                     " without its seal: the file is damaged, or another program has changed it"));
   }
   PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
   for (const Hdf5Dataset& dataset : layout.datasets) {
@@ -549,7 +600,7 @@ absl::Status SetHdf5Integer(File* file, const std::string& path, const std::stri
   }
   PROTOPAGE_RETURN_IF_ERROR(file->Sync());
   if (!sealed) return absl::OkStatus();
-  PROTOPAGE_RETURN_IF_ERROR(Seal(file, layout));
+  PROTOPAGE_RETURN_IF_ERROR(Seal(file, layout, nullptr));
   return file->Sync();
 }
 

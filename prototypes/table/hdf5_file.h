@@ -35,6 +35,8 @@ struct Hdf5Dataset {
   CellType type = CellType::kFloat32;
   std::vector<int64_t> dims;
   int64_t offset = 0;  // Of the first byte in the file; set by the functions below.
+  // The first bytes that a created dataset has; not read back.
+  std::string content = {};
 
   int64_t bytes() const;
 };
@@ -49,12 +51,14 @@ struct Hdf5Layout {
 
 // Writes the skeleton to the empty `file` and sets the offsets. The datasets are allocated, aligned
 // to pages and never filled: the file is sparse and reads as zeros. The bytes outside of datasets
-// are sealed by a checksum. `path` is for messages.
+// are sealed by a checksum. A power loss leaves no file that ReadHdf5Layout accepts, or all of it;
+// the caller syncs the file. `path` is for messages.
 absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* layout);
 
 // Reads the skeleton back. Attributes and datasets of other types are left out, as are datasets
-// that are not contiguous. Errors: DataLoss (not an HDF5 file, shorter than its data, or not
-// matching its seal).
+// that are not contiguous. Errors: DataLoss (not an HDF5 file, shorter than its data, with links to
+// data elsewhere, not matching its seal, or without one where the attribute `format_version` is 2
+// or more).
 absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path);
 
 // Changes an integer attribute of the root group. A crash leaves the old value or the new one; the

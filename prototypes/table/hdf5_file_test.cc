@@ -1,14 +1,18 @@
 #include "protopage/prototypes/table/hdf5_file.h"
 
 #include <gtest/gtest.h>
+#include <hdf5.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/file.h"
+#include "protopage/base/hdf5.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/testing/crash_file_system.h"
@@ -197,7 +201,7 @@ TEST(Hdf5FileTest, WhenThePowerGoesInCreateThereIsAWholeFileOrNone) {
         PROTOPAGE_ASSERT_OK(file);
         if (!fs.SyncDirectory("/").ok()) continue;
         Hdf5Layout layout = example;
-        created = CreateHdf5Layout(file->get(), path, &layout).ok();
+        created = CreateHdf5Layout(file->get(), path, &layout).ok() && (*file)->Sync().ok();
         if (created) break;
       }
       fs.Restart(CrashFileSystem::kMix, seed);
@@ -235,6 +239,87 @@ TEST(Hdf5FileTest, AFailureOfTheFileIsReportedAsItIs) {
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, "injected fault"));
   }
   EXPECT_GT(failures, 3);
+}
+
+// HDF5's own calls, as those of another program.
+TEST(Hdf5FileTest, LinksToDataElsewhereAreRefused) {
+  const std::string path = TempPath("links"), target = TempPath("links_target");
+  Hdf5Layout layout = Example();
+  for (const std::string& created : {path, target}) {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                   DefaultFileSystem()->Open(created, OpenMode::kCreate));
+    PROTOPAGE_ASSERT_OK(CreateHdf5Layout(file.get(), created, &layout));
+  }
+  for (const bool external : {true, false}) {
+    {
+      const Hdf5Handle file(H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), H5Fclose);
+      ASSERT_TRUE(file.ok());
+      ASSERT_GE(H5Ldelete(file, "steps", H5P_DEFAULT), 0);
+      ASSERT_GE(external ? H5Lcreate_external(target.c_str(), "/steps", file, "steps", H5P_DEFAULT,
+                                              H5P_DEFAULT)
+                         : H5Lcreate_soft("/ids", file, "steps", H5P_DEFAULT, H5P_DEFAULT),
+                0);
+    }
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                   DefaultFileSystem()->Open(path, OpenMode::kRead));
+    EXPECT_THAT(ReadHdf5Layout(file.get(), path),
+                StatusIs(absl::StatusCode::kDataLoss, "'steps' is a link to data elsewhere"));
+  }
+}
+
+TEST(Hdf5FileTest, AFileOfVersion2WithoutItsSealIsDamaged) {
+  const std::string path = TempPath("unsealed");
+  for (const int64_t version : {1, 2}) {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                   DefaultFileSystem()->Open(path, OpenMode::kCreate));
+    Hdf5Layout layout = Example();
+    layout.integers["format_version"] = version;
+    PROTOPAGE_ASSERT_OK(CreateHdf5Layout(file.get(), path, &layout));
+    PROTOPAGE_EXPECT_OK(ReadHdf5Layout(file.get(), path));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const int64_t size, file->Size());
+    PROTOPAGE_ASSERT_OK(file->Truncate(size - 32));
+    if (version == 1) {
+      PROTOPAGE_EXPECT_OK(ReadHdf5Layout(file.get(), path));
+    } else {
+      EXPECT_THAT(ReadHdf5Layout(file.get(), path),
+                  StatusIs(absl::StatusCode::kDataLoss, "format version 2 without its seal"));
+    }
+  }
+}
+
+// A damaged type of an attribute in a file without a seal: HDF5 reads some value of it.
+TEST(Hdf5FileTest, AnAttributeOfAnotherTypeIsNoneOfOurs) {
+  const std::string path = TempPath("types");
+  {
+    const Hdf5Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+                          H5Fclose);
+    const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+    const Hdf5Handle shifted(H5Tcopy(H5T_STD_I64LE), H5Tclose);
+    ASSERT_GE(H5Tset_precision(shifted, 56), 0);
+    ASSERT_GE(H5Tset_offset(shifted, 8), 0);
+    const int64_t value = 7;
+    const Hdf5Handle odd(H5Acreate2(file, "odd", shifted, space, H5P_DEFAULT, H5P_DEFAULT),
+                         H5Aclose);
+    ASSERT_GE(H5Awrite(odd, H5T_NATIVE_INT64, &value), 0);
+    const Hdf5Handle good(H5Acreate2(file, "good", H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT),
+                          H5Aclose);
+    ASSERT_GE(H5Awrite(good, H5T_NATIVE_INT64, &value), 0);
+  }
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kRead));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), path));
+  EXPECT_EQ(layout.integers, (std::map<std::string, int64_t>{{"good", 7}}));
+}
+
+TEST(Hdf5FileTest, CreatedDatasetsHaveTheirContent) {
+  const std::string path = TempPath("content");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                 DefaultFileSystem()->Open(path, OpenMode::kCreate));
+  Hdf5Layout layout;
+  layout.datasets.push_back({"words", CellType::kUint64, {2}, 0, "abcdefgh"});
+  PROTOPAGE_ASSERT_OK(CreateHdf5Layout(file.get(), path, &layout));
+  char read[16];
+  PROTOPAGE_ASSERT_OK(file->ReadAt(layout.datasets[0].offset, read, sizeof(read)));
+  EXPECT_EQ(std::string(read, sizeof(read)), std::string("abcdefgh\0\0\0\0\0\0\0\0", 16));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/prototypes/table/row_marks.h"
 #include "protopage/prototypes/table/table_log.h"
 #include "xxhash.h"
 
@@ -22,10 +23,8 @@ constexpr int64_t kLookUpRows = 256;
 // Rows of a range that are written to the log at once.
 constexpr int64_t kRangeRows = 64;
 
-uint64_t Checksum(const void* cell, int64_t bytes) {
-  const uint64_t hash = XXH3_64bits(cell, bytes);
-  return hash == 0 ? 1 : hash;  // 0 stands for a cell that was never written.
-}
+// What a row adds to the checksums of its cells, times its number.
+constexpr uint64_t kRowFactor = 0x9e3779b97f4a7c15;
 
 bool HasBit(uint32_t bits, size_t c) { return (bits >> c & 1) != 0; }
 
@@ -47,9 +46,14 @@ absl::StatusOr<Hdf5Layout> MakeLayout(const std::string& path, const TableSpec& 
   layout.integers = spec.integers;
   layout.texts = spec.texts;
   layout.integers["format_version"] = PagedTable::kFormatVersion;
-  layout.integers["num_classes"] = spec.num_rows;
   layout.texts["kind"] = spec.kind;
-  layout.datasets.push_back({"header", CellType::kUint64, {kTableHeaderWords}});
+  TableHeader header;
+  header.num_rows = spec.num_rows;
+  layout.datasets.push_back({"header",
+                             CellType::kUint64,
+                             {kTableHeaderWords},
+                             /*offset=*/0,
+                             TableHeaderBytes(PagedTable::kFormatVersion, header)});
   for (const TableColumn& column : spec.columns) {
     if (column.width < 1) {
       return absl::InvalidArgumentError(
@@ -62,6 +66,9 @@ absl::StatusOr<Hdf5Layout> MakeLayout(const std::string& path, const TableSpec& 
   for (const TableColumn& column : spec.other_datasets) {
     layout.datasets.push_back(MakeTableDataset(column, spec.capacity));
   }
+  if (!spec.marks.empty()) {
+    layout.datasets.push_back({spec.marks, CellType::kUint64, {spec.capacity}});
+  }
   return layout;
 }
 
@@ -73,6 +80,10 @@ absl::Status CheckKind(const std::string& path, const Hdf5Layout& layout, const 
     return absl::DataLossError(absl::StrCat(path,
                                             ": an HDF5 file, but not of protopage (no attributes "
                                             "'format_version' and 'kind')"));
+  }
+  if (version->second < 1) {
+    return absl::DataLossError(
+        absl::StrCat(path, ": format version ", version->second, "; expected 1 or more"));
   }
   if (version->second > PagedTable::kFormatVersion) {
     return absl::FailedPreconditionError(absl::StrCat(path, ": format version ", version->second,
@@ -87,6 +98,11 @@ absl::Status CheckKind(const std::string& path, const Hdf5Layout& layout, const 
 }
 
 }  // namespace
+
+uint64_t OfRow(uint64_t checksum, int64_t row) {
+  const uint64_t result = checksum + static_cast<uint64_t>(row) * kRowFactor;
+  return result == 0 ? 1 : result;
+}
 
 Hdf5Dataset MakeTableDataset(const TableColumn& column, int64_t capacity) {
   Hdf5Dataset dataset;
@@ -188,9 +204,7 @@ absl::Status PagedTable::AttachToLog() {
   if (!in_place && !options_.read_only) {
     // Segments will be removed because of what this header says, and its last sync may have failed.
     // A sync alone would not write again what failed then.
-    PROTOPAGE_RETURN_IF_ERROR(
-        WriteHeader({merging_ != 0, static_cast<uint64_t>(main_.sequence),
-                     static_cast<uint64_t>(main_.checkpoint), static_cast<uint64_t>(merging_)}));
+    PROTOPAGE_RETURN_IF_ERROR(WriteHeader(/*writing=*/merging_ != 0, main_, merging_));
     PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
   }
   in_place_ = in_place;
@@ -202,30 +216,22 @@ absl::Status PagedTable::Damaged(absl::string_view what) const {
 }
 
 absl::Status PagedTable::Init(const Hdf5Layout& layout, const std::vector<std::string>& names) {
-  const auto rows = layout.integers.find("num_classes");
   const Hdf5Dataset* checksums = layout.Find("checksums");
-  const Hdf5Dataset* header = layout.Find("header");
-  if (rows == layout.integers.end()) return Damaged("attribute 'num_classes' is missing");
   if (checksums == nullptr || checksums->type != CellType::kUint64 || checksums->dims.size() != 2 ||
       checksums->dims[1] != static_cast<int64_t>(names.size())) {
     return Damaged(absl::StrCat("dataset 'checksums' is missing or not uint64 [capacity, ",
                                 names.size(), "]"));
   }
-  if (header == nullptr || header->type != CellType::kUint64 ||
-      header->bytes() != kTableHeaderWords * 8) {
-    return Damaged(
-        absl::StrCat("dataset 'header' is missing or not uint64 [", kTableHeaderWords, "]"));
-  }
   spec_.kind = layout.texts.at("kind");
-  spec_.num_rows = rows->second;
   spec_.capacity = checksums->dims[0];
   spec_.integers = layout.integers;
   spec_.texts = layout.texts;
+  version_ = layout.integers.at("format_version");
+  PROTOPAGE_RETURN_IF_ERROR(ReadHeader(layout));
   if (spec_.num_rows < 1 || spec_.num_rows > spec_.capacity) {
-    return Damaged(absl::StrCat("num_classes is ", spec_.num_rows, ", allowed is [1, ",
+    return Damaged(absl::StrCat("the number of classes is ", spec_.num_rows, ", allowed is [1, ",
                                 spec_.capacity, "], the capacity"));
   }
-  header_offset_ = header->offset;
   PROTOPAGE_RETURN_IF_ERROR(InitColumns(layout, names));
   TableBlocksLayout blocks;
   blocks.capacity = spec_.capacity;
@@ -235,7 +241,7 @@ absl::Status PagedTable::Init(const Hdf5Layout& layout, const std::vector<std::s
   }
   blocks_.emplace(file_.get(), std::move(blocks), options_.block_cache_bytes);
   file_->ExpectScatteredReads();
-  return ReadHeader();
+  return absl::OkStatus();
 }
 
 absl::Status PagedTable::InitColumns(const Hdf5Layout& layout,
@@ -263,51 +269,75 @@ absl::Status PagedTable::InitColumns(const Hdf5Layout& layout,
   }
   for (const Hdf5Dataset& dataset : layout.datasets) {
     const size_t rank = dataset.dims.size();
-    if (dataset.type != CellType::kUint8 || rank < 1 || rank > 2 ||
-        dataset.dims[0] != spec_.capacity) {
-      continue;
-    }
-    byte_datasets_[dataset.name] = {dataset.offset, rank == 2 ? dataset.dims[1] : 1};
+    if (rank < 1 || rank > 2 || dataset.dims[0] != spec_.capacity) continue;
+    other_datasets_[dataset.name] = {dataset.offset, dataset.type, rank == 2 ? dataset.dims[1] : 1};
   }
   return absl::OkStatus();
 }
 
 // --- The header ----------------------------------------------------------------------------------
 //
-// Four words: whether the file is being written; the sequence and the checkpoint of the point that
-// it is at, 0 without a log; the sequence of the merge that is changing it.
+// Whether the file is being written, the point of the log that it is at, the sequence of the merge
+// that is changing it, and from version 2 on the rows and marks that count.
 
-absl::Status PagedTable::ReadHeader() {
-  std::array<uint64_t, 4> words;
-  PROTOPAGE_RETURN_IF_ERROR(file_->ReadAt(header_offset_, words.data(), sizeof(words)));
-  main_ = LogPoint{static_cast<int64_t>(words[1]), static_cast<int64_t>(words[2])};
+absl::Status PagedTable::ReadHeader(const Hdf5Layout& layout) {
+  const Hdf5Dataset* dataset = layout.Find("header");
+  if (dataset == nullptr || dataset->type != CellType::kUint64 ||
+      dataset->bytes() != kTableHeaderWords * 8) {
+    return Damaged(
+        absl::StrCat("dataset 'header' is missing or not uint64 [", kTableHeaderWords, "]"));
+  }
+  header_offset_ = dataset->offset;
+  PROTOPAGE_ASSIGN_OR_RETURN(const TableHeader header,
+                             ReadTableHeader(file_.get(), path_, header_offset_, version_));
+  spec_.num_rows = header.num_rows;
+  if (version_ < 2) {
+    const auto rows = layout.integers.find("num_classes");
+    if (rows == layout.integers.end()) return Damaged("attribute 'num_classes' is missing");
+    spec_.num_rows = rows->second;
+  }
+  mark_changes_ = header.mark_changes;
+  num_marked_ = header.num_marked;
+  main_ = header.point;
+  merging_ = header.merging;
   had_log_when_opened_ = main_.sequence > 0;
-  merging_ = words[0] != 0 ? static_cast<int64_t>(words[3]) : 0;
   // An unfinished merge mixes no states: all that it changes is still in the log.
-  clean_when_opened_ = words[0] == 0 || (options_.log != nullptr && main_.sequence > 0);
+  clean_when_opened_ = !header.writing || (options_.log != nullptr && main_.sequence > 0);
   const MutexLock lock(open_mutex_);
-  marked_open_ = words[0] != 0;
+  marked_open_ = header.writing;
   return absl::OkStatus();
 }
 
-absl::Status PagedTable::WriteHeader(const std::array<uint64_t, 4>& words) {
-  return file_->WriteAt(header_offset_, words.data(), sizeof(words));
+TableHeader PagedTable::MakeHeader(bool writing, const LogPoint& point, int64_t merging) const {
+  TableHeader header;
+  header.writing = writing;
+  header.point = point;
+  header.merging = merging;
+  header.num_rows = spec_.num_rows;
+  header.mark_changes = mark_changes_;
+  header.num_marked = num_marked_;
+  return header;
+}
+
+absl::Status PagedTable::WriteHeader(bool writing, const LogPoint& point, int64_t merging) {
+  return WriteTableHeader(file_.get(), header_offset_, version_,
+                          MakeHeader(writing, point, merging));
 }
 
 absl::Status PagedTable::MarkOpen() {
   const MutexLock lock(open_mutex_);
   if (marked_open_) return absl::OkStatus();
-  PROTOPAGE_RETURN_IF_ERROR(WriteHeader({1, 0, 0, 0}));
+  PROTOPAGE_RETURN_IF_ERROR(WriteHeader(/*writing=*/true, {}, 0));
   PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
   marked_open_ = true;
   return absl::OkStatus();
 }
 
 absl::Status PagedTable::CheckNotRetired() {
-  std::array<uint64_t, 4> words;
-  PROTOPAGE_RETURN_IF_ERROR(file_->ReadAt(header_offset_, words.data(), sizeof(words)));
+  PROTOPAGE_ASSIGN_OR_RETURN(const TableHeader header,
+                             ReadTableHeader(file_.get(), path_, header_offset_, version_));
   const LogPoint head = options_.log->head();
-  if (static_cast<int64_t>(words[0] != 0 ? words[3] : words[1]) <= head.sequence) {
+  if ((header.writing ? header.merging : header.point.sequence) <= head.sequence) {
     return absl::OkStatus();
   }
   return absl::AbortedError(absl::StrCat(path_, ": checkpoint ", head.checkpoint,
@@ -332,6 +362,12 @@ void PagedTable::CountWritten(int64_t rows, int64_t bytes) {
 
 // --- Cells ---------------------------------------------------------------------------------------
 
+uint64_t PagedTable::Checksum(const void* cell, int64_t bytes, int64_t row) const {
+  const uint64_t hash = XXH3_64bits(cell, bytes);
+  const uint64_t checksum = hash == 0 ? 1 : hash;  // 0 stands for a cell that was never written.
+  return version_ < 2 ? checksum : OfRow(checksum, row);
+}
+
 void PagedTable::DefaultCell(int column, int64_t row, char* cell) const {
   if (column == 0 && options_.default_cell) {
     options_.default_cell(row, cell);
@@ -345,7 +381,7 @@ absl::Status PagedTable::FinishCell(int column, int64_t row, uint64_t checksum, 
     DefaultCell(column, row, cell);
     return absl::OkStatus();
   }
-  if (checksum == Checksum(cell, columns_[column].cell_bytes)) return absl::OkStatus();
+  if (checksum == Checksum(cell, columns_[column].cell_bytes, row)) return absl::OkStatus();
   return Damaged(absl::StrCat("row ", row, " of '", columns_[column].name,
                               "' does not match its checksum: the file is damaged"));
 }
@@ -492,8 +528,9 @@ absl::Status PagedTable::WriteMainRows(absl::Span<const int64_t> rows,
   for (size_t i = 0; i < rows.size(); ++i) {
     for (size_t c = 0; c < columns_.size(); ++c) {
       const Column& column = columns_[c];
-      checksums[c] =
-          is_cleared(i, c) ? 0 : Checksum(records[i] + column.record_offset, column.cell_bytes);
+      checksums[c] = is_cleared(i, c)
+                         ? 0
+                         : Checksum(records[i] + column.record_offset, column.cell_bytes, rows[i]);
     }
     PROTOPAGE_RETURN_IF_ERROR(blocks_->Update(rows[i], [&](const TableBlocks::Row& row) {
       for (size_t c = 0; c < columns_.size(); ++c) {
@@ -667,7 +704,7 @@ absl::Status PagedTable::WriteMainColumn(int column_index, int64_t first, int64_
   }
   for (int64_t i = 0; i < count; ++i) {
     const char* const cell = cells + i * column.cell_bytes;
-    const uint64_t checksum = Checksum(cell, column.cell_bytes);
+    const uint64_t checksum = Checksum(cell, column.cell_bytes, first + i);
     PROTOPAGE_RETURN_IF_ERROR(blocks_->Update(first + i, [&](const TableBlocks::Row& row) {
       if (column.narrow) std::memcpy(row.Cell(column_index), cell, column.cell_bytes);
       row.checksums[column_index] = checksum;
@@ -698,7 +735,7 @@ absl::Status PagedTable::Flush() {
   const MutexLock lock(open_mutex_);
   if (!marked_open_) return absl::OkStatus();
   PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
-  PROTOPAGE_RETURN_IF_ERROR(WriteHeader({0, 0, 0, 0}));
+  PROTOPAGE_RETURN_IF_ERROR(WriteHeader(/*writing=*/false, {}, 0));
   PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
   marked_open_ = false;
   return absl::OkStatus();
@@ -718,9 +755,7 @@ absl::Status PagedTable::FinishInPlace(const LogPoint& point) {
 absl::Status PagedTable::BeginMerge(int64_t sequence) {
   merging_again_ = merging_ != 0;
   merging_ = sequence;
-  PROTOPAGE_RETURN_IF_ERROR(
-      WriteHeader({1, static_cast<uint64_t>(main_.sequence),
-                   static_cast<uint64_t>(main_.checkpoint), static_cast<uint64_t>(sequence)}));
+  PROTOPAGE_RETURN_IF_ERROR(WriteHeader(/*writing=*/true, main_, sequence));
   return file_->Sync();  // Before any row changes.
 }
 
@@ -737,8 +772,7 @@ absl::Status PagedTable::MergeRows(absl::Span<const int64_t> rows,
 absl::Status PagedTable::EndMerge(const LogPoint& point) {
   PROTOPAGE_RETURN_IF_ERROR(blocks_->Flush());
   PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
-  PROTOPAGE_RETURN_IF_ERROR(WriteHeader(
-      {0, static_cast<uint64_t>(point.sequence), static_cast<uint64_t>(point.checkpoint), 0}));
+  PROTOPAGE_RETURN_IF_ERROR(WriteHeader(/*writing=*/false, point, 0));
   PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
   main_ = point;
   merging_ = 0;
@@ -756,63 +790,76 @@ absl::Status PagedTable::CheckOwnFile() const {
 }
 
 bool PagedTable::HasBytes(const std::string& dataset, int64_t width) const {
-  const auto found = byte_datasets_.find(dataset);
-  return found != byte_datasets_.end() && found->second.width == width;
+  const auto found = other_datasets_.find(dataset);
+  return found != other_datasets_.end() && found->second.type == CellType::kUint8 &&
+         found->second.width == width;
 }
 
-absl::StatusOr<PagedTable::ByteDataset> PagedTable::FindBytes(const std::string& dataset) const {
-  const auto found = byte_datasets_.find(dataset);
-  if (found != byte_datasets_.end()) return found->second;
+absl::StatusOr<PagedTable::OtherDataset> PagedTable::FindOther(const std::string& dataset) const {
+  const auto found = other_datasets_.find(dataset);
+  if (found != other_datasets_.end()) return found->second;
   return absl::NotFoundError(absl::StrCat(path_, ": it has no dataset '", dataset, "'"));
 }
 
+absl::StatusOr<Hdf5Dataset> PagedTable::FindMarks(const std::string& dataset) const {
+  const auto found = other_datasets_.find(dataset);
+  const CellType type = RowMarkType(version_);
+  if (found == other_datasets_.end() || found->second.type != type || found->second.width != 1) {
+    return Damaged(absl::StrCat("dataset '", dataset, "' is missing or not ",
+                                type == CellType::kUint8 ? "uint8" : "uint64", " [", spec_.capacity,
+                                "]"));
+  }
+  return Hdf5Dataset{dataset, type, {spec_.capacity}, found->second.offset};
+}
+
 absl::StatusOr<std::vector<int64_t>> PagedTable::ReadMarks(const std::string& dataset) {
-  if (!HasBytes(dataset, 1)) {
-    return absl::DataLossError(absl::StrCat(path_, ": dataset '", dataset,
-                                            "' is missing or not uint8 [", spec_.capacity, "]"));
-  }
-  const int64_t begin = byte_datasets_.at(dataset).offset, end = begin + spec_.num_rows;
-  std::vector<int64_t> rows;
-  std::vector<uint8_t> marks(int64_t{64} << 10);
-  for (int64_t at = begin; at < end;) {
-    PROTOPAGE_ASSIGN_OR_RETURN(const ByteRange data, file_->NextData(at));
-    at = data.begin;
-    while (at < std::min(data.end, end)) {
-      const int64_t count =
-          std::min(std::min(data.end, end) - at, static_cast<int64_t>(marks.size()));
-      PROTOPAGE_RETURN_IF_ERROR(file_->ReadAt(at, marks.data(), count));
-      for (int64_t i = 0; i < count; ++i) {
-        if (marks[i] != 0) rows.push_back(at - begin + i);
-      }
-      at += count;
-    }
-  }
-  return rows;
+  PROTOPAGE_ASSIGN_OR_RETURN(const Hdf5Dataset marks, FindMarks(dataset));
+  PROTOPAGE_ASSIGN_OR_RETURN(RowMarks read, ReadRowMarks(file_.get(), path_, marks, version_,
+                                                         MakeHeader(false, main_, merging_)));
+  return std::move(read.rows);
 }
 
 absl::Status PagedTable::WriteMarks(const std::string& dataset, absl::Span<const int64_t> rows) {
   PROTOPAGE_RETURN_IF_ERROR(CheckOwnFile());
-  if (!HasBytes(dataset, 1)) return ReadMarks(dataset).status();
-  const int64_t offset = byte_datasets_.at(dataset).offset;
-  const uint8_t mark = 1;
-  std::vector<WritePiece> pieces;
-  for (const int64_t row : rows) pieces.push_back({offset + row, &mark, 1});
-  PROTOPAGE_RETURN_IF_ERROR(file_->WritePieces(pieces));
-  return file_->Sync();
+  if (version_ < 2) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path_, ": format version 1, whose marks are not written; CopyTableLarger makes it 2"));
+  }
+  PROTOPAGE_ASSIGN_OR_RETURN(const Hdf5Dataset marks, FindMarks(dataset));
+  // The number of this change may be that of one that was interrupted, whose cells would count.
+  PROTOPAGE_ASSIGN_OR_RETURN(const RowMarks old, ReadRowMarks(file_.get(), path_, marks, version_,
+                                                              MakeHeader(false, main_, merging_)));
+  if (!old.interrupted.empty()) {
+    PROTOPAGE_RETURN_IF_ERROR(ClearRowMarks(file_.get(), marks, old.interrupted));
+    PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
+  }
+  PROTOPAGE_RETURN_IF_ERROR(WriteRowMarks(file_.get(), marks, rows, mark_changes_ + 1));
+  PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
+  const MutexLock lock(open_mutex_);
+  ++mark_changes_;
+  num_marked_ += static_cast<int64_t>(rows.size());
+  absl::Status status = WriteHeader(marked_open_, main_, merging_);
+  if (status.ok()) status = file_->Sync();
+  if (!status.ok()) {
+    --mark_changes_;
+    num_marked_ -= static_cast<int64_t>(rows.size());
+  }
+  return status;
 }
 
 absl::Status PagedTable::ReadBytes(const std::string& dataset, int64_t first, int64_t count,
                                    char* cells) {
-  PROTOPAGE_ASSIGN_OR_RETURN(const ByteDataset bytes, FindBytes(dataset));
-  return file_->ReadAt(bytes.offset + first * bytes.width, cells, count * bytes.width);
+  PROTOPAGE_ASSIGN_OR_RETURN(const OtherDataset other, FindOther(dataset));
+  const int64_t bytes = other.width * BytesOf(other.type);
+  return file_->ReadAt(other.offset + first * bytes, cells, count * bytes);
 }
 
 absl::Status PagedTable::WriteBytes(const std::string& dataset, int64_t first, int64_t count,
                                     const char* cells) {
   PROTOPAGE_RETURN_IF_ERROR(CheckOwnFile());
-  PROTOPAGE_ASSIGN_OR_RETURN(const ByteDataset bytes, FindBytes(dataset));
-  PROTOPAGE_RETURN_IF_ERROR(
-      file_->WriteAt(bytes.offset + first * bytes.width, cells, count * bytes.width));
+  PROTOPAGE_ASSIGN_OR_RETURN(const OtherDataset other, FindOther(dataset));
+  const int64_t bytes = other.width * BytesOf(other.type);
+  PROTOPAGE_RETURN_IF_ERROR(file_->WriteAt(other.offset + first * bytes, cells, count * bytes));
   return file_->Sync();
 }
 
@@ -825,9 +872,17 @@ absl::Status PagedTable::SetNumRows(int64_t num_rows) {
   PROTOPAGE_RETURN_IF_ERROR(Flush());
   // Flush syncs only a file that is marked, and rows that are not in use yet set no mark.
   PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
-  PROTOPAGE_RETURN_IF_ERROR(SetHdf5Integer(file_.get(), path_, "num_classes", num_rows));
-  spec_.num_rows = num_rows;
-  return absl::OkStatus();
+  if (version_ < 2) {
+    PROTOPAGE_RETURN_IF_ERROR(SetHdf5Integer(file_.get(), path_, "num_classes", num_rows));
+    spec_.num_rows = num_rows;
+    return absl::OkStatus();
+  }
+  const MutexLock lock(open_mutex_);
+  const int64_t old = std::exchange(spec_.num_rows, num_rows);
+  absl::Status status = WriteHeader(marked_open_, main_, merging_);
+  if (status.ok()) status = file_->Sync();
+  if (!status.ok()) spec_.num_rows = old;
+  return status;
 }
 
 TableStats PagedTable::stats() const {

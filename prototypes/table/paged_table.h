@@ -20,7 +20,6 @@
 #ifndef PROTOPAGE_PROTOTYPES_TABLE_PAGED_TABLE_H_
 #define PROTOPAGE_PROTOTYPES_TABLE_PAGED_TABLE_H_
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -39,6 +38,7 @@
 #include "protopage/prototypes/table/log_index.h"
 #include "protopage/prototypes/table/logged_table.h"
 #include "protopage/prototypes/table/table_blocks.h"
+#include "protopage/prototypes/table/table_header.h"
 
 namespace protopage {
 
@@ -52,16 +52,20 @@ struct TableColumn {
 
 // The dataset of a column: [capacity], or [capacity, width].
 Hdf5Dataset MakeTableDataset(const TableColumn& column, int64_t capacity);
-// uint64 words of the dataset `header`, see FORMAT.md.
-constexpr int64_t kTableHeaderWords = 8;
+
+// The checksum of a cell of `row` in the file, from that of its bytes; neither is 0. A cell in the
+// place of another row does not match it. Files of version 1 have the checksum of the bytes.
+uint64_t OfRow(uint64_t checksum, int64_t row);
 
 struct TableSpec {
   std::string kind;  // What the file holds, checked by Open: "prototypes", "queues".
   int64_t num_rows = 0;
   int64_t capacity = 0;  // >= num_rows
   std::vector<TableColumn> columns;
-  // Datasets [capacity] in addition to the columns: no checksums, no log.
+  // Datasets in addition to the columns: no checksums, no log.
   std::vector<TableColumn> other_datasets;
+  // If not empty, a dataset of marks, one a row: see WriteMarks.
+  std::string marks;
   // Root attributes in addition to the table's own.
   std::map<std::string, int64_t> integers;
   std::map<std::string, std::string> texts;
@@ -90,7 +94,7 @@ struct TableStats {
 class PagedTable : private LoggedTable {
  public:
   // The newest format that this code reads, and the one it writes.
-  static constexpr int64_t kFormatVersion = 1;
+  static constexpr int64_t kFormatVersion = 2;
 
   // Errors: InvalidArgument, AlreadyExists, the log's; nothing is left behind.
   static absl::StatusOr<std::unique_ptr<PagedTable>> Create(FileSystem* file_system,
@@ -116,6 +120,7 @@ class PagedTable : private LoggedTable {
   bool clean_when_opened() const { return clean_when_opened_; }
   // Whether the file had been written through a log when it was opened: it is part of a run.
   bool had_log_when_opened() const { return had_log_when_opened_; }
+  int64_t format_version() const { return version_; }
   int64_t record_bytes() const override { return record_bytes_; }
   int64_t cell_bytes(int column) const { return columns_[column].cell_bytes; }
   int64_t record_offset(int column) const { return columns_[column].record_offset; }
@@ -145,15 +150,18 @@ class PagedTable : private LoggedTable {
 
   // Errors: FailedPrecondition (read-only, or with a log).
   absl::Status CheckOwnFile() const;
-  // The rows whose byte in a uint8 dataset [capacity] is not 0, ascending; parts of the dataset
-  // that were never written are not read. Works with a log too. Errors: DataLoss (no such dataset).
+  // The rows that are marked in the dataset of marks, ascending; parts of the dataset that were
+  // never written are not read. Works with a log too. Errors: DataLoss (no such dataset, or
+  // damage).
   absl::StatusOr<std::vector<int64_t>> ReadMarks(const std::string& dataset);
-  // Sets the byte of the ascending `rows` to 1, durably. Errors: as CheckOwnFile.
+  // Marks the ascending `rows`, none of which is marked, durably: after a crash all of them are
+  // marked or none. Errors: as CheckOwnFile and ReadMarks; FailedPrecondition (format version 1).
   absl::Status WriteMarks(const std::string& dataset, absl::Span<const int64_t> rows);
   // Whether there is a uint8 dataset [capacity, width], or for width 1 also [capacity].
   bool HasBytes(const std::string& dataset, int64_t width) const;
-  // The cells of such a dataset for rows [first, first + count) of the capacity, packed. Writes are
-  // durable. Errors: NotFound (no such dataset); WriteBytes: as CheckOwnFile.
+  // The cells of a dataset [capacity] or [capacity, width] for rows [first, first + count) of the
+  // capacity, packed. Writes are durable. Errors: NotFound (no such dataset); WriteBytes: as
+  // CheckOwnFile.
   absl::Status ReadBytes(const std::string& dataset, int64_t first, int64_t count, char* cells);
   absl::Status WriteBytes(const std::string& dataset, int64_t first, int64_t count,
                           const char* cells);
@@ -174,9 +182,10 @@ class PagedTable : private LoggedTable {
     int64_t record_offset = 0;
     bool narrow = false;  // In blocks_.
   };
-  // A uint8 dataset [capacity, width] in addition to the columns.
-  struct ByteDataset {
+  // A dataset [capacity, width] in addition to the columns.
+  struct OtherDataset {
     int64_t offset = 0;
+    CellType type = CellType::kUint8;
     int64_t width = 0;
   };
 
@@ -184,7 +193,7 @@ class PagedTable : private LoggedTable {
   // Takes over the file's layout, with the columns `names`.
   absl::Status Init(const Hdf5Layout& layout, const std::vector<std::string>& names);
   absl::Status InitColumns(const Hdf5Layout& layout, const std::vector<std::string>& names);
-  absl::Status ReadHeader();
+  absl::Status ReadHeader(const Hdf5Layout& layout);
   absl::Status AttachToLog();
   absl::Status Damaged(absl::string_view what) const;
 
@@ -221,9 +230,14 @@ class PagedTable : private LoggedTable {
   absl::Status CheckNotRetired();
   absl::Status ReadOnlyError() const;
   // Errors: NotFound.
-  absl::StatusOr<ByteDataset> FindBytes(const std::string& dataset) const;
+  absl::StatusOr<OtherDataset> FindOther(const std::string& dataset) const;
+  // Errors: DataLoss.
+  absl::StatusOr<Hdf5Dataset> FindMarks(const std::string& dataset) const;
+  // Of a cell of `row`; not 0.
+  uint64_t Checksum(const void* cell, int64_t bytes, int64_t row) const;
 
-  absl::Status WriteHeader(const std::array<uint64_t, 4>& words);
+  TableHeader MakeHeader(bool writing, const LogPoint& point, int64_t merging) const;
+  absl::Status WriteHeader(bool writing, const LogPoint& point, int64_t merging);
   // Marks the file as being written, durably, before its first change.
   absl::Status MarkOpen();
   void CountRead(int64_t rows, int64_t bytes);
@@ -239,8 +253,10 @@ class PagedTable : private LoggedTable {
   bool had_log_when_opened_ = false;
   std::vector<Column> columns_;
   int64_t record_bytes_ = 0;
+  int64_t version_ = kFormatVersion;  // Of the file.
   int64_t header_offset_ = 0;
-  std::map<std::string, ByteDataset> byte_datasets_;
+  int64_t mark_changes_ = 0, num_marked_ = 0;  // As in the header.
+  std::map<std::string, OtherDataset> other_datasets_;
   std::optional<TableBlocks> blocks_;  // Set by Init.
 
   // Held by each call that writes in place, as a reader; as a writer while writing in place ends.

@@ -271,7 +271,7 @@ TEST(PagedTableTest, RefusesWhatItCannotRead) {
   };
   PROTOPAGE_ASSERT_OK(create({{"format_version", PagedTable::kFormatVersion + 1}}));
   EXPECT_THAT(OpenTest(fs, path, {}),
-              StatusIs(absl::StatusCode::kFailedPrecondition, "newer than 1"));
+              StatusIs(absl::StatusCode::kFailedPrecondition, "newer than 2"));
   PROTOPAGE_ASSERT_OK(create({}));
   EXPECT_THAT(OpenTest(fs, path, {}), StatusIs(absl::StatusCode::kDataLoss, "not of protopage"));
 }

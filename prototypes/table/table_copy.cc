@@ -1,14 +1,16 @@
 #include "protopage/prototypes/table/table_copy.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/divide_up.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/table/hdf5_file.h"
+#include "protopage/prototypes/table/row_marks.h"
+#include "protopage/prototypes/table/table_header.h"
 #include "protopage/prototypes/table/table_log.h"
 
 namespace protopage {
@@ -32,6 +34,64 @@ Hdf5Layout LargerLayout(const Hdf5Layout& layout, int64_t old_capacity, int64_t 
     larger.datasets.push_back(MakeTableDataset(column, capacity));
   }
   return larger;
+}
+
+// Makes the layout and the header of a file of version 1 those of one of today.
+absl::Status UpgradeLayout(const std::string& path, const std::string& marks, Hdf5Layout* layout,
+                           TableHeader* header) {
+  const auto rows = layout->integers.find("num_classes");
+  if (rows == layout->integers.end()) {
+    return absl::DataLossError(absl::StrCat(path, ": attribute 'num_classes' is missing"));
+  }
+  header->num_rows = rows->second;
+  layout->integers.erase(rows);
+  layout->integers["format_version"] = PagedTable::kFormatVersion;
+  for (Hdf5Dataset& dataset : layout->datasets) {
+    if (dataset.name == marks) dataset.type = RowMarkType(PagedTable::kFormatVersion);
+  }
+  return absl::OkStatus();
+}
+
+// Adds the rows to the checksums of version 1.
+absl::Status UpgradeChecksums(File* file, const Hdf5Dataset& dataset) {
+  constexpr auto kBytes = static_cast<int64_t>(sizeof(uint64_t));
+  const int64_t begin = dataset.offset, end = begin + dataset.bytes();
+  std::vector<uint64_t> block(8192);
+  for (int64_t at = begin; at < end;) {
+    PROTOPAGE_ASSIGN_OR_RETURN(const ByteRange data, file->NextData(at));
+    // From the beginning of a checksum to the end of one.
+    at = begin + (std::min(data.begin, end) - begin) / kBytes * kBytes;
+    const int64_t data_end = std::min(data.end, end);
+    while (at < data_end) {
+      const int64_t count =
+          std::min(DivideUp(data_end - at, kBytes), static_cast<int64_t>(block.size()));
+      PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(at, block.data(), count * kBytes));
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t row = ((at - begin) / kBytes + i) / dataset.dims[1];
+        if (block[i] != 0) block[i] = OfRow(block[i], row);
+      }
+      PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(at, block.data(), count * kBytes));
+      at += count * kBytes;
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Writes what a copy of the datasets of version 1 lacks.
+absl::Status UpgradeContent(File* source, const std::string& path, const Hdf5Layout& old,
+                            const std::string& marks, File* target, const Hdf5Layout& layout,
+                            TableHeader header) {
+  PROTOPAGE_RETURN_IF_ERROR(UpgradeChecksums(target, *layout.Find("checksums")));
+  if (const Hdf5Dataset* const old_marks = old.Find(marks); old_marks != nullptr) {
+    PROTOPAGE_ASSIGN_OR_RETURN(const RowMarks read,
+                               ReadRowMarks(source, path, *old_marks, /*version=*/1, header));
+    header.mark_changes = 1;
+    header.num_marked = static_cast<int64_t>(read.rows.size());
+    PROTOPAGE_RETURN_IF_ERROR(
+        WriteRowMarks(target, *layout.Find(marks), read.rows, header.mark_changes));
+  }
+  return WriteTableHeader(target, layout.Find("header")->offset, PagedTable::kFormatVersion,
+                          header);
 }
 
 }  // namespace
@@ -88,21 +148,23 @@ absl::Status CopyTable(PagedTable* table, const std::string& path) {
 
 absl::Status CopyTableLarger(FileSystem* file_system, const std::string& from,
                              const std::string& to, int64_t capacity,
-                             const std::vector<TableColumn>& more) {
+                             const std::vector<TableColumn>& more, const std::string& marks) {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(file_system, from));
   PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> source,
                              file_system->Open(from, OpenMode::kRead));
   PROTOPAGE_ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(source.get(), from));
   const Hdf5Dataset* checksums = layout.Find("checksums");
-  const Hdf5Dataset* header = layout.Find("header");
-  if (checksums == nullptr || header == nullptr || checksums->dims.size() != 2 ||
-      header->bytes() != kTableHeaderWords * 8) {
+  const Hdf5Dataset* header_dataset = layout.Find("header");
+  const auto version_found = layout.integers.find("format_version");
+  if (checksums == nullptr || header_dataset == nullptr || checksums->dims.size() != 2 ||
+      header_dataset->bytes() != kTableHeaderWords * 8 || version_found == layout.integers.end()) {
     return absl::DataLossError(
         absl::StrCat(from, ": datasets 'header' and 'checksums' are not those of a table"));
   }
-  std::array<uint64_t, 2> words;
-  PROTOPAGE_RETURN_IF_ERROR(source->ReadAt(header->offset, words.data(), sizeof(words)));
-  if (words[1] != 0) {
+  const int64_t version = version_found->second;
+  PROTOPAGE_ASSIGN_OR_RETURN(TableHeader header,
+                             ReadTableHeader(source.get(), from, header_dataset->offset, version));
+  if (header.point.sequence != 0) {
     return absl::FailedPreconditionError(
         absl::StrCat(from, ": it is the file of a run; take a copy of it (protopage export)"));
   }
@@ -112,16 +174,23 @@ absl::Status CopyTableLarger(FileSystem* file_system, const std::string& from,
         absl::StrCat(from, ": capacity ", capacity, "; allowed are ", old_capacity, " and more"));
   }
   Hdf5Layout larger = LargerLayout(layout, old_capacity, capacity, more);
+  const bool upgrade = version < PagedTable::kFormatVersion;
+  if (upgrade) PROTOPAGE_RETURN_IF_ERROR(UpgradeLayout(from, marks, &larger, &header));
+  const auto copied = [&](const Hdf5Dataset& dataset) {
+    return layout.Find(dataset.name) != nullptr &&
+           !(upgrade && (dataset.name == "header" || dataset.name == marks));
+  };
   return ReplaceFile(
       file_system, to, [&](File* target, const std::string& temporary) -> absl::Status {
         PROTOPAGE_RETURN_IF_ERROR(CreateHdf5Layout(target, temporary, &larger));
         for (const Hdf5Dataset& dataset : larger.datasets) {
+          if (!copied(dataset)) continue;
           const Hdf5Dataset* old = layout.Find(dataset.name);
-          if (old == nullptr) continue;
           PROTOPAGE_RETURN_IF_ERROR(CopyData(
               source.get(), {old->offset, old->offset + old->bytes()}, target, dataset.offset));
         }
-        return absl::OkStatus();
+        if (!upgrade) return absl::OkStatus();
+        return UpgradeContent(source.get(), from, layout, marks, target, larger, header);
       });
 }
 

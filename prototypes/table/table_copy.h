@@ -23,11 +23,13 @@ absl::Status CopyTable(PagedTable* table, const std::string& path);
 
 // Copies the table at `from`, which nobody has open for writing, to `to`, with room for `capacity`
 // rows, and with those of the datasets `more` that it lacks; `to` may be `from`. Datasets that are
-// not [capacity, ...] stay as they are. Errors: FailedPrecondition (the file of a log, or open for
-// writing), InvalidArgument (smaller than it is).
+// not [capacity, ...] stay as they are. The copy of a file of version 1 has the newest version;
+// `marks` names its dataset of marks, if it has one. Errors: FailedPrecondition (the file of a log,
+// or open for writing), InvalidArgument (smaller than it is).
 absl::Status CopyTableLarger(FileSystem* file_system, const std::string& from,
                              const std::string& to, int64_t capacity,
-                             const std::vector<TableColumn>& more = {});
+                             const std::vector<TableColumn>& more = {},
+                             const std::string& marks = "");
 
 }  // namespace protopage
 

@@ -4,7 +4,8 @@
 //   fs.FailAt(12);  // The 12th call from now on fails, but none after it.
 //   EXPECT_FALSE(Work(&fs).ok());
 //
-// All calls count except Size, Lock, Exists and IsDirectory. A write that fails has written a part.
+// All calls count except Size, Lock, Exists and IsDirectory. A write that fails has written a part,
+// in whole sectors.
 // Syncs are not passed on: no test with this file system loses power, and they take long.
 #ifndef PROTOPAGE_PROTOTYPES_TESTING_FAULTY_FILE_SYSTEM_H_
 #define PROTOPAGE_PROTOTYPES_TESTING_FAULTY_FILE_SYSTEM_H_
@@ -28,6 +29,8 @@ namespace protopage {
 
 class FaultyFileSystem : public ForwardingFileSystem {
  public:
+  static constexpr int64_t kSectorBytes = 512;
+
   // 0: none.
   void FailAt(int64_t call) { until_failure_ = call; }
   // The disk fills up at the call-th call from now on: every write from then on fails. 0: never.
@@ -97,11 +100,14 @@ class FaultyFileSystem : public ForwardingFileSystem {
       if (pieces.empty()) return absl::OkStatus();
       const absl::Status status = fs_->CallWrite(path_);
       if (!status.ok()) {
-        // As a full disk does: some pieces are written, the next one in part.
+        // As a full disk does: some pieces are written, the next one in part, up to a sector.
         const size_t half = pieces.size() / 2;
         PROTOPAGE_RETURN_IF_ERROR(base()->WritePieces(pieces.subspan(0, half)));
-        PROTOPAGE_RETURN_IF_ERROR(
-            base()->WriteAt(pieces[half].offset, pieces[half].data, pieces[half].size / 2));
+        const WritePiece& torn = pieces[half];
+        const int64_t end = (torn.offset + torn.size / 2) / kSectorBytes * kSectorBytes;
+        if (end > torn.offset) {
+          PROTOPAGE_RETURN_IF_ERROR(base()->WriteAt(torn.offset, torn.data, end - torn.offset));
+        }
         return status;
       }
       return base()->WritePieces(pieces);

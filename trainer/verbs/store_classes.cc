@@ -109,6 +109,12 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
 
 absl::StatusOr<StoreClassCounts> DropClasses(FileSystem* fs, const std::string& path,
                                              const std::vector<ClassId>& ids) {
+  {
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/true));
+    PROTOPAGE_RETURN_IF_ERROR(CheckClasses(*store, ids));
+    // A file of format version 1 cannot drop all of them at once.
+    PROTOPAGE_RETURN_IF_ERROR(PrototypeStore::Reserve(path, store->spec().capacity, fs));
+  }
   PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/false));
   PROTOPAGE_RETURN_IF_ERROR(CheckClasses(*store, ids));
   PROTOPAGE_RETURN_IF_ERROR(store->Drop(ids));

@@ -313,7 +313,8 @@ absl::Status PrototypeSet::UpdateIndex() {
     const absl::Span<const ClassId> ids =
         absl::MakeConstSpan(unindexed_).subspan(first, kBlockRows);
     RowMatrixXf rows(ids.size(), store_->dim());
-    PROTOPAGE_RETURN_IF_ERROR(store_->Gather(ids, rows));
+    // Not through the cache: it may have no room for so many, and holds the rows of coming steps.
+    PROTOPAGE_RETURN_IF_ERROR(store_->ReadRows(ids, rows));
     PROTOPAGE_RETURN_IF_ERROR(index_->Update(ids, rows, pool_).status());
   }
   unindexed_.clear();

@@ -79,12 +79,7 @@ absl::Status PrototypeSet::RemoveFiles() {
   PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(StorePath(), ".lock")));
   PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, QueuesPath()));
   PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(QueuesPath(), ".lock")));
-  if (!fs_->IsDirectory(LogPath())) return absl::OkStatus();
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(LogPath()));
-  for (const std::string& name : names) {
-    PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(JoinPath(LogPath(), name)));
-  }
-  return fs_->RemoveDirectory(LogPath());
+  return fs_->IsDirectory(LogPath()) ? TableLog::Remove(fs_, LogPath()) : absl::OkStatus();
 }
 
 PrototypeStoreOptions PrototypeSet::StoreOptions() const {

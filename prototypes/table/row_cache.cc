@@ -106,27 +106,22 @@ bool RowCache::TryTakeFrames(absl::Span<const int64_t> ids, bool only_found,
   frames->assign(ids.size(), -1);
   missing->clear();
   found->clear();
-  const auto use = [&](size_t i, int32_t frame) {
-    ++frames_[frame].users;
-    found->push_back(frame);
-    (*frames)[i] = frame;
-  };
   // Those that are cached come first, so that they are not evicted for the others.
-  size_t left = 0;
   for (size_t i = 0; i < ids.size(); ++i) {
     const auto it = frame_of_.find(ids[i]);
-    if (it != frame_of_.end()) {
-      use(i, it->second);
-    } else {
-      ++left;
-    }
+    if (it == frame_of_.end()) continue;
+    ++frames_[it->second].users;
+    found->push_back(it->second);
+    (*frames)[i] = it->second;
   }
-  bool all = left == 0 || !only_found;
-  for (size_t i = 0; left > 0 && i < ids.size() && all; ++i) {
+  bool all = found->size() == ids.size() || !only_found;
+  for (size_t i = 0; i < ids.size() && found->size() < ids.size() && all; ++i) {
     if ((*frames)[i] >= 0) continue;
     const auto it = frame_of_.find(ids[i]);  // An id may be repeated.
     if (it != frame_of_.end()) {
-      use(i, it->second);
+      ++frames_[it->second].users;
+      found->push_back(it->second);
+      (*frames)[i] = it->second;
       continue;
     }
     const int32_t frame = TakeFrame(unwritten);

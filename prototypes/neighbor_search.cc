@@ -12,6 +12,30 @@
 #include "protopage/prototypes/index/index_kernels.h"
 
 namespace protopage {
+namespace {
+
+// PrototypeStore::Gather without filling the cache: a search may run while the rows of coming steps
+// are pinned there. `rows` is resized.
+absl::Status GatherUncached(PrototypeStore* store, absl::Span<const ClassId> ids,
+                            RowMatrixXf* rows) {
+  std::vector<ClassId> sorted(ids.begin(), ids.end());
+  std::sort(sorted.begin(), sorted.end());
+  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+  RowMatrixXf found(sorted.size(), store->dim());
+  PROTOPAGE_RETURN_IF_ERROR(store->ReadRows(sorted, found));
+  rows->resize(ids.size(), store->dim());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (store->is_dropped(ids[i])) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(store->path(), ": id ", ids[i], " is a class that was dropped"));
+    }
+    const auto at = std::lower_bound(sorted.begin(), sorted.end(), ids[i]);
+    rows->row(i) = found.row(at - sorted.begin());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status FindNeighbors(PrototypeStore* store, const ClassIndex& index, ThreadPool* pool,
                            absl::Span<const ClassId> ids, int64_t k,
@@ -22,14 +46,12 @@ absl::Status FindNeighbors(PrototypeStore* store, const ClassIndex& index, Threa
   }
   // The rows of dropped classes are zeros in the index: nearer than all rows that point away.
   const int64_t asked = k + std::min(k, store->num_dropped());
-  // The rows of a batch fit in any cache that is large enough for a training step.
   constexpr size_t kBatch = 256;
   RowMatrixXf rows;
   NearestClasses nearest;
   for (size_t begin = 0; begin < ids.size(); begin += kBatch) {
     const absl::Span<const ClassId> batch = ids.subspan(begin, kBatch);
-    rows.resize(batch.size(), store->dim());
-    PROTOPAGE_RETURN_IF_ERROR(store->Gather(batch, rows));
+    PROTOPAGE_RETURN_IF_ERROR(GatherUncached(store, batch, &rows));
     PROTOPAGE_RETURN_IF_ERROR(
         index.Search(rows, asked, batch, UncachedRows(store), pool, &nearest));
     for (size_t q = 0; q < batch.size(); ++q) {

@@ -24,8 +24,9 @@
 namespace protopage {
 
 // Fills `neighbors` [ids.size(), k], nearest first, without ids[i] itself and without dropped
-// classes. kNoClass follows where there are fewer (or where more than k dropped classes are
-// nearer). Errors: InvalidArgument (size of `neighbors`), those of the store and the index.
+// classes. Reads rows as UncachedRows does. kNoClass follows where there are fewer (or where more
+// than k dropped classes are nearer). Errors: InvalidArgument (size of `neighbors`), those of the
+// store and the index.
 absl::Status FindNeighbors(PrototypeStore* store, const ClassIndex& index, ThreadPool* pool,
                            absl::Span<const ClassId> ids, int64_t k, absl::Span<ClassId> neighbors);
 

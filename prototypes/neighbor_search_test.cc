@@ -47,6 +47,45 @@ absl::Status Example(ClassQueues* queues, const std::unique_ptr<PrototypeStore>&
   return absl::OkStatus();
 }
 
+// A search may run while the rows of coming steps fill the cache.
+TEST(NeighborSearchTest, FindNeighborsNeedsNoRoomInTheCache) {
+  constexpr int64_t kClasses = 300, kDim = 8, kNeighbors = 5;
+  RowMatrixXf rows(kClasses, kDim);
+  const auto large = MixtureStore("large_cache", rows);
+  PROTOPAGE_ASSERT_OK(large->Flush());
+  PrototypeStoreOptions options;
+  options.cache_bytes = 1 << 10;
+  options.read_only = true;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto small, PrototypeStore::Open(large->path(), options));
+  const int64_t room = small->stats().capacity_rows;
+  ASSERT_LT(room, 20);
+  std::vector<ClassId> all(room);
+  std::iota(all.begin(), all.end(), 0);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PinnedRows pinned, small->Prefetch(all));
+
+  ThreadPool pool(1);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const auto index,
+      BuildClassIndex(kClasses, kDim, {}, &pool, [&](ClassId first, RowMatrixRef out) {
+        return large->ReadRange(first, out);
+      }));
+  std::vector<ClassId> ids;
+  for (ClassId id = 0; id < kClasses; ++id) ids.push_back(id * 7 % 290);  // Some are repeated.
+  std::vector<ClassId> expected(ids.size() * kNeighbors), found(expected.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    PROTOPAGE_ASSERT_OK(
+        FindNeighbors(large.get(), *index, &pool, {ids[i]}, kNeighbors,
+                      absl::MakeSpan(expected).subspan(i * kNeighbors, kNeighbors)));
+  }
+  PROTOPAGE_ASSERT_OK(
+      FindNeighbors(small.get(), *index, &pool, ids, kNeighbors, absl::MakeSpan(found)));
+  EXPECT_EQ(found, expected);
+  EXPECT_EQ(small->stats().cached_rows, room);
+  EXPECT_THAT(FindNeighbors(small.get(), *index, &pool, {3, kClasses}, kNeighbors,
+                            absl::MakeSpan(found).first(2 * kNeighbors)),
+              StatusIs(absl::StatusCode::kOutOfRange, "id 300 at position 1"));
+}
+
 TEST(NeighborSearchTest, TheExampleOfTheHeader) {
   RowMatrixXf rows(40, 8);
   const auto store = MixtureStore("example", rows);
@@ -101,7 +140,7 @@ TEST(NeighborSearchTest, SearchesWithTheRowsOfTheStore) {
   }
 }
 
-TEST(NeighborSearchTest, CandidatesAreReadPastTheCacheAndRecallIsMeasured) {
+TEST(NeighborSearchTest, RowsAreReadPastTheCacheAndRecallIsMeasured) {
   constexpr int64_t kClasses = 3000, kDim = 32;
   RowMatrixXf rows(kClasses, kDim);
   const auto store = MixtureStore("ivf", rows);
@@ -119,14 +158,14 @@ TEST(NeighborSearchTest, CandidatesAreReadPastTheCacheAndRecallIsMeasured) {
   PROTOPAGE_ASSERT_OK(
       FindNeighbors(store.get(), *index, &pool, ids, 10, absl::MakeSpan(neighbors)));
   EXPECT_GT(index->stats().rows_fetched, 100);
-  EXPECT_EQ(store->stats().cached_rows, 100);  // Those of the queries only.
+  EXPECT_EQ(store->stats().cached_rows, 0);
 
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(IndexRecall recall,
                                  MeasureRecall(store.get(), *index, &pool, 80, 20, 1));
   EXPECT_EQ(recall.classes, 80);
   EXPECT_EQ(recall.k, 20);
   EXPECT_GE(recall.recall, 0.95);
-  EXPECT_EQ(store->stats().cached_rows, 100);
+  EXPECT_EQ(store->stats().cached_rows, 0);
   // The rows move, the index does not learn of it: measured by the rows as they are now.
   PROTOPAGE_ASSERT_OK(store->WriteRange(0, rows.colwise().reverse()));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(recall, MeasureRecall(store.get(), *index, &pool, 80, 20, 1));

@@ -84,8 +84,9 @@ struct PrototypeStoreSpec {
 
 // How a store is opened.
 struct PrototypeStoreOptions {
-  // Upper bound on the memory of cached rows and their state, in bytes. It should hold the rows of
-  // two steps: Gather and Prefetch of more rows than it holds are ResourceExhausted.
+  // Upper bound on the memory of cached rows and their state, in bytes. It must hold the rows of
+  // two steps: Gather, Scatter and Prefetch are ResourceExhausted when their rows and the
+  // prefetched ones are more than it holds. Calls in other threads are waited for.
   int64_t cache_bytes = int64_t{256} << 20;
   // Takes no lock, and refuses all calls that write (FailedPrecondition).
   bool read_only = false;

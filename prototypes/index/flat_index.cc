@@ -22,6 +22,7 @@
 #include "protopage/base/status_macros.h"
 #include "protopage/base/types.h"
 #include "protopage/prototypes/index/change_tracking_index.h"
+#include "protopage/prototypes/index/exact_neighbors.h"
 #include "protopage/prototypes/index/index_common.h"
 #include "protopage/prototypes/index/index_kernels.h"
 #include "protopage/prototypes/index/kmeans.h"
@@ -80,13 +81,18 @@ class FlatRows {
   absl::Status Write(File* file, const std::string& path) const;
 
   // hits [n, fetch]: the classes with the largest scores by FAISS, in descending order.
-  absl::Status Fetch(const RowMatrixXf& queries, int64_t fetch, ThreadPool* pool,
+  absl::Status Fetch(ConstRowMatrixRef queries, int64_t fetch, ThreadPool* pool,
                      std::vector<Hit>* hits) const;
 
-  // Scores the hits again and writes the k best. False when a class that was not fetched might
-  // belong among them.
+  // Scores the hits again and writes the k best. False, and nothing is written, when a class that
+  // was not fetched might belong among them.
   bool Rank(const float* query, ClassId exclude, absl::Span<Hit> hits, int64_t k, ClassId* ids,
             float* scores) const;
+
+  // The results of the queries `open`, by a scan of all rows. Takes memory for k classes a query,
+  // however many score as the last of them does, as rows of zeros do.
+  void Scan(ConstRowMatrixRef queries, absl::Span<const int64_t> open, int64_t k,
+            absl::Span<const ClassId> exclude, ThreadPool* pool, NearestClasses* out) const;
 
   const int64_t num_classes_;
   const int64_t dim_;
@@ -168,7 +174,7 @@ absl::Status FlatRows::Write(File* file, const std::string& path) const {
   return file->WriteAt(layout.datasets[1].offset, checksums.data(), blocks * 8);
 }
 
-absl::Status FlatRows::Fetch(const RowMatrixXf& queries, int64_t fetch, ThreadPool* pool,
+absl::Status FlatRows::Fetch(ConstRowMatrixRef queries, int64_t fetch, ThreadPool* pool,
                              std::vector<Hit>* hits) const {
   const int64_t n = queries.rows();
   const int64_t query_blocks = DivideUp(n, kQueryBlock);
@@ -247,32 +253,43 @@ bool FlatRows::Rank(const float* query, ClassId exclude, absl::Span<Hit> hits, i
 absl::Status FlatRows::Search(ConstRowMatrixRef queries, int64_t k,
                               absl::Span<const ClassId> exclude, ThreadPool* pool,
                               NearestClasses* out) const {
+  // FAISS reads one row right after the other.
+  if (queries.outerStride() != dim_) return Search(RowMatrixXf(queries), k, exclude, pool, out);
   const int64_t n = queries.rows();
-  std::vector<int64_t> open(n);  // Queries whose result is not certain yet.
-  std::iota(open.begin(), open.end(), 0);
   // One for the excluded class, and some whose order FAISS's rounding may have changed.
-  int64_t fetch = k + 9 + k / 4;
-  while (!open.empty()) {
-    fetch = std::min(fetch, num_classes_);
-    RowMatrixXf block(open.size(), dim_);
-    for (size_t i = 0; i < open.size(); ++i) block.row(i) = queries.row(open[i]);
-    std::vector<Hit> hits;
-    PROTOPAGE_RETURN_IF_ERROR(Fetch(block, fetch, pool, &hits));
-    std::vector<char> certain(open.size());
-    pool->ParallelFor(static_cast<int64_t>(open.size()), [&](int64_t i) {
-      const int64_t q = open[i];
-      certain[i] =
-          Rank(block.row(i).data(), exclude.empty() ? kNoClass : exclude[q],
-               absl::MakeSpan(&hits[i * fetch], fetch), k, &out->ids[q * k], &out->scores[q * k]);
-    });
-    size_t left = 0;
-    for (size_t i = 0; i < open.size(); ++i) {
-      if (!certain[i]) open[left++] = open[i];
-    }
-    open.resize(left);
-    fetch *= 4;
+  const int64_t fetch = std::min(k + 9 + k / 4, num_classes_);
+  std::vector<Hit> hits;
+  PROTOPAGE_RETURN_IF_ERROR(Fetch(queries, fetch, pool, &hits));
+  std::vector<char> certain(n);
+  pool->ParallelFor(n, [&](int64_t q) {
+    certain[q] =
+        Rank(queries.row(q).data(), exclude.empty() ? kNoClass : exclude[q],
+             absl::MakeSpan(&hits[q * fetch], fetch), k, &out->ids[q * k], &out->scores[q * k]);
+  });
+  std::vector<int64_t> open;
+  for (int64_t q = 0; q < n; ++q) {
+    if (!certain[q]) open.push_back(q);
   }
+  if (!open.empty()) Scan(queries, open, k, exclude, pool, out);
   return absl::OkStatus();
+}
+
+void FlatRows::Scan(ConstRowMatrixRef queries, absl::Span<const int64_t> open, int64_t k,
+                    absl::Span<const ClassId> exclude, ThreadPool* pool,
+                    NearestClasses* out) const {
+  RowMatrixXf block(open.size(), dim_);
+  std::vector<ClassId> excluded;
+  for (size_t i = 0; i < open.size(); ++i) {
+    block.row(i) = queries.row(open[i]);
+    if (!exclude.empty()) excluded.push_back(exclude[open[i]]);
+  }
+  ExactNeighbors exact(std::move(block), k, std::move(excluded));
+  exact.Add(0, Eigen::Map<const RowMatrixXf>(Row(0), num_classes_, dim_), pool);
+  exact.Finish();
+  for (size_t i = 0; i < open.size(); ++i) {
+    std::copy_n(exact.ids().begin() + i * k, k, out->ids.begin() + open[i] * k);
+    std::copy_n(exact.scores().begin() + i * k, k, out->scores.begin() + open[i] * k);
+  }
 }
 
 std::vector<char> FlatRows::FindMoved(absl::Span<const ClassId> ids, ConstRowMatrixRef rows,

@@ -1,6 +1,7 @@
 #include "protopage/prototypes/index/flat_index.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -101,6 +102,42 @@ TEST(FlatIndexTest, TiesBeyondWhatIsFetchedAreStillOrderedById) {
   NearestClasses nearest;
   PROTOPAGE_ASSERT_OK(index->Search(rows.row(500), 5, {500}, &pool, &nearest));
   EXPECT_EQ(nearest.ids, (std::vector<ClassId>{501, 502, 503, 504, 505}));
+}
+
+// The most memory that the process has used, in bytes.
+int64_t PeakBytes() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} << 10;
+}
+
+TEST(FlatIndexTest, MassTiesTakeNoMemoryForEveryClass) {
+  constexpr int64_t kClasses = 66000, kDim = 8, kQueries = 64, kK = 5;
+  ThreadPool pool(2);
+  ClassIndexOptions options;
+  options.kind = "flat";
+  for (const float value : {0.25f, 0.0f}) {
+    RowMatrixXf rows = RowMatrixXf::Constant(kClasses, kDim, value);
+    rows.row(40000).setConstant(0.5f);  // The nearest to all, of the second shard.
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto index, BuildFrom(rows, &pool, options));
+    const RowMatrixXf queries = RowMatrixXf::Ones(kQueries, kDim);
+    std::vector<ClassId> exclude(kQueries);
+    std::iota(exclude.begin(), exclude.end(), 0);
+    const int64_t before = PeakBytes();
+    NearestClasses nearest;
+    PROTOPAGE_ASSERT_OK(index->Search(queries, kK, exclude, &pool, &nearest));
+    // A score and an id of each class and query would be 50 MB.
+    EXPECT_LT(PeakBytes() - before, 16 << 20) << value;
+    for (int64_t q = 0; q < kQueries; ++q) {
+      std::vector<ClassId> want;
+      PlainSearch(rows, queries.row(q).data(), kK, exclude[q], &want);
+      EXPECT_EQ(
+          std::vector<ClassId>(nearest.ids.begin() + q * kK, nearest.ids.begin() + (q + 1) * kK),
+          want);
+      EXPECT_EQ(nearest.scores[q * kK], 4);
+      EXPECT_EQ(nearest.scores[q * kK + 1], 8 * value);
+    }
+  }
 }
 
 TEST(FlatIndexTest, FewerClassesThanAskedFor) {

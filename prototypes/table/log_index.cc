@@ -26,13 +26,9 @@ absl::Status LogIndex::LoadSegment(std::shared_ptr<LogSegment> segment) {
                              segment->ReadDirectory());
   const MutexLock lock(mutex_);
   for (const LogDirectoryEntry& entry : entries) {
-    const bool clear = entry.kind == LogDirectoryEntry::kClear;
-    if (entry.table >= kMaxLogTables || (clear && entry.row >= kMaxLogColumns) || entry.row < 0) {
-      return segment->Damaged("the segment's directory names a table or row that cannot be");
-    }
     Table& table = tables_[entry.table];
     const LogPlace place = MakeLogPlace(segment->sequence(), entry.offset);
-    if (clear) {
+    if (entry.kind == LogDirectoryEntry::kClear) {
       table.cleared[entry.row] = place;
     } else {
       table.places[entry.row] = place;
@@ -94,6 +90,20 @@ absl::Status LogIndex::Attach(int table, LoggedTable* logged, const LogPoint& ma
       return bad(absl::StatusCode::kDataLoss,
                  absl::StrCat("the file equals checkpoint ", main.checkpoint,
                               " and cannot be brought to ", head_.checkpoint, ": ", gap_));
+    }
+  }
+  if (covered) {
+    for (int c = logged->num_columns(); c < kMaxLogColumns; ++c) {
+      if (t.cleared[c] == 0) continue;
+      return bad(absl::StatusCode::kDataLoss,
+                 absl::StrCat(directory, " clears its column ", c, ", it has ",
+                              logged->num_columns(), " columns"));
+    }
+    for (const auto& [row, place] : t.places) {
+      if (row < logged->capacity()) continue;
+      return bad(
+          absl::StatusCode::kDataLoss,
+          absl::StrCat(directory, " has its row ", row, ", it has room for ", logged->capacity()));
     }
   }
   t.logged = logged;
@@ -253,17 +263,19 @@ void LogIndex::Retire(int64_t oldest) {
   }
 }
 
-bool LogIndex::MergeIsDue(int64_t merge_bytes, int64_t index_bytes) const {
+bool LogIndex::MergeIsDue(int64_t merge_segments, int64_t merge_bytes, int64_t index_bytes) const {
   const MutexLock lock(mutex_);
-  int64_t bytes = 0, rows = 0;
+  int64_t segments = 0, bytes = 0, rows = 0;
   for (const auto& segment : segments_) {
     if (segment->sequence() <= retired_) {
+      ++segments;
       bytes += segment->bytes();
       rows += segment->directory_entries();
     }
   }
-  if (bytes == 0) return false;
-  return bytes >= merge_bytes || rows * kLogIndexBytesPerRow >= index_bytes / 4;
+  if (segments == 0) return false;
+  return segments >= merge_segments || bytes >= merge_bytes ||
+         rows * kLogIndexBytesPerRow >= index_bytes / 4;
 }
 
 std::vector<std::shared_ptr<LogSegment>> LogIndex::RetiredSegments() const {

@@ -38,8 +38,8 @@ struct LogFound {
   uint32_t cleared = 0;  // Bit c: column c has its default value, whatever the record says.
 };
 
-// Where the records of a lookup lie: the arguments of ReadLogRecords. The segments stay readable,
-// even when a merge removes their files in the meantime.
+// Where the records of a lookup lie: the arguments of ReadLogRecords. When a merge removes the
+// segments' files in the meantime, that is NotFound, and another lookup finds the rows elsewhere.
 struct LogLookup {
   int64_t bytes = 0;  // Of a record.
   std::vector<std::shared_ptr<LogSegment>> segments;
@@ -107,9 +107,9 @@ class LogIndex {
 
   // No checkpoint before `oldest` is needed any more.
   void Retire(int64_t oldest);
-  // Whether the retired segments have `merge_bytes`, or so many rows that these take a quarter of
-  // `index_bytes`.
-  bool MergeIsDue(int64_t merge_bytes, int64_t index_bytes) const;
+  // Whether there are `merge_segments` retired ones, or they have `merge_bytes`, or so many rows
+  // that these take a quarter of `index_bytes`.
+  bool MergeIsDue(int64_t merge_segments, int64_t merge_bytes, int64_t index_bytes) const;
   std::vector<std::shared_ptr<LogSegment>> RetiredSegments() const;
   // The table, null when it is not attached, and the point that its main file is at.
   LoggedTable* GetTable(int table, LogPoint* main) const;

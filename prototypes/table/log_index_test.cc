@@ -23,6 +23,8 @@ class FakeTable : public LoggedTable {
  public:
   const std::string& path() const override { return path_; }
   int64_t record_bytes() const override { return kBytes; }
+  int num_columns() const override { return 2; }
+  int64_t capacity() const override { return 1000; }
   absl::Status FinishInPlace(const LogPoint&) override { return absl::OkStatus(); }
   absl::Status BeginMerge(int64_t) override { return absl::OkStatus(); }
   absl::Status MergeClear(int) override { return absl::OkStatus(); }
@@ -42,6 +44,7 @@ class LogIndexTest : public testing::Test {
     directory_ = absl::StrCat(testing::TempDir(), "/log_index_test_", getpid(), "_",
                               testing::UnitTest::GetInstance()->current_test_info()->name());
     PROTOPAGE_ASSERT_OK(DefaultFileSystem()->CreateDirectories(directory_));
+    files_ = std::make_shared<LogFiles>(DefaultFileSystem(), directory_, LogFiles::kUsedLast, 1);
     // Checkpoint 10 covers table 0, whose file is at it.
     index_.SetHead(LogPoint{1, 10}, 1);
     PROTOPAGE_ASSERT_OK(StartSegment(2));
@@ -51,8 +54,8 @@ class LogIndexTest : public testing::Test {
   }
 
   absl::Status StartSegment(int64_t sequence) {
-    PROTOPAGE_ASSIGN_OR_RETURN(
-        current_, LogSegment::Create(DefaultFileSystem(), directory_, sequence, LogParent()));
+    PROTOPAGE_ASSIGN_OR_RETURN(current_,
+                               LogSegment::Create(files_, sequence, LogParent(), /*nonce=*/7));
     index_.SetCurrent(current_);
     return absl::OkStatus();
   }
@@ -73,6 +76,7 @@ class LogIndexTest : public testing::Test {
 
   FakeTable table_;
   std::string directory_;
+  std::shared_ptr<LogFiles> files_;
   LogIndex index_;
   std::shared_ptr<LogSegment> current_;
 };
@@ -144,8 +148,10 @@ TEST_F(LogIndexTest, MergedRowsAreForgottenUnlessTheyHaveNewerPlaces) {
   EXPECT_TRUE(index_.RetiredSegments().empty());
   index_.Retire(11);
   ASSERT_EQ(index_.RetiredSegments().size(), 1u);
-  EXPECT_TRUE(index_.MergeIsDue(/*merge_bytes=*/1, /*index_bytes=*/1 << 20));
-  EXPECT_FALSE(index_.MergeIsDue(/*merge_bytes=*/1 << 20, /*index_bytes=*/1 << 20));
+  EXPECT_TRUE(index_.MergeIsDue(1000, /*merge_bytes=*/1, /*index_bytes=*/1 << 20));
+  EXPECT_FALSE(index_.MergeIsDue(1000, /*merge_bytes=*/1 << 20, /*index_bytes=*/1 << 20));
+  EXPECT_FALSE(index_.MergeIsDue(/*merge_segments=*/2, 1 << 20, 1 << 20));
+  EXPECT_TRUE(index_.MergeIsDue(/*merge_segments=*/1, 1 << 20, 1 << 20));
   index_.EraseRows(0, {4, 5}, 2);
   index_.EraseSegments(2);
   std::vector<LogFound> found;
@@ -154,6 +160,28 @@ TEST_F(LogIndexTest, MergedRowsAreForgottenUnlessTheyHaveNewerPlaces) {
   EXPECT_TRUE(found[1].in_log);
   EXPECT_TRUE(index_.RetiredSegments().empty());
   EXPECT_EQ(index_.stats().segments, 1);
+}
+
+// Rows that a table has no room for would be merged into what follows it in its file.
+TEST_F(LogIndexTest, ATableOfRowsOrColumnsThatItHasNotIsRefused) {
+  PROTOPAGE_ASSERT_OK(AppendRow(999, "last..."));
+  PROTOPAGE_ASSERT_OK(Commit(11));
+  index_.Detach(0);
+  const auto attach = [&] {
+    bool in_place;
+    const absl::Status status =
+        index_.Attach(0, &table_, LogPoint{1, 10}, 0, directory_, &in_place);
+    if (status.ok()) index_.Detach(0);
+    return status;
+  };
+  PROTOPAGE_EXPECT_OK(attach());
+  PROTOPAGE_ASSERT_OK(AppendRow(1000, "none..."));
+  EXPECT_THAT(attach(), StatusIs(absl::StatusCode::kDataLoss, "row 1000, it has room for 1000"));
+  index_.EraseRows(0, {1000}, 100);
+  PROTOPAGE_EXPECT_OK(attach());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const LogPlace place, current_->AppendClear(0, 2));
+  index_.AddClear(0, 2, place, LogSegment::RecordBytes(0));
+  EXPECT_THAT(attach(), StatusIs(absl::StatusCode::kDataLoss, "column 2, it has 2 columns"));
 }
 
 TEST_F(LogIndexTest, TheCurrentSegmentIsBoundedInRowsAndBytes) {

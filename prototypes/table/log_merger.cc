@@ -43,7 +43,7 @@ bool LogMerger::Stopping() {
 
 absl::Status LogMerger::MergeIfDue() {
   const auto due = [this] {
-    return index_->MergeIsDue(options_.merge_bytes, options_.index_bytes);
+    return index_->MergeIsDue(options_.merge_segments, options_.merge_bytes, options_.index_bytes);
   };
   if (!thread_.joinable()) {
     if (!due()) return absl::OkStatus();

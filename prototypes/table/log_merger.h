@@ -26,7 +26,9 @@
 namespace protopage {
 
 struct LogMergerOptions {
-  int64_t merge_bytes = 0;  // As TableLogOptions.
+  // As TableLogOptions.
+  int64_t merge_segments = 0;
+  int64_t merge_bytes = 0;
   int64_t index_bytes = 0;
 };
 
@@ -43,8 +45,8 @@ class LogMerger {
 
   // From now on, MergeIfDue leaves merges to a thread.
   void StartThread();
-  // Merges retired segments once they are large enough. Errors: of this merge; with a thread, of
-  // the last one.
+  // Merges retired segments once they are many or large enough. Errors: of this merge; with a
+  // thread, of the last one.
   absl::Status MergeIfDue();
   // Merges all retired segments before it returns.
   absl::Status MergeNow();

@@ -1,6 +1,9 @@
 #include "protopage/prototypes/table/log_segment.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <tuple>
@@ -18,7 +21,8 @@ namespace {
 
 constexpr char kSuffix[] = ".segment";
 constexpr int kDigits = 10;
-constexpr uint32_t kVersion = 1;
+// Version 1 has zeros in place of the nonce and what follows it.
+constexpr uint32_t kVersion = 2;
 
 // The structures of FORMAT.md. All are little-endian, as are the machines that this program runs
 // on.
@@ -29,8 +33,10 @@ struct SegmentHeader {
   int64_t sequence;
   int64_t parent;
   uint64_t tables;
-  uint64_t reserved[2];
-  uint64_t checksum;  // Of the bytes before.
+  uint64_t nonce;
+  uint32_t partitions;  // Of the classes.
+  uint32_t partition;   // That the log is of.
+  uint64_t checksum;    // Of the bytes before.
 };
 static_assert(sizeof(SegmentHeader) == 64);
 constexpr char kHeaderMagic[9] = "PPLOGSEG";
@@ -72,7 +78,7 @@ uint64_t RecordChecksum(const RecordHeader& header, const void* payload, uint64_
   return XXH3_64bits_withSeed(payload, header.bytes, seed);
 }
 
-SegmentHeader MakeHeader(int64_t sequence, const LogParent& parent) {
+SegmentHeader MakeHeader(int64_t sequence, const LogParent& parent, uint64_t nonce) {
   SegmentHeader header = {};
   std::memcpy(header.magic, kHeaderMagic, sizeof(header.magic));
   header.version = kVersion;
@@ -80,6 +86,9 @@ SegmentHeader MakeHeader(int64_t sequence, const LogParent& parent) {
   header.sequence = sequence;
   header.parent = parent.checkpoint;
   header.tables = parent.tables;
+  header.nonce = nonce;
+  header.partitions = 1;
+  header.partition = 0;
   header.checksum = HeaderChecksum(header);
   return header;
 }
@@ -97,69 +106,110 @@ RecordHeader MakeRecordHeader(const char* magic, int table, int64_t row, const v
 
 }  // namespace
 
+absl::StatusOr<uint64_t> RandomNonce() {
+  uint64_t nonce = 0;
+  ssize_t bytes = 0;
+  do {
+    bytes = getrandom(&nonce, sizeof(nonce), 0);
+  } while (bytes < 0 && errno == EINTR);
+  if (bytes == sizeof(nonce)) return nonce;
+  return absl::UnavailableError(
+      absl::StrCat("the system gives no random numbers: ", std::strerror(errno)));
+}
+
 std::string LogSegment::Path(const std::string& directory, int64_t sequence) {
   return JoinPath(directory, absl::StrFormat("%0*d%s", kDigits, sequence, kSuffix));
+}
+
+int64_t LogSegment::SequenceOfName(absl::string_view name) {
+  absl::string_view digits = name;
+  int64_t sequence = 0;
+  if (!absl::ConsumeSuffix(&digits, kSuffix) || !absl::SimpleAtoi(digits, &sequence)) return 0;
+  if (sequence < 1 || sequence > kMaxLogSequence) return 0;
+  return BaseName(Path("", sequence)) == name ? sequence : 0;
 }
 
 absl::StatusOr<std::vector<int64_t>> LogSegment::List(FileSystem* file_system,
                                                       const std::string& directory) {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, file_system->List(directory));
   std::vector<int64_t> sequences;
-  for (absl::string_view name : names) {
-    int64_t sequence = 0;
-    if (absl::ConsumeSuffix(&name, kSuffix) && name.size() == kDigits &&
-        absl::SimpleAtoi(name, &sequence)) {
+  for (const std::string& name : names) {
+    const int64_t sequence = SequenceOfName(name);
+    if (sequence > 0 && !file_system->IsDirectory(JoinPath(directory, name))) {
       sequences.push_back(sequence);
     }
   }
-  return sequences;  // The names are sorted.
+  std::sort(sequences.begin(), sequences.end());
+  return sequences;
 }
 
-LogSegment::LogSegment(const std::string& directory, int64_t sequence)
-    : sequence_(sequence), path_(Path(directory, sequence)) {}
+LogSegment::LogSegment(std::shared_ptr<LogFiles> files, int64_t sequence)
+    : files_(std::move(files)), sequence_(sequence), path_(Path(files_->directory(), sequence)) {}
+
+LogSegment::~LogSegment() { files_->Close(sequence_); }
 
 absl::Status LogSegment::Damaged(absl::string_view what) const {
   return absl::DataLossError(absl::StrCat(path_, ": ", what));
 }
 
-absl::StatusOr<std::shared_ptr<LogSegment>> LogSegment::Create(FileSystem* file_system,
-                                                               const std::string& directory,
-                                                               int64_t sequence,
-                                                               const LogParent& parent) {
-  std::shared_ptr<LogSegment> segment(new LogSegment(directory, sequence));
-  const SegmentHeader header = MakeHeader(sequence, parent);
+absl::StatusOr<std::shared_ptr<LogSegment>> LogSegment::Create(
+    const std::shared_ptr<LogFiles>& files, int64_t sequence, const LogParent& parent,
+    uint64_t nonce) {
+  std::shared_ptr<LogSegment> segment(new LogSegment(files, sequence));
+  FileSystem* const fs = files->file_system();
+  const SegmentHeader header = MakeHeader(sequence, parent, nonce);
   segment->salt_ = header.checksum;
   segment->parent_ = parent;
   segment->end_ = sizeof(header);
   // The file gets its name after its header is durable, so that a segment with a name always has a
   // header: once the segment before it is removed, this header alone names the checkpoint.
   const std::string temporary = absl::StrCat(segment->path_, ".tmp");
-  PROTOPAGE_ASSIGN_OR_RETURN(segment->file_, file_system->Open(temporary, OpenMode::kCreate));
-  PROTOPAGE_RETURN_IF_ERROR(segment->file_->WriteAt(0, &header, sizeof(header)));
-  PROTOPAGE_RETURN_IF_ERROR(segment->file_->Sync());
-  PROTOPAGE_RETURN_IF_ERROR(file_system->Rename(temporary, segment->path_));
-  PROTOPAGE_RETURN_IF_ERROR(file_system->SyncDirectory(directory));
+  PROTOPAGE_ASSIGN_OR_RETURN(segment->writing_, fs->Open(temporary, OpenMode::kCreate));
+  {
+    const MutexLock lock(segment->mutex_);
+    segment->reading_ = segment->writing_;
+  }
+  PROTOPAGE_RETURN_IF_ERROR(segment->writing_->WriteAt(0, &header, sizeof(header)));
+  PROTOPAGE_RETURN_IF_ERROR(segment->writing_->Sync());
+  PROTOPAGE_RETURN_IF_ERROR(fs->Rename(temporary, segment->path_));
+  PROTOPAGE_RETURN_IF_ERROR(fs->SyncDirectory(files->directory()));
   return segment;
 }
 
-absl::StatusOr<std::shared_ptr<LogSegment>> LogSegment::Open(FileSystem* file_system,
-                                                             const std::string& directory,
-                                                             int64_t sequence, bool read_only) {
-  std::shared_ptr<LogSegment> segment(new LogSegment(directory, sequence));
-  const OpenMode mode = read_only ? OpenMode::kRead : OpenMode::kReadWrite;
-  PROTOPAGE_ASSIGN_OR_RETURN(segment->file_, file_system->Open(segment->path_, mode));
-  PROTOPAGE_RETURN_IF_ERROR(segment->ReadHeader());
-  PROTOPAGE_RETURN_IF_ERROR(segment->ReadCommit());
+absl::StatusOr<std::shared_ptr<LogSegment>> LogSegment::Open(const std::shared_ptr<LogFiles>& files,
+                                                             int64_t sequence) {
+  std::shared_ptr<LogSegment> segment(new LogSegment(files, sequence));
+  const auto any = [](File*) { return absl::OkStatus(); };
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::shared_ptr<File> file,
+                             files->Open(sequence, segment->path_, any));
+  PROTOPAGE_RETURN_IF_ERROR(segment->ReadHeader(file.get()));
+  PROTOPAGE_RETURN_IF_ERROR(segment->ReadCommit(file.get()));
   return segment;
 }
 
-absl::Status LogSegment::ReadHeader() {
-  PROTOPAGE_ASSIGN_OR_RETURN(end_, file_->Size());
+absl::StatusOr<std::shared_ptr<File>> LogSegment::OpenFile() const {
+  {
+    const MutexLock lock(mutex_);
+    if (reading_ != nullptr) return reading_;
+  }
+  return files_->Open(sequence_, path_, [this](File* file) { return CheckSame(file); });
+}
+
+absl::Status LogSegment::CheckSame(File* file) const {
+  SegmentHeader header;
+  const absl::Status status = file->ReadAt(0, &header, sizeof(header));
+  if (!status.ok() && !absl::IsOutOfRange(status)) return status;
+  if (status.ok() && header.checksum == salt_) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat(path_, ": the segment was replaced by another one"));
+}
+
+absl::Status LogSegment::ReadHeader(File* file) {
+  PROTOPAGE_ASSIGN_OR_RETURN(end_, file->Size());
   SegmentHeader header;
   if (end_ < static_cast<int64_t>(sizeof(header))) {
     return Damaged("the file ends in the segment's header: it is truncated");
   }
-  PROTOPAGE_RETURN_IF_ERROR(file_->ReadAt(0, &header, sizeof(header)));
+  PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(0, &header, sizeof(header)));
   if (std::memcmp(header.magic, kHeaderMagic, sizeof(header.magic)) != 0 ||
       header.checksum != HeaderChecksum(header) || header.sequence != sequence_) {
     return Damaged("the segment's header is damaged");
@@ -169,6 +219,11 @@ absl::Status LogSegment::ReadHeader() {
                                                       " is newer than ", kVersion,
                                                       ", the newest that this program reads"));
   }
+  if (header.version > 1 && (header.partitions != 1 || header.partition != 0)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, ": it is of partition ", header.partition, " of ", header.partitions,
+                     "; this program reads logs of one partition"));
+  }
   salt_ = header.checksum;
   parent_ = {header.parent, header.tables};
   return absl::OkStatus();
@@ -176,13 +231,22 @@ absl::Status LogSegment::ReadHeader() {
 
 // Leaves committed_ false when there is no valid commit record: the segment was never committed, or
 // the file was truncated or damaged since. TableLog reports it if it needs the commit.
-absl::Status LogSegment::ReadCommit() {
+absl::Status LogSegment::ReadCommit(File* file) {
   CommitRecord commit;
   const int64_t at = end_ - static_cast<int64_t>(sizeof(commit));
   if (at < static_cast<int64_t>(sizeof(SegmentHeader))) return absl::OkStatus();
-  PROTOPAGE_RETURN_IF_ERROR(file_->ReadAt(at, &commit, sizeof(commit)));
+  PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(at, &commit, sizeof(commit)));
   if (std::memcmp(commit.magic, kCommitMagic, sizeof(commit.magic)) != 0 ||
       commit.checksum != CommitChecksum(commit, salt_) || commit.sequence != sequence_) {
+    return absl::OkStatus();
+  }
+  // The directory lies between the records and this record. The number of its entries is compared
+  // with the room that they have, as the product may overflow.
+  constexpr auto kEntryBytes = static_cast<int64_t>(sizeof(LogDirectoryEntry));
+  const int64_t begin = commit.directory_offset;
+  if (begin > kMaxSegmentBytes || begin < static_cast<int64_t>(sizeof(SegmentHeader)) ||
+      begin > at || (at - begin) % kEntryBytes != 0 ||
+      commit.directory_entries != (at - begin) / kEntryBytes) {
     return absl::OkStatus();
   }
   committed_ = true;
@@ -215,7 +279,7 @@ absl::StatusOr<LogPlace> LogSegment::AppendRows(int table, absl::Span<const int6
     pieces.push_back({at, &headers[i], kRecordHeaderBytes});
     pieces.push_back({at + kRecordHeaderBytes, records[i], bytes});
   }
-  if (const absl::Status status = file_->WritePieces(pieces); !status.ok()) {
+  if (const absl::Status status = writing_->WritePieces(pieces); !status.ok()) {
     tail_dirty_ = true;
     return status;
   }
@@ -226,7 +290,7 @@ absl::StatusOr<LogPlace> LogSegment::AppendRows(int table, absl::Span<const int6
 
 absl::StatusOr<LogPlace> LogSegment::AppendClear(int table, int column) {
   const RecordHeader header = MakeRecordHeader(kClearMagic, table, column, nullptr, 0, salt_);
-  if (const absl::Status status = file_->WriteAt(end_, &header, sizeof(header)); !status.ok()) {
+  if (const absl::Status status = writing_->WriteAt(end_, &header, sizeof(header)); !status.ok()) {
     tail_dirty_ = true;
     return status;
   }
@@ -256,9 +320,10 @@ absl::Status LogSegment::WriteCommit(int64_t checkpoint, uint64_t tables,
   std::memcpy(tail.data() + bytes, &commit, sizeof(commit));
 
   // The commit record must be the last of the file.
-  if (tail_dirty_) PROTOPAGE_RETURN_IF_ERROR(file_->Truncate(end_));
+  if (tail_dirty_) PROTOPAGE_RETURN_IF_ERROR(writing_->Truncate(end_));
   tail_dirty_ = true;  // Until SyncCommit: after an error, the next attempt truncates.
-  PROTOPAGE_RETURN_IF_ERROR(file_->WriteAt(end_, tail.data(), static_cast<int64_t>(tail.size())));
+  PROTOPAGE_RETURN_IF_ERROR(
+      writing_->WriteAt(end_, tail.data(), static_cast<int64_t>(tail.size())));
   checkpoint_ = checkpoint;
   tables_ = tables;
   commit_bytes_ = static_cast<int64_t>(tail.size());
@@ -269,19 +334,34 @@ absl::Status LogSegment::WriteCommit(int64_t checkpoint, uint64_t tables,
 }
 
 absl::Status LogSegment::SyncCommit() {
-  PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
+  PROTOPAGE_RETURN_IF_ERROR(writing_->Sync());
   end_ += commit_bytes_;
   tail_dirty_ = false;
   committed_ = true;
+  files_->Add(sequence_, std::exchange(writing_, nullptr));
+  const MutexLock lock(mutex_);
+  reading_.reset();
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<LogDirectoryEntry>> LogSegment::ReadDirectory() const {
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::shared_ptr<File> file, OpenFile());
   std::vector<LogDirectoryEntry> entries(directory_entries_);
   const int64_t bytes = directory_entries_ * static_cast<int64_t>(sizeof(LogDirectoryEntry));
-  PROTOPAGE_RETURN_IF_ERROR(file_->ReadAt(directory_offset_, entries.data(), bytes));
+  PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(directory_offset_, entries.data(), bytes));
   if (XXH3_64bits_withSeed(entries.data(), bytes, salt_) != directory_checksum_) {
     return Damaged("the segment's directory does not match its checksum: the file is damaged");
+  }
+  for (const LogDirectoryEntry& entry : entries) {
+    const bool clear = entry.kind == LogDirectoryEntry::kClear;
+    if (entry.table >= kMaxLogTables || (!clear && entry.kind != LogDirectoryEntry::kRow) ||
+        entry.row < 0 || (clear && entry.row >= kMaxLogColumns) ||
+        entry.offset < static_cast<int64_t>(sizeof(SegmentHeader)) ||
+        entry.offset > directory_offset_ - kRecordHeaderBytes) {
+      return Damaged(absl::StrCat("the segment's directory has an impossible entry: kind ",
+                                  static_cast<uint32_t>(entry.kind), ", table ", entry.table,
+                                  ", row ", entry.row, ", at byte ", entry.offset));
+    }
   }
   return entries;
 }
@@ -298,7 +378,12 @@ absl::Status LogSegment::ReadRecords(int table, int64_t bytes,
     pieces.push_back({offset, &headers[k], kRecordHeaderBytes});
     pieces.push_back({offset + kRecordHeaderBytes, records[wanted[k].second], bytes});
   }
-  PROTOPAGE_RETURN_IF_ERROR(file_->ReadPieces(pieces));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::shared_ptr<File> file, OpenFile());
+  if (const absl::Status status = file->ReadPieces(pieces); absl::IsOutOfRange(status)) {
+    return Damaged(absl::StrCat("it ends in a record: it is truncated (", status.message(), ")"));
+  } else {
+    PROTOPAGE_RETURN_IF_ERROR(status);
+  }
   for (size_t k = 0; k < wanted.size(); ++k) {
     const auto& [place, i] = wanted[k];
     const RecordHeader& header = headers[k];

@@ -3,7 +3,9 @@
 // A segment is a header, then records, then, once it is committed, a directory of the newest record
 // of each row and a commit record that names the checkpoint. FORMAT.md describes the bytes.
 //
-//   PROTOPAGE_ASSIGN_OR_RETURN(auto segment, LogSegment::Create(fs, directory, 1, parent));
+//   const auto files = std::make_shared<LogFiles>(fs, directory, LogFiles::kUsedLast, 16);
+//   PROTOPAGE_ASSIGN_OR_RETURN(const uint64_t nonce, RandomNonce());
+//   PROTOPAGE_ASSIGN_OR_RETURN(auto segment, LogSegment::Create(files, 1, parent, nonce));
 //   PROTOPAGE_ASSIGN_OR_RETURN(const LogPlace place,
 //                              segment->AppendRows(/*table=*/0, {7}, {record}, record_bytes));
 //   PROTOPAGE_RETURN_IF_ERROR(segment->WriteCommit(
@@ -24,6 +26,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "protopage/base/file.h"
+#include "protopage/base/mutex.h"
+#include "protopage/prototypes/table/log_files.h"
 
 namespace protopage {
 
@@ -72,25 +76,36 @@ struct LogParent {
   uint64_t tables = 0;      // Bit t: the checkpoint covers table t.
 };
 
+// A number for LogSegment::Create, from the operating system.
+absl::StatusOr<uint64_t> RandomNonce();
+
 // One thread at a time appends and commits. Any number of threads read records, concurrently with
-// it.
+// it. The file of a segment that is being written stays open; that of another one is opened when it
+// is needed.
 class LogSegment {
  public:
   static std::string Path(const std::string& directory, int64_t sequence);
-  // The sequences of the segments in `directory`, ascending.
+  // The sequence of the segment that a file of this name is; 0 if it is not the name of one:
+  // digits, ten or, without leading zeros, more, and ".segment".
+  static int64_t SequenceOfName(absl::string_view name);
+  // The sequences of the segments in `directory`, ascending. Files of other names, and directories,
+  // are ignored.
   static absl::StatusOr<std::vector<int64_t>> List(FileSystem* file_system,
                                                    const std::string& directory);
 
-  // Makes an empty segment. Its name and its header are durable. Errors: the file system's.
-  static absl::StatusOr<std::shared_ptr<LogSegment>> Create(FileSystem* file_system,
-                                                            const std::string& directory,
+  // Makes an empty segment. Its name and its header are durable. No two segments of one sequence
+  // may have the same nonce: it tells the records of this segment from those of an earlier attempt.
+  // Errors: the file system's.
+  static absl::StatusOr<std::shared_ptr<LogSegment>> Create(const std::shared_ptr<LogFiles>& files,
                                                             int64_t sequence,
-                                                            const LogParent& parent);
-  // Errors: DataLoss (truncated or damaged header), FailedPrecondition (newer format version), the
-  // file system's. A damaged commit record is no error: committed() is false then.
-  static absl::StatusOr<std::shared_ptr<LogSegment>> Open(FileSystem* file_system,
-                                                          const std::string& directory,
-                                                          int64_t sequence, bool read_only);
+                                                            const LogParent& parent,
+                                                            uint64_t nonce);
+  // Errors: DataLoss (truncated or damaged header), FailedPrecondition (newer format version, or a
+  // partition of a log), the file system's. A damaged commit record is no error: committed() is
+  // false then.
+  static absl::StatusOr<std::shared_ptr<LogSegment>> Open(const std::shared_ptr<LogFiles>& files,
+                                                          int64_t sequence);
+  ~LogSegment();
   LogSegment(const LogSegment&) = delete;
   LogSegment& operator=(const LogSegment&) = delete;
 
@@ -124,13 +139,15 @@ class LogSegment {
   int64_t checkpoint() const { return checkpoint_; }
   uint64_t tables() const { return tables_; }
   int64_t directory_entries() const { return directory_entries_; }
-  // Ordered by table, kind and row. Errors: DataLoss.
+  // Ordered by table, kind and row. Each record lies between the header and the directory. Errors:
+  // DataLoss; NotFound (the file was removed or replaced since).
   absl::StatusOr<std::vector<LogDirectoryEntry>> ReadDirectory() const;
 
   // --- Reading ---
 
   // For each (place, i) of `wanted`, whose places are in this segment and ascend, copies the record
-  // of rows[i], of `bytes` bytes, to records[i]. Errors: DataLoss (offset, row).
+  // of rows[i], of `bytes` bytes, to records[i]. Errors: DataLoss (offset, row); NotFound (the file
+  // was removed or replaced since).
   absl::Status ReadRecords(int table, int64_t bytes,
                            absl::Span<const std::pair<LogPlace, size_t>> wanted,
                            absl::Span<const int64_t> rows, absl::Span<char* const> records) const;
@@ -138,13 +155,21 @@ class LogSegment {
   absl::Status Damaged(absl::string_view what) const;
 
  private:
-  LogSegment(const std::string& directory, int64_t sequence);
-  absl::Status ReadHeader();
-  absl::Status ReadCommit();
+  LogSegment(std::shared_ptr<LogFiles> files, int64_t sequence);
+  // The file, to read it.
+  absl::StatusOr<std::shared_ptr<File>> OpenFile() const;
+  // NotFound when `file` is that of another segment.
+  absl::Status CheckSame(File* file) const;
+  absl::Status ReadHeader(File* file);
+  absl::Status ReadCommit(File* file);
 
+  const std::shared_ptr<LogFiles> files_;
   const int64_t sequence_;
   const std::string path_;
-  std::unique_ptr<File> file_;
+  // While the segment is written: of the thread that writes, and for those that read.
+  std::shared_ptr<File> writing_;
+  mutable Mutex mutex_;
+  std::shared_ptr<File> reading_ ABSL_GUARDED_BY(mutex_);
   LogParent parent_;
   uint64_t salt_ = 0;  // The header's checksum; seeds those of the records.
   int64_t end_ = 0;

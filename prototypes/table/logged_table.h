@@ -24,6 +24,8 @@ class LoggedTable {
   virtual ~LoggedTable() = default;
   virtual const std::string& path() const = 0;
   virtual int64_t record_bytes() const = 0;
+  virtual int num_columns() const = 0;
+  virtual int64_t capacity() const = 0;  // In rows.
 
   // Makes all that was written in place durable and marks the file as being at `point`. From then
   // on, rows are written to the log.

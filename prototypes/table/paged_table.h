@@ -122,6 +122,8 @@ class PagedTable : private LoggedTable {
   bool had_log_when_opened() const { return had_log_when_opened_; }
   int64_t format_version() const { return version_; }
   int64_t record_bytes() const override { return record_bytes_; }
+  int num_columns() const override { return static_cast<int>(columns_.size()); }
+  int64_t capacity() const override { return spec_.capacity; }
   int64_t cell_bytes(int column) const { return columns_[column].cell_bytes; }
   int64_t record_offset(int column) const { return columns_[column].record_offset; }
 

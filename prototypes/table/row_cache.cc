@@ -65,8 +65,7 @@ void RowCache::SetDirty(int32_t frame) {
   if (++num_dirty_ >= start_writing_) wake_writer_.NotifyOne();
 }
 
-int32_t RowCache::Evict(bool* wait) {
-  *wait = false;
+int32_t RowCache::Evict(bool* unwritten) {
   // Two rounds: the first may only take the second chances away.
   for (int64_t looked = 0; looked < 2 * num_frames_; ++looked) {
     Frame& f = frames_[hand_];
@@ -74,7 +73,7 @@ int32_t RowCache::Evict(bool* wait) {
     hand_ = hand_ + 1 == num_frames_ ? 0 : hand_ + 1;
     if (f.users > 0) continue;
     if (IsUnwritten(f)) {
-      *wait = true;
+      *unwritten = true;
       continue;
     }
     if (f.referenced) {
@@ -88,7 +87,7 @@ int32_t RowCache::Evict(bool* wait) {
   return -1;
 }
 
-absl::StatusOr<int32_t> RowCache::TakeFrame() {
+int32_t RowCache::TakeFrame(bool* unwritten) {
   if (!free_frames_.empty()) {
     const int32_t frame = free_frames_.back();
     free_frames_.pop_back();
@@ -98,22 +97,106 @@ absl::StatusOr<int32_t> RowCache::TakeFrame() {
     frames_.emplace_back();
     return static_cast<int32_t>(frames_.size()) - 1;
   }
-  bool wait = false;
-  if (const int32_t frame = Evict(&wait); frame >= 0) return frame;
-  if (!wait) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(table_->path(), ": all ", num_frames_,
-                     " rows that the cache can hold are in use; raise "
-                     "its budget (cache_bytes), a row takes ",
-                     frame_bytes_ + kOverheadBytes, " bytes"));
+  return Evict(unwritten);
+}
+
+bool RowCache::TryTakeFrames(absl::Span<const int64_t> ids, bool only_found,
+                             std::vector<int32_t>* frames, std::vector<int32_t>* missing,
+                             std::vector<int32_t>* found, bool* unwritten) {
+  frames->assign(ids.size(), -1);
+  missing->clear();
+  found->clear();
+  // Those that are cached come first, so that they are not evicted for the others.
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const auto it = frame_of_.find(ids[i]);
+    if (it == frame_of_.end()) continue;
+    ++frames_[it->second].users;
+    found->push_back(it->second);
+    (*frames)[i] = it->second;
   }
-  if (!write_error_.ok()) return write_error_;
-  // When most rows are in use, a few dirty ones can fill the rest: the writer must write even those
-  // below its watermarks.
-  wake_writer_.NotifyOne();
-  writer_wanted_ = true;
-  changed_.Wait(mutex_);
-  return -1;
+  bool all = found->size() == ids.size() || !only_found;
+  for (size_t i = 0; i < ids.size() && found->size() < ids.size() && all; ++i) {
+    if ((*frames)[i] >= 0) continue;
+    const auto it = frame_of_.find(ids[i]);  // An id may be repeated.
+    if (it != frame_of_.end()) {
+      ++frames_[it->second].users;
+      found->push_back(it->second);
+      (*frames)[i] = it->second;
+      continue;
+    }
+    const int32_t frame = TakeFrame(unwritten);
+    all = frame >= 0;
+    if (!all) continue;
+    Frame& f = frames_[frame];
+    f.id = ids[i];
+    f.users = 1;
+    f.loading = true;
+    frame_of_[ids[i]] = frame;
+    missing->push_back(frame);
+    (*frames)[i] = frame;
+  }
+  if (all) {
+    hits_ += static_cast<int64_t>(found->size());
+    misses_ += static_cast<int64_t>(missing->size());
+    return true;
+  }
+  for (const int32_t frame : *found) --frames_[frame].users;
+  for (const int32_t frame : *missing) {
+    frame_of_.erase(frames_[frame].id);
+    frames_[frame] = Frame();
+    free_frames_.push_back(frame);
+  }
+  return false;
+}
+
+absl::Status RowCache::CheckRoom(absl::Span<const int64_t> ids) const {
+  std::vector<int64_t> distinct(ids.begin(), ids.end());
+  std::sort(distinct.begin(), distinct.end());
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+  int64_t needed = num_pinned_frames_;
+  for (const int64_t id : distinct) {
+    const auto it = frame_of_.find(id);
+    if (it == frame_of_.end() || frames_[it->second].pins == 0) ++needed;
+  }
+  if (needed <= num_frames_) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      table_->path(), ": ", needed, " rows would be in use, ", num_pinned_frames_,
+      " of them pinned for coming steps, and the cache can hold ", num_frames_,
+      "; raise its budget (cache_bytes), a row takes ", frame_bytes_ + kOverheadBytes, " bytes"));
+}
+
+absl::Status RowCache::TakeFrames(absl::Span<const int64_t> ids, std::vector<int32_t>* frames,
+                                  std::vector<int32_t>* missing, std::vector<int32_t>* found) {
+  bool unwritten = false;
+  // Rows that are all cached need no turn.
+  const bool others_wait = served_number_ < next_number_;
+  if (TryTakeFrames(ids, /*only_found=*/others_wait, frames, missing, found, &unwritten)) {
+    return absl::OkStatus();
+  }
+  const int64_t number = next_number_++;
+  absl::Status status;
+  while (true) {
+    if (served_number_ == number) {
+      unwritten = false;
+      status = CheckRoom(ids);
+      if (!status.ok() ||
+          TryTakeFrames(ids, /*only_found=*/false, frames, missing, found, &unwritten)) {
+        break;
+      }
+      if (unwritten) {
+        status = write_error_;
+        if (!status.ok()) break;
+        // When most rows are in use, a few dirty ones can fill the rest: the writer must write even
+        // those below its watermarks.
+        writer_wanted_ = true;
+        wake_writer_.NotifyOne();
+      }
+    }
+    changed_.Wait(mutex_);
+  }
+  ++served_number_;
+  changed_.NotifyAll();
+  return status;
 }
 
 absl::Status RowCache::Load(std::vector<int32_t> frames) {
@@ -173,36 +256,14 @@ absl::Status RowCache::Acquire(absl::Span<const int64_t> ids, bool load,
                                std::vector<int32_t>* frames) {
   std::vector<int32_t> missing;  // Loaded by this call.
   std::vector<int32_t> found;    // Loaded, or being loaded by another call.
-  absl::Status status;
-  frames->clear();
-  frames->reserve(ids.size());
-  while (frames->size() < ids.size() && status.ok()) {
-    const int64_t id = ids[frames->size()];
-    const auto it = frame_of_.find(id);
-    if (it != frame_of_.end()) {
-      ++hits_;
-      ++frames_[it->second].users;
-      found.push_back(it->second);
-      frames->push_back(it->second);
-      continue;
-    }
-    const absl::StatusOr<int32_t> taken = TakeFrame();
-    if (!taken.ok()) {
-      status = taken.status();
-    } else if (*taken >= 0) {
-      ++misses_;
-      Frame& f = frames_[*taken];
-      f.id = id;
-      f.users = 1;
-      f.loading = true;
-      frame_of_[id] = *taken;
-      missing.push_back(*taken);
-      frames->push_back(*taken);
-    }
+  absl::Status status = TakeFrames(ids, frames, &missing, &found);
+  if (!status.ok()) {
+    frames->clear();
+    return status;
   }
-  if (status.ok() && load) status = Load(missing);
-  // Waiting for rows that other calls load cannot deadlock: such a call has all its frames, or
-  // waits for nothing but the writer.
+  if (load) status = Load(missing);
+  // Waiting for rows that other calls load cannot deadlock: such a call took all its frames before
+  // this one did.
   for (size_t i = 0; i < found.size() && status.ok(); ++i) {
     const Frame& f = frames_[found[i]];
     while (f.loading) changed_.Wait(mutex_);
@@ -257,7 +318,10 @@ absl::StatusOr<PinnedRows> RowCache::Pin(absl::Span<const int64_t> ids) {
   std::vector<int32_t> frames;
   const MutexLock lock(mutex_);
   PROTOPAGE_RETURN_IF_ERROR(Acquire(ids, /*load=*/true, &frames));
-  num_pins_ += static_cast<int64_t>(frames.size());  // A pin is a user that stays.
+  num_pins_ += static_cast<int64_t>(frames.size());
+  for (const int32_t frame : frames) {
+    if (frames_[frame].pins++ == 0) ++num_pinned_frames_;
+  }
   return PinnedRows(this, std::move(frames));
 }
 
@@ -265,7 +329,10 @@ void RowCache::Unpin(absl::Span<const int32_t> frames) {
   {
     const MutexLock lock(mutex_);
     num_pins_ -= static_cast<int64_t>(frames.size());
-    for (const int32_t frame : frames) Release(frame);
+    for (const int32_t frame : frames) {
+      if (--frames_[frame].pins == 0) --num_pinned_frames_;
+      Release(frame);
+    }
   }
   changed_.NotifyAll();
 }
@@ -278,15 +345,33 @@ absl::Status RowCache::ReadColumn(int column, int64_t first, int64_t count, void
 
 absl::Status RowCache::ReadCells(int column, absl::Span<const int64_t> rows, void* cells) {
   const int64_t cell_bytes = table_->cell_bytes(column);
+  const auto cell = [&](size_t i) {
+    return static_cast<char*>(cells) + static_cast<int64_t>(i) * cell_bytes;
+  };
   const MutexLock writing(write_mutex_);  // The table does not change.
-  PROTOPAGE_RETURN_IF_ERROR(table_->ReadCells(column, rows, cells));
-  const MutexLock lock(mutex_);
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const auto found = frame_of_.find(rows[i]);
-    // The table has the newest content of a row that is loading.
-    if (found == frame_of_.end() || frames_[found->second].loading) continue;
-    std::memcpy(static_cast<char*>(cells) + static_cast<int64_t>(i) * cell_bytes,
-                Record(found->second) + table_->record_offset(column), cell_bytes);
+  // Cells that are not cached, which the table has as they are when mutex_ is released.
+  std::vector<size_t> missing;
+  {
+    const MutexLock lock(mutex_);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const auto found = frame_of_.find(rows[i]);
+      // The table has the newest content of a row that is loading.
+      if (found == frame_of_.end() || frames_[found->second].loading) {
+        missing.push_back(i);
+      } else {
+        std::memcpy(cell(i), Record(found->second) + table_->record_offset(column), cell_bytes);
+      }
+    }
+  }
+  if (missing.size() == rows.size()) return table_->ReadCells(column, rows, cells);
+  if (missing.empty()) return absl::OkStatus();
+  std::vector<int64_t> missing_rows;
+  missing_rows.reserve(missing.size());
+  for (const size_t i : missing) missing_rows.push_back(rows[i]);
+  std::vector<char> buffer(missing.size() * cell_bytes);
+  PROTOPAGE_RETURN_IF_ERROR(table_->ReadCells(column, missing_rows, buffer.data()));
+  for (size_t k = 0; k < missing.size(); ++k) {
+    std::memcpy(cell(missing[k]), buffer.data() + static_cast<int64_t>(k) * cell_bytes, cell_bytes);
   }
   return absl::OkStatus();
 }
@@ -453,6 +538,7 @@ RowCacheStats RowCache::stats() const {
   stats.capacity_rows = num_frames_;
   stats.cached_rows = static_cast<int64_t>(frame_of_.size());
   stats.dirty_rows = num_dirty_ + num_in_flight_;
+  stats.waiting_calls = next_number_ - served_number_;
   stats.bytes = static_cast<int64_t>(frames_.size()) * frame_bytes_ + num_frames_ * kOverheadBytes;
   return stats;
 }

@@ -15,6 +15,10 @@
 // rule. A thread of the cache, the writer, writes dirty rows to the table in sorted batches. It
 // starts once half of the frames are dirty; a Write that runs ahead of it waits. No other call
 // writes rows to the table, except Flush, SaveCopy and WriteColumn.
+//
+// A call takes the frames of all its missing rows at once, or none. If frames are missing, it waits
+// until calls that run have ended and dirty rows were written; such calls take turns. A call fails
+// for lack of frames only when its rows and the pinned ones are more than the cache can hold.
 #ifndef PROTOPAGE_PROTOTYPES_TABLE_ROW_CACHE_H_
 #define PROTOPAGE_PROTOTYPES_TABLE_ROW_CACHE_H_
 
@@ -48,7 +52,8 @@ struct RowCacheStats {
   int64_t capacity_rows = 0;
   int64_t cached_rows = 0;
   int64_t dirty_rows = 0;
-  int64_t bytes = 0;  // Memory in use.
+  int64_t waiting_calls = 0;  // For frames.
+  int64_t bytes = 0;          // Memory in use.
 };
 
 // Thread-safe. Read and Write are atomic with respect to each other; the calls for cells and
@@ -68,7 +73,8 @@ class RowCache : private RowPinner {
   RowCache& operator=(const RowCache&) = delete;
 
   // Calls visit(i, record of ids[i]) for each i; repeated ids are allowed. `visit` must not call
-  // the cache. Errors: the table's; ResourceExhausted (more rows than the cache can hold).
+  // the cache. Errors: the table's; ResourceExhausted (these rows and the pinned ones are more than
+  // the cache can hold).
   absl::Status Read(absl::Span<const int64_t> ids,
                     absl::FunctionRef<void(size_t i, const char* record)> visit);
   // Calls fill(i, record of ids[i]) for each i; ids must be distinct. `fill` must not call the
@@ -79,8 +85,8 @@ class RowCache : private RowPinner {
   // Read; nothing is pinned then.
   absl::StatusOr<PinnedRows> Pin(absl::Span<const int64_t> ids);
 
-  // The calls of PagedTable for cells of one column, without reading rows into the cache. Rows that
-  // are cached are read there, or updated there too.
+  // The calls of PagedTable for cells of one column, without reading rows into the cache: they need
+  // no frames. Rows that are cached are read there, or updated there too.
   absl::Status ReadCells(int column, absl::Span<const int64_t> rows, void* cells);
   absl::Status ReadColumn(int column, int64_t first, int64_t count, void* cells);
   absl::Status ReadWritten(int column, int64_t first, int64_t count, uint8_t* written);
@@ -101,6 +107,7 @@ class RowCache : private RowPinner {
   struct Frame {
     int64_t id = -1;
     int32_t users = 0;       // Calls that use the row, and pins. Above 0 it is not evicted.
+    int32_t pins = 0;        // Those of the users that stay until they are released.
     bool loading = false;    // A call is reading the row, or is about to fill it.
     bool failed = false;     // Loading failed; the last user frees the frame.
     bool reload = false;     // The row changed in the table while it was being read.
@@ -118,12 +125,23 @@ class RowCache : private RowPinner {
   // between. On error, nothing is held.
   absl::Status Acquire(absl::Span<const int64_t> ids, bool load, std::vector<int32_t>* frames)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // A frame without content; or -1 after it waited, with the mutex released, for rows to be
-  // written. The caller looks up its row again then.
-  absl::StatusOr<int32_t> TakeFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // A frame whose row can be evicted, now evicted; -1 if there is none. Sets *wait when rows that
-  // are only unwritten stand in the way.
-  int32_t Evict(bool* wait) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The first part of Acquire: takes a frame for each of `ids`, without loading. `missing` are the
+  // frames that are new, `found` the others. Waits for its turn if frames are lacking.
+  absl::Status TakeFrames(absl::Span<const int64_t> ids, std::vector<int32_t>* frames,
+                          std::vector<int32_t>* missing, std::vector<int32_t>* found)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The same without waiting: false, and nothing is held, if frames are lacking, or if
+  // `only_found` and a row is missing. Sets *unwritten when rows that are not written yet stand in
+  // the way.
+  bool TryTakeFrames(absl::Span<const int64_t> ids, bool only_found, std::vector<int32_t>* frames,
+                     std::vector<int32_t>* missing, std::vector<int32_t>* found, bool* unwritten)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // ResourceExhausted when frames for all `ids` would be lacking if nothing but pins was held.
+  absl::Status CheckRoom(absl::Span<const int64_t> ids) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A frame without content; -1 if there is none. *unwritten as in TryTakeFrames.
+  int32_t TakeFrame(bool* unwritten) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A frame whose row can be evicted, now evicted; -1 if there is none.
+  int32_t Evict(bool* unwritten) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Reads the rows of `frames`, which are loading. Releases the mutex while it reads.
   absl::Status Load(std::vector<int32_t> frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Those of `frames` that are still loading have failed, with `status`.
@@ -174,6 +192,10 @@ class RowCache : private RowPinner {
   int64_t num_dirty_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t num_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t num_pins_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t num_pinned_frames_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Calls that wait for frames draw numbers, and are served in that order.
+  int64_t next_number_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t served_number_ ABSL_GUARDED_BY(mutex_) = 0;
   // The writer's; reported by the next calls until a Flush succeeds.
   absl::Status write_error_ ABSL_GUARDED_BY(mutex_);
   absl::Status load_error_ ABSL_GUARDED_BY(mutex_);  // Of the last load that failed.

@@ -4,14 +4,18 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <future>
 #include <memory>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/file.h"
+#include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/testing/faulty_file_system.h"
@@ -21,14 +25,15 @@ namespace {
 
 // Rows of one wide column of 16 values and one narrow one.
 absl::StatusOr<std::unique_ptr<PagedTable>> MakeTable(FileSystem* fs, const std::string& name,
-                                                      int64_t rows) {
+                                                      int64_t rows,
+                                                      const TableOptions& options = {}) {
   TableSpec spec;
   spec.kind = "test";
   spec.num_rows = rows;
   spec.capacity = rows;
   spec.columns = {{"wide", CellType::kInt64, 16}, {"narrow", CellType::kInt64, 1}};
   return PagedTable::Create(
-      fs, absl::StrCat(testing::TempDir(), "/row_cache_test_", getpid(), "_", name), spec, {});
+      fs, absl::StrCat(testing::TempDir(), "/row_cache_test_", getpid(), "_", name), spec, options);
 }
 
 void Fill(char* record, int64_t value) {
@@ -212,6 +217,155 @@ TEST(RowCacheTest, APinThatFailsPinsNothing) {
   for (int64_t id = 0; id < 10; id += 3) {
     PROTOPAGE_EXPECT_OK(ReadValues(&cache, {id, (id + 1) % 10, (id + 2) % 10}).status());
   }
+}
+
+// A row whose reading, which happens once, waits for GoOn.
+class BlockedRow {
+ public:
+  explicit BlockedRow(int64_t row) : row_(row) {}
+
+  TableOptions Options() {
+    TableOptions options;
+    options.default_cell = [this](int64_t row, void* cell) {
+      if (row == row_) {
+        reached_.set_value();
+        go_on_.get_future().wait();
+      }
+      std::memset(cell, 0, 16 * 8);
+    };
+    return options;
+  }
+  void AwaitReader() { reached_.get_future().wait(); }
+  void GoOn() { go_on_.set_value(); }
+
+ private:
+  const int64_t row_;
+  std::promise<void> reached_;
+  std::promise<void> go_on_;
+};
+
+// A read in a thread of its own.
+class Reader {
+ public:
+  Reader(RowCache* cache, std::vector<int64_t> ids)
+      : thread_([this, cache, ids = std::move(ids)] {
+          status_ = ReadValues(cache, ids).status();
+          ended_ = true;
+        }) {}
+  absl::Status Join() {
+    thread_.join();
+    return status_;
+  }
+  bool ended() const { return ended_; }
+
+ private:
+  absl::Status status_;
+  std::atomic<bool> ended_{false};
+  std::thread thread_;  // Last: it uses the others.
+};
+
+// Until `count` calls wait for frames, or the reader has ended.
+void AwaitWaiting(const RowCache& cache, int64_t count, const Reader& reader) {
+  while (cache.stats().waiting_calls < count && !reader.ended()) std::this_thread::yield();
+}
+
+TEST(RowCacheTest, ACallWaitsForTheFramesOfCallsThatRun) {
+  BlockedRow blocked(0);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      auto table, MakeTable(DefaultFileSystem(), "transient", 100, blocked.Options()));
+  RowCache cache(table.get(), Frames(*table, 4));
+  Reader first(&cache, {0, 1, 2, 3});
+  blocked.AwaitReader();
+  Reader second(&cache, {4, 5, 6, 7});
+  AwaitWaiting(cache, 1, second);
+  EXPECT_FALSE(second.ended());
+  blocked.GoOn();
+  PROTOPAGE_EXPECT_OK(first.Join());
+  PROTOPAGE_EXPECT_OK(second.Join());
+}
+
+TEST(RowCacheTest, CallsThatWaitForFramesAreServedInTheirOrder) {
+  BlockedRow blocked(0);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table,
+                                 MakeTable(DefaultFileSystem(), "order", 100, blocked.Options()));
+  RowCache cache(table.get(), Frames(*table, 4));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PinnedRows pinned, cache.Pin({9}));
+  Reader first(&cache, {0, 1});
+  blocked.AwaitReader();
+  Reader large(&cache, {4, 5, 6});
+  AwaitWaiting(cache, 1, large);
+  // There is a frame for it, but a call that needs more waits already.
+  Reader small(&cache, {8});
+  AwaitWaiting(cache, 2, small);
+  EXPECT_FALSE(small.ended());
+  // What is cached needs no turn.
+  PROTOPAGE_EXPECT_OK(ReadValues(&cache, {9}).status());
+  EXPECT_EQ(cache.stats().waiting_calls, 2);
+  blocked.GoOn();
+  PROTOPAGE_EXPECT_OK(first.Join());
+  PROTOPAGE_EXPECT_OK(large.Join());
+  PROTOPAGE_EXPECT_OK(small.Join());
+}
+
+TEST(RowCacheTest, ACallThatWaitsForPinnedRowsAloneFails) {
+  BlockedRow blocked(0);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      auto table, MakeTable(DefaultFileSystem(), "pins_only", 100, blocked.Options()));
+  RowCache cache(table.get(), Frames(*table, 4));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(PinnedRows pinned, cache.Pin({8, 9, 8}));
+  Reader first(&cache, {0});
+  blocked.AwaitReader();
+  // It fits as soon as row 0 is read. Row 9 is pinned already and takes no other frame.
+  Reader fits(&cache, {9, 1, 2, 1});
+  AwaitWaiting(cache, 1, fits);
+  EXPECT_FALSE(fits.ended());
+  Reader too_large(&cache, {9, 1, 2, 3});
+  AwaitWaiting(cache, 2, too_large);
+  blocked.GoOn();
+  PROTOPAGE_EXPECT_OK(first.Join());
+  PROTOPAGE_EXPECT_OK(fits.Join());
+  EXPECT_THAT(too_large.Join(),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       "5 rows would be in use, 2 of them pinned for coming steps, and the cache "
+                       "can hold 4"));
+  pinned.Release();
+  PROTOPAGE_EXPECT_OK(ReadValues(&cache, {9, 1, 2, 3}).status());
+}
+
+// With calls that held a part of their frames while they wait for the others, this would not end.
+TEST(RowCacheTest, CallsThatNeedAllFramesDoNotBlockEachOther) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "crowd", 100));
+  RowCache cache(table.get(), Frames(*table, 6));
+  const auto work = [&](uint64_t thread) {
+    for (uint64_t call = 0; call < 300; ++call) {
+      RandomStream random(thread, RandomPurpose::kTest, call);
+      const std::vector<int64_t> ids = SampleWithoutReplacement(random, 12, 5);
+      PROTOPAGE_ASSERT_OK(ReadValues(&cache, ids).status());
+      PROTOPAGE_ASSERT_OK(WriteValue(&cache, ids, static_cast<int64_t>(call)));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PinnedRows pinned, cache.Pin({ids[0]}));
+    }
+  };
+  std::vector<std::thread> threads;
+  for (uint64_t t = 0; t < 4; ++t) threads.emplace_back(work, t);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(cache.stats().waiting_calls, 0);
+}
+
+TEST(RowCacheTest, CellsAreReadWhileAllFramesArePinned) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto table, MakeTable(DefaultFileSystem(), "cells", 100));
+  RowCache cache(table.get(), Frames(*table, 4));
+  PROTOPAGE_ASSERT_OK(WriteValue(&cache, {1, 5}, 7));
+  PROTOPAGE_ASSERT_OK(cache.Flush());
+  PROTOPAGE_ASSERT_OK(WriteValue(&cache, {5, 9}, 8));  // Dirty.
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PinnedRows pinned, cache.Pin({5, 9, 10, 11}));
+  const int64_t read = table->stats().rows_read;
+  std::vector<int64_t> narrow(6);
+  PROTOPAGE_ASSERT_OK(cache.ReadCells(1, {0, 1, 5, 9, 10, 99}, narrow.data()));
+  EXPECT_EQ(narrow, (std::vector<int64_t>{0, 7, 8, 8, 0, 0}));
+  PROTOPAGE_ASSERT_OK(cache.ReadCells(1, {5, 9, 10}, narrow.data()));
+  EXPECT_EQ(narrow[0] + narrow[1] + narrow[2], 16);
+  EXPECT_EQ(table->stats().rows_read, read);
+  EXPECT_EQ(cache.stats().cached_rows, 4);
 }
 
 TEST(RowCacheTest, APinKeepsNoValue) {

@@ -5,21 +5,37 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "protopage/base/check.h"
 #include "protopage/base/status_macros.h"
 
 namespace protopage {
+namespace {
 
-TableLog::TableLog(FileSystem* file_system, std::string directory, const TableLogOptions& options)
+constexpr char kLock[] = "lock";
+// A run that keeps up to 16 checkpoints has no more.
+constexpr int64_t kMostOpenForReading = 32;
+constexpr char kTemporary[] = ".tmp";  // Of a segment that was being created.
+
+}  // namespace
+
+TableLog::TableLog(FileSystem* file_system, std::string directory, const TableLogOptions& options,
+                   bool read_only)
     : file_system_(file_system),
       directory_(std::move(directory)),
       options_(options),
-      merger_(file_system, directory_, {options.merge_bytes, options.index_bytes}, &index_) {}
+      read_only_(read_only),
+      files_(std::make_shared<LogFiles>(file_system, directory_,
+                                        read_only ? LogFiles::kOpenedFirst : LogFiles::kUsedLast,
+                                        options.open_segments)),
+      merger_(file_system, directory_,
+              {options.merge_segments, options.merge_bytes, options.index_bytes}, &index_) {}
 
 // --- Opening -------------------------------------------------------------------------------------
 
 absl::Status TableLog::LockDirectory() {
-  const std::string path = JoinPath(directory_, "lock");
+  const std::string path = JoinPath(directory_, kLock);
   PROTOPAGE_ASSIGN_OR_RETURN(lock_, file_system_->Open(path, OpenMode::kCreate));
   const absl::Status status = lock_->Lock();
   if (absl::IsFailedPrecondition(status)) {
@@ -58,7 +74,7 @@ absl::StatusOr<std::unique_ptr<TableLog>> TableLog::Open(FileSystem* file_system
     return absl::NotFoundError(absl::StrCat(directory, ": there is no such log"));
   }
   PROTOPAGE_RETURN_IF_ERROR(log->LockDirectory());
-  PROTOPAGE_RETURN_IF_ERROR(log->Load(checkpoint, /*read_only=*/false));
+  PROTOPAGE_RETURN_IF_ERROR(log->Load(checkpoint));
   if (options.background) log->merger_.StartThread();
   return log;
 }
@@ -66,23 +82,42 @@ absl::StatusOr<std::unique_ptr<TableLog>> TableLog::Open(FileSystem* file_system
 absl::StatusOr<std::unique_ptr<TableLog>> TableLog::OpenReadOnly(FileSystem* file_system,
                                                                  const std::string& directory,
                                                                  int64_t checkpoint) {
+  TableLogOptions options;
+  options.open_segments = kMostOpenForReading;
   absl::Status status;
   // A writer may remove segments between the listing and the opening.
   for (int attempt = 0; attempt < 10; ++attempt) {
-    std::unique_ptr<TableLog> log(new TableLog(file_system, directory, {}));
-    status = log->Load(checkpoint, /*read_only=*/true);
+    std::unique_ptr<TableLog> log(
+        new TableLog(file_system, directory, options, /*read_only=*/true));
+    status = log->Load(checkpoint);
     if (status.ok()) return log;
     if (!absl::IsUnavailable(status)) break;
   }
   return status;
 }
 
+absl::Status TableLog::Remove(FileSystem* file_system, const std::string& directory) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, file_system->List(directory));
+  bool all = true;
+  for (const std::string& name : names) {
+    const std::string path = JoinPath(directory, name);
+    absl::string_view segment = name;
+    absl::ConsumeSuffix(&segment, kTemporary);
+    if ((name == kLock || LogSegment::SequenceOfName(segment) > 0) &&
+        !file_system->IsDirectory(path)) {
+      PROTOPAGE_RETURN_IF_ERROR(file_system->Remove(path));
+    } else {
+      all = false;
+    }
+  }
+  return all ? file_system->RemoveDirectory(directory) : absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<std::shared_ptr<LogSegment>>> TableLog::OpenSegments(
-    absl::Span<const int64_t> sequences, int64_t checkpoint, bool read_only, absl::Status* damage) {
+    absl::Span<const int64_t> sequences, int64_t checkpoint, absl::Status* damage) {
   std::vector<std::shared_ptr<LogSegment>> segments;
   for (const int64_t sequence : sequences) {
-    absl::StatusOr<std::shared_ptr<LogSegment>> opened =
-        LogSegment::Open(file_system_, directory_, sequence, read_only);
+    absl::StatusOr<std::shared_ptr<LogSegment>> opened = LogSegment::Open(files_, sequence);
     if (absl::IsNotFound(opened.status())) {
       return absl::UnavailableError(opened.status().message());
     }
@@ -139,16 +174,17 @@ absl::Status TableLog::LoadRun(absl::Span<const std::shared_ptr<LogSegment>> seg
   return absl::OkStatus();
 }
 
-absl::Status TableLog::Load(int64_t checkpoint, bool read_only) {
+absl::Status TableLog::Load(int64_t checkpoint) {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> sequences,
                              LogSegment::List(file_system_, directory_));
   {
     absl::Status damage;
-    PROTOPAGE_ASSIGN_OR_RETURN(const auto segments,
-                               OpenSegments(sequences, checkpoint, read_only, &damage));
-    PROTOPAGE_RETURN_IF_ERROR(LoadRun(segments, damage));
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto segments, OpenSegments(sequences, checkpoint, &damage));
+    const absl::Status status = LoadRun(segments, damage);
+    if (absl::IsNotFound(status)) return absl::UnavailableError(status.message());
+    PROTOPAGE_RETURN_IF_ERROR(status);
   }
-  if (read_only) return absl::OkStatus();
+  if (read_only_) return absl::OkStatus();
   // The newest are removed first, so that an interruption leaves a log.
   const int64_t next = index_.head().sequence + 1;
   for (auto sequence = sequences.rbegin(); sequence != sequences.rend(); ++sequence) {
@@ -177,8 +213,10 @@ absl::Status TableLog::StartSegment(int64_t sequence) {
         absl::StrCat(directory_, ": the log has had all of its ", kMaxLogSequence, " segments"));
   }
   const LogParent parent = {index_.head().checkpoint, index_.head_tables()};
-  PROTOPAGE_ASSIGN_OR_RETURN(current_,
-                             LogSegment::Create(file_system_, directory_, sequence, parent));
+  PROTOPAGE_ASSIGN_OR_RETURN(const uint64_t nonce, options_.nonce
+                                                       ? absl::StatusOr<uint64_t>(options_.nonce())
+                                                       : RandomNonce());
+  PROTOPAGE_ASSIGN_OR_RETURN(current_, LogSegment::Create(files_, sequence, parent, nonce));
   index_.SetCurrent(current_);
   return absl::OkStatus();
 }
@@ -253,8 +291,25 @@ absl::Status TableLog::RetireNow(int64_t oldest) {
 
 absl::Status TableLog::Read(int table, absl::Span<const int64_t> rows,
                             absl::Span<char* const> records, std::vector<LogFound>* found) {
-  const LogLookup lookup = index_.Find(table, rows, found);
-  return ReadLogRecords(lookup.segments, table, lookup.bytes, lookup.wanted, rows, records);
+  std::string missing;
+  while (true) {
+    const LogLookup lookup = index_.Find(table, rows, found);
+    const absl::Status status =
+        ReadLogRecords(lookup.segments, table, lookup.bytes, lookup.wanted, rows, records);
+    if (!absl::IsNotFound(status)) return status;
+    // A merge removed the segment since the lookup.
+    if (read_only_) {
+      return absl::AbortedError(absl::StrCat(status.message(),
+                                             "; the run has merged it, checkpoint ",
+                                             index_.head().checkpoint, " must be opened again"));
+    }
+    // Its rows left the index before, so they are looked up where they are. If they did not leave
+    // it, somebody else removed the file.
+    if (status.message() == missing) {
+      return absl::DataLossError(absl::StrCat(missing, "; the log ", directory_, " needs it"));
+    }
+    missing = std::string(status.message());
+  }
 }
 
 }  // namespace protopage

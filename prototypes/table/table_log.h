@@ -35,6 +35,7 @@
 #define PROTOPAGE_PROTOTYPES_TABLE_TABLE_LOG_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,6 +45,7 @@
 #include "absl/types/span.h"
 #include "protopage/base/file.h"
 #include "protopage/base/mutex.h"
+#include "protopage/prototypes/table/log_files.h"
 #include "protopage/prototypes/table/log_index.h"
 #include "protopage/prototypes/table/log_merger.h"
 #include "protopage/prototypes/table/log_segment.h"
@@ -57,10 +59,15 @@ struct TableLogOptions {
   int64_t index_bytes = int64_t{64} << 20;
   int64_t segment_bytes = int64_t{4} << 30;
   // Segments that no checkpoint needs are merged once they have this many bytes together: a row
-  // that is in several of them is then written once.
+  // that is in several of them is then written once. So are that many segments, of any size.
   int64_t merge_bytes = int64_t{1} << 30;
+  int64_t merge_segments = 16;
+  // The most segments whose files stay open, in addition to the one that is written.
+  int64_t open_segments = 8;
   // Retire leaves merges to a thread of the log; else it merges before it returns.
   bool background = true;
+  // The random number of a new segment, for tests; null takes the system's.
+  std::function<uint64_t()> nonce;
 };
 
 // Thread-safe. Outlives its tables.
@@ -80,10 +87,15 @@ class TableLog {
                                                         int64_t checkpoint,
                                                         const TableLogOptions& options);
   // For tables opened read-only, while a run may go on writing: takes no lock, changes nothing.
-  // When the writer retires `checkpoint`, reads of the tables become Aborted.
+  // When the writer retires `checkpoint`, reads of the tables become Aborted. So may they when it
+  // merges segments of earlier ones while there are many; `checkpoint` can be opened again then. At
+  // most 32 segments stay open, those that are merged first.
   static absl::StatusOr<std::unique_ptr<TableLog>> OpenReadOnly(FileSystem* file_system,
                                                                 const std::string& directory,
                                                                 int64_t checkpoint);
+  // Removes the log in `directory`, which nobody has open, and the directory unless files of others
+  // are in it. Errors: the file system's.
+  static absl::Status Remove(FileSystem* file_system, const std::string& directory);
   // Appends that were not committed are lost.
   ~TableLog() = default;
   TableLog(const TableLog&) = delete;
@@ -144,15 +156,15 @@ class TableLog {
   Mutex& merge_mutex() ABSL_LOCK_RETURNED(merger_.merge_mutex()) { return merger_.merge_mutex(); }
 
  private:
-  TableLog(FileSystem* file_system, std::string directory, const TableLogOptions& options);
+  TableLog(FileSystem* file_system, std::string directory, const TableLogOptions& options,
+           bool read_only = false);
 
   absl::Status LockDirectory();
-  absl::Status Load(int64_t checkpoint, bool read_only);
+  absl::Status Load(int64_t checkpoint);
   // Opens the segments up to the one that holds `checkpoint`, null in place of damaged ones, and
   // sets the index's head. `damage` is what was found on the way.
   absl::StatusOr<std::vector<std::shared_ptr<LogSegment>>> OpenSegments(
-      absl::Span<const int64_t> sequences, int64_t checkpoint, bool read_only,
-      absl::Status* damage);
+      absl::Span<const int64_t> sequences, int64_t checkpoint, absl::Status* damage);
   // Loads the unbroken run of `segments` that ends at the head into the index.
   absl::Status LoadRun(absl::Span<const std::shared_ptr<LogSegment>> segments,
                        const absl::Status& damage);
@@ -163,6 +175,8 @@ class TableLog {
   const std::string directory_;
   const TableLogOptions options_;
   std::unique_ptr<File> lock_;  // Null when read-only.
+  const bool read_only_;
+  const std::shared_ptr<LogFiles> files_;
   LogIndex index_;
 
   // Held by appends and commits, and across their I/O: one record follows another in the file.

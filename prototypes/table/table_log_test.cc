@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -232,6 +233,114 @@ TEST(TableLogTest, EveryKeptCheckpointOpensAndTheMainFileIsTheOldest) {
   EXPECT_TRUE(MainFile(s) == contents[400]);
   PROTOPAGE_ASSERT_OK(s.Open(400));
   EXPECT_TRUE(ContentOf(s.store.get()) == contents[400]);
+}
+
+TEST(TableLogTest, SegmentsAreMergedByTheirNumberToo) {
+  LoggedStore s("count");
+  s.log_options.merge_bytes = int64_t{1} << 30;
+  s.log_options.merge_segments = 5;
+  PROTOPAGE_ASSERT_OK(s.Create());
+  std::map<int64_t, Content> contents;
+  int64_t most = 0;
+  for (int64_t c = 1; c <= 40; ++c) {
+    PROTOPAGE_ASSERT_OK(s.Step(c));
+    PROTOPAGE_ASSERT_OK(s.Commit(c));
+    PROTOPAGE_ASSERT_OK(s.log->Retire(c - 2));
+    most = std::max(most, s.log->stats().segments);
+    contents[c] = ContentOf(s.store.get());
+  }
+  EXPECT_LE(most, 5 + 3);
+  EXPECT_GE(most, 5);
+  PROTOPAGE_ASSERT_OK(s.Open(38));
+  EXPECT_TRUE(ContentOf(s.store.get()) == contents[38]);
+}
+
+// Far more checkpoints are kept than segments stay open.
+TEST(TableLogTest, KeptCheckpointsNeedNoFilesThatStayOpen) {
+  LoggedStore s("many_kept"), reader("many_kept");
+  s.log_options.open_segments = 2;
+  PROTOPAGE_ASSERT_OK(s.Create());
+  std::map<int64_t, Content> contents;
+  const auto open_files = [] { return DefaultFileSystem()->List("/proc/self/fd").value().size(); };
+  const size_t before = open_files();
+  for (int64_t c = 1; c <= 100; ++c) {
+    PROTOPAGE_ASSERT_OK(s.Step(c));
+    PROTOPAGE_ASSERT_OK(s.Commit(c));
+    if (c % 20 == 0) contents[c] = ContentOf(s.store.get());
+    ASSERT_LE(open_files(), before + 3);
+  }
+  EXPECT_EQ(s.log->stats().segments, 101);
+  PROTOPAGE_ASSERT_OK(s.store->Flush());
+  PROTOPAGE_ASSERT_OK(reader.OpenReadOnly(100));
+  EXPECT_TRUE(ContentOf(reader.store.get()) == contents[100]);
+  // A merge removes files that the reader has open, and then others that it needs.
+  PROTOPAGE_ASSERT_OK(s.log->Retire(20));
+  EXPECT_TRUE(ContentOf(reader.store.get()) == contents[100]);
+  PROTOPAGE_ASSERT_OK(s.log->Retire(80));
+  RowMatrixXf rows(kClasses, kDim);
+  EXPECT_THAT(reader.store->ReadRange(0, rows),
+              StatusIs(absl::StatusCode::kAborted, "checkpoint 100 must be opened again"));
+  PROTOPAGE_ASSERT_OK(reader.OpenReadOnly(100));
+  EXPECT_TRUE(ContentOf(reader.store.get()) == contents[100]);
+  reader.Close();
+  PROTOPAGE_ASSERT_OK(s.Open(80));
+  EXPECT_TRUE(ContentOf(s.store.get()) == contents[80]);
+  PROTOPAGE_ASSERT_OK(s.log->RetireNow(80));
+  EXPECT_TRUE(MainFile(s) == contents[80]);
+}
+
+TEST(TableLogTest, ASegmentThatSomebodyRemovedIsNamed) {
+  LoggedStore s("removed");
+  s.log_options.open_segments = 1;
+  PROTOPAGE_ASSERT_OK(s.Create());
+  for (int64_t c = 1; c <= 3; ++c) {
+    PROTOPAGE_ASSERT_OK(s.Steps(10 * c, 10 * c + 10));
+    PROTOPAGE_ASSERT_OK(s.Commit(c));
+  }
+  PROTOPAGE_ASSERT_OK(DefaultFileSystem()->Remove(s.SegmentPath(2)));
+  RowMatrixXf rows(kClasses, kDim);
+  EXPECT_THAT(s.store->ReadRange(0, rows),
+              StatusIs(absl::StatusCode::kDataLoss, "0000000002.segment"));
+}
+
+TEST(TableLogTest, FilesOfOthersAreLeftAlone) {
+  LoggedStore s("foreign");
+  FileSystem* const fs = DefaultFileSystem();
+  const std::string note = JoinPath(s.LogPath(), "note.txt");
+  const std::string copy = JoinPath(s.LogPath(), "0000000009.segment.bak");
+  const std::string folder = JoinPath(s.LogPath(), "0000000009.segment");
+  PROTOPAGE_ASSERT_OK(s.Create());
+  PROTOPAGE_ASSERT_OK(s.Commit(1));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, note, "a"));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, copy, "b"));
+  PROTOPAGE_ASSERT_OK(fs->CreateDirectories(folder));
+  PROTOPAGE_ASSERT_OK(s.Step(1));
+  PROTOPAGE_ASSERT_OK(s.Commit(2));
+  PROTOPAGE_ASSERT_OK(s.log->RetireNow(2));
+  PROTOPAGE_ASSERT_OK(s.Open(2));
+  s.Close();
+  PROTOPAGE_ASSERT_OK(fs->Remove(s.StorePath()));
+  PROTOPAGE_ASSERT_OK(s.Create());
+  s.Close();
+  PROTOPAGE_ASSERT_OK(TableLog::Remove(fs, s.LogPath()));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto left, fs->List(s.LogPath()));
+  EXPECT_EQ(left,
+            (std::vector<std::string>{"0000000009.segment", "0000000009.segment.bak", "note.txt"}));
+  for (const std::string& path : {note, copy}) PROTOPAGE_ASSERT_OK(fs->Remove(path));
+  PROTOPAGE_ASSERT_OK(fs->RemoveDirectory(folder));
+  PROTOPAGE_ASSERT_OK(TableLog::Remove(fs, s.LogPath()));
+  EXPECT_FALSE(fs->Exists(s.LogPath()));
+}
+
+TEST(TableLogTest, ANonceMayBeGiven) {
+  const auto header = [](const std::string& name, uint64_t nonce) {
+    LoggedStore s(name);
+    s.log_options.nonce = [nonce] { return nonce; };
+    PROTOPAGE_EXPECT_OK(s.Create());
+    return ReadFile(DefaultFileSystem(), s.SegmentPath(1)).value();
+  };
+  EXPECT_EQ(header("nonce1", 5), header("nonce2", 5));
+  EXPECT_NE(header("nonce3", 5), header("nonce4", 6));
 }
 
 TEST(TableLogTest, AClearedColumnIsClearedWhereverItsRowsAre) {

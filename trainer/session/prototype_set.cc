@@ -79,12 +79,7 @@ absl::Status PrototypeSet::RemoveFiles() {
   PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(StorePath(), ".lock")));
   PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, QueuesPath()));
   PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(QueuesPath(), ".lock")));
-  if (!fs_->IsDirectory(LogPath())) return absl::OkStatus();
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(LogPath()));
-  for (const std::string& name : names) {
-    PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(JoinPath(LogPath(), name)));
-  }
-  return fs_->RemoveDirectory(LogPath());
+  return fs_->IsDirectory(LogPath()) ? TableLog::Remove(fs_, LogPath()) : absl::OkStatus();
 }
 
 PrototypeStoreOptions PrototypeSet::StoreOptions() const {
@@ -313,7 +308,8 @@ absl::Status PrototypeSet::UpdateIndex() {
     const absl::Span<const ClassId> ids =
         absl::MakeConstSpan(unindexed_).subspan(first, kBlockRows);
     RowMatrixXf rows(ids.size(), store_->dim());
-    PROTOPAGE_RETURN_IF_ERROR(store_->Gather(ids, rows));
+    // Not through the cache: it may have no room for so many, and holds the rows of coming steps.
+    PROTOPAGE_RETURN_IF_ERROR(store_->ReadRows(ids, rows));
     PROTOPAGE_RETURN_IF_ERROR(index_->Update(ids, rows, pool_).status());
   }
   unindexed_.clear();

@@ -1,7 +1,6 @@
 #include "protopage/trainer/verbs/command_line.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -15,6 +14,7 @@
 #include "protopage/base/logging.h"
 #include "protopage/base/nearest_name.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/trainer/verbs/print_results.h"
 
 namespace protopage {
 namespace {
@@ -298,11 +298,7 @@ int RunCommandLine(const CommandProgram& program, const std::vector<std::string>
     if (command->verb != nullptr) {
       status = command->verb->run();
     } else {
-      std::fputs(command->text.c_str(), stdout);
-    }
-    // `protopage ... > /dev/full` has not shown its results.
-    if (std::fflush(stdout) != 0 && status.ok()) {
-      status = absl::UnavailableError("cannot write to standard output");
+      status = PrintResults(command->text);
     }
   }
   DrawProgress("");  // The error must not be followed by the progress line of a failed verb.

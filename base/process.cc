@@ -1,6 +1,7 @@
 #include "protopage/base/process.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -77,6 +78,16 @@ void PrepareProcess() {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   std::set_terminate(OnTerminate);
+  // Threads get stacks of the size that the main thread's may have (ulimit -s).
+  constexpr size_t kLeastStack = size_t{1} << 20;
+  pthread_attr_t attributes;
+  if (pthread_getattr_default_np(&attributes) != 0) return;
+  size_t stack = 0;
+  if (pthread_attr_getstacksize(&attributes, &stack) == 0 && stack < kLeastStack &&
+      pthread_attr_setstacksize(&attributes, kLeastStack) == 0) {
+    pthread_setattr_default_np(&attributes);
+  }
+  pthread_attr_destroy(&attributes);
 }
 
 }  // namespace protopage

@@ -4,8 +4,8 @@
 #include <omp.h>
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <cstddef>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/mutex.h"
@@ -50,13 +50,19 @@ FaissCall::FaissCall() : openmp_threads_(omp_get_max_threads()) {
   }
   ++calls.running;
   if (calls.running <= calls.most_running) return;
-  if (CanMap(kBlasBuffer + kRoom)) {
-    calls.most_running = calls.running;
-  } else {
+  if (!CanMap(kBlasBuffer + kRoom)) {
     status_ = absl::ResourceExhaustedError(
         absl::StrCat("out of memory: the search for the nearest classes needs ",
                      (kBlasBuffer + kRoom) >> 20, " MiB more for thread ", calls.running));
+    return;
   }
+  if (calls.most_running == 0) {
+    status_ = CheckMatrixProduct([](int n, int m, int d, const float* x, const float* y, float* c) {
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, m, d, 1, x, d, y, d, 0, c, m);
+    });
+    if (!status_.ok()) return;
+  }
+  calls.most_running = calls.running;
 }
 
 FaissCall::~FaissCall() {
@@ -69,6 +75,29 @@ FaissCall::~FaissCall() {
     }
   }
   omp_set_num_threads(openmp_threads_);
+}
+
+absl::Status CheckMatrixProduct(MatrixProduct product) {
+  // Sizes with and without rests of blocks.
+  constexpr int kSizes[][3] = {{20, 33, 7}, {33, 47, 129}, {64, 256, 64}};
+  for (const auto& [n, m, d] : kSizes) {
+    // Small integers: their sums are exact in any order.
+    std::vector<float> x(n * d), y(m * d), c(n * m);
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 7 % 17) - 8;
+    for (size_t i = 0; i < y.size(); ++i) y[i] = static_cast<float>(i * 5 % 13) - 6;
+    product(n, m, d, x.data(), y.data(), c.data());
+    for (int i = 0; i < n; ++i) {
+      for (int j = 0; j < m; ++j) {
+        float sum = 0;
+        for (int k = 0; k < d; ++k) sum += x[i * d + k] * y[j * d + k];
+        if (c[i * m + j] == sum) continue;
+        return absl::InternalError(
+            "OpenBLAS computes wrongly on this processor; OPENBLAS_CORETYPE=Haswell in the "
+            "environment makes it use kernels that do not");
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace protopage

@@ -49,6 +49,23 @@ TEST(FaissCallTest, TheProcessKeepsItsNumbersOfThreads) {
   EXPECT_EQ(openblas_get_num_threads(), blas_threads);
 }
 
+TEST(FaissCallTest, AWrongProductIsFound) {
+  const auto right = [](int n, int m, int d, const float* x, const float* y, float* c) {
+    for (int i = 0; i < n * m; ++i) {
+      c[i] = 0;
+      for (int k = 0; k < d; ++k) c[i] += x[i / m * d + k] * y[i % m * d + k];
+    }
+  };
+  PROTOPAGE_EXPECT_OK(CheckMatrixProduct(right));
+  // Wrong in one element of blocks of 32.
+  const auto wrong = [&](int n, int m, int d, const float* x, const float* y, float* c) {
+    right(n, m, d, x, y, c);
+    if (n >= 32) c[32 * m - 1] += 1;
+  };
+  EXPECT_THAT(CheckMatrixProduct(wrong),
+              StatusIs(absl::StatusCode::kInternal, "OPENBLAS_CORETYPE=Haswell"));
+}
+
 TEST(FaissCallTest, WithoutMemoryForTheBlasTheErrorSaysSo) {
   rlimit saved;
   ASSERT_EQ(getrlimit(RLIMIT_AS, &saved), 0);

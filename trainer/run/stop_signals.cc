@@ -10,7 +10,7 @@
 namespace protopage {
 namespace {
 
-constexpr std::array<int, 4> kSignals = {SIGINT, SIGTERM, SIGHUP, SIGALRM};
+constexpr std::array<int, 5> kSignals = {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGALRM};
 
 std::atomic<bool> stop_requested{false};
 std::atomic<int> limit{StopSignals::kLimitSeconds};
@@ -30,6 +30,7 @@ void OnStopSignal(int) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     if (signal != SIGHUP || !ignores_hangups) std::signal(signal, SIG_DFL);
   }
+  std::signal(SIGXCPU, SIG_IGN);  // It comes each second.
   alarm(static_cast<unsigned>(limit));
   Say("\nprotopage: stopping once this step is saved; a second signal ends the run at once\n");
   errno = saved_errno;

@@ -1,5 +1,5 @@
-// StopSignals: catches SIGINT, SIGTERM and SIGHUP while it lives, so that a run ends between two
-// steps.
+// StopSignals: catches SIGINT, SIGTERM, SIGHUP and SIGXCPU (the limit on CPU time) while it lives,
+// so that a run ends between two steps.
 //
 //   const StopSignals signals;
 //   while (!StopSignals::requested()) TrainOneStep();
@@ -33,7 +33,7 @@ class StopSignals {
  private:
   using Handler = void (*)(int);
 
-  std::array<Handler, 4> old_;  // Of the signals that it catches.
+  std::array<Handler, 5> old_;  // Of the signals that it catches.
 };
 
 }  // namespace protopage

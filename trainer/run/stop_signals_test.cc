@@ -46,6 +46,13 @@ TEST(StopSignalsTest, SighupStopsTooUnlessItIsIgnored) {
   EXPECT_TRUE(StopSignals::requested());
 }
 
+TEST(StopSignalsTest, TheLimitOnCpuTimeStopsOnceHoweverOftenItIsSignalled) {
+  const StopSignals signals;
+  std::raise(SIGXCPU);
+  EXPECT_TRUE(StopSignals::requested());
+  std::raise(SIGXCPU);
+}
+
 TEST(StopSignalsDeathTest, ASecondSignalEndsTheProcess) {
   const auto raise_twice = [](int second) {
     const StopSignals signals;

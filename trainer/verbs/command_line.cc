@@ -253,7 +253,7 @@ std::string ProgramHelp(const CommandProgram& program) {
   absl::StrAppend(&out, "\n", program.name, " VERB --help tells a verb's flags, ", program.name,
                   " --version what this is.\n"
                   "Exit status: 0 done, 1 failed, 2 wrong usage or config, "
-                  "3 interrupted and saved.\n");
+                  "3 interrupted, --resume goes on.\n");
   return out;
 }
 

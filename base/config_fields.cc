@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "protopage/base/nearest_name.h"
+#include "protopage/base/short_text.h"
 
 namespace protopage {
 namespace {
@@ -39,8 +40,9 @@ class ReadVisitor : public ConfigVisitor {
  public:
   ReadVisitor(const Json& json, std::string path) : json_(json), path_(std::move(path)) {
     if (!json_.is_object()) {
-      status_ = absl::InvalidArgumentError(absl::StrCat(
-          path_.empty() ? "the config" : path_, ": found ", json_.dump(), ", expected an object"));
+      status_ =
+          absl::InvalidArgumentError(absl::StrCat(path_.empty() ? "the config" : path_, ": found ",
+                                                  ShortText(json_.dump()), ", expected an object"));
     }
   }
 
@@ -128,7 +130,7 @@ class ReadVisitor : public ConfigVisitor {
       const std::vector<std::string> names(known_.begin(), known_.end());
       const std::string near = NearestName(item.key(), names);
       return absl::InvalidArgumentError(
-          absl::StrCat("unknown key ", Joined(path_, item.key()),
+          absl::StrCat("unknown key ", ShortText(Joined(path_, item.key())),
                        near.empty() ? absl::StrCat("; known here: ", absl::StrJoin(names, ", "))
                                     : absl::StrCat("; did you mean ", Joined(path_, near), "?")));
     }
@@ -176,8 +178,8 @@ class ReadVisitor : public ConfigVisitor {
 
   void Fail(absl::string_view name, const Json& found, absl::string_view expected) {
     if (!status_.ok()) return;
-    status_ = absl::InvalidArgumentError(absl::StrCat(Joined(path_, name), ": found ", found.dump(),
-                                                      ", expected ",
+    status_ = absl::InvalidArgumentError(absl::StrCat(Joined(path_, name), ": found ",
+                                                      ShortText(found.dump()), ", expected ",
                                                       absl::StripAsciiWhitespace(expected)));
   }
 

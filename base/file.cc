@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -11,6 +12,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -45,9 +47,15 @@ absl::Status ErrnoStatus(int error, absl::string_view operation, absl::string_vi
   }
 }
 
+absl::Status TooLarge(absl::string_view path, int64_t max_bytes) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("read ", path, ": it has more than the ", max_bytes, " bytes allowed here"));
+}
+
 class PosixFile : public File {
  public:
-  PosixFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  // `kind`: the file's mode, of which only the type is used.
+  PosixFile(int fd, std::string path, mode_t kind) : fd_(fd), path_(std::move(path)), kind_(kind) {}
   ~PosixFile() override { close(fd_); }
 
   absl::Status ReadAt(int64_t offset, void* data, int64_t size) override {
@@ -63,6 +71,7 @@ class PosixFile : public File {
   // Copies the pieces that are in the page cache first, then requests all others from the device at
   // once: read one after the other, the rows of a step would each wait for the device.
   absl::Status ReadPieces(absl::Span<const ReadPiece> pieces) override {
+    PROTOPAGE_RETURN_IF_ERROR(CheckIsPlain());
     const auto read = [this](const iovec* parts, int count, int64_t offset) {
       return preadv(fd_, parts, count, offset);
     };
@@ -100,9 +109,40 @@ class PosixFile : public File {
   }
 
   absl::StatusOr<int64_t> Size() override {
+    PROTOPAGE_RETURN_IF_ERROR(CheckIsPlain());
     struct stat info;
     if (fstat(fd_, &info) != 0) return ErrnoStatus(errno, "stat", path_);
     return static_cast<int64_t>(info.st_size);
+  }
+
+  absl::StatusOr<std::string> ReadAll(int64_t max_bytes) override {
+    const bool waits = S_ISFIFO(kind_) || isatty(fd_) == 1;
+    int64_t expected = 0;
+    if (!waits) {
+      PROTOPAGE_ASSIGN_OR_RETURN(expected, Size());
+      if (expected > max_bytes) return TooLarge(path_, max_bytes);
+    }
+    constexpr int64_t kBlock = int64_t{64} << 10;
+    std::string content;
+    int64_t size = 0;
+    while (true) {
+      if (size == static_cast<int64_t>(content.size())) {
+        // One byte more than expected shows the end.
+        content.resize(size == 0 && expected > 0 ? expected + 1 : size + std::max(kBlock, size));
+      }
+      if (waits) {
+        pollfd readable = {fd_, POLLIN, 0};
+        poll(&readable, 1, /*timeout=*/-1);
+      }
+      const ssize_t count = read(fd_, &content[size], content.size() - size);
+      if (count < 0 && errno != EINTR && errno != EAGAIN) return ErrnoStatus(errno, "read", path_);
+      if (count > 0) size += count;
+      if (size > max_bytes) return TooLarge(path_, max_bytes);
+      if (count == 0) {
+        content.resize(size);
+        return content;
+      }
+    }
   }
 
   absl::Status Truncate(int64_t size) override {
@@ -141,6 +181,12 @@ class PosixFile : public File {
   void ExpectScatteredReads() override { posix_fadvise(fd_, 0, 0, POSIX_FADV_RANDOM); }
 
  private:
+  absl::Status CheckIsPlain() const {
+    if (S_ISREG(kind_)) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(
+        "read ", path_, ": it is ", S_ISFIFO(kind_) ? "a pipe" : "a device", ", not a plain file"));
+  }
+
   template <typename Piece>
   static int64_t EndOf(const Piece& piece) {
     return piece.offset + piece.size;
@@ -205,6 +251,7 @@ class PosixFile : public File {
 
   const int fd_;
   const std::string path_;
+  const mode_t kind_;
 };
 
 class PosixFileSystem : public FileSystem {
@@ -213,7 +260,7 @@ class PosixFileSystem : public FileSystem {
     int flags = O_CLOEXEC;
     switch (mode) {
       case OpenMode::kRead:
-        flags |= O_RDONLY;
+        flags |= O_RDONLY | O_NONBLOCK;  // Or a pipe would wait for a writer.
         break;
       case OpenMode::kReadWrite:
         flags |= O_RDWR;
@@ -227,7 +274,13 @@ class PosixFileSystem : public FileSystem {
     }
     const int fd = open(path.c_str(), flags, 0644);
     if (fd < 0) return ErrnoStatus(errno, "open", path);
-    return std::unique_ptr<File>(new PosixFile(fd, path));
+    struct stat info;
+    const int error = fstat(fd, &info) != 0 ? errno : S_ISDIR(info.st_mode) ? EISDIR : 0;
+    if (error != 0) {
+      close(fd);
+      return ErrnoStatus(error, "open", path);
+    }
+    return std::unique_ptr<File>(new PosixFile(fd, path, info.st_mode));
   }
 
   absl::Status Rename(const std::string& from, const std::string& to) override {
@@ -252,8 +305,9 @@ class PosixFileSystem : public FileSystem {
   absl::Status CreateDirectories(const std::string& path) override {
     for (size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
       const std::string prefix = path.substr(0, end);
-      if (!prefix.empty() && mkdir(prefix.c_str(), 0755) != 0 && !IsDirectory(prefix)) {
-        return ErrnoStatus(errno, "create directory", prefix);
+      if (!prefix.empty() && mkdir(prefix.c_str(), 0755) != 0) {
+        const int error = errno;  // IsDirectory sets it too.
+        if (!IsDirectory(prefix)) return ErrnoStatus(error, "create directory", prefix);
       }
       if (end == std::string::npos) return absl::OkStatus();
     }
@@ -278,12 +332,17 @@ class PosixFileSystem : public FileSystem {
     DIR* directory = opendir(path.c_str());
     if (directory == nullptr) return ErrnoStatus(errno, "list", path);
     std::vector<std::string> names;
-    errno = 0;
-    while (const dirent* entry = readdir(directory)) {
+    int error = 0;
+    while (true) {
+      errno = 0;
+      const dirent* entry = readdir(directory);
+      if (entry == nullptr) {
+        error = errno;  // 0 at the end.
+        break;
+      }
       const std::string name = entry->d_name;
       if (name != "." && name != "..") names.push_back(name);
     }
-    const int error = errno;
     closedir(directory);
     if (error != 0) return ErrnoStatus(error, "list", path);
     std::sort(names.begin(), names.end());
@@ -302,6 +361,14 @@ class PosixFileSystem : public FileSystem {
 };
 
 }  // namespace
+
+absl::StatusOr<std::string> File::ReadAll(int64_t max_bytes) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, Size());
+  if (size > max_bytes) return TooLarge("a file", max_bytes);
+  std::string content(size, '\0');
+  PROTOPAGE_RETURN_IF_ERROR(ReadAt(0, &content[0], size));
+  return content;
+}
 
 absl::StatusOr<ByteRange> File::NextData(int64_t offset) {
   PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, Size());
@@ -331,10 +398,14 @@ std::string BaseName(absl::string_view path) {
 
 absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path) {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs->Open(path, OpenMode::kRead));
-  PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
-  std::string content(size, '\0');
-  PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(0, &content[0], size));
-  return content;
+  PROTOPAGE_RETURN_IF_ERROR(file->Size().status());  // It is a plain file.
+  return file->ReadAll(std::numeric_limits<int64_t>::max());
+}
+
+absl::StatusOr<std::string> ReadFileOrPipe(FileSystem* fs, const std::string& path,
+                                           int64_t max_bytes) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs->Open(path, OpenMode::kRead));
+  return file->ReadAll(max_bytes);
 }
 
 absl::Status ReplaceFile(

@@ -53,7 +53,12 @@ class File {
   // On error any prefix may have been moved.
   virtual absl::Status ReadPieces(absl::Span<const ReadPiece> pieces) = 0;
   virtual absl::Status WritePieces(absl::Span<const WritePiece> pieces) = 0;
+  // Errors: InvalidArgument (a pipe, a terminal or a device).
   virtual absl::StatusOr<int64_t> Size() = 0;
+  // All of the file, or all that comes through a pipe or a terminal until its end, which this call
+  // waits for. Files whose size is shown as 0, as those of /proc, are read to their end too.
+  // Errors: InvalidArgument (more than `max_bytes`; another device).
+  virtual absl::StatusOr<std::string> ReadAll(int64_t max_bytes);
   virtual absl::Status Truncate(int64_t size) = 0;
   // Data and size are on the device when this returns (fdatasync).
   virtual absl::Status Sync() = 0;
@@ -82,8 +87,9 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
 
-  // Errors: NotFound, AlreadyExists, PermissionDenied, ResourceExhausted (disk full, too many open
-  // files), InvalidArgument (a directory), Unavailable for others.
+  // Never waits: of a pipe or a device only ReadAll can be called. Errors: NotFound, AlreadyExists,
+  // PermissionDenied, ResourceExhausted (disk full, too many open files), InvalidArgument (a
+  // directory), Unavailable for others.
   virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) = 0;
   virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
   // `to`, which must not exist, becomes another name of the file `from`. Errors: NotFound,
@@ -114,7 +120,13 @@ std::string JoinPath(absl::string_view dir, absl::string_view name);
 std::string DirectoryOf(absl::string_view path);
 std::string BaseName(absl::string_view path);
 
+// The content of a file. Errors: those of Open; InvalidArgument (a pipe or a device).
 absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path);
+// The text that a user names by a path, which may be a pipe: /dev/stdin, or `<(...)` of a shell.
+// Errors: those of Open; InvalidArgument (more than `max_bytes`, or a device).
+absl::StatusOr<std::string> ReadFileOrPipe(FileSystem* fs, const std::string& path,
+                                           int64_t max_bytes);
+
 // Replaces a file so that readers see the old content or the new, never a part: `write` fills
 // another file, named `temporary`, which is synced and renamed to `path`, whose directory is then
 // synced. On error the temporary file is removed.

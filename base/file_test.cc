@@ -1,12 +1,14 @@
 #include "protopage/base/file.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -169,6 +171,72 @@ TEST(FileTest, ErrorsNameTheFile) {
   EXPECT_THAT(fs->Open(path, OpenMode::kCreateExclusive),
               StatusIs(absl::StatusCode::kAlreadyExists, path));
   EXPECT_THAT(fs->List("/nowhere"), StatusIs(absl::StatusCode::kNotFound, "/nowhere"));
+}
+
+TEST(FileTest, ADirectoryThatCannotBeMadeSaysWhy) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string link = TempPath("dangling");
+  ASSERT_EQ(symlink("/nowhere/x", link.c_str()), 0);
+  // Looking whether the directory is there fails for another reason.
+  EXPECT_THAT(fs->CreateDirectories(link),
+              StatusIs(absl::StatusCode::kAlreadyExists, link + ": File exists"));
+}
+
+TEST(FileTest, FilesWithoutASizeAreReadToTheirEnd) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string status,
+                                 ReadFile(DefaultFileSystem(), "/proc/self/status"));
+  EXPECT_THAT(status, testing::HasSubstr("\nPid:"));
+}
+
+TEST(FileTest, APipeIsReadToItsEndWhereOneIsAllowed) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempPath("pipe");
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  // Without a writer, opening and reading do not wait.
+  EXPECT_THAT(ReadFile(fs, path),
+              StatusIs(absl::StatusCode::kInvalidArgument, path + ": it is a pipe"));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs->Open(path, OpenMode::kRead));
+  char byte;
+  EXPECT_THAT(file->ReadAt(0, &byte, 1),
+              StatusIs(absl::StatusCode::kInvalidArgument, "it is a pipe, not a plain file"));
+  const std::string text(1000000, 'x');  // More than a pipe holds at a time.
+  std::thread writer([&] {
+    const int fd = open(path.c_str(), O_WRONLY);
+    for (size_t at = 0; at < text.size();) {
+      const ssize_t count = write(fd, text.data() + at, text.size() - at);
+      if (count <= 0) break;
+      at += count;
+    }
+    close(fd);
+  });
+  const absl::StatusOr<std::string> content = ReadFileOrPipe(fs, path, 1000000);
+  writer.join();
+  PROTOPAGE_ASSERT_OK(content);
+  EXPECT_EQ(*content, text);
+}
+
+TEST(FileTest, ReadingHasALimit) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = TempPath("limit");
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, path, "12345"));
+  PROTOPAGE_EXPECT_OK(ReadFileOrPipe(fs, path, 5));
+  EXPECT_THAT(ReadFileOrPipe(fs, path, 4),
+              StatusIs(absl::StatusCode::kInvalidArgument, "more than the 4 bytes allowed"));
+  // Sizes of files in /proc are not known before.
+  EXPECT_THAT(ReadFileOrPipe(fs, "/proc/self/status", 4),
+              StatusIs(absl::StatusCode::kInvalidArgument, "more than the 4 bytes allowed"));
+}
+
+TEST(FileTest, DevicesAndDirectoriesAreNotRead) {
+  FileSystem* fs = DefaultFileSystem();
+  for (const std::string path : {"/dev/zero", "/dev/null"}) {
+    EXPECT_THAT(ReadFile(fs, path),
+                StatusIs(absl::StatusCode::kInvalidArgument, path + ": it is a device"));
+    EXPECT_THAT(ReadFileOrPipe(fs, path, 1000),
+                StatusIs(absl::StatusCode::kInvalidArgument, path + ": it is a device"));
+  }
+  EXPECT_THAT(ReadFile(fs, testing::TempDir()),
+              StatusIs(absl::StatusCode::kInvalidArgument, "Is a directory"));
 }
 
 TEST(FileTest, SecondLockIsRefused) {

@@ -15,4 +15,9 @@ std::string LastHdf5Error() {
   return text.empty() ? "unknown HDF5 error" : text;
 }
 
+bool Hdf5IsThreadSafe() {
+  hbool_t is_threadsafe = false;
+  return H5is_library_threadsafe(&is_threadsafe) >= 0 && is_threadsafe;
+}
+
 }  // namespace protopage

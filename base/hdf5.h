@@ -70,6 +70,9 @@ class QuietHdf5Errors {
 // stack is empty afterwards. Call it before any other HDF5 function, as each clears the stack.
 std::string LastHdf5Error();
 
+// Whether several threads may call the library at a time, as ours do.
+bool Hdf5IsThreadSafe();
+
 }  // namespace protopage
 
 #endif  // PROTOPAGE_BASE_HDF5_H_

@@ -101,5 +101,7 @@ TEST(Hdf5Test, LastErrorIsTheInnermostAndIsTakenOnce) {
   EXPECT_EQ(LastHdf5Error(), "unknown HDF5 error");
 }
 
+TEST(Hdf5Test, TheLibraryIsThreadSafe) { EXPECT_TRUE(Hdf5IsThreadSafe()); }
+
 }  // namespace
 }  // namespace protopage

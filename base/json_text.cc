@@ -2,12 +2,13 @@
 
 #include <cstddef>
 #include <set>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "protopage/base/short_text.h"
+#include "protopage/base/status_macros.h"
 
 namespace protopage {
 namespace {
@@ -15,34 +16,60 @@ namespace {
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
+// Checks what the library accepts: a key that stands twice in an object, of which it would keep the
+// last, and nesting so deep that functions that call themselves for each level overflow the stack.
+class AllowedJson {
+ public:
+  // Called by the parser. False discards the value that starts.
+  bool Check(int depth, Json::parse_event_t event, const Json& parsed) {
+    const bool starts =
+        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    if (starts && depth >= kMaxJsonDepth) too_deep_ = true;
+    if (too_deep_) return false;
+    if (event == Json::parse_event_t::object_start) keys_.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys_.pop_back();
+    if (event == Json::parse_event_t::key &&
+        !keys_.back().insert(parsed.get<std::string>()).second) {
+      repeated_ = parsed.get<std::string>();
+    }
+    return true;
+  }
+
+  absl::Status status(absl::string_view source) const {
+    if (too_deep_) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          source, ": lists or objects are nested deeper than ", kMaxJsonDepth, " levels"));
+    }
+    if (!repeated_.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(source, ": the key \"", ShortText(repeated_),
+                                                     "\" stands twice in one object"));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  std::vector<std::set<std::string>> keys_;  // Of the objects being parsed, innermost last.
+  std::string repeated_;
+  bool too_deep_ = false;
+};
+
 }  // namespace
 
 absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view source) {
-  // The keys of the objects being parsed, innermost last, to find repeated ones, of which the
-  // library would silently keep the last.
-  std::vector<std::set<std::string>> keys;
-  std::string repeated;
-  const Json::parser_callback_t callback = [&](int, Json::parse_event_t event, Json& parsed) {
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key &&
-        !keys.back().insert(parsed.get<std::string>()).second) {
-      repeated = parsed.get<std::string>();
-    }
-    return true;
+  AllowedJson allowed;
+  const Json::parser_callback_t callback = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    return allowed.Check(depth, event, parsed);
   };
   // The library reports syntax errors by exceptions, which are caught here.
   try {
     Json json = Json::parse(text.begin(), text.end(), callback,
                             /*allow_exceptions=*/true,
                             /*ignore_comments=*/true);
-    if (!repeated.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(source, ": the key \"", repeated, "\" stands twice in one object"));
-    }
+    PROTOPAGE_RETURN_IF_ERROR(allowed.status(source));
     return json;
   } catch (const Json::exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat(source, ": not valid JSON: ", error.what()));
+    return absl::InvalidArgumentError(
+        absl::StrCat(source, ": not valid JSON: ", ShortText(error.what())));
   }
 }
 
@@ -55,17 +82,19 @@ absl::Status SetJsonValue(absl::string_view assignment, nlohmann::json& json) {
   const std::string quoted =
       Json(std::string(assignment)).dump(-1, ' ', false, Json::error_handler_t::replace);
   if (Json::parse(quoted).get<std::string>() != assignment) {
-    return absl::InvalidArgumentError(absl::StrCat("--set ", quoted, ": is not UTF-8"));
+    return absl::InvalidArgumentError(absl::StrCat("--set ", ShortText(quoted), ": is not UTF-8"));
   }
   const auto malformed = [&assignment](absl::string_view why) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--set ", assignment, ": ", why, "; expected key.name=value"));
+        absl::StrCat("--set ", ShortText(assignment), ": ", why, "; expected key.name=value"));
   };
   const size_t equals = assignment.find('=');
   if (equals == absl::string_view::npos || equals == 0) return malformed("no key before '='");
   const std::string text(assignment.substr(equals + 1));
   Json* at = &json;
-  for (absl::string_view part : absl::StrSplit(assignment.substr(0, equals), '.')) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(assignment.substr(0, equals), '.');
+  if (parts.size() > kMaxJsonDepth) return malformed("too many names");
+  for (absl::string_view part : parts) {
     std::vector<size_t> positions;
     const size_t bracket = part.find('[');
     if (bracket != absl::string_view::npos) {
@@ -84,18 +113,23 @@ absl::Status SetJsonValue(absl::string_view assignment, nlohmann::json& json) {
     if (part.empty()) return malformed("an empty name");
     if (at->is_null()) *at = Json::object();
     if (!at->is_object()) {
-      return malformed(absl::StrCat("what stands before \"", part, "\" is not an object"));
+      return malformed(
+          absl::StrCat("what stands before \"", ShortText(part), "\" is not an object"));
     }
     at = &(*at)[std::string(part)];
     for (const size_t position : positions) {
       if (!at->is_array() || position >= at->size()) {
-        return malformed(absl::StrCat("\"", part, "\" has no element ", position));
+        return malformed(absl::StrCat("\"", ShortText(part), "\" has no element ", position));
       }
       at = &(*at)[position];
     }
   }
-  Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  *at = value.is_discarded() ? Json(text) : std::move(value);
+  if (!Json::accept(text)) {
+    *at = text;
+    return absl::OkStatus();
+  }
+  const std::string source = absl::StrCat("--set ", ShortText(assignment.substr(0, equals)));
+  PROTOPAGE_ASSIGN_OR_RETURN(*at, ParseJson(text, source));
   return absl::OkStatus();
 }
 

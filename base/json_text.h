@@ -15,8 +15,11 @@
 
 namespace protopage {
 
+// How deep lists and objects may be nested.
+inline constexpr int kMaxJsonDepth = 200;
+
 // JSON with // and /* */ comments. Errors: InvalidArgument with `source`, line and column; the same
-// key twice in one object is an error.
+// key twice in one object is an error, and so are lists and objects nested too deep.
 absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view source);
 
 // The text of `json` and a newline, for files and --json. Strings that are not UTF-8 (names from
@@ -25,7 +28,7 @@ std::string DumpJson(const nlohmann::ordered_json& json, int indent = 2);
 
 // Applies one "a.b.c=value" or "stages[0].steps=100" (--set) to `json`, creating objects on the
 // way. The value is JSON when it parses as JSON, else a string. Errors: InvalidArgument, for text
-// that is not UTF-8 too.
+// that is not UTF-8 too, and those of ParseJson for JSON that is not allowed.
 absl::Status SetJsonValue(absl::string_view assignment, nlohmann::json& json);
 
 }  // namespace protopage

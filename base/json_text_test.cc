@@ -32,6 +32,42 @@ TEST(ParseJsonTest, MalformedJsonAndRepeatedKeysAreErrors) {
   PROTOPAGE_EXPECT_OK(ParseJson(R"({"a": {"b": 1}, "c": {"b": 2}})", "f"));
 }
 
+std::string Nested(int depth) { return std::string(depth, '[') + std::string(depth, ']'); }
+
+TEST(ParseJsonTest, DeepNestingIsAnError) {
+  PROTOPAGE_EXPECT_OK(ParseJson(Nested(kMaxJsonDepth), "f"));
+  for (const int depth : {kMaxJsonDepth + 1, 100000}) {
+    EXPECT_THAT(ParseJson(Nested(depth), "f"), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                        "f: lists or objects are nested deeper"));
+  }
+  std::string objects;
+  for (int i = 0; i < 100000; ++i) objects += "{\"a\":";
+  EXPECT_THAT(ParseJson(objects + "1" + std::string(100000, '}'), "f"),
+              StatusIs(absl::StatusCode::kInvalidArgument, "nested deeper than 200 levels"));
+}
+
+TEST(ParseJsonTest, MessagesAreShortHoweverLongTheTextIs) {
+  const std::string key(1000000, 'k');
+  const absl::Status twice = ParseJson("{\"" + key + "\": 1, \"" + key + "\": 2}", "f").status();
+  EXPECT_THAT(twice, StatusIs(absl::StatusCode::kInvalidArgument, "(1000000 bytes)"));
+  EXPECT_LT(twice.message().size(), 500u);
+  EXPECT_LT(ParseJson("{\"" + key + "\" 1}", "f").status().message().size(), 500u);
+}
+
+TEST(SetJsonValueTest, ValuesAndNamesMayNotBeNestedDeep) {
+  nlohmann::json json = nlohmann::json::object();
+  PROTOPAGE_EXPECT_OK(SetJsonValue("a=" + Nested(kMaxJsonDepth), json));
+  EXPECT_THAT(SetJsonValue("a=" + Nested(100000), json),
+              StatusIs(absl::StatusCode::kInvalidArgument, "--set a: lists or objects are nested"));
+  EXPECT_THAT(SetJsonValue("a={\"b\":1,\"b\":2}", json),
+              StatusIs(absl::StatusCode::kInvalidArgument, "--set a: the key \"b\" stands twice"));
+  std::string names = "a";
+  for (int i = 0; i < 100000; ++i) names += ".a";
+  const absl::Status status = SetJsonValue(names + "=1", json);
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument, "too many names"));
+  EXPECT_LT(status.message().size(), 500u);
+}
+
 TEST(SetJsonValueTest, SetReachesNestedKeysAndListElements) {
   nlohmann::json json = nlohmann::json::parse(R"({"list": [{}, {"count": 1}]})");
   PROTOPAGE_ASSERT_OK(SetJsonValue("inner.count=5", json));

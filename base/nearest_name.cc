@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 
 namespace protopage {
 namespace {
@@ -30,6 +31,10 @@ std::string NearestName(absl::string_view word, const std::vector<std::string>& 
   // more.
   int64_t best_distance = std::max<int64_t>(2, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
+    // The distance is at least the difference of the lengths; computing it costs their product.
+    const int64_t longer =
+        static_cast<int64_t>(word.size()) - static_cast<int64_t>(candidate.size());
+    if (std::abs(longer) >= best_distance) continue;
     const int64_t distance = EditDistance(word, candidate);
     if (distance < best_distance) {
       best_distance = distance;

@@ -20,6 +20,13 @@ TEST(NearestNameTest, HasALimitOfTwoLettersOrAThirdOfTheWord) {
   EXPECT_EQ(NearestName("abc", {}), "");
 }
 
+// Computing this distance would take ten million million steps.
+TEST(NearestNameTest, AWordMuchLongerThanANameIsNotNear) {
+  const std::string word(10000000, 'x');
+  EXPECT_EQ(NearestName(word, {"count", std::string(1000000, 'x')}), "");
+  EXPECT_EQ(NearestName("c", {word, "count", "cd"}), "cd");
+}
+
 TEST(NearestNameTest, TheFirstOfEquallyNearNamesIsTaken) {
   EXPECT_EQ(NearestName("cat", {"bat", "hat"}), "bat");
 }

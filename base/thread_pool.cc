@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "protopage/base/thread.h"
+
 namespace protopage {
 namespace {
 
@@ -50,7 +52,11 @@ int NumProcessors() {
 ThreadPool::ThreadPool(int num_threads) {
   if (num_threads <= 0) num_threads = NumProcessors();
   workers_.reserve(num_threads - 1);
-  for (int i = 1; i < num_threads; ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
+  for (int i = 1; i < num_threads && status_.ok(); ++i) {
+    std::thread worker;
+    status_ = StartThread([this, i] { WorkerLoop(i); }, &worker);
+    if (status_.ok()) workers_.push_back(std::move(worker));
+  }
 }
 
 ThreadPool::~ThreadPool() {

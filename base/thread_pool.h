@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "protopage/base/mutex.h"
 
 namespace protopage {
@@ -21,13 +22,16 @@ namespace protopage {
 class ThreadPool {
  public:
   // `num_threads` <= 0 means one for each processor this process may use. The calling thread is one
-  // of them, so ThreadPool(1) starts none.
+  // of them, so ThreadPool(1) starts none. When the system has fewer threads, the pool has those:
+  // see status().
   explicit ThreadPool(int num_threads);
   // Must not run concurrently with a call.
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
+  // Whether all threads could be started. Errors: ResourceExhausted.
+  const absl::Status& status() const { return status_; }
   int num_threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   // Calls body(i) once for each i in [0, n) and returns when all are done. The tasks of a call are
@@ -58,6 +62,7 @@ class ThreadPool {
   size_t turn_ ABSL_GUARDED_BY(mutex_) = 0;  // Modulo the number of calls: where to look next.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> workers_;
+  absl::Status status_;
 };
 
 // The number of processors that this process may run on.

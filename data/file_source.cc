@@ -17,6 +17,9 @@
 namespace protopage {
 namespace {
 
+// The largest list: some 1e8 paths. A bound for pipes that never end.
+constexpr int64_t kMaxListBytes = int64_t{16} << 30;
+
 // Many strings in two allocations: tens of millions of paths must fit into memory.
 class StringPool {
  public:
@@ -260,7 +263,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
 
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageList(FileSystem* fs, const std::string& path,
                                                            const FileSourceOptions& options) {
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFileOrPipe(fs, path, kMaxListBytes));
   auto source = std::make_unique<FileSource>(fs, DirectoryOf(path), path, options);
   PROTOPAGE_RETURN_IF_ERROR(
       ReadList(path, text, /*labels_needed=*/true, options.classes_of, source.get()));
@@ -283,7 +286,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFiles(FileSystem* fs, cons
     source->paths_.Add(BaseName(path));
     return source;
   }
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFileOrPipe(fs, path, kMaxListBytes));
   PROTOPAGE_RETURN_IF_ERROR(ReadList(path, text, /*labels_needed=*/false, nullptr, source.get()));
   return source;
 }

@@ -9,6 +9,7 @@
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/stopwatch.h"
+#include "protopage/base/thread.h"
 
 namespace protopage {
 namespace {
@@ -71,8 +72,10 @@ Loader::Loader(const ImageSource* source, const LoaderOptions& options)
     : source_(source), options_(options) {
   PROTOPAGE_CHECK(options.height > 0 && options.width > 0 && options.max_batches > 0);
   PROTOPAGE_CHECK(options.channels == 1 || options.channels == 3);
-  for (int i = 0; i < std::max(1, options.threads); ++i) {
-    workers_.emplace_back([this] { WorkerLoop(); });
+  for (int i = 0; i < std::max(1, options.threads) && started_.ok(); ++i) {
+    std::thread worker;
+    started_ = StartThread([this] { WorkerLoop(); }, &worker);
+    if (started_.ok()) workers_.push_back(std::move(worker));
   }
 }
 
@@ -98,6 +101,7 @@ void Loader::Submit(int64_t step, std::vector<int64_t> records) {
 }
 
 absl::StatusOr<ImageBatch> Loader::Next() {
+  PROTOPAGE_RETURN_IF_ERROR(started_);
   std::shared_ptr<Job> job;
   {
     const MutexLock lock(mutex_);

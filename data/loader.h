@@ -68,7 +68,8 @@ class Loader {
 
   // The next batch in the order of Submit; waits until it is complete. Errors: that of the first
   // image of the batch that failed, which names its file; later batches are not affected.
-  // FailedPrecondition when no batch is pending.
+  // FailedPrecondition when no batch is pending; ResourceExhausted when a thread could not be
+  // started.
   absl::StatusOr<ImageBatch> Next();
   // Whether Next() would not wait. Must not be called while another thread is in Next().
   bool ready() const;
@@ -102,6 +103,7 @@ class Loader {
   double seconds_waited_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> workers_;
+  absl::Status started_;  // Whether all threads could be started.
 };
 
 }  // namespace protopage

@@ -5,12 +5,17 @@
 #include "absl/strings/str_cat.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/stopwatch.h"
+#include "protopage/base/thread.h"
 
 namespace protopage {
 
 LookAhead::LookAhead(StepPlanner* planner, int64_t end_step, Hooks hooks)
     : planner_(planner), end_step_(end_step), hooks_(std::move(hooks)) {
-  thread_ = std::thread([this] { Loop(); });
+  const absl::Status started = StartThread([this] { Loop(); }, &thread_);
+  if (started.ok()) return;
+  const MutexLock lock(mutex_);
+  error_ = started;
+  working_ = false;
 }
 
 LookAhead::~LookAhead() {
@@ -19,7 +24,7 @@ LookAhead::~LookAhead() {
     stopping_ = true;
   }
   changed_.NotifyAll();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 absl::StatusOr<std::shared_ptr<const StepPlan>> LookAhead::Plan(int64_t step) {

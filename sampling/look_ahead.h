@@ -45,7 +45,8 @@ class LookAhead {
   };
 
   // `planner` is not owned. Until this object is destroyed nothing else may use it, except between
-  // Settle and Finish. Steps from `end_step` on are not planned. Planning starts at once.
+  // Settle and Finish. Steps from `end_step` on are not planned. Planning starts at once. When no
+  // thread can be started, Plan and Settle return ResourceExhausted.
   LookAhead(StepPlanner* planner, int64_t end_step, Hooks hooks);
   // Waits for the hook or plan in progress.
   ~LookAhead();

@@ -7,6 +7,7 @@
 #include "protopage/eval/text_table.h"
 #include "protopage/trainer/configs/presets.h"
 #include "protopage/trainer/verbs/job.h"
+#include "protopage/trainer/verbs/run_main.h"
 
 namespace protopage {
 namespace {
@@ -39,5 +40,7 @@ int main(int argc, char** argv) {
   job.presets = {{"default", protopage::CifarPreset()}, {"demo", protopage::CifarDemoPreset()}};
   job.needs_data_dir = true;
   job.print = protopage::DemoTable;
-  return protopage::RunJob(job, {argv + 1, argv + argc});
+  return protopage::RunMain(argc, argv, [&job](const std::vector<std::string>& arguments) {
+    return protopage::RunJob(job, arguments);
+  });
 }

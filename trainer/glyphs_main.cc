@@ -1,7 +1,11 @@
 // The README's first command: Han characters as an ID-vs-spot problem, from nothing to a
 // before/after table. `bazel run //trainer:glyphs -- --help`.
+#include <string>
+#include <vector>
+
 #include "protopage/trainer/configs/presets.h"
 #include "protopage/trainer/verbs/job.h"
+#include "protopage/trainer/verbs/run_main.h"
 
 int main(int argc, char** argv) {
   protopage::Job job;
@@ -10,5 +14,7 @@ int main(int argc, char** argv) {
       "Trains on rendered Han characters, id faces against distorted spots, with dominant "
       "prototypes.";
   job.presets = {{"default", protopage::GlyphsPreset()}};
-  return protopage::RunJob(job, {argv + 1, argv + argc});
+  return protopage::RunMain(argc, argv, [&job](const std::vector<std::string>& arguments) {
+    return protopage::RunJob(job, arguments);
+  });
 }

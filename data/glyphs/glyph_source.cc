@@ -160,6 +160,7 @@ const std::vector<GlyphClass>& ClassesOf(const GlyphClassSets& sets, GlyphSplit 
 absl::StatusOr<std::vector<SplitData>> RenderAll(const GlyphConfig& config, const GlyphFonts& fonts,
                                                  int size, const GlyphOptions& options) {
   ThreadPool pool(options.threads);
+  PROTOPAGE_RETURN_IF_ERROR(pool.status());
   PROTOPAGE_ASSIGN_OR_RETURN(const GlyphClassSets sets,
                              ChooseGlyphClasses(config, fonts, &pool, options.progress));
   std::vector<GlyphFaces> faces(pool.num_threads());

@@ -11,8 +11,7 @@ void* AlignedMemory::Reserve(int64_t bytes) {
     // A multiple of the alignment, and room for kernels that read whole vectors.
     const int64_t rounded = (bytes / 64 + 2) * 64;
     data_.reset();  // Released first: the old and the new block may not fit together.
-    data_.reset(std::aligned_alloc(64, static_cast<size_t>(rounded)));
-    PROTOPAGE_CHECK(data_ != nullptr);
+    data_.reset(operator new(static_cast<size_t>(rounded), kAlignment));
     bytes_ = rounded;
   }
   return data_.get();

@@ -5,8 +5,8 @@
 #define PROTOPAGE_MODEL_CPU_CPU_CONTEXT_H_
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -26,8 +26,9 @@ class AlignedMemory {
   int64_t bytes() const { return bytes_; }
 
  private:
+  static constexpr std::align_val_t kAlignment{64};
   struct Free {
-    void operator()(void* p) const { std::free(p); }
+    void operator()(void* p) const { operator delete(p, kAlignment); }
   };
   std::unique_ptr<void, Free> data_;
   int64_t bytes_ = 0;

@@ -23,9 +23,9 @@
 #include "protopage/base/types.h"
 #include "protopage/prototypes/index/change_tracking_index.h"
 #include "protopage/prototypes/index/exact_neighbors.h"
+#include "protopage/prototypes/index/faiss_call.h"
 #include "protopage/prototypes/index/index_common.h"
 #include "protopage/prototypes/index/index_kernels.h"
-#include "protopage/prototypes/index/kmeans.h"
 #include "xxhash.h"
 
 namespace protopage {
@@ -182,7 +182,7 @@ absl::Status FlatRows::Fetch(ConstRowMatrixRef queries, int64_t fetch, ThreadPoo
   // Of each shard, as many as it can give.
   std::vector<float> scores(shards * n * fetch);
   std::vector<int64_t> labels(shards * n * fetch);
-  std::vector<std::string> errors(query_blocks * shards);
+  std::vector<absl::Status> errors(query_blocks * shards);
   pool->ParallelFor(query_blocks * shards, [&](int64_t task) {
     const int64_t first_query = task % query_blocks * kQueryBlock;
     const int64_t count = std::min(kQueryBlock, n - first_query);
@@ -190,19 +190,19 @@ absl::Status FlatRows::Fetch(ConstRowMatrixRef queries, int64_t fetch, ThreadPoo
     const int64_t first_row = shard * kShardRows;
     const int64_t rows = std::min(kShardRows, num_classes_ - first_row);
     const int64_t at = (shard * n + first_query) * fetch;
+    const FaissCall call;
+    errors[task] = call.status();
+    if (!call.status().ok()) return;
     try {
-      UseOneThreadForFaiss();
       faiss::float_minheap_array_t heaps = {static_cast<size_t>(count), static_cast<size_t>(fetch),
                                             &labels[at], &scores[at]};
       faiss::knn_inner_product(queries.row(first_query).data(), Row(first_row), dim_, count, rows,
                                &heaps);
     } catch (const std::exception& e) {
-      errors[task] = absl::StrCat("FAISS: ", e.what());
+      errors[task] = absl::InternalError(absl::StrCat("FAISS: ", e.what()));
     }
   });
-  for (const std::string& error : errors) {
-    if (!error.empty()) return absl::InternalError(error);
-  }
+  for (const absl::Status& error : errors) PROTOPAGE_RETURN_IF_ERROR(error);
   hits->resize(n * fetch);
   pool->ParallelFor(n, [&](int64_t q) {
     std::vector<Hit> all;

@@ -1,26 +1,18 @@
 #include "protopage/prototypes/index/kmeans.h"
 
-#include <cblas.h>
 #include <faiss/Clustering.h>
 #include <faiss/IndexFlat.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <exception>
+#include <new>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/prototypes/index/faiss_call.h"
 
 namespace protopage {
-
-void UseOneThreadForFaiss() {
-  omp_set_num_threads(1);
-  static const bool blas_done = [] {
-    openblas_set_num_threads(1);
-    return true;
-  }();
-  static_cast<void>(blas_done);
-}
 
 absl::StatusOr<RowMatrixXf> KMeans(ConstRowMatrixRef points, int64_t k,
                                    const KMeansOptions& options) {
@@ -29,8 +21,9 @@ absl::StatusOr<RowMatrixXf> KMeans(ConstRowMatrixRef points, int64_t k,
     return absl::InvalidArgumentError(absl::StrCat(k, " centroids of ", n, " points"));
   }
   if (points.outerStride() != dim) return KMeans(RowMatrixXf(points), k, options);
+  const FaissCall call;
+  PROTOPAGE_RETURN_IF_ERROR(call.status());
   try {
-    UseOneThreadForFaiss();
     faiss::ClusteringParameters parameters;
     parameters.niter = options.iterations;
     parameters.spherical = options.spherical;
@@ -46,6 +39,9 @@ absl::StatusOr<RowMatrixXf> KMeans(ConstRowMatrixRef points, int64_t k,
       for (int64_t i = 0; i < k; ++i) centroids.row(i).normalize();
     }
     return centroids;
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("out of memory for ", k, " centroids of ", n, " points"));
   } catch (const std::exception& e) {
     return absl::InternalError(absl::StrCat("FAISS: ", e.what()));
   }

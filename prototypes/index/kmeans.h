@@ -23,13 +23,10 @@ struct KMeansOptions {
   int seed = 1;
 };
 
-// [k, D] for points [n, D], 1 <= k <= n. Errors: InvalidArgument (k), Internal (FAISS).
+// [k, D] for points [n, D], 1 <= k <= n. Errors: InvalidArgument (k), ResourceExhausted (memory),
+// Internal (FAISS).
 absl::StatusOr<RowMatrixXf> KMeans(ConstRowMatrixRef points, int64_t k,
                                    const KMeansOptions& options);
-
-// Makes FAISS and its BLAS run in the calling thread only: our pool owns the threads. Must be
-// called in each thread that calls FAISS.
-void UseOneThreadForFaiss();
 
 }  // namespace protopage
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/base/thread.h"
 
 namespace protopage {
 namespace {
@@ -32,8 +33,8 @@ LogMerger::~LogMerger() {
   if (thread_.joinable()) thread_.join();
 }
 
-void LogMerger::StartThread() {
-  thread_ = std::thread([this] { Loop(); });
+absl::Status LogMerger::StartMerging() {
+  return StartThread([this] { Loop(); }, &thread_);
 }
 
 bool LogMerger::Stopping() {

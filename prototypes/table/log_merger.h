@@ -43,8 +43,8 @@ class LogMerger {
   LogMerger(const LogMerger&) = delete;
   LogMerger& operator=(const LogMerger&) = delete;
 
-  // From now on, MergeIfDue leaves merges to a thread.
-  void StartThread();
+  // From now on, MergeIfDue leaves merges to a thread. Errors: ResourceExhausted (no thread).
+  absl::Status StartMerging();
   // Merges retired segments once they are many or large enough. Errors: of this merge; with a
   // thread, of the last one.
   absl::Status MergeIfDue();

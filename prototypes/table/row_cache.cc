@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "protopage/base/check.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/base/thread.h"
 #include "protopage/prototypes/table/table_copy.h"
 
 namespace protopage {
@@ -33,10 +34,9 @@ RowCache::RowCache(PagedTable* table, const RowCacheOptions& options)
   stop_writing_ = num_frames_ * 3 / 8;
   max_dirty_ = std::max<int64_t>(num_frames_ * 3 / 4, 1);
   // The memory is not touched here: pages that are never used cost nothing.
-  memory_.reset(static_cast<char*>(std::aligned_alloc(64, num_frames_ * frame_bytes_)));
-  PROTOPAGE_CHECK(memory_ != nullptr);
+  memory_.reset(static_cast<char*>(operator new(num_frames_* frame_bytes_, kAlignment)));
   frames_.reserve(num_frames_);  // References to frames stay valid.
-  if (!read_only_) writer_ = std::thread([this] { WriterLoop(); });
+  if (!read_only_) writer_started_ = StartThread([this] { WriterLoop(); }, &writer_);
 }
 
 RowCache::~RowCache() {
@@ -297,6 +297,7 @@ absl::Status RowCache::Write(absl::Span<const int64_t> ids, WriteKind kind,
   if (read_only_) {
     return absl::FailedPreconditionError(absl::StrCat(table_->path(), ": opened read-only"));
   }
+  PROTOPAGE_RETURN_IF_ERROR(writer_started_);
   std::vector<int32_t> frames;
   const MutexLock lock(mutex_);
   while (num_dirty_ > max_dirty_ && write_error_.ok()) changed_.Wait(mutex_);

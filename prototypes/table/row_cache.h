@@ -24,8 +24,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -78,7 +78,8 @@ class RowCache : private RowPinner {
   absl::Status Read(absl::Span<const int64_t> ids,
                     absl::FunctionRef<void(size_t i, const char* record)> visit);
   // Calls fill(i, record of ids[i]) for each i; ids must be distinct. `fill` must not call the
-  // cache. Errors: as Read, and those of the writer; no row has changed then.
+  // cache. Errors: as Read, and those of the writer, ResourceExhausted when its thread could not be
+  // started; no row has changed then.
   absl::Status Write(absl::Span<const int64_t> ids, WriteKind kind,
                      absl::FunctionRef<void(size_t i, char* record)> fill);
   // Reads the rows that are missing and pins all of them: pinned rows are not evicted. Errors: as
@@ -180,8 +181,9 @@ class RowCache : private RowPinner {
   mutable Mutex mutex_;
   CondVar changed_;  // A frame was loaded, written or released.
   CondVar wake_writer_;
+  static constexpr std::align_val_t kAlignment{64};
   struct Free {
-    void operator()(char* p) const { std::free(p); }
+    void operator()(char* p) const { operator delete(p, kAlignment); }
   };
   std::unique_ptr<char, Free> memory_;
   std::vector<Frame> frames_ ABSL_GUARDED_BY(mutex_);
@@ -203,7 +205,8 @@ class RowCache : private RowPinner {
   int64_t misses_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool writer_wanted_ ABSL_GUARDED_BY(mutex_) = false;  // A call waits for a clean frame.
-  std::thread writer_;                                  // Last: it uses the others.
+  absl::Status writer_started_;
+  std::thread writer_;  // Last: it uses the others.
 };
 
 }  // namespace protopage

@@ -61,7 +61,7 @@ absl::StatusOr<std::unique_ptr<TableLog>> TableLog::Create(FileSystem* file_syst
     const MutexLock lock(log->append_mutex_);
     PROTOPAGE_RETURN_IF_ERROR(log->StartSegment(1));
   }
-  if (options.background) log->merger_.StartThread();
+  if (options.background) PROTOPAGE_RETURN_IF_ERROR(log->merger_.StartMerging());
   return log;
 }
 
@@ -75,7 +75,7 @@ absl::StatusOr<std::unique_ptr<TableLog>> TableLog::Open(FileSystem* file_system
   }
   PROTOPAGE_RETURN_IF_ERROR(log->LockDirectory());
   PROTOPAGE_RETURN_IF_ERROR(log->Load(checkpoint));
-  if (options.background) log->merger_.StartThread();
+  if (options.background) PROTOPAGE_RETURN_IF_ERROR(log->merger_.StartMerging());
   return log;
 }
 

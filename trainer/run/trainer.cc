@@ -96,6 +96,7 @@ absl::Status Run::Prepare() {
   }
   PROTOPAGE_ASSIGN_OR_RETURN(session_, Session::Create(config_, fs_));
   session_->set_log_options(options_.log);
+  session_->set_stop([] { return StopSignals::requested(); });
   if (checkpoint_.empty()) PROTOPAGE_RETURN_IF_ERROR(WithContext(InitializeNet(), "init_from"));
   PROTOPAGE_RETURN_IF_ERROR(OpenStages(*session_, position_.stage));
   return CheckNewPrototypes(*session_, position_.stage, resumed_.prototypes);
@@ -240,7 +241,10 @@ absl::Status Run::RunWithoutSteps(const StageKind& kind) {
   run.progress = [&](int64_t done, int64_t total) {
     shown.Update(observers_.OnProgress({kind.spec().name, "images", done, total}));
   };
-  PROTOPAGE_ASSIGN_OR_RETURN(StageOutcome outcome, kind.Run(run));
+  absl::StatusOr<StageOutcome> ran = kind.Run(run);
+  if (absl::IsCancelled(ran.status()))
+    return Interrupted(absl::StrCat("interrupted in ", stage().name));
+  PROTOPAGE_ASSIGN_OR_RETURN(StageOutcome outcome, std::move(ran));
   PROTOPAGE_RETURN_IF_ERROR(shown);
   for (std::string& message : outcome.messages) PROTOPAGE_RETURN_IF_ERROR(Say(std::move(message)));
   if (!outcome.evaluation.has_value()) return absl::OkStatus();
@@ -261,6 +265,7 @@ absl::Status Run::AddEvaluation(EvalReport evaluation) {
 
 absl::Status Run::Save(CheckpointState state, const std::vector<CheckpointSection>& sections,
                        const std::string& stage) {
+  StopSignals::Saving();
   const Stopwatch stopwatch;
   state.reports = result_.reports;
   PROTOPAGE_ASSIGN_OR_RETURN(const std::string folder,

@@ -25,6 +25,7 @@ absl::Status Embedder::Run(const ImageSource& source, absl::Span<const int64_t> 
   int64_t submitted = 0;
   RowMatrixXf features;
   for (int64_t first = 0; first < total; first += options_.batch_size) {
+    if (options_.check_stop) PROTOPAGE_RETURN_IF_ERROR(options_.check_stop());
     // The next batches are read while one is embedded.
     while (submitted < total && loader.pending() < loader_options.max_batches) {
       const absl::Span<const int64_t> next = piece(submitted);

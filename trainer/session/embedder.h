@@ -11,6 +11,7 @@
 #define PROTOPAGE_TRAINER_SESSION_EMBEDDER_H_
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -28,6 +29,8 @@ namespace protopage {
 struct EmbedderOptions {
   int64_t batch_size = 256;
   int loader_threads = 1;
+  // Asked before each batch; its error ends the call.
+  std::function<absl::Status()> check_stop = {};
 };
 
 // The features of records, with their labels and domains.

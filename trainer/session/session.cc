@@ -54,6 +54,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const TrainConfig& conf
 }
 
 absl::Status Session::Init(std::unique_ptr<Backend> backend) {
+  PROTOPAGE_RETURN_IF_ERROR(pool_.status());
   backend_ = std::move(backend);
   absl::StatusOr<std::unique_ptr<Net>> net =
       Net::Create(config_.model, ShapeOf(config_.data), config_.seed, backend_.get());
@@ -78,6 +79,10 @@ absl::Status Session::MakeHead(int64_t num_classes) {
   return absl::OkStatus();
 }
 
+absl::Status Session::CheckStop() const {
+  return stop_ && stop_() ? absl::CancelledError("interrupted") : absl::OkStatus();
+}
+
 int Session::LoaderThreads() const {
   if (config_.loader_threads > 0) return static_cast<int>(config_.loader_threads);
   if (backend_->device() == DeviceType::kCpu) return 1;
@@ -87,6 +92,7 @@ int Session::LoaderThreads() const {
 Embedder Session::MakeEmbedder() {
   EmbedderOptions options;
   options.loader_threads = LoaderThreads();
+  options.check_stop = [this] { return CheckStop(); };
   return Embedder(net_.get(), backend_.get(), options);
 }
 

@@ -7,6 +7,7 @@
 #ifndef PROTOPAGE_TRAINER_SESSION_SESSION_H_
 #define PROTOPAGE_TRAINER_SESSION_SESSION_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -53,6 +54,11 @@ class Session {
   // Options of the prototypes' log.
   void set_log_options(const TableLogOptions& options) { log_options_ = options; }
 
+  // Work that may take long asks `stop` now and then, and returns Cancelled once it is true.
+  void set_stop(std::function<bool()> stop) { stop_ = std::move(stop); }
+  // Errors: Cancelled, once `stop` is true.
+  absl::Status CheckStop() const;
+
   // The images of the splits. Each split is opened at its first use; a slow one shows its progress
   // on the console.
   SplitSources& images() { return images_; }
@@ -76,6 +82,7 @@ class Session {
   std::unique_ptr<DenseHead> head_;
   std::unique_ptr<PrototypeSet> prototypes_;
   SplitSources images_;
+  std::function<bool()> stop_;
 };
 
 }  // namespace protopage

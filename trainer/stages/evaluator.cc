@@ -122,7 +122,8 @@ absl::StatusOr<EvalReport> EvaluateTarget(Session& session, Split split, const s
   RowSource prototypes;
   prototypes.rows = store.num_classes();
   prototypes.dim = store.dim();
-  prototypes.read = [&store](int64_t first, RowMatrixRef out) {
+  prototypes.read = [&](int64_t first, RowMatrixRef out) -> absl::Status {
+    PROTOPAGE_RETURN_IF_ERROR(session.CheckStop());
     return store.ReadRange(first, out);
   };
   // A dropped class cannot be found.

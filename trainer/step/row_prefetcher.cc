@@ -2,11 +2,14 @@
 
 #include <utility>
 
+#include "protopage/base/status_macros.h"
+#include "protopage/base/thread.h"
+
 namespace protopage {
 
 RowPrefetcher::RowPrefetcher(PrototypeStore* store, int64_t rows_per_step)
     : store_(store), max_begun_(store->stats().capacity_rows / rows_per_step - 1) {
-  thread_ = std::thread([this] { Loop(); });
+  started_ = StartThread([this] { Loop(); }, &thread_);
 }
 
 RowPrefetcher::~RowPrefetcher() {
@@ -15,7 +18,7 @@ RowPrefetcher::~RowPrefetcher() {
     stopping_ = true;
   }
   changed_.NotifyAll();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void RowPrefetcher::Submit(int64_t step, std::vector<ClassId> classes) {
@@ -27,6 +30,7 @@ void RowPrefetcher::Submit(int64_t step, std::vector<ClassId> classes) {
 }
 
 absl::StatusOr<PinnedRows> RowPrefetcher::Finish(int64_t step) {
+  PROTOPAGE_RETURN_IF_ERROR(started_);
   std::vector<Begun> finished;  // Outlives the lock: a release takes the cache's.
   {
     const MutexLock lock(mutex_);

@@ -44,7 +44,7 @@ class RowPrefetcher {
   // longer: the next steps are prefetched into the room that they take. Waits while the rows are
   // being read. When their turn has not come yet, they are left to the caller's gather, and the
   // result is empty; so it is the second time. Releases the pins of earlier steps. Errors: the
-  // store's, of this step.
+  // store's, of this step; ResourceExhausted when no thread could be started.
   absl::StatusOr<PinnedRows> Finish(int64_t step);
 
  private:
@@ -71,6 +71,7 @@ class RowPrefetcher {
   std::deque<Begun> begun_ ABSL_GUARDED_BY(mutex_);
   bool running_ ABSL_GUARDED_BY(mutex_) = false;  // The last of begun_ is being read.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status started_;
   std::thread thread_;  // Last: it uses the others.
 };
 

@@ -1,6 +1,5 @@
 #include "protopage/trainer/verbs/classes_verbs.h"
 
-#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "protopage/data/open_source.h"
 #include "protopage/eval/text_table.h"
 #include "protopage/trainer/session/session.h"
+#include "protopage/trainer/verbs/print_results.h"
 #include "protopage/trainer/verbs/store_classes.h"
 #include "protopage/trainer/verbs/user_config.h"
 #include "protopage/trainer/verbs/verb_flags.h"
@@ -77,8 +77,8 @@ absl::Status Add(const AddFlags& flags) {
     json.push_back({{"name", c.name}, {"id", c.id}, {"images", c.images}});
     table.AddRow({c.name, absl::StrCat(c.id), absl::StrCat(c.images)});
   }
-  std::cout << (flags.json ? DumpJson(json) : table.ToString()) << std::flush;
-  return absl::OkStatus();
+  return WithContext(PrintResults(flags.json ? DumpJson(json) : table.ToString()),
+                     absl::StrCat(flags.store, " has the new classes"));
 }
 
 absl::Status Drop(const DropFlags& flags) {

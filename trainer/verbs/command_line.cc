@@ -1,7 +1,6 @@
 #include "protopage/trainer/verbs/command_line.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -15,6 +14,7 @@
 #include "protopage/base/logging.h"
 #include "protopage/base/nearest_name.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/trainer/verbs/print_results.h"
 
 namespace protopage {
 namespace {
@@ -253,7 +253,7 @@ std::string ProgramHelp(const CommandProgram& program) {
   absl::StrAppend(&out, "\n", program.name, " VERB --help tells a verb's flags, ", program.name,
                   " --version what this is.\n"
                   "Exit status: 0 done, 1 failed, 2 wrong usage or config, "
-                  "3 interrupted and saved.\n");
+                  "3 interrupted, --resume goes on.\n");
   return out;
 }
 
@@ -298,11 +298,7 @@ int RunCommandLine(const CommandProgram& program, const std::vector<std::string>
     if (command->verb != nullptr) {
       status = command->verb->run();
     } else {
-      std::fputs(command->text.c_str(), stdout);
-    }
-    // `protopage ... > /dev/full` has not shown its results.
-    if (std::fflush(stdout) != 0 && status.ok()) {
-      status = absl::UnavailableError("cannot write to standard output");
+      status = PrintResults(command->text);
     }
   }
   DrawProgress("");  // The error must not be followed by the progress line of a failed verb.

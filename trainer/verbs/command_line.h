@@ -81,8 +81,8 @@ std::string VerbHelp(const CommandProgram& program, const CommandVerb& verb);
 int RunCommandLine(const CommandProgram& program, const std::vector<std::string>& arguments);
 
 // 0 done; 2 InvalidArgument: the command line or the config cannot be right; 3 Cancelled:
-// interrupted and saved; 1 everything else: files that they name are missing, damaged or in the
-// way, or the work failed.
+// interrupted, --resume goes on; 1 everything else: files that they name are missing, damaged or in
+// the way, or the work failed.
 int ExitStatus(const absl::Status& status);
 
 // `path` as the user means it: a relative one starts at BUILD_WORKING_DIRECTORY when that is set

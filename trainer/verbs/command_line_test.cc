@@ -174,7 +174,7 @@ TEST_F(CommandLineTest, HelpOfTheProgram) {
             "protopage VERB --help tells a verb's flags, protopage --version "
             "what this is.\n"
             "Exit status: 0 done, 1 failed, 2 wrong usage or config, 3 "
-            "interrupted and saved.\n");
+            "interrupted, --resume goes on.\n");
 }
 
 TEST_F(CommandLineTest, HelpOfAVerbWhateverElseIsWrong) {

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <clocale>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -80,6 +82,35 @@ TEST_F(CommandsTest, TrainPrintsATableOfItsEvaluations) {
   // The same config gives the same figures, and the last column's details follow.
   EXPECT_EQ(outcome.out, FormatTrainResult(result));
   EXPECT_TRUE(absl::StrContains(outcome.out, FormatReport(result.reports[1]))) << outcome.out;
+}
+
+// A host of our libraries may use a locale in which 0.5 is written 0,5. The test makes one, where
+// the tool and its sources are installed.
+TEST_F(CommandsTest, TheLocaleChangesNoNumbers) {
+  const std::string make =
+      absl::StrCat("localedef -i de_DE -f UTF-8 ", Path("de_DE.UTF-8"), " >/dev/null 2>&1");
+  static_cast<void>(std::system(make.c_str()));  // It warns by its status.
+  setenv("LOCPATH", dir_->c_str(), 1);
+  if (setlocale(LC_ALL, "de_DE.UTF-8") == nullptr) GTEST_SKIP() << "no locale with a comma";
+  EXPECT_STREQ(localeconv()->decimal_point, ",");
+  const ProtopageOutcome text = RunProtopage({"eval", "--run=" + Path("run")});
+  const ProtopageOutcome json =
+      RunProtopage({"eval", "--run=" + Path("run"), "--json", "--set=model.dropout=0.25"});
+  const ProtopageOutcome trained =
+      RunProtopage({"train", "--config=" + Path("tiny.json"), "--out=" + Path("comma"), "--json"});
+  setlocale(LC_ALL, "C");
+  EXPECT_EQ(text.out, RunProtopage({"eval", "--run=" + Path("run")}).out) << text.err;
+  EXPECT_EQ(
+      json.out,
+      RunProtopage({"eval", "--run=" + Path("run"), "--json", "--set=model.dropout=0.25"}).out)
+      << json.err;
+  EXPECT_EQ(trained.out, trained_->out) << trained.err;
+  for (const std::string name : {"config.json", "results.json"}) {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string with_comma,
+                                   ReadFile(fs(), Path("comma/" + name)));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string without, ReadFile(fs(), Path("run/" + name)));
+    EXPECT_EQ(with_comma, without);
+  }
 }
 
 TEST_F(CommandsTest, EvalRepeatsTheLastEvaluation) {

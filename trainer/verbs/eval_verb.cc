@@ -1,6 +1,5 @@
 #include "protopage/trainer/verbs/eval_verb.h"
 
-#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "protopage/eval/report.h"
 #include "protopage/trainer/session/session.h"
 #include "protopage/trainer/stages/evaluator.h"
+#include "protopage/trainer/verbs/print_results.h"
 #include "protopage/trainer/verbs/user_config.h"
 #include "protopage/trainer/verbs/verb_flags.h"
 
@@ -35,12 +35,7 @@ absl::Status Run(const Flags& flags) {
   PROTOPAGE_ASSIGN_OR_RETURN(const EvalReport report,
                              IsSource(split) ? EvaluateSource(*session, split, SplitName(split))
                                              : EvaluateTarget(*session, split, SplitName(split)));
-  if (flags.json) {
-    std::cout << DumpJson(ToJson(report)) << std::flush;
-  } else {
-    std::cout << FormatReport(report) << std::flush;
-  }
-  return absl::OkStatus();
+  return PrintResults(flags.json ? DumpJson(ToJson(report)) : FormatReport(report));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "protopage/base/config_fields.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/eval/report.h"
 #include "protopage/trainer/configs/presets.h"
 #include "protopage/trainer/verbs/command_line.h"
 #include "protopage/trainer/verbs/commands.h"
@@ -13,6 +14,8 @@
 #include "protopage/trainer/verbs/export.h"
 #include "protopage/trainer/verbs/inspect.h"
 #include "protopage/trainer/verbs/job.h"
+#include "protopage/trainer/verbs/print_results.h"
+#include "protopage/trainer/verbs/run_main.h"
 #include "protopage/trainer/verbs/run_plan.h"
 #include "protopage/trainer/verbs/run_plan_report.h"
 #include "protopage/trainer/verbs/stage_rehearsal.h"
@@ -34,6 +37,21 @@ namespace {
   job.summary = "Trains on rendered Han characters.";
   job.presets = {{"default", GlyphsPreset()}};
   return RunJob(job, {argv + 1, argv + argc});
+}
+
+// The test has a main function of its own.
+#define main RunMainExample
+[[maybe_unused]] int main(int argc, char** argv);
+int main(int argc, char** argv) {
+  return RunMain(argc, argv, [](const std::vector<std::string>& arguments) {
+    return RunCommandLine(ProtopageProgram(), arguments);
+  });
+}
+#undef main
+
+[[maybe_unused]] absl::Status PrintResultsExample(const EvalReport& report) {
+  PROTOPAGE_RETURN_IF_ERROR(PrintResults(FormatReport(report)));
+  return absl::OkStatus();
 }
 
 [[maybe_unused]] absl::Status EmbeddingWriterExample(FileSystem* fs, const RowMatrixXf& rows,

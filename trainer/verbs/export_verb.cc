@@ -31,6 +31,7 @@ absl::Status Run(const Flags& flags) {
     };
   }
   ThreadPool pool(0);
+  PROTOPAGE_RETURN_IF_ERROR(pool.status());
   PROTOPAGE_ASSIGN_OR_RETURN(
       const ExportStats stats,
       ExportPrototypes(DefaultFileSystem(), flags.run, flags.output, format, options, &pool));

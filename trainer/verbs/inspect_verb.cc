@@ -1,6 +1,5 @@
 #include "protopage/trainer/verbs/inspect_verb.h"
 
-#include <iostream>
 #include <memory>
 #include <string>
 
@@ -11,6 +10,7 @@
 #include "protopage/base/status_macros.h"
 #include "protopage/base/thread_pool.h"
 #include "protopage/trainer/verbs/inspect.h"
+#include "protopage/trainer/verbs/print_results.h"
 #include "protopage/trainer/verbs/verb_flags.h"
 
 namespace protopage {
@@ -37,13 +37,13 @@ absl::Status Run(const Flags& flags) {
   }
   FileSystem* fs = DefaultFileSystem();
   ThreadPool pool(0);
+  PROTOPAGE_RETURN_IF_ERROR(pool.status());
   StoreInspectionOptions options;
   options.pairs = flags.pairs;
   PROTOPAGE_ASSIGN_OR_RETURN(const Inspection found,
                              flags.run.empty() ? InspectFile(fs, flags.store, options, &pool)
                                                : InspectRun(fs, flags.run, options, &pool));
-  std::cout << (flags.json ? DumpJson(ToJson(found)) : FormatInspection(found)) << std::flush;
-  return absl::OkStatus();
+  return PrintResults(flags.json ? DumpJson(ToJson(found)) : FormatInspection(found));
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "protopage/trainer/verbs/plan_verb.h"
 
-#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "protopage/base/config_fields.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/trainer/configs/config.h"
+#include "protopage/trainer/verbs/print_results.h"
 #include "protopage/trainer/verbs/run_plan.h"
 #include "protopage/trainer/verbs/run_plan_report.h"
 #include "protopage/trainer/verbs/user_config.h"
@@ -34,8 +34,7 @@ absl::Status Run(const Flags& flags) {
   RunPlanOptions options;
   options.reads_per_second = flags.reads_per_second;
   PROTOPAGE_ASSIGN_OR_RETURN(const RunPlan plan, PlanRun(config, options));
-  std::cout << (flags.json ? DumpJson(ToJson(plan)) : FormatRunPlan(plan)) << std::flush;
-  return absl::OkStatus();
+  return PrintResults(flags.json ? DumpJson(ToJson(plan)) : FormatRunPlan(plan));
 }
 
 }  // namespace

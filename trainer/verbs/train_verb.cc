@@ -1,6 +1,5 @@
 #include "protopage/trainer/verbs/train_verb.h"
 
-#include <iostream>
 #include <memory>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include "protopage/eval/report.h"
 #include "protopage/trainer/configs/config.h"
 #include "protopage/trainer/run/run_directory.h"
+#include "protopage/trainer/verbs/print_results.h"
 #include "protopage/trainer/verbs/user_config.h"
 #include "protopage/trainer/verbs/verb_flags.h"
 
@@ -29,9 +29,8 @@ std::string Stem(const std::string& path) {
 }
 
 absl::Status Run(const Flags& flags) {
-  const absl::StatusOr<std::string> text = ReadFile(DefaultFileSystem(), flags.config);
-  if (!text.ok()) return WithContext(text.status(), "--config");
-  return RunTrain(*text, flags.config, Stem(flags.config), flags.train, FormatTrainResult);
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadConfigFile(flags.config));
+  return RunTrain(text, flags.config, Stem(flags.config), flags.train, FormatTrainResult);
 }
 
 }  // namespace
@@ -71,12 +70,8 @@ absl::Status RunTrain(const std::string& text, absl::string_view source, const s
         FirstFreePath(DefaultFileSystem(), ResolveUserPath(absl::StrCat("runs/", name)));
   }
   PROTOPAGE_ASSIGN_OR_RETURN(const TrainResult result, Train(config, options));
-  if (flags.json) {
-    std::cout << DumpJson(ToJson(result)) << std::flush;
-  } else {
-    std::cout << print(result) << std::flush;
-  }
-  return absl::OkStatus();
+  return WithContext(PrintResults(flags.json ? DumpJson(ToJson(result)) : print(result)),
+                     absl::StrCat(options.directory, " is complete, with its results.json"));
 }
 
 CommandVerb TrainVerb() {

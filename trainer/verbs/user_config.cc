@@ -25,11 +25,17 @@ absl::StatusOr<TrainConfig> ParseUserConfig(const std::string& text, absl::strin
   return config;
 }
 
+absl::StatusOr<std::string> ReadConfigFile(const std::string& path) {
+  const absl::StatusOr<std::string> text =
+      ReadFileOrPipe(DefaultFileSystem(), path, kMaxConfigBytes);
+  if (!text.ok()) return WithContext(text.status(), "--config");
+  return text;
+}
+
 absl::StatusOr<TrainConfig> ReadUserConfig(const std::string& path,
                                            const std::vector<std::string>& set) {
-  const absl::StatusOr<std::string> text = ReadFile(DefaultFileSystem(), path);
-  if (!text.ok()) return WithContext(text.status(), "--config");
-  return ParseUserConfig(*text, path, set);
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadConfigFile(path));
+  return ParseUserConfig(text, path, set);
 }
 
 absl::StatusOr<std::unique_ptr<Session>> OpenRun(const std::string& directory,

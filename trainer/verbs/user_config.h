@@ -6,6 +6,7 @@
 #ifndef PROTOPAGE_TRAINER_VERBS_USER_CONFIG_H_
 #define PROTOPAGE_TRAINER_VERBS_USER_CONFIG_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,12 @@
 #include "protopage/trainer/session/session.h"
 
 namespace protopage {
+
+// The largest config.
+inline constexpr int64_t kMaxConfigBytes = int64_t{64} << 20;
+
+// The text of the file, or pipe, that --config names. Errors: those of ReadFileOrPipe.
+absl::StatusOr<std::string> ReadConfigFile(const std::string& path);
 
 // The config in `text`, validated; `source` names it in errors. Errors: InvalidArgument.
 absl::StatusOr<TrainConfig> ParseUserConfig(const std::string& text, absl::string_view source,

@@ -1,0 +1,19 @@
+// ShortText: a user's text for a message, which stays a line however long the text is.
+//
+//   error = absl::StrCat("unknown key ", ShortText(key));  // "unknown key aaaa... (10000000 bytes)"
+#ifndef PROTOPAGE_BASE_SHORT_TEXT_H_
+#define PROTOPAGE_BASE_SHORT_TEXT_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace protopage {
+
+// The text if it has at most 200 bytes, else its beginning, "..." and its size. UTF-8 characters
+// are not cut.
+std::string ShortText(absl::string_view text);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_BASE_SHORT_TEXT_H_

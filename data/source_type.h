@@ -73,6 +73,8 @@ struct SourceSettings {
   int64_t split_seed = 1;
   // A compressed image of more pixels is an error, found before memory is allocated for it.
   int64_t max_image_pixels = 100'000'000;
+  // Whether each image file is looked at before a run begins.
+  bool check_images = true;
   // Each type's own.
   SourceOptions options;
   AugmentConfig augment;

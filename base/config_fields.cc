@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -408,23 +409,23 @@ std::string ConfigFieldsHelp(FieldsFunction fields) {
   return helper.Take();
 }
 
-std::vector<std::string> UnsafeDifferences(FieldsFunction before, FieldsFunction after) {
+std::vector<FieldDifference> UnsafeDifferences(FieldsFunction before, FieldsFunction after) {
   std::vector<std::pair<std::string, std::string>> old_values, new_values;
   UnsafeValuesVisitor old_visitor("", &old_values), new_visitor("", &new_values);
   before(old_visitor);
   after(new_visitor);
-  std::vector<std::string> names;
-  for (const auto& value : old_values) {
-    if (std::find(new_values.begin(), new_values.end(), value) == new_values.end()) {
-      names.push_back(value.first);
-    }
+  std::map<std::string, std::string> rest(new_values.begin(), new_values.end());
+  std::vector<FieldDifference> differences;
+  for (const auto& [name, value] : old_values) {
+    const auto found = rest.find(name);
+    const std::string now = found == rest.end() ? "" : found->second;
+    if (now != value) differences.push_back({name, value, now});
+    if (found != rest.end()) rest.erase(found);
   }
-  for (const auto& value : new_values) {
-    const bool known = std::any_of(old_values.begin(), old_values.end(),
-                                   [&](const auto& old) { return old.first == value.first; });
-    if (!known) names.push_back(value.first);
+  for (const auto& [name, value] : new_values) {
+    if (rest.count(name) > 0) differences.push_back({name, "", value});
   }
-  return names;
+  return differences;
 }
 
 void ForEachFieldPath(FieldsFunction fields, absl::FunctionRef<void(std::string&)> change) {

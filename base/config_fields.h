@@ -96,9 +96,15 @@ absl::Status ReadConfigFields(const nlohmann::json& json, absl::string_view path
 nlohmann::ordered_json WriteConfigFields(FieldsFunction fields);
 // A paragraph per field: dotted name, type, default, range, help.
 std::string ConfigFieldsHelp(FieldsFunction fields);
-// The dotted names of the fields that are not safe to change and whose values differ: --resume
-// refuses them. Both must have the same fields.
-std::vector<std::string> UnsafeDifferences(FieldsFunction before, FieldsFunction after);
+// A field whose value differs, with both values as JSON; "" where there is no such field, because
+// it belongs to an element of a list that the other side does not have.
+struct FieldDifference {
+  std::string name;  // Dotted.
+  std::string before, after;
+};
+// The fields that are not safe to change and whose values differ. Both sides must have the same
+// fields, but for the lengths of lists.
+std::vector<FieldDifference> UnsafeDifferences(FieldsFunction before, FieldsFunction after);
 // Calls `change` for each text that is a path, for example to resolve relative ones.
 void ForEachFieldPath(FieldsFunction fields, absl::FunctionRef<void(std::string&)> change);
 

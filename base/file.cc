@@ -358,6 +358,15 @@ class PosixFileSystem : public FileSystem {
     struct stat info;
     return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
   }
+
+  absl::StatusOr<PathInfo> Info(const std::string& path) override {
+    struct stat info;
+    if (stat(path.c_str(), &info) != 0) return ErrnoStatus(errno, "stat", path);
+    const PathInfo::Kind kind = S_ISREG(info.st_mode)   ? PathInfo::Kind::kFile
+                                : S_ISDIR(info.st_mode) ? PathInfo::Kind::kDirectory
+                                                        : PathInfo::Kind::kOther;
+    return PathInfo{kind, info.st_dev, info.st_ino};
+  }
 };
 
 }  // namespace
@@ -373,6 +382,11 @@ absl::StatusOr<std::string> File::ReadAll(int64_t max_bytes) {
 absl::StatusOr<ByteRange> File::NextData(int64_t offset) {
   PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, Size());
   return ByteRange{std::min(offset, size), size};
+}
+
+absl::StatusOr<PathInfo> FileSystem::Info(const std::string& path) {
+  if (!Exists(path)) return ErrnoStatus(ENOENT, "stat", path);
+  return PathInfo{IsDirectory(path) ? PathInfo::Kind::kDirectory : PathInfo::Kind::kFile};
 }
 
 FileSystem* DefaultFileSystem() {

@@ -76,6 +76,14 @@ class File {
   virtual void ExpectScatteredReads() {}
 };
 
+// What a path names, links followed.
+struct PathInfo {
+  enum class Kind { kFile, kDirectory, kOther };  // kOther: a pipe, a socket or a device.
+  Kind kind = Kind::kFile;
+  // Equal for two paths to one file or directory; both 0 where the file system has no numbers.
+  uint64_t device = 0, inode = 0;
+};
+
 enum class OpenMode {
   kRead,            // Must exist.
   kReadWrite,       // Must exist.
@@ -104,6 +112,8 @@ class FileSystem {
   virtual absl::StatusOr<std::vector<std::string>> List(const std::string& path) = 0;
   virtual bool Exists(const std::string& path) = 0;
   virtual bool IsDirectory(const std::string& path) = 0;
+  // Errors: NotFound (also for a link to nothing), PermissionDenied, Unavailable (a loop of links).
+  virtual absl::StatusOr<PathInfo> Info(const std::string& path);
 };
 
 // The file system of the machine. Never null, never destroyed.

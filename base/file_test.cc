@@ -162,6 +162,34 @@ TEST(FileTest, ALinkKeepsTheFileWhenItsFirstNameGoes) {
   EXPECT_THAT(fs->Link(first, TempPath("third")), StatusIs(absl::StatusCode::kNotFound, first));
 }
 
+TEST(FileTest, InfoTellsWhatAPathIs) {
+  FileSystem* const fs = DefaultFileSystem();
+  const std::string dir = TempPath("info");
+  PROTOPAGE_ASSERT_OK(fs->CreateDirectories(dir));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, dir + "/file", "x"));
+  ASSERT_EQ(mkfifo((dir + "/pipe").c_str(), 0600), 0);
+  ASSERT_EQ(symlink("file", (dir + "/link").c_str()), 0);
+  ASSERT_EQ(symlink("gone", (dir + "/dangling").c_str()), 0);
+  ASSERT_EQ(symlink("loop", (dir + "/loop").c_str()), 0);
+  ForwardingFileSystem forwarding(fs);
+  for (FileSystem* const each : {fs, static_cast<FileSystem*>(&forwarding)}) {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PathInfo folder, each->Info(dir));
+    EXPECT_EQ(folder.kind, PathInfo::Kind::kDirectory);
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PathInfo file, each->Info(dir + "/file"));
+    EXPECT_EQ(file.kind, PathInfo::Kind::kFile);
+    EXPECT_NE(file.inode, folder.inode);
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PathInfo link, each->Info(dir + "/link"));
+    EXPECT_EQ(link.kind, PathInfo::Kind::kFile);
+    EXPECT_EQ(link.inode, file.inode);
+    EXPECT_EQ(link.device, file.device);
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const PathInfo pipe, each->Info(dir + "/pipe"));
+    EXPECT_EQ(pipe.kind, PathInfo::Kind::kOther);
+    EXPECT_THAT(each->Info(dir + "/dangling"), StatusIs(absl::StatusCode::kNotFound, "dangling"));
+    EXPECT_THAT(each->Info(dir + "/none"), StatusIs(absl::StatusCode::kNotFound, "none"));
+    EXPECT_THAT(each->Info(dir + "/loop"), StatusIs(absl::StatusCode::kUnavailable, "loop"));
+  }
+}
+
 TEST(FileTest, ErrorsNameTheFile) {
   FileSystem* fs = DefaultFileSystem();
   EXPECT_THAT(fs->Open("/nowhere/x", OpenMode::kRead),

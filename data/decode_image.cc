@@ -8,22 +8,14 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/data/decode_png.h"
 
 namespace protopage {
 namespace {
 
 absl::Status Damaged(absl::string_view name, absl::string_view kind, absl::string_view why) {
   return absl::DataLossError(absl::StrCat(name, ": damaged ", kind, ": ", why));
-}
-
-absl::Status CheckSize(absl::string_view name, int64_t width, int64_t height,
-                       const DecodeOptions& options) {
-  if (width * height > options.max_pixels) {
-    return absl::ResourceExhaustedError(absl::StrCat(name, ": ", width, " x ", height,
-                                                     " pixels are more than the limit of ",
-                                                     options.max_pixels));
-  }
-  return absl::OkStatus();
 }
 
 // The decompressor of a thread: to create one costs more than to decode a small image. TurboJPEG
@@ -45,8 +37,14 @@ class ThreadDecompressor {
   tjhandle handle_ = nullptr;
 };
 
-absl::Status DecodeJpegWith(tjhandle handle, absl::string_view bytes, absl::string_view name,
-                            const DecodeOptions& options, Image* image) {
+struct JpegHeader {
+  ImageHeader image;
+  bool cmyk = false;
+};
+
+absl::StatusOr<JpegHeader> ReadJpegHeaderWith(tjhandle handle, absl::string_view bytes,
+                                              absl::string_view name,
+                                              const DecodeOptions& options) {
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
   int width = 0;
   int height = 0;
@@ -58,19 +56,32 @@ absl::Status DecodeJpegWith(tjhandle handle, absl::string_view bytes, absl::stri
     return Damaged(name, "JPEG", tjGetErrorStr2(handle));
   }
   if (width <= 0 || height <= 0) return Damaged(name, "JPEG", "no size");
-  if (absl::Status status = CheckSize(name, width, height, options); !status.ok()) return status;
-  const bool grey = colorspace == TJCS_GRAY;
-  const bool cmyk = colorspace == TJCS_CMYK || colorspace == TJCS_YCCK;
+  JpegHeader header;
+  header.image = {width, height, colorspace == TJCS_GRAY ? 1 : 3};
+  header.cmyk = colorspace == TJCS_CMYK || colorspace == TJCS_YCCK;
+  PROTOPAGE_RETURN_IF_ERROR(CheckImageSize(name, header.image, options));
+  return header;
+}
+
+absl::Status DecodeJpegWith(tjhandle handle, absl::string_view bytes, absl::string_view name,
+                            const DecodeOptions& options, Image* image) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const JpegHeader header,
+                             ReadJpegHeaderWith(handle, bytes, name, options));
+  const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
+  const int width = static_cast<int>(header.image.width);
+  const int height = static_cast<int>(header.image.height);
+  const bool grey = header.image.channels == 1;
   std::vector<uint8_t> four;  // C M Y K of each pixel.
-  image->Reset(width, height, grey ? 1 : 3);
+  image->Reset(width, height, header.image.channels);
   uint8_t* out = image->pixels.data();
-  if (cmyk) {
+  if (header.cmyk) {
     four.resize(int64_t{width} * height * 4);
     out = four.data();
   }
   // The accurate transform on every CPU, so that the bits are the same everywhere.
   if (tjDecompress2(handle, data, bytes.size(), out, width, 0, height,
-                    grey ? TJPF_GRAY : (cmyk ? TJPF_CMYK : TJPF_RGB), TJFLAG_ACCURATEDCT) != 0) {
+                    grey ? TJPF_GRAY : (header.cmyk ? TJPF_CMYK : TJPF_RGB),
+                    TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS) != 0) {
     // libjpeg fills missing parts with grey and only warns; to train on these would be worse than
     // to stop. Extra bytes between markers are harmless.
     const std::string why = tjGetErrorStr2(handle);
@@ -78,57 +89,67 @@ absl::Status DecodeJpegWith(tjhandle handle, absl::string_view bytes, absl::stri
       return Damaged(name, "JPEG", why);
     }
   }
-  if (cmyk) {
+  if (header.cmyk) {
     // Adobe's convention, which all writers follow: samples are inverted, and 255 is no ink.
     for (int64_t i = 0; i < int64_t{width} * height; ++i) {
+      const int k = four[4 * i + 3];
       for (int c = 0; c < 3; ++c) {
-        image->pixels[3 * i + c] = static_cast<uint8_t>(four[4 * i + c] * four[4 * i + 3] / 255);
+        const int ink = 255 - four[4 * i + c];
+        image->pixels[3 * i + c] = static_cast<uint8_t>(k - (ink * k + 127) / 255);
       }
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status DecodeJpeg(absl::string_view bytes, absl::string_view name,
-                        const DecodeOptions& options, Image* image) {
+ThreadDecompressor& Decompressor() {
   thread_local ThreadDecompressor decompressor;
-  const tjhandle handle = decompressor.Get();
-  if (handle == nullptr) return absl::InternalError(absl::StrCat(name, ": no JPEG decoder"));
-  absl::Status status = DecodeJpegWith(handle, bytes, name, options, image);
-  if (!status.ok()) decompressor.Drop();
-  return status;
+  return decompressor;
 }
 
-// The simplified API of libpng contains its longjmp itself.
-absl::Status DecodePng(absl::string_view bytes, absl::string_view name,
-                       const DecodeOptions& options, Image* image) {
-  png_image png = {};
-  png.version = PNG_IMAGE_VERSION;
-  if (png_image_begin_read_from_memory(&png, bytes.data(), bytes.size()) == 0) {
-    return Damaged(name, "PNG", png.message);
-  }
-  if (absl::Status status = CheckSize(name, png.width, png.height, options); !status.ok()) {
-    png_image_free(&png);
-    return status;
-  }
-  const bool grey = (png.format & PNG_FORMAT_FLAG_COLOR) == 0;
-  png.format = grey ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;
-  image->Reset(static_cast<int>(png.width), static_cast<int>(png.height), grey ? 1 : 3);
-  const png_color white = {255, 255, 255};
-  if (png_image_finish_read(&png, &white, image->pixels.data(), 0, nullptr) == 0) {
-    return Damaged(name, "PNG", png.message);
-  }
-  return absl::OkStatus();
+// Calls read(handle) with the thread's decompressor.
+template <typename Read>
+auto WithDecompressor(absl::string_view name, const Read& read) -> decltype(read(tjhandle())) {
+  ThreadDecompressor& decompressor = Decompressor();
+  const tjhandle handle = decompressor.Get();
+  if (handle == nullptr) return absl::InternalError(absl::StrCat(name, ": no JPEG decoder"));
+  auto result = read(handle);
+  if (!result.ok()) decompressor.Drop();
+  return result;
+}
+
+bool IsJpeg(absl::string_view bytes) { return absl::StartsWith(bytes, "\xff\xd8"); }
+bool IsPng(absl::string_view bytes) { return absl::StartsWith(bytes, "\x89PNG"); }
+
+absl::Status NoImage(absl::string_view bytes, absl::string_view name) {
+  return absl::DataLossError(absl::StrCat(
+      name, bytes.empty() ? ": the file is empty" : ": neither a JPEG nor a PNG file"));
 }
 
 }  // namespace
 
 absl::Status DecodeImage(absl::string_view bytes, absl::string_view name,
                          const DecodeOptions& options, Image* image) {
-  if (bytes.empty()) return absl::DataLossError(absl::StrCat(name, ": the file is empty"));
-  if (absl::StartsWith(bytes, "\xff\xd8")) return DecodeJpeg(bytes, name, options, image);
-  if (absl::StartsWith(bytes, "\x89PNG")) return DecodePng(bytes, name, options, image);
-  return absl::DataLossError(absl::StrCat(name, ": neither a JPEG nor a PNG file"));
+  if (IsPng(bytes)) return DecodePng(bytes, name, options, image);
+  if (!IsJpeg(bytes)) return NoImage(bytes, name);
+  return WithDecompressor(
+      name, [&](tjhandle handle) { return DecodeJpegWith(handle, bytes, name, options, image); });
+}
+
+absl::StatusOr<ImageHeader> ReadImageHeader(absl::string_view bytes, absl::string_view name,
+                                            const DecodeOptions& options) {
+  if (IsPng(bytes)) return ReadPngHeader(bytes, name, options);
+  if (!IsJpeg(bytes)) return NoImage(bytes, name);
+  PROTOPAGE_ASSIGN_OR_RETURN(const JpegHeader header, WithDecompressor(name, [&](tjhandle handle) {
+                               return ReadJpegHeaderWith(handle, bytes, name, options);
+                             }));
+  return header.image;
+}
+
+bool HasImageEnd(absl::string_view begin, absl::string_view end) {
+  // The length, the type and the checksum of an empty chunk.
+  constexpr absl::string_view kIend("\0\0\0\0IEND\xae\x42\x60\x82", 12);
+  return absl::EndsWith(end, IsPng(begin) ? kIend : absl::string_view("\xff\xd9"));
 }
 
 bool HasImageExtension(absl::string_view name) {

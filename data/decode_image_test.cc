@@ -6,7 +6,10 @@
 
 #include <cstdlib>
 #include <string>
+#include <vector>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/string_view.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
@@ -85,6 +88,60 @@ TEST(DecodeImageTest, SixteenBitsAndAlphaBecomeEightOnWhite) {
   Image out;
   PROTOPAGE_ASSERT_OK(DecodeImage(bytes, "x.png", {}, &out));
   EXPECT_EQ(out.pixels, (std::vector<uint8_t>{200, 100, 50, 255, 255, 255}));
+}
+
+std::string FromHex(absl::string_view hex) { return absl::HexStringToBytes(hex); }
+
+// Every kind of PNG and JPEG, with pixels of Pillow's.
+struct DecodedImage {
+  const char* name;
+  const char* file;
+  int width, height, channels;
+  const char* pixels;
+};
+constexpr DecodedImage kDecodedImages[] = {
+#include "protopage/data/testdata/decoded_images.inc"
+};
+
+TEST(DecodeImageTest, EveryKindOfFileHasThePixelsOfPillow) {
+  for (const DecodedImage& expected : kDecodedImages) {
+    const std::string file = FromHex(expected.file);
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ImageHeader header,
+                                   ReadImageHeader(file, expected.name, {}));
+    EXPECT_EQ(header.width, expected.width) << expected.name;
+    EXPECT_EQ(header.height, expected.height) << expected.name;
+    EXPECT_EQ(header.channels, expected.channels) << expected.name;
+    Image image;
+    PROTOPAGE_ASSERT_OK(DecodeImage(file, expected.name, {}, &image));
+    EXPECT_EQ(image.channels, expected.channels) << expected.name;
+    const std::string pixels = FromHex(expected.pixels);
+    EXPECT_EQ(image.pixels, std::vector<uint8_t>(pixels.begin(), pixels.end())) << expected.name;
+  }
+}
+
+TEST(DecodeImageTest, TheHeaderIsReadFromTheBeginningOfAFile) {
+  const Image in = Gradient(320, 240, 3);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string png, EncodePng(in));
+  for (const std::string& whole : {png, EncodeJpeg(in)}) {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ImageHeader header,
+                                   ReadImageHeader(whole.substr(0, 1000), "begin", {}));
+    EXPECT_EQ(header.width, 320);
+    EXPECT_EQ(header.height, 240);
+    EXPECT_EQ(header.channels, 3);
+    EXPECT_THAT(ReadImageHeader(whole.substr(0, 20), "begin", {}),
+                StatusIs(absl::StatusCode::kDataLoss, "begin: damaged"));
+    DecodeOptions options;
+    options.max_pixels = 320 * 240 - 1;
+    EXPECT_THAT(ReadImageHeader(whole, "big", options),
+                StatusIs(absl::StatusCode::kResourceExhausted, "big: 320 x 240"));
+    EXPECT_TRUE(HasImageEnd(whole, whole));
+    EXPECT_FALSE(HasImageEnd(whole, whole.substr(0, whole.size() - 1)));
+    EXPECT_FALSE(HasImageEnd(whole, whole + "x"));
+  }
+  EXPECT_THAT(ReadImageHeader("GIF89a....", "a.jpg", {}),
+              StatusIs(absl::StatusCode::kDataLoss, "a.jpg: neither a JPEG nor a PNG"));
+  EXPECT_THAT(ReadImageHeader("", "a.jpg", {}),
+              StatusIs(absl::StatusCode::kDataLoss, "a.jpg: the file is empty"));
 }
 
 TEST(DecodeImageTest, ForeignAndEmptyFilesAreNamed) {

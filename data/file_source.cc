@@ -7,12 +7,15 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/data/check_images.h"
 
 namespace protopage {
 namespace {
@@ -36,6 +39,50 @@ class StringPool {
  private:
   std::string text_;
   std::vector<uint64_t> end_;
+};
+
+// What stands in the way of an image.
+enum class LeftOutKind { kOtherFile, kHidden, kNoPlainFile, kLoop, kDangling };
+constexpr const char* kLeftOutNames[][2] = {
+    {"other file", "other files"},
+    {"name that begins with a dot", "names that begin with a dot"},
+    {"that is no plain file", "that are no plain files"},
+    {"link to a folder above it", "links to folders above them"},
+    {"link to nothing", "links to nothing"},
+};
+
+// Counts what is left out.
+class LeftOutCounts {
+ public:
+  void Add(LeftOutKind kind, const std::string& name) {
+    Count& count = counts_[static_cast<int>(kind)];
+    if (count.number++ == 0) count.first = name;
+  }
+  // Without hidden names, which nobody expects to count.
+  int64_t files() const {
+    int64_t files = 0;
+    for (const Count& count : counts_) files += count.number;
+    return files - counts_[static_cast<int>(LeftOutKind::kHidden)].number;
+  }
+  // "2 other files (first a/notes.txt), 1 that is no plain file (a/x.png)"
+  std::string ToString() const {
+    std::vector<std::string> parts;
+    for (int i = 0; i < kKinds; ++i) {
+      const Count& count = counts_[i];
+      if (count.number == 0) continue;
+      parts.push_back(absl::StrCat(count.number, " ", kLeftOutNames[i][count.number > 1], " (",
+                                   count.number > 1 ? "first " : "", count.first, ")"));
+    }
+    return absl::StrJoin(parts, ", ");
+  }
+
+ private:
+  struct Count {
+    int64_t number = 0;
+    std::string first;
+  };
+  static constexpr int kKinds = sizeof(kLeftOutNames) / sizeof(kLeftOutNames[0]);
+  Count counts_[kKinds];
 };
 
 class FileSource : public ImageSource {
@@ -62,10 +109,19 @@ class FileSource : public ImageSource {
     return DecodeImage(bytes, path, decode_, image);
   }
   std::string Description() const override {
-    return absl::StrCat(
-        name_, ": ", size(), size() == 1 ? " image of " : " images of ", num_classes_,
-        num_classes_ == 1 ? " class" : " classes",
-        left_out_ > 0 ? absl::StrCat(", ", left_out_, " other files left out") : "");
+    return absl::StrCat(name_, ": ", size(), size() == 1 ? " image of " : " images of ",
+                        num_classes_, num_classes_ == 1 ? " class" : " classes",
+                        left_out_.files() > 0
+                            ? absl::StrCat(", ", left_out_.files(), " other files left out")
+                            : "");
+  }
+  bool has_files() const override { return true; }
+  absl::Status Check(int64_t record) const override {
+    return CheckImageFile(fs_, RecordName(record), decode_);
+  }
+  std::string LeftOut() const override {
+    const std::string left_out = left_out_.ToString();
+    return left_out.empty() ? "" : absl::StrCat(name_, ": left out ", left_out);
   }
 
   FileSystem* const fs_;
@@ -78,7 +134,7 @@ class FileSource : public ImageSource {
   int64_t num_classes_ = 1;
   StringPool class_names_;
   std::vector<std::string> domain_names_ = {"image"};
-  int64_t left_out_ = 0;
+  LeftOutCounts left_out_;
 };
 
 // The label of each class name of `source`.
@@ -88,27 +144,81 @@ absl::flat_hash_map<std::string, ClassId> LabelsByName(const ImageSource& source
   return labels;
 }
 
-// Adds the images below root/relative, at any depth.
-absl::Status AddFilesBelow(FileSystem* fs, const std::string& relative, FileSource* source) {
+absl::Status LinkToNothing(const std::string& path) {
+  return absl::NotFoundError(absl::StrCat(path, ": a link to something that is not there"));
+}
+
+// Adds root/relative, a file whose name is an image's, if it is a plain file. Errors: a link to
+// nothing, which would leave out an image that the user counts on.
+absl::Status AddImage(FileSystem* fs, const std::string& relative, FileSource* source) {
+  const std::string path = JoinPath(source->root_, relative);
+  const absl::StatusOr<PathInfo> info = fs->Info(path);
+  if (absl::IsNotFound(info.status())) return LinkToNothing(path);
+  PROTOPAGE_RETURN_IF_ERROR(info.status());
+  if (info->kind == PathInfo::Kind::kFile) {
+    source->paths_.Add(relative);
+  } else {
+    source->left_out_.Add(LeftOutKind::kNoPlainFile, relative);
+  }
+  return absl::OkStatus();
+}
+
+// Adds the images below root/relative, at any depth. `above`: the folders from the root to there.
+absl::Status AddFilesBelow(FileSystem* fs, const std::string& relative,
+                           std::vector<PathInfo>* above, FileSource* source) {
   const std::string folder = relative.empty() ? source->root_ : JoinPath(source->root_, relative);
   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs->List(folder));
   for (const std::string& name : names) {
-    if (absl::StartsWith(name, ".")) continue;
     const std::string path = relative.empty() ? name : JoinPath(relative, name);
-    if (HasImageExtension(name)) {
-      source->paths_.Add(path);
-    } else if (fs->IsDirectory(JoinPath(source->root_, path))) {
-      PROTOPAGE_RETURN_IF_ERROR(AddFilesBelow(fs, path, source));
+    if (absl::StartsWith(name, ".")) {
+      source->left_out_.Add(LeftOutKind::kHidden, path);
+      continue;
+    }
+    const absl::StatusOr<PathInfo> info = fs->Info(JoinPath(source->root_, path));
+    if (info.ok() && info->kind == PathInfo::Kind::kDirectory) {
+      const bool is_above = std::any_of(above->begin(), above->end(), [&](const PathInfo& other) {
+        return info->inode != 0 && info->inode == other.inode && info->device == other.device;
+      });
+      if (is_above) {
+        source->left_out_.Add(LeftOutKind::kLoop, path);
+        continue;
+      }
+      above->push_back(*info);
+      PROTOPAGE_RETURN_IF_ERROR(AddFilesBelow(fs, path, above, source));
+      above->pop_back();
+    } else if (HasImageExtension(name)) {
+      PROTOPAGE_RETURN_IF_ERROR(AddImage(fs, path, source));
     } else {
-      ++source->left_out_;
+      source->left_out_.Add(info.ok() ? LeftOutKind::kOtherFile : LeftOutKind::kDangling, path);
     }
   }
   return absl::OkStatus();
 }
 
+// A file named by the user that is read more than once, so no pipe.
+absl::Status CheckPlain(FileSystem* fs, const std::string& path, absl::string_view expected) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const PathInfo info, fs->Info(path));
+  if (info.kind != PathInfo::Kind::kOther) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": a pipe, a socket or a device; expected ", expected));
+}
+
+// `text` for a message, in one line of moderate length.
+std::string Shortened(absl::string_view text) {
+  constexpr size_t kLongest = 80;
+  std::string shown(text.substr(0, kLongest));
+  for (char& c : shown) {
+    if (absl::ascii_iscntrl(c)) c = '?';
+  }
+  return absl::StrCat("\"", shown, "\"", text.size() > kLongest ? "..." : "");
+}
+
 // Tables have a row per class, so one mistyped label would make them huge. A list may leave classes
 // without images, but not 99 of 100.
 constexpr int64_t kMaxClassesPerImage = 100;
+
+// PATH_MAX of Linux, without the zero at the end.
+constexpr size_t kLongestPath = 4095;
 
 // Fills the source from the lines of a list. Without `labels_needed` a line may be only a path.
 absl::Status ReadList(const std::string& path, absl::string_view text, bool labels_needed,
@@ -119,6 +229,8 @@ absl::Status ReadList(const std::string& path, absl::string_view text, bool labe
   int64_t largest = -1, largest_line = 0;
   const int64_t limit = classes_of != nullptr ? classes_of->num_classes()
                                               : int64_t{std::numeric_limits<uint32_t>::max()};
+  // As some editors put it in front of UTF-8.
+  absl::ConsumePrefix(&text, "\xef\xbb\xbf");
   // The file may be an image or an archive, not a list.
   const auto control = std::find_if(text.begin(), text.end(), [](unsigned char c) {
     return c < ' ' && c != '\t' && c != '\n' && c != '\r';
@@ -131,6 +243,10 @@ absl::Status ReadList(const std::string& path, absl::string_view text, bool labe
     ++line_number;
     if (absl::EndsWith(line, "\r")) line.remove_suffix(1);
     if (line.empty() || line[0] == '#') continue;
+    if (absl::StrContains(line, '\r')) {
+      return absl::DataLossError(absl::StrCat(
+          path, ":", line_number, ": a carriage return in the line; lines end with LF or CR LF"));
+    }
     const std::vector<absl::string_view> fields = absl::StrSplit(line, '\t');
     auto error = [&](absl::string_view what) {
       return absl::DataLossError(absl::StrCat(path, ":", line_number, ": ", what));
@@ -142,10 +258,14 @@ absl::Status ReadList(const std::string& path, absl::string_view text, bool labe
                                 "path<TAB>label<TAB>domain"));
     }
     if (fields[0].empty()) return error("the path is empty");
+    if (fields[0].size() > kLongestPath) {
+      return error(absl::StrCat("the path ", Shortened(fields[0]), " has ", fields[0].size(),
+                                " bytes, expected at most ", kLongestPath));
+    }
     int64_t label = 0;
     if (fields.size() >= 2 && labels_needed) {
       if (!absl::SimpleAtoi(fields[1], &label)) {
-        return error(absl::StrCat("label \"", fields[1], "\" is not an integer"));
+        return error(absl::StrCat("label ", Shortened(fields[1]), " is not an integer"));
       }
       if (label < 0 || label >= limit) {
         return error(absl::StrCat("label ", label, " is outside [0, ", limit, ")"));
@@ -161,6 +281,7 @@ absl::Status ReadList(const std::string& path, absl::string_view text, bool labe
       return error("all lines must have a domain, or none");
     }
     if (labels_needed && fields.size() == 3) {
+      if (fields[2].empty()) return error("the domain is empty");
       auto it = std::find(domain_list.begin(), domain_list.end(), fields[2]);
       if (it == domain_list.end()) {
         if (domain_list.size() == 255) return error("more than 255 domains");
@@ -184,8 +305,8 @@ absl::Status ReadList(const std::string& path, absl::string_view text, bool labe
     for (const std::string& name : domain_list) {
       if (FindDomain(*classes_of, name) < 0) {
         return absl::DataLossError(absl::StrCat(
-            path, ": domain \"", name,
-            "\" is none of the training list's: ", absl::StrJoin(source->domain_names_, ", ")));
+            path, ": domain ", Shortened(name),
+            " is none of the training list's: ", absl::StrJoin(source->domain_names_, ", ")));
       }
     }
   } else {
@@ -218,9 +339,16 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs->List(path));
   for (const std::string& name : names) {
     const std::string folder = JoinPath(path, name);
-    if (absl::StartsWith(name, ".")) continue;
-    if (!fs->IsDirectory(folder)) {
-      ++source->left_out_;
+    if (absl::StartsWith(name, ".")) {
+      source->left_out_.Add(LeftOutKind::kHidden, name);
+      continue;
+    }
+    const absl::StatusOr<PathInfo> info = fs->Info(folder);
+    // It may be a class, without which the others would have other numbers.
+    if (absl::IsNotFound(info.status())) return LinkToNothing(folder);
+    PROTOPAGE_RETURN_IF_ERROR(info.status());
+    if (info->kind != PathInfo::Kind::kDirectory) {
+      source->left_out_.Add(LeftOutKind::kOtherFile, name);
       continue;
     }
     ClassId label = source->class_names_.size();
@@ -235,18 +363,19 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
       source->class_names_.Add(name);
     }
     PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> files, fs->List(folder));
-    int64_t count = 0;
+    const int64_t before = source->size();
     for (const std::string& file : files) {
-      if (absl::StartsWith(file, ".")) continue;
-      if (!HasImageExtension(file)) {
-        ++source->left_out_;
-        continue;
+      const std::string relative = JoinPath(name, file);
+      if (absl::StartsWith(file, ".")) {
+        source->left_out_.Add(LeftOutKind::kHidden, relative);
+      } else if (!HasImageExtension(file)) {
+        source->left_out_.Add(LeftOutKind::kOtherFile, relative);
+      } else {
+        PROTOPAGE_RETURN_IF_ERROR(AddImage(fs, relative, source.get()));
       }
-      source->paths_.Add(JoinPath(name, file));
-      source->labels_.push_back(static_cast<uint32_t>(label));
-      ++count;
     }
-    if (count == 0 && options.classes_of == nullptr) {
+    source->labels_.resize(source->size(), static_cast<uint32_t>(label));
+    if (source->size() == before && options.classes_of == nullptr) {
       return absl::NotFoundError(
           absl::StrCat(folder, ": no .jpg, .jpeg or .png file in this class"));
     }
@@ -263,6 +392,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
 
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageList(FileSystem* fs, const std::string& path,
                                                            const FileSourceOptions& options) {
+  PROTOPAGE_RETURN_IF_ERROR(CheckPlain(fs, path, "a list file"));
   PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFileOrPipe(fs, path, kMaxListBytes));
   auto source = std::make_unique<FileSource>(fs, DirectoryOf(path), path, options);
   PROTOPAGE_RETURN_IF_ERROR(
@@ -274,13 +404,18 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFiles(FileSystem* fs, cons
                                                             const FileSourceOptions& options) {
   if (fs->IsDirectory(path)) {
     auto source = std::make_unique<FileSource>(fs, path, path, options);
-    PROTOPAGE_RETURN_IF_ERROR(AddFilesBelow(fs, "", source.get()));
+    PROTOPAGE_ASSIGN_OR_RETURN(const PathInfo root, fs->Info(path));
+    std::vector<PathInfo> above = {root};
+    PROTOPAGE_RETURN_IF_ERROR(AddFilesBelow(fs, "", &above, source.get()));
     if (source->size() == 0) {
       return absl::NotFoundError(absl::StrCat(path, ": no .jpg, .jpeg or .png file below it"));
     }
     return source;
   }
   auto source = std::make_unique<FileSource>(fs, DirectoryOf(path), path, options);
+  if (fs->Exists(path)) {
+    PROTOPAGE_RETURN_IF_ERROR(CheckPlain(fs, path, "an image, a folder or a list file"));
+  }
   if (HasImageExtension(path)) {
     if (!fs->Exists(path)) return absl::NotFoundError(absl::StrCat(path, ": no such file"));
     source->paths_.Add(BaseName(path));

@@ -7,12 +7,14 @@
 //
 // A folder source: each folder directly below the root is a class, and its .jpg, .jpeg and .png
 // files are the images. Labels number the folders in byte order of their names. Names that begin
-// with a dot, and files of other kinds, are left out and counted in Description().
+// with a dot, files of other kinds, and what is no plain file (folders, pipes, devices) are left
+// out, and LeftOut() names them. A link is what it leads to; one that leads nowhere is an error
+// where it may be a class or an image.
 //
 // A list file: one image per line, `path<TAB>label` or `path<TAB>label<TAB>domain`. Relative paths
 // start at the folder of the list. Labels are integers from 0; lines that are empty or begin with #
-// are skipped. Domains are numbered in byte order of their names; either all lines have one or
-// none.
+// are skipped. Lines end with LF or CR LF; a byte order mark in front is skipped. Domains are
+// numbered in byte order of their names; either all lines have one or none.
 #ifndef PROTOPAGE_DATA_FILE_SOURCE_H_
 #define PROTOPAGE_DATA_FILE_SOURCE_H_
 
@@ -44,7 +46,8 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFolder(FileSystem* fs,
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageList(FileSystem* fs, const std::string& path,
                                                            const FileSourceOptions& options);
 // Images without labels (label 0): one image file, or all below a folder at any depth in byte order
-// of their paths, or a list whose lines may consist of a path only.
+// of their paths, or a list whose lines may consist of a path only. Links to folders are followed,
+// but not to one that they lie in.
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFiles(FileSystem* fs, const std::string& path,
                                                             const FileSourceOptions& options);
 

@@ -2,10 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
@@ -65,6 +70,132 @@ TEST_F(FileSourceTest, FoldersAreClassesInOrderOfTheirNames) {
   EXPECT_EQ(source->Domain(2), 0);
   EXPECT_EQ(source->Description(),
             Path("train") + ": 3 images of 2 classes, 2 other files left out");
+}
+
+// What has an image's name and is no plain file is never opened, and named.
+class OddFilesTest : public FileSourceTest {
+ protected:
+  void MakePipe(const std::string& name) { ASSERT_EQ(mkfifo(Path(name).c_str(), 0600), 0); }
+  void MakeLink(const std::string& to, const std::string& name) {
+    std::filesystem::create_symlink(to, Path(name));
+  }
+  void MakeSocket(const std::string& name) {
+    ASSERT_EQ(mknod(Path(name).c_str(), S_IFSOCK | 0600, 0), 0);
+  }
+};
+
+TEST_F(OddFilesTest, AFolderLeavesThemOutAndNamesTheFirst) {
+  WriteImage("a/1.png", 1);
+  WriteImage("b/1.png", 2);
+  EXPECT_EQ(OpenImageFolder(fs_, dir_, {}).value()->LeftOut(), "");
+  WriteImage("away/2.png", 3);
+  std::filesystem::rename(Path("away"), dir_ + ".away");
+  MakePipe("a/2.png");
+  MakeSocket("a/3.png");
+  MakeLink("/dev/zero", "b/0.jpg");
+  PROTOPAGE_ASSERT_OK(fs_->CreateDirectories(Path("b/folder.jpeg")));
+  MakeLink(dir_ + ".away/2.png", "b/link.png");  // To a plain file.
+  MakeLink("nowhere", "b/README");
+  Write("b/.DS_Store", "");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenImageFolder(fs_, dir_, {}));
+  ASSERT_EQ(source->size(), 3);
+  EXPECT_EQ(Value(*source, 2), 3);
+  EXPECT_EQ(source->LeftOut(),
+            absl::StrCat(dir_, ": left out 1 other file (b/README), 1 name that begins with a dot ",
+                         "(b/.DS_Store), 4 that are no plain files (first a/2.png)"));
+  std::filesystem::remove_all(dir_ + ".away");
+}
+
+TEST_F(OddFilesTest, ALinkToNothingThatMayBeAClassOrAnImageIsAnError) {
+  WriteImage("a/1.png", 1);
+  MakeLink("/mnt/gone/c9", "c9");
+  EXPECT_THAT(OpenImageFolder(fs_, dir_, {}),
+              StatusIs(absl::StatusCode::kNotFound, Path("c9") + ": a link to something that is"));
+  std::filesystem::remove(Path("c9"));
+  MakeLink("gone.png", "a/2.png");
+  const std::string message = Path("a/2.png") + ": a link to something that is not there";
+  EXPECT_THAT(OpenImageFolder(fs_, dir_, {}), StatusIs(absl::StatusCode::kNotFound, message));
+  EXPECT_THAT(OpenImageFiles(fs_, dir_, {}), StatusIs(absl::StatusCode::kNotFound, message));
+  std::filesystem::remove(Path("a/2.png"));
+  MakeLink("2.png", "a/2.png");  // To itself.
+  EXPECT_THAT(OpenImageFolder(fs_, dir_, {}),
+              StatusIs(absl::StatusCode::kUnavailable, Path("a/2.png")));
+}
+
+TEST_F(OddFilesTest, LinksToFoldersAboveAreNotFollowed) {
+  WriteImage("a/1.png", 1);
+  WriteImage("a/b/2.png", 2);
+  WriteImage("c/3.png", 3);
+  MakeLink("..", "a/up");
+  MakeLink("../..", "a/b/top");
+  MakeLink(".", "here");
+  MakeLink("../c", "a/side");  // Another folder: it is followed, each time.
+  MakeLink("nothing", "a/stale");
+  MakePipe("c/x.png");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenImageFiles(fs_, dir_, {}));
+  std::vector<std::string> names;
+  for (int64_t i = 0; i < source->size(); ++i) names.push_back(source->RecordName(i));
+  EXPECT_THAT(names, ElementsAre(Path("a/1.png"), Path("a/b/2.png"), Path("a/side/3.png"),
+                                 Path("c/3.png")));
+  EXPECT_EQ(source->LeftOut(),
+            absl::StrCat(dir_, ": left out 2 that are no plain files (first a/side/x.png), ",
+                         "3 links to folders above them (first a/b/top), ",
+                         "1 link to nothing (a/stale)"));
+}
+
+TEST_F(OddFilesTest, APipeIsNeitherAListNorAnImage) {
+  MakePipe("pipe");
+  MakePipe("pipe.png");
+  const std::string pipe = ": a pipe, a socket or a device; expected ";
+  EXPECT_THAT(OpenImageList(fs_, Path("pipe"), {}),
+              StatusIs(absl::StatusCode::kInvalidArgument, Path("pipe") + pipe + "a list file"));
+  for (const char* name : {"pipe", "pipe.png"}) {
+    EXPECT_THAT(OpenImageFiles(fs_, Path(name), {}),
+                StatusIs(absl::StatusCode::kInvalidArgument, Path(name) + pipe + "an image"));
+  }
+}
+
+TEST_F(FileSourceTest, NamesMayHaveAnyBytes) {
+  const std::vector<std::string> names = {" ", "a b", "a\nb", "caf\xc3\xa9", "caf\xe9", "\\\"'$"};
+  std::string list;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string path = absl::StrCat("in/", names[i], "/", names[i], ".png");
+    WriteImage(path, static_cast<uint8_t>(i));
+    if (!absl::StrContains(path, '\n')) absl::StrAppend(&list, path, "\t0\n");
+  }
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto folder, OpenImageFolder(fs_, Path("in"), {}));
+  ASSERT_EQ(folder->size(), 6);
+  for (int64_t i = 0; i < 6; ++i) PROTOPAGE_EXPECT_OK(folder->Check(i));
+  Write("list", list);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto listed, OpenImageList(fs_, Path("list"), {}));
+  ASSERT_EQ(listed->size(), 5);
+  for (int64_t i = 0; i < 5; ++i) PROTOPAGE_EXPECT_OK(listed->Check(i));
+}
+
+TEST_F(FileSourceTest, ListsMayBeginWithAByteOrderMark) {
+  WriteImage("1.png", 1);
+  Write("list",
+        "\xef\xbb\xbf"
+        "1.png\t0\r\n1.png\t1");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenImageList(fs_, Path("list"), {}));
+  ASSERT_EQ(source->size(), 2);
+  EXPECT_EQ(Value(*source, 0), 1);
+  // A comment behind the mark is one.
+  Write("list", "\xef\xbb\xbf# path label\n1.png\t0\n");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(source, OpenImageList(fs_, Path("list"), {}));
+  EXPECT_EQ(source->size(), 1);
+}
+
+TEST_F(FileSourceTest, CheckLooksAtTheFile) {
+  WriteImage("a/1.png", 1);
+  Write("a/2.png", "\x89PNG\r\n\x1a\n rubbish");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenImageFolder(fs_, dir_, {}));
+  EXPECT_TRUE(source->has_files());
+  PROTOPAGE_EXPECT_OK(source->Check(0));
+  EXPECT_THAT(source->Check(1),
+              StatusIs(absl::StatusCode::kDataLoss, Path("a/2.png") + ": damaged PNG"));
+  PROTOPAGE_ASSERT_OK(fs_->Remove(Path("a/1.png")));
+  EXPECT_THAT(source->Check(0), StatusIs(absl::StatusCode::kNotFound, Path("a/1.png")));
 }
 
 TEST_F(FileSourceTest, TestFolderTakesTheTrainingFoldersLabels) {
@@ -147,12 +278,26 @@ TEST_F(FileSourceTest, ListErrorsNameTheLine) {
       {"a.png\t0\tid\nb.png\t0\n", "list:2: all lines must have a domain, or none"},
       {"a.png\t0\nb.png\t0\tid\n", "list:2: all lines must have a domain, or none"},
       {"\x89PNG\r\n\x1a\n", "list:2: not text"},
+      {"a.png\t0\t\n", "list:1: the domain is empty"},
+      {"a.png\t0\rb.png\t0\n", "list:1: a carriage return in the line"},
       {"a.png\t0\nb.png\t4000000000\n", "list:2: label 4000000000 is too large for 2 images"},
   };
   for (const auto& c : kCases) {
     Write("list", c.text);
     EXPECT_THAT(OpenImageList(fs_, Path("list"), {}),
                 StatusIs(absl::StatusCode::kDataLoss, c.message));
+  }
+  const std::string with_zero("a.png\t0\nb\0.png\t0\n", 18);
+  Write("list", with_zero);
+  EXPECT_THAT(OpenImageList(fs_, Path("list"), {}),
+              StatusIs(absl::StatusCode::kDataLoss, "list:2: not text"));
+  // Messages stay short, whatever the line.
+  for (const std::string& text :
+       {std::string(10 << 20, 'x') + "\t0\n", "a.png\t" + std::string(10 << 20, '1') + "x\n"}) {
+    Write("list", text);
+    const absl::Status status = OpenImageList(fs_, Path("list"), {}).status();
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kDataLoss, "list:1: "));
+    EXPECT_LT(status.message().size(), 1000);
   }
   Write("list", "# nothing\n");
   EXPECT_THAT(OpenImageList(fs_, Path("list"), {}),

@@ -44,8 +44,16 @@ class ImageSource {
   // Decodes the image. Errors name the file: NotFound, DataLoss (damaged), ResourceExhausted
   // (larger than the limit of the source). On error `image` is unspecified.
   virtual absl::Status Read(int64_t record, Image* image) const = 0;
+  // Whether each record is a file of its own, so that Check can find what is wrong with it.
+  virtual bool has_files() const { return false; }
+  // Looks at the record's file without decoding it: it exists, its header can be read, it is not
+  // larger than the limit, and it is not cut off. Errors: as Read.
+  virtual absl::Status Check(int64_t /*record*/) const { return absl::OkStatus(); }
   // One line: "CIFAR-100 train: 50000 images of 100 classes".
   virtual std::string Description() const = 0;
+  // What there was and is left out, in one line that names the first of each kind: "train: left out
+  // 2 other files (first a/notes.txt)"; "" when nothing was.
+  virtual std::string LeftOut() const { return ""; }
 };
 
 // The index of `name` in the source's domain_names(), or -1.

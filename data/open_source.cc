@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,20 @@ absl::Status CheckSplit(const DataConfig& config, Split split) {
   return type->check_split(config, split);
 }
 
+// "8 of 10 classes have no image, the first of them pear"; "" when all have one.
+std::string ClassesWithoutImages(const ImageSource& source) {
+  if (source.records_per_class() > 0) return "";
+  std::vector<bool> has_image(source.num_classes());
+  for (int64_t record = 0; record < source.size(); ++record) {
+    has_image[source.Label(record)] = true;
+  }
+  const auto first = std::find(has_image.begin(), has_image.end(), false);
+  if (first == has_image.end()) return "";
+  const int64_t count = std::count(has_image.begin(), has_image.end(), false);
+  return absl::StrCat(count, " of ", source.num_classes(), " classes ", count == 1 ? "has" : "have",
+                      " no image, the first of them ", source.ClassName(first - has_image.begin()));
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const ImageSource>> OpenSource(const DataConfig& config, Split split,
@@ -40,11 +55,20 @@ absl::StatusOr<std::shared_ptr<const ImageSource>> SplitSources::Open(Split spli
   PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<const ImageSource> source,
                              Whole(holds_out ? TrainingSplitOf(split) : split));
   if (holds_out) {
+    if (source->size() > std::numeric_limits<uint32_t>::max()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "data.validation_share: found ", config_.validation_share, " with ", source->size(),
+          " images, expected 0 for more than ", std::numeric_limits<uint32_t>::max()));
+    }
     std::vector<uint32_t> records =
         ChooseHeldOut(*source, config_.validation_share, static_cast<uint64_t>(config_.split_seed));
     if (IsTraining(split)) records = Complement(source->size(), records);
     source = MakeSubset(std::move(source), std::move(records),
                         IsTraining(split) ? "without those held out" : "held out");
+  }
+  if (options_.note != nullptr) {
+    const std::string without = ClassesWithoutImages(*source);
+    if (!without.empty()) options_.note(absl::StrCat("split ", SplitName(split), ": ", without));
   }
   splits_[split] = source;
   return source;
@@ -60,6 +84,8 @@ void SplitSources::KeepOnly(absl::Span<const Split> splits) {
 absl::StatusOr<std::shared_ptr<const ImageSource>> SplitSources::Whole(Split split) {
   if (std::shared_ptr<const ImageSource> open = wholes_[split].lock()) return open;
   PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<const ImageSource> whole, OpenWhole(split));
+  const std::string left_out = whole->LeftOut();
+  if (options_.note != nullptr && !left_out.empty()) options_.note(left_out);
   wholes_[split] = whole;
   return whole;
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "protopage/base/file.h"
 #include "protopage/base/status_macros.h"
@@ -117,6 +118,33 @@ TEST_F(OpenSourceTest, AnUnknownTypeIsAnError) {
   EXPECT_FALSE(HasSplit(config, Split::kTargetTrain));
   EXPECT_THAT(OpenSource(config, Split::kTargetTrain),
               StatusIs(absl::StatusCode::kInvalidArgument, "data.type \"tape\": allowed are"));
+}
+
+TEST_F(OpenSourceTest, WhatASplitLeavesOutIsToldOnce) {
+  const DataConfig config = FolderConfig();
+  Write("train/a/notes.txt", "");
+  std::vector<std::string> notes;
+  OpenOptions options;
+  options.note = [&](const std::string& line) { notes.push_back(line); };
+  SplitSources sources(config, options);
+  for (int i = 0; i < 2; ++i) {
+    for (const Split split : {Split::kTargetTrain, Split::kTargetTest}) {
+      PROTOPAGE_EXPECT_OK(sources.Open(split));
+    }
+  }
+  EXPECT_EQ(notes, (std::vector<std::string>{
+                       JoinPath(dir_, "train") + ": left out 1 other file (a/notes.txt)",
+                       "split target_test: 1 of 2 classes has no image, the first of them a"}));
+}
+
+TEST_F(OpenSourceTest, AShareOfTooManyImagesCannotBeHeldOut) {
+  DataConfig config;
+  config.type = "synthetic";
+  config.options.Mutable<SyntheticConfig>().target_classes = 2'000'000'000;
+  config.options.Mutable<SyntheticConfig>().train_images = 3;
+  config.validation_share = 0.1;
+  EXPECT_THAT(OpenSource(config, Split::kTargetTrain),
+              StatusIs(absl::StatusCode::kInvalidArgument, "data.validation_share: found 0.1"));
 }
 
 TEST_F(OpenSourceTest, SplitSourcesReadEachFolderOnce) {

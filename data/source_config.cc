@@ -57,6 +57,12 @@ void DataConfig::Fields(ConfigVisitor& v) {
             {.help = absl::StrCat(TypesOfPaths(), ": an image of more pixels is an error"),
              .min = 1,
              .max = 1e10});
+  v.Flag("check_images", &check_images,
+         {.help = absl::StrCat(TypesOfPaths(),
+                               ": each image file that a stage reads is looked at before the run "
+                               "begins: it exists, its header can be read, it is not cut off; "
+                               "false leaves that to the step that draws it"),
+          .safe_to_change = true});
   for (const SourceType* entry : SourceTypes()) {
     if (entry->fields != nullptr) entry->fields(*this, v);
   }

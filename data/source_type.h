@@ -40,6 +40,7 @@
 #include "protopage/base/config_fields.h"
 #include "protopage/data/augment.h"
 #include "protopage/data/image_source.h"
+#include "protopage/data/progress_function.h"
 #include "protopage/data/source_options.h"
 #include "protopage/data/split.h"
 
@@ -72,17 +73,18 @@ struct SourceSettings {
   int64_t split_seed = 1;
   // A compressed image of more pixels is an error, found before memory is allocated for it.
   int64_t max_image_pixels = 100'000'000;
+  // Whether each image file is looked at before a run begins.
+  bool check_images = true;
   // Each type's own.
   SourceOptions options;
   AugmentConfig augment;
 };
 
-// Called from the opening thread while a source is being made: "rendering glyphs", 120, 4000.
-using ProgressFunction = std::function<void(absl::string_view what, int64_t done, int64_t total)>;
-
 struct OpenOptions {
-  int threads = 0;  // For rendering; 0 means one per processor.
-  ProgressFunction progress;
+  int threads = 0;            // For rendering; 0 means one per processor.
+  ProgressFunction progress;  // Of making a source.
+  // Told once, a line each, what a split leaves out: files that are no images, classes without one.
+  std::function<void(const std::string& line)> note;
 };
 
 struct SourceRequest {

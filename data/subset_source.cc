@@ -28,6 +28,9 @@ class SubsetSource : public ImageSource {
   absl::Status Read(int64_t record, Image* image) const override {
     return source_->Read(records_[record], image);
   }
+  bool has_files() const override { return source_->has_files(); }
+  absl::Status Check(int64_t record) const override { return source_->Check(records_[record]); }
+  std::string LeftOut() const override { return source_->LeftOut(); }
   std::string Description() const override {
     return absl::StrCat(source_->Description(), "; ", what_, " ", size(), " of them");
   }

@@ -100,6 +100,25 @@ RowCacheOptions MakeCacheOptions(const PrototypeStoreOptions& options) {
   return cache;
 }
 
+std::vector<TableColumn> ColumnsOf(const PrototypeStoreSpec& spec) {
+  std::vector<TableColumn> columns = {{"prototypes", CellTypeOf(spec.dtype), spec.dim}};
+  if (spec.row_state != RowState::kNone) {
+    columns.push_back(
+        {RowStateName(spec.row_state), CellType::kFloat32, StateFloats(spec.row_state, spec.dim)});
+  }
+  columns.push_back({"last_step", CellType::kInt64, 1});
+  return columns;
+}
+
+// As PagedTable lays the cells of a row out in memory.
+int64_t RecordBytes(const std::vector<TableColumn>& columns) {
+  int64_t bytes = 0;
+  for (const TableColumn& column : columns) {
+    bytes = (bytes + 7) / 8 * 8 + column.width * BytesOf(column.type);
+  }
+  return bytes;
+}
+
 absl::Status CheckShape(absl::string_view what, int64_t rows, int64_t columns, int64_t want_rows,
                         int64_t want_columns) {
   if (rows == want_rows && columns == want_columns) return absl::OkStatus();
@@ -165,6 +184,13 @@ PrototypeStore::PrototypeStore(std::string path, PrototypeStoreSpec spec, bool r
 
 PrototypeStore::~PrototypeStore() = default;
 
+int64_t PrototypeStore::CacheRows(const PrototypeStoreSpec& spec, int64_t cache_bytes) {
+  PrototypeStoreOptions options;
+  options.cache_bytes = cache_bytes;
+  return std::min(spec.num_classes, RowCache::RowsIn(MakeCacheOptions(options).cache_bytes,
+                                                     RecordBytes(ColumnsOf(spec))));
+}
+
 absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
     const std::string& path, const PrototypeStoreSpec& spec, const PrototypeStoreOptions& options) {
   PrototypeStoreSpec full = spec;
@@ -182,12 +208,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
   table.kind = kKind;
   table.num_rows = full.num_classes;
   table.capacity = full.capacity;
-  table.columns.push_back({"prototypes", CellTypeOf(full.dtype), full.dim});
-  if (full.row_state != RowState::kNone) {
-    table.columns.push_back(
-        {RowStateName(full.row_state), CellType::kFloat32, StateFloats(full.row_state, full.dim)});
-  }
-  table.columns.push_back({"last_step", CellType::kInt64, 1});
+  table.columns = ColumnsOf(full);
   table.marks = kDropped;
   table.integers["dim"] = full.dim;
   table.integers["rows_per_class"] = 1;

@@ -141,6 +141,10 @@ class PrototypeStore {
   static absl::StatusOr<std::unique_ptr<PrototypeStore>> Open(const std::string& path,
                                                               const PrototypeStoreOptions& options);
 
+  // The rows that the cache of such a store holds, at most num_classes: those of a training step
+  // must be no more. `spec` needs num_classes, dim, row_state and dtype.
+  static int64_t CacheRows(const PrototypeStoreSpec& spec, int64_t cache_bytes);
+
   // Rows that were not flushed are lost: call Flush first. Pins of Prefetch must have been
   // released (checked).
   ~PrototypeStore();

@@ -882,5 +882,30 @@ TEST(PrototypeStoreTest, ThreadsSeeTheirOwnWrites) {
   EXPECT_EQ(errors, 0);
 }
 
+TEST(CacheRowsTest, IsTheNumberThatAStoreHolds) {
+  int number = 0;
+  for (const int64_t dim : {1, 7, 512}) {
+    for (const RowState state : {RowState::kNone, RowState::kMomentum, RowState::kAdagrad}) {
+      for (const RowType dtype : {RowType::kFloat32, RowType::kFloat16}) {
+        for (const int64_t classes : {5, 100000}) {
+          PrototypeStoreSpec spec;
+          spec.num_classes = classes;
+          spec.dim = dim;
+          spec.row_state = state;
+          spec.dtype = dtype;
+          PrototypeStoreOptions options;
+          options.cache_bytes = 1 << 20;
+          const std::string path =
+              absl::StrCat(testing::TempDir(), "/cache_rows_", getpid(), "_", number++, ".h5");
+          PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store,
+                                         PrototypeStore::Create(path, spec, options));
+          EXPECT_EQ(PrototypeStore::CacheRows(spec, options.cache_bytes),
+                    store->stats().capacity_rows);
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace protopage

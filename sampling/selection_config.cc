@@ -90,7 +90,8 @@ void SelectionConfig::Fields(ConfigVisitor& v) {
             {.help = absl::StrCat("candidates older than this many steps are searched again when "
                                   "their class is drawn; 0 means never; ",
                                   with_queues),
-             .min = 0});
+             .min = 0,
+             .max = 1e15});
   v.Flag("frozen_queues", &frozen_queues,
          {.help = absl::StrCat("the queues of all classes are built when the stage starts, and "
                                "neither mistakes nor refreshes change them; ",

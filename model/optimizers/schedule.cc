@@ -30,7 +30,7 @@ void ScheduleConfig::Fields(ConfigVisitor& v) {
   v.Text("name", &name,
          {.help = "what learning rates are multiplied with", .choices = Schedule::Names()});
   v.Integer("warmup_steps", &warmup_steps,
-            {.help = "steps of linear growth in front, for any schedule", .min = 0});
+            {.help = "steps of linear growth in front, for any schedule", .min = 0, .max = 1e15});
   v.Number("warmup_share", &warmup_share,
            {.help = "the same as a share of the stage's steps, instead of warmup_steps",
             .min = 0,
@@ -43,7 +43,7 @@ void ScheduleConfig::Fields(ConfigVisitor& v) {
   v.Number("decay", &decay, {.help = "decay: the rate is divided by 1 + decay t", .min = 0});
   v.Number("factor", &factor, {.help = "plateau: the factor at each fall", .min = 0, .max = 1});
   v.Integer("patience", &patience,
-            {.help = "plateau: epochs without a gain before a fall", .min = 1});
+            {.help = "plateau: epochs without a gain before a fall", .min = 1, .max = 1e15});
   v.Number("min_factor", &min_factor,
            {.help = "plateau: the smallest product of all factors", .min = 0, .max = 1});
   v.Number("min_delta", &min_delta, {.help = "plateau: what counts as a gain", .min = 0});

@@ -22,14 +22,20 @@ constexpr size_t kWriteBatch = 64;
 // Rows the writer sorts at once.
 constexpr int64_t kCollect = 8192;
 
+int64_t FrameBytes(int64_t record_bytes) { return (record_bytes + 63) / 64 * 64; }
+
 }  // namespace
+
+int64_t RowCache::RowsIn(int64_t cache_bytes, int64_t record_bytes) {
+  return std::clamp<int64_t>(cache_bytes / (FrameBytes(record_bytes) + kOverheadBytes), 1,
+                             INT32_MAX);
+}
 
 RowCache::RowCache(PagedTable* table, const RowCacheOptions& options)
     : table_(table), read_only_(options.read_only) {
-  frame_bytes_ = (table->record_bytes() + 63) / 64 * 64;
-  num_frames_ = options.cache_bytes / (frame_bytes_ + kOverheadBytes);
-  num_frames_ =
-      std::clamp<int64_t>(num_frames_, 1, std::min<int64_t>(table->spec().capacity, INT32_MAX));
+  frame_bytes_ = FrameBytes(table->record_bytes());
+  num_frames_ = std::min(RowsIn(options.cache_bytes, table->record_bytes()),
+                         std::max<int64_t>(table->spec().capacity, 1));
   start_writing_ = (num_frames_ + 1) / 2;
   stop_writing_ = num_frames_ * 3 / 8;
   max_dirty_ = std::max<int64_t>(num_frames_ * 3 / 4, 1);

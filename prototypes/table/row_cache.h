@@ -72,6 +72,9 @@ class RowCache : private RowPinner {
   RowCache(const RowCache&) = delete;
   RowCache& operator=(const RowCache&) = delete;
 
+  // The rows that a cache of `cache_bytes` can hold, if the table has as many.
+  static int64_t RowsIn(int64_t cache_bytes, int64_t record_bytes);
+
   // Calls visit(i, record of ids[i]) for each i; repeated ids are allowed. `visit` must not call
   // the cache. Errors: the table's; ResourceExhausted (these rows and the pinned ones are more than
   // the cache can hold).

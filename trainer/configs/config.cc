@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "protopage/base/check.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/data/open_source.h"
 #include "protopage/trainer/configs/stage_specs.h"
@@ -13,9 +14,12 @@ namespace protopage {
 
 void PrototypesConfig::Fields(ConfigVisitor& v) {
   v.Integer("cache_bytes", &cache_bytes,
-            {.help = "Memory for cached rows and their state, in bytes.", .min = 1 << 20});
+            {.help = "Memory for cached rows and their state, in bytes. Never changes a result.",
+             .min = 1 << 20,
+             .max = 1e15,
+             .safe_to_change = true});
   v.Integer("index_bytes", &index_bytes,
-            {.help = "Memory for the class index, in bytes.", .min = 1 << 20});
+            {.help = "Memory for the class index, in bytes.", .min = 1 << 20, .max = 1e15});
   v.Text(
       "index", &index,
       {.help = "How the index keeps rows: flat (exact), or in lists as 8-bit integers (ivf_sq8) or "
@@ -23,12 +27,13 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
                "only up to 65536 classes.",
        .choices = {"auto", "flat", "ivf_sq8", "ivf_pq"}});
   v.Integer("index_lists", &index_lists,
-            {.help = "Lists of an ivf index; 0 is 4 sqrt(classes).", .min = 0});
+            {.help = "Lists of an ivf index; 0 is 4 sqrt(classes).", .min = 0, .max = 1e10});
   v.Integer(
       "index_probes", &index_probes,
       {.help = "Lists that a search scans; 0 takes as many as hold .98 of the nearest classes "
                "of sampled ones when the index is built.",
-       .min = 0});
+       .min = 0,
+       .max = 1e10});
   v.Number(
       "index_candidates", &index_candidates,
       {.help =
@@ -52,7 +57,8 @@ void PrototypesConfig::Fields(ConfigVisitor& v) {
   v.Integer(
       "index_update_steps", &index_update_steps,
       {.help = "The index learns of trained rows every so many steps, and when an epoch ends.",
-       .min = 1});
+       .min = 1,
+       .max = 1e15});
   v.Number("reencode_below", &reencode_below,
            {.help = "A row whose cosine to its copy in the index is below this is copied anew.",
             .min = -1,
@@ -71,6 +77,38 @@ std::string StageNamesHelp() {
 
 }  // namespace
 
+namespace {
+
+const StageSpec& SpecOf(const StageConfig& stage) {
+  const StageSpec* spec = FindStageSpec(stage.name);
+  PROTOPAGE_CHECK(spec != nullptr);
+  return *spec;
+}
+
+// The images of evaluations of the classifier.
+Split TestSplit(const StageSpec* classifier_maker) {
+  const bool of_head =
+      classifier_maker != nullptr && classifier_maker->makes == ClassifierKind::kHead;
+  return of_head ? Split::kSourceTest : Split::kTargetTest;
+}
+
+}  // namespace
+
+const StageSpec* ClassifierMaker(const TrainConfig& config, int64_t stage) {
+  for (int64_t i = stage - 1; i >= 0; --i) {
+    const StageSpec& spec = SpecOf(config.stages[i]);
+    if (spec.makes.has_value()) return &spec;
+  }
+  return nullptr;
+}
+
+Split StageSplit(const TrainConfig& config, int64_t stage) {
+  const StageSpec& spec = SpecOf(config.stages[stage]);
+  const Split own =
+      spec.split.has_value() ? *spec.split : TestSplit(ClassifierMaker(config, stage));
+  return ParseSplitOr(config.stages[stage].split, own).value();
+}
+
 bool StageConfig::trains() const {
   const StageSpec* spec = FindStageSpec(name);
   return spec != nullptr && spec->trains;
@@ -81,8 +119,10 @@ void StageConfig::Fields(ConfigVisitor& v) {
   v.Text("split", &split,
          {.help = "The images: source_train, target_train, target_validation, ...; \"\" is the "
                   "stage's own."});
-  v.Number("epochs", &epochs, {.help = "Length of a training stage in epochs.", .min = 0});
-  v.Integer("steps", &steps, {.help = "Length of a training stage in steps.", .min = 0});
+  v.Number("epochs", &epochs,
+           {.help = "Length of a training stage in epochs.", .min = 0, .max = 1e15});
+  v.Integer("steps", &steps,
+            {.help = "Length of a training stage in steps.", .min = 0, .max = 1e15});
   v.Integer("batch_size", &batch_size, {.help = "Images a step.", .min = 1, .max = 65536});
   v.Text("domain", &domain,
          {.help = "Imprint from images of this domain only (\"id\"); \"\" takes all."});
@@ -128,23 +168,31 @@ void TrainConfig::Fields(ConfigVisitor& v) {
        .max = 1024,
        .safe_to_change = true});
   v.Integer("log_every_steps", &log_every_steps,
-            {.help = "Steps between lines of metrics.jsonl.", .min = 1, .safe_to_change = true});
+            {.help = "Steps between lines of metrics.jsonl.",
+             .min = 1,
+             .max = 1e15,
+             .safe_to_change = true});
   v.Integer(
       "checkpoint_every_steps", &checkpoint_every_steps,
       {.help =
            "Steps between checkpoints, in addition to those at the end of every epoch and stage; "
            "0: none.",
        .min = 0,
+       .max = 1e15,
        .safe_to_change = true});
   v.Number("checkpoint_every_minutes", &checkpoint_every_minutes,
-           {.help = "The same in minutes.", .min = 0, .safe_to_change = true});
+           {.help = "The same in minutes.", .min = 0, .max = 1e9, .safe_to_change = true});
   v.Integer("keep_checkpoints", &keep_checkpoints,
-            {.help = "The newest checkpoints that are kept.", .min = 1, .safe_to_change = true});
+            {.help = "The newest checkpoints that are kept.",
+             .min = 1,
+             .max = 1e6,
+             .safe_to_change = true});
   v.Integer(
       "max_bad_steps", &max_bad_steps,
       {.help = "Steps in a row whose loss or gradients are not finite before the run returns to "
                "its last checkpoint with a tenth of the learning rates; the second time it stops.",
-       .min = 1});
+       .min = 1,
+       .max = 1e15});
   v.Object("data", &data, "the images");
   v.Object("model", &model, "the network");
   v.Object("loss", &loss, "the margin softmax");
@@ -207,6 +255,22 @@ absl::Status CheckStage(StageConfig& stage, const std::string& path, bool has_cl
 
 }  // namespace
 
+namespace {
+
+// Gives the stage's keys that stand for another key's value that value.
+void ResolveStage(int64_t index, TrainConfig* config) {
+  StageConfig& stage = config->stages[index];
+  const std::vector<std::string>& keys = SpecOf(stage).keys;
+  const auto reads = [&keys](const char* key) {
+    return std::count(keys.begin(), keys.end(), key) > 0;
+  };
+  if (reads("split")) stage.split = SplitName(StageSplit(*config, index));
+  if (reads("dropout") && stage.dropout < 0) stage.dropout = config->model.dropout;
+  if (reads("margin") && stage.margin < 0) stage.margin = config->loss.margin;
+}
+
+}  // namespace
+
 absl::Status ValidateConfig(TrainConfig* config) {
   PROTOPAGE_RETURN_IF_ERROR(WithContext(ResolveLossConfig(&config->loss), "loss"));
   if (config->stages.empty()) {
@@ -222,7 +286,10 @@ absl::Status ValidateConfig(TrainConfig* config) {
     PROTOPAGE_RETURN_IF_ERROR(
         CheckStage(stage, absl::StrCat("stages[", i, "]"), has_classifier, config->prototypes));
     has_classifier = has_classifier || FindStageSpec(stage.name)->makes.has_value();
+    ResolveStage(static_cast<int64_t>(i), config);
   }
+  config->data.augment = AugmentFor(config->data);
+  config->data.channels = ChannelsFor(config->data);
   return absl::OkStatus();
 }
 

@@ -16,12 +16,14 @@
 #include "absl/strings/string_view.h"
 #include "protopage/base/config_fields.h"
 #include "protopage/data/source_config.h"
+#include "protopage/data/split.h"
 #include "protopage/model/losses/margin_loss.h"
 #include "protopage/model/nets/nets.h"
 #include "protopage/model/optimizers/optimizer.h"
 #include "protopage/model/optimizers/row_optimizer.h"
 #include "protopage/model/optimizers/schedule.h"
 #include "protopage/sampling/selection_config.h"
+#include "protopage/trainer/configs/stage_specs.h"
 
 namespace protopage {
 
@@ -49,7 +51,8 @@ struct PrototypesConfig {
 struct StageConfig {
   std::string name = "dominant";
   // "" means the split of the stage's spec: source_train for source, target_train for imprint and
-  // dominant; for evaluate source_test after a source stage, else target_test and unseen.
+  // dominant; for evaluate source_test after a source stage, else target_test and unseen. Once the
+  // config is validated, it has a value.
   std::string split;
   // Length of a training stage: exactly one of the two is above 0.
   double epochs = 0;
@@ -95,8 +98,18 @@ struct TrainConfig {
   void Fields(ConfigVisitor& v);
 };
 
-// Resolves defaults that depend on other keys and makes all checks that need no data. Errors:
-// InvalidArgument with the key, the value found and the values allowed.
+// The spec of the last stage before `stage` that makes or trains a classifier; null when none does.
+// As below, the stages' names must be known.
+const StageSpec* ClassifierMaker(const TrainConfig& config, int64_t stage);
+// The split whose images the stage trains, imprints or evaluates on.
+Split StageSplit(const TrainConfig& config, int64_t stage);
+
+// Resolves defaults that depend on other keys and makes all checks that need no data. Afterwards no
+// key says "the default of something else": loss.scale and loss.margin, data.channels,
+// data.augment.*, and of stages split, dropout and margin have their values. (device and threads
+// stay as they are: another machine may have others; so do prototypes.index and its lists, which
+// follow from the number of classes.) Errors: InvalidArgument with the key, the value found and the
+// values allowed.
 absl::Status ValidateConfig(TrainConfig* config);
 
 // The validated config that `json` holds after the "key=value" changes in `set`. Errors:

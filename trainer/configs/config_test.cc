@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "protopage/base/config_fields.h"
+#include "protopage/base/json_text.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 
@@ -105,6 +109,69 @@ TEST(TrainConfigTest, TheExampleOfTheHeader) {
   PROTOPAGE_EXPECT_OK(ReadAndValidate({{"stages", {{{"name", "source"}, {"epochs", 1}}}}}));
   EXPECT_THAT(ReadAndValidate({{"stages", nlohmann::json::array()}}),
               StatusIs(kInvalid, "at least one of source, imprint, dominant, evaluate"));
+}
+
+// What stands for another key's value gets that value, once, and a config.json says the same again.
+TEST(TrainConfigTest, ValidationLeavesNoDefaultOfSomethingElse) {
+  const nlohmann::json json = ParseJson(R"({
+      "data": {"type": "folder", "image_size": 40, "augment": {"noise": 0.25}},
+      "model": {"dropout": 0.125}, "loss": {"name": "arcface"},
+      "stages": [{"name": "source", "steps": 1, "margin": 0.75}, {"name": "evaluate"},
+                 {"name": "imprint"}, {"name": "dominant", "steps": 1, "dropout": 0.5},
+                 {"name": "evaluate"}]})",
+                                        "test")
+                                  .value();
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(TrainConfig config, ReadTrainConfig(json, {}, "test"));
+  EXPECT_EQ(config.data.channels, 3);
+  EXPECT_EQ(config.data.augment.flip, 0.5);
+  EXPECT_EQ(config.data.augment.pad_crop, 5);
+  EXPECT_EQ(config.data.augment.rotate, 0);
+  EXPECT_EQ(config.data.augment.noise, 0.25);
+  EXPECT_EQ(config.stages[0].split, "source_train");
+  EXPECT_EQ(config.stages[1].split, "source_test");
+  EXPECT_EQ(config.stages[2].split, "target_train");
+  EXPECT_EQ(config.stages[4].split, "target_test");
+  EXPECT_EQ(config.stages[0].margin, 0.75);
+  EXPECT_EQ(config.stages[3].margin, config.loss.margin);
+  EXPECT_EQ(config.stages[0].dropout, 0.125);
+  EXPECT_EQ(config.stages[3].dropout, 0.5);
+  const nlohmann::ordered_json resolved = WriteConfig(config);
+  // The keys that the other stages do not read stay at what says nothing.
+  for (const auto& [pointer, value] : nlohmann::json(resolved).flatten().items()) {
+    const bool unread = absl::StartsWith(pointer, "/stages/1/") ||
+                        absl::StartsWith(pointer, "/stages/2/") ||
+                        absl::StartsWith(pointer, "/stages/4/");
+    EXPECT_TRUE(unread || value != -1) << pointer;
+  }
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(TrainConfig again,
+                                 ReadTrainConfig(nlohmann::json(resolved), {}, "test"));
+  EXPECT_EQ(WriteConfig(again), resolved);
+}
+
+TEST(TrainConfigTest, NumbersBeyondAllMeasureAreRefused) {
+  const nlohmann::json json =
+      ParseJson(R"({"stages": [{"name": "dominant", "steps": 1}]})", "test").value();
+  const struct {
+    std::vector<std::string> set;
+    const char* message;
+  } kCases[] = {
+      {{"stages[0].epochs=1e17", "stages[0].steps=0"}, "stages[0].epochs: found 1e+17"},
+      {{"stages[0].steps=9000000000000000000"}, "stages[0].steps: found 9000000000000000000"},
+      {{"stages[0].steps=1e17"}, "stages[0].steps: found 1e+17"},
+      {{"stages[0].schedule.warmup_steps=1e18"}, "warmup_steps: found 1e+18"},
+      {{"keep_checkpoints=9000000000000000000"}, "keep_checkpoints: found 9000000000000000000"},
+      {{"checkpoint_every_steps=1e18"}, "checkpoint_every_steps: found 1e+18"},
+      {{"checkpoint_every_minutes=1e300"}, "checkpoint_every_minutes: found 1e+300"},
+      {{"prototypes.cache_bytes=9e18"}, "prototypes.cache_bytes: found 9e+18"},
+      {{"prototypes.index_bytes=9e18"}, "prototypes.index_bytes: found 9e+18"},
+      {{"prototypes.index_lists=9e18"}, "prototypes.index_lists: found 9e+18"},
+      {{"selection.candidate_refresh_steps=9e18"}, "candidate_refresh_steps: found 9e+18"},
+      {{"seed=18446744073709551615"}, "seed: found 18446744073709551615"},
+  };
+  for (const auto& c : kCases) {
+    EXPECT_THAT(ReadTrainConfig(json, c.set, "test"),
+                StatusIs(absl::StatusCode::kInvalidArgument, c.message));
+  }
 }
 
 }  // namespace

@@ -94,7 +94,7 @@ absl::StatusOr<RunDirectory> RunDirectory::Create(FileSystem* fs, const std::str
   }
   // A config on the disk promises the rest of the directory, also after a loss of power.
   if (status.ok()) status = fs->SyncDirectory(path);
-  if (status.ok()) status = WriteFileAtomically(fs, run.File(kConfig), DumpJson(config));
+  if (status.ok()) status = run.WriteConfigJson(config);
   if (status.ok()) status = fs->SyncDirectory(DirectoryOf(path));
   if (!status.ok()) {
     fs->Remove(run.File(kConfig)).IgnoreError();
@@ -132,6 +132,10 @@ absl::StatusOr<RunDirectory> RunDirectory::Resume(FileSystem* fs, const std::str
 
 absl::StatusOr<nlohmann::json> RunDirectory::ReadConfigJson() const {
   return ReadJsonFile(fs_, File(kConfig));
+}
+
+absl::Status RunDirectory::WriteConfigJson(const nlohmann::ordered_json& config) const {
+  return WriteFileAtomically(fs_, File(kConfig), DumpJson(config));
 }
 
 std::string RunDirectory::CheckpointPath(int64_t step) const {

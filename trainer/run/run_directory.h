@@ -53,6 +53,8 @@ class RunDirectory {
   const std::string& path() const { return path_; }
   std::string File(absl::string_view name) const { return JoinPath(path_, name); }
   absl::StatusOr<nlohmann::json> ReadConfigJson() const;
+  // Replaces config.json.
+  absl::Status WriteConfigJson(const nlohmann::ordered_json& config) const;
 
   // An empty folder for the files of the checkpoint of `step`; the remains of an earlier attempt
   // are removed.

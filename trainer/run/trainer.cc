@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/stopwatch.h"
 #include "protopage/model/checkpoint.h"
+#include "protopage/trainer/configs/config_changes.h"
 #include "protopage/trainer/observers/observer.h"
 #include "protopage/trainer/observers/progress_observer.h"
 #include "protopage/trainer/run/checkpoint_state.h"
@@ -55,6 +55,8 @@ class Run {
   absl::Status Prepare();
   absl::Status OpenDirectory();
   absl::Status FindCheckpoint();
+  // Checks the changes of the config since the run began, and says them.
+  absl::Status CheckConfig();
   absl::Status InitializeNet();
   // Makes the directory of a new run, or cleans that of a resumed one.
   absl::Status BeginDirectory();
@@ -68,11 +70,14 @@ class Run {
   // Releases the files of prototypes that no kept checkpoint needs; as PrototypeSet::Retire.
   absl::Status RetirePrototypes(bool all);
   absl::Status Interrupted(const std::string& when) const;
+  // The error of a stage, which the run can go on after, with the way to do that.
+  absl::Status WithWayOn(const absl::Status& status) const;
   // The error for too many bad steps in a row; a retry of the run from its last checkpoint follows
   // the first one.
   absl::Status BadSteps(int64_t count, double loss);
 
-  TrainConfig config_;  // With recovery.json's learning rates.
+  TrainConfig config_;      // With recovery.json's learning rates.
+  TrainConfig old_config_;  // Of a resumed run, from its config.json.
   const TrainOptions options_;
   FileSystem* const fs_;
   std::unique_ptr<RunDirectory> directory_;
@@ -84,13 +89,18 @@ class Run {
   // The checkpoint that a resumed run continues from; "" when it starts from the beginning.
   std::string checkpoint_;
   CheckpointState resumed_;
+  nlohmann::ordered_json changed_config_;  // To be written to config.json; null when it has not.
   TrainResult result_;
 };
 
 absl::Status Run::Prepare() {
+  PROTOPAGE_RETURN_IF_ERROR(ValidateConfig(&config_));
   if (options_.resume) {
     PROTOPAGE_RETURN_IF_ERROR(OpenDirectory());
     PROTOPAGE_RETURN_IF_ERROR(FindCheckpoint());
+    PROTOPAGE_RETURN_IF_ERROR(CheckConfig());
+    PROTOPAGE_ASSIGN_OR_RETURN(recovery_factor_, ReadRecovery(*directory_));
+    ScaleLearningRates(recovery_factor_, &config_);
   } else {
     PROTOPAGE_RETURN_IF_ERROR(RunDirectory::CheckFree(fs_, options_.directory));
   }
@@ -105,20 +115,25 @@ absl::Status Run::Prepare() {
 absl::Status Run::OpenDirectory() {
   PROTOPAGE_ASSIGN_OR_RETURN(RunDirectory directory, RunDirectory::Resume(fs_, options_.directory));
   directory_ = std::make_unique<RunDirectory>(std::move(directory));
-  PROTOPAGE_ASSIGN_OR_RETURN(const nlohmann::json old_json, directory_->ReadConfigJson());
-  TrainConfig old_config, config = config_;
-  PROTOPAGE_RETURN_IF_ERROR(
-      WithContext(ReadConfig(old_json, "", old_config), directory_->File("config.json")));
-  const std::vector<std::string> changed = UnsafeDifferences(
-      [&](ConfigVisitor& v) { old_config.Fields(v); }, [&](ConfigVisitor& v) { config.Fields(v); });
-  if (!changed.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--resume: the config differs from that of ", options_.directory, " in ",
-        absl::StrJoin(changed, ", "), "; only threads, logging and checkpoints may change"));
-  }
-  PROTOPAGE_ASSIGN_OR_RETURN(recovery_factor_, ReadRecovery(*directory_));
-  ScaleLearningRates(recovery_factor_, &config_);
+  PROTOPAGE_ASSIGN_OR_RETURN(const nlohmann::json json, directory_->ReadConfigJson());
+  PROTOPAGE_ASSIGN_OR_RETURN(old_config_,
+                             ReadTrainConfig(json, {}, directory_->File("config.json")));
   return absl::OkStatus();
+}
+
+absl::Status Run::CheckConfig() {
+  const int64_t begun = position_.stage + (position_.stage_step > 0 ? 1 : 0);
+  const absl::StatusOr<std::vector<FieldDifference>> changes =
+      CheckConfigChanges(old_config_, config_, begun);
+  if (!changes.ok()) {
+    return WithContext(changes.status(), absl::StrCat("--resume: the config differs from that of ",
+                                                      options_.directory, " in "));
+  }
+  TrainConfig config = config_;
+  nlohmann::ordered_json changed = WriteConfig(config);
+  if (changed != WriteConfig(old_config_)) changed_config_ = std::move(changed);
+  if (changes->empty()) return absl::OkStatus();
+  return Say(absl::StrCat("--resume: changed, as no step has used it: ", FormatChanges(*changes)));
 }
 
 absl::Status Run::BadSteps(int64_t count, double loss) {
@@ -143,7 +158,9 @@ absl::Status Run::FindCheckpoint() {
   }
   PROTOPAGE_RETURN_IF_ERROR(folder.status());
   checkpoint_ = *folder;
-  PROTOPAGE_ASSIGN_OR_RETURN(resumed_, ReadCheckpointState(*directory_, checkpoint_, num_stages()));
+  PROTOPAGE_ASSIGN_OR_RETURN(resumed_,
+                             ReadCheckpointState(*directory_, checkpoint_,
+                                                 static_cast<int64_t>(old_config_.stages.size())));
   position_ = resumed_.position;
   result_.reports = resumed_.reports;
   return absl::OkStatus();
@@ -159,7 +176,11 @@ absl::Status Run::InitializeNet() {
 }
 
 absl::Status Run::BeginDirectory() {
-  if (directory_ != nullptr) return directory_->CleanCheckpoints(config_.keep_checkpoints);
+  if (directory_ != nullptr) {
+    PROTOPAGE_RETURN_IF_ERROR(directory_->CleanCheckpoints(config_.keep_checkpoints));
+    return changed_config_.is_null() ? absl::OkStatus()
+                                     : directory_->WriteConfigJson(changed_config_);
+  }
   PROTOPAGE_ASSIGN_OR_RETURN(RunDirectory directory,
                              RunDirectory::Create(fs_, options_.directory, WriteConfig(config_)));
   directory_ = std::make_unique<RunDirectory>(std::move(directory));
@@ -181,7 +202,7 @@ absl::StatusOr<TrainResult> Run::Go() {
       Say(absl::StrCat("run ", options_.directory, " on ", session_->backend()->Description())));
   const StopSignals signals;
   while (position_.stage < num_stages()) {
-    PROTOPAGE_RETURN_IF_ERROR(RunStage());
+    PROTOPAGE_RETURN_IF_ERROR(WithWayOn(RunStage()));
     session_->images().KeepOnly(SplitsFrom(config_, position_.stage + 1));
     const std::string done = stage().name;
     ++position_.stage;
@@ -200,6 +221,16 @@ absl::StatusOr<TrainResult> Run::Go() {
 absl::Status Run::Interrupted(const std::string& when) const {
   return absl::CancelledError(
       absl::StrCat(when, "; saved in ", options_.directory, ", --resume goes on"));
+}
+
+absl::Status Run::WithWayOn(const absl::Status& status) const {
+  if (status.ok() || absl::IsCancelled(status) || absl::IsAborted(status)) return status;
+  const bool saved = directory_->LatestCheckpoint().ok();
+  return absl::Status(
+      status.code(),
+      absl::StrCat(status.message(), "; stage ", stage().name, " ended at step ",
+                   position_.run_step, ", --resume goes on from ",
+                   saved ? "the last checkpoint" : "the beginning", " when that is mended"));
 }
 
 absl::Status Run::RunStage() {

@@ -242,6 +242,53 @@ TEST_F(TrainerTest, ResumeRefusesAChangedConfig) {
   EXPECT_EQ(result.reports.size(), 3u);
 }
 
+TEST_F(TrainerTest, ResumeTakesAChangeThatNoStepHasUsed) {
+  const std::vector<std::string> changes = {"stages[4].steps=8", "stages[4].margin=0.25",
+                                            "selection.look_ahead=1", "prototypes.index=ivf_sq8",
+                                            "prototypes.cache_bytes=2000000"};
+  PROTOPAGE_ASSERT_OK(TrainIn("from_the_start", Config(changes)));
+  PROTOPAGE_ASSERT_OK(TrainIn("mended", Config({"keep_checkpoints=100"})));
+  // Thrown back to where the dominant stage begins.
+  FileSystem* fs = DefaultFileSystem();
+  const std::string folder = JoinPath(RunPath("mended"), "checkpoints");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(folder));
+  bool begins = false;
+  for (const std::string& name : names) {
+    if (begins) PROTOPAGE_ASSERT_OK(fs->Remove(JoinPath(folder, name + "/DONE")));
+    begins = begins || name.substr(name.size() - 2) == "04";
+  }
+  ASSERT_TRUE(begins);
+  std::vector<std::string> used = changes;
+  used.push_back("stages[2].domain=image");
+  EXPECT_THAT(TrainIn("mended", Config(used), true),
+              StatusIs(absl::StatusCode::kInvalidArgument, " in stages[2].domain; only"));
+  PROTOPAGE_ASSERT_OK(TrainIn("mended", Config(changes), true));
+  EXPECT_TRUE(Load("from_the_start") == Load("mended"));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(TrainConfig config, ReadRunConfig(fs, RunPath("mended"), {}));
+  EXPECT_EQ(config.stages[4].steps, 8);
+  EXPECT_EQ(config.prototypes.cache_bytes, 2000000);
+  // A finished run takes further stages.
+  TrainConfig longer = Config(changes);
+  longer.stages.push_back(longer.stages[5]);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const TrainResult result, TrainIn("mended", longer, true));
+  EXPECT_EQ(result.reports.size(), 4u);
+}
+
+TEST_F(TrainerTest, ARunWithoutACheckpointTakesAnyChange) {
+  // The first stage has begun and nothing was saved.
+  const std::string path = RunPath("young");
+  PROTOPAGE_ASSERT_OK(TrainIn("young", Config()));
+  FileSystem* fs = DefaultFileSystem();
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, fs->List(JoinPath(path, "checkpoints")));
+  for (const std::string& name : names) {
+    PROTOPAGE_ASSERT_OK(fs->Remove(absl::StrCat(path, "/checkpoints/", name, "/DONE")));
+  }
+  const TrainConfig other = Config({"seed=7", "model.embedding_dim=24"});
+  PROTOPAGE_ASSERT_OK(TrainIn("young", other, true));
+  PROTOPAGE_ASSERT_OK(TrainIn("other", other));
+  EXPECT_TRUE(Load("young") == Load("other"));
+}
+
 TEST_F(TrainerTest, LossesThatAreNotFiniteStopTheRun) {
   const absl::StatusOr<TrainResult> result = TrainIn(
       "diverged", Config({"model.input_scale=1e38", "max_bad_steps=3", "stages[0].epochs=1"}));

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "protopage/base/logging.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/data/check_images.h"
 #include "protopage/model/device.h"
 
 namespace protopage {
@@ -24,6 +25,7 @@ OpenOptions OptionsOf(const ThreadPool& pool) {
       LogInfo(absl::StrCat(what, ", ", total, " in all"));
     }
   };
+  options.note = [](const std::string& line) { LogInfo(line); };
   return options;
 }
 
@@ -61,6 +63,24 @@ absl::Status Session::Init(std::unique_ptr<Backend> backend) {
   if (!net.ok()) return WithContext(net.status(), "model");
   net_ = *std::move(net);
   return absl::OkStatus();
+}
+
+absl::Status Session::CheckImages(Split split) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto source, images_.Open(split));
+  if (checked_.count(split) > 0) return absl::OkStatus();
+  PROTOPAGE_RETURN_IF_ERROR(WithContext(CheckImages(*source, SplitName(split)),
+                                        absl::StrCat("split ", SplitName(split))));
+  checked_.insert(split);
+  return absl::OkStatus();
+}
+
+absl::Status Session::CheckImages(const ImageSource& source, absl::string_view what) {
+  if (!config_.data.check_images) return absl::OkStatus();
+  return protopage::CheckImages(source, what, &pool_, OptionsOf(pool_).progress);
+}
+
+void Session::Warn(const std::string& text) {
+  if (warned_.insert(text).second) LogWarning(text);
 }
 
 PrototypeSetOptions Session::prototype_options() const {

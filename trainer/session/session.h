@@ -9,12 +9,14 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "protopage/base/file.h"
 #include "protopage/base/thread_pool.h"
 #include "protopage/data/open_source.h"
@@ -62,6 +64,13 @@ class Session {
   // The images of the splits. Each split is opened at its first use; a slow one shows its progress
   // on the console.
   SplitSources& images() { return images_; }
+  // Looks at the image files of a split, as CheckImages of data/check_images.h does, unless
+  // data.check_images is false. A split is checked once. Errors: as it, and as Open.
+  absl::Status CheckImages(Split split);
+  // The same of images that belong to no split, which `what` names.
+  absl::Status CheckImages(const ImageSource& source, absl::string_view what);
+  // Warns the user of something that the run leaves out, on the console; of each text once.
+  void Warn(const std::string& text);
   // Threads that load images: the config's number, or the default that its help gives.
   int LoaderThreads() const;
   Embedder MakeEmbedder();
@@ -83,6 +92,8 @@ class Session {
   std::unique_ptr<PrototypeSet> prototypes_;
   SplitSources images_;
   std::function<bool()> stop_;
+  std::set<Split> checked_;
+  std::set<std::string> warned_;
 };
 
 }  // namespace protopage

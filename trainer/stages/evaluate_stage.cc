@@ -27,7 +27,8 @@ class EvaluateStageKind : public StageKind {
     }
     if (!of_head && HasSplit(config.data, Split::kUnseen)) {
       PROTOPAGE_ASSIGN_OR_RETURN(const auto unseen, session.images().Open(Split::kUnseen));
-      PROTOPAGE_RETURN_IF_ERROR(ChooseGallery(*unseen).status());
+      PROTOPAGE_ASSIGN_OR_RETURN(const Gallery gallery, ChooseGallery(*unseen));
+      WarnOfUnmeasured(session, *unseen, gallery);
     }
     return absl::OkStatus();
   }

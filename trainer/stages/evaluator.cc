@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/eval/closed_set.h"
 #include "protopage/eval/identification.h"
@@ -32,8 +33,8 @@ absl::StatusOr<ClosedSetResult> ClosedSet(Session& session, const ImageSource& s
       options, session.pool());
 }
 
-absl::Status EvaluateUnseen(Session& session, const ImageSource& source, EvalReport& report) {
-  PROTOPAGE_ASSIGN_OR_RETURN(const Gallery gallery, ChooseGallery(source));
+absl::Status EvaluateUnseen(Session& session, const ImageSource& source, const Gallery& gallery,
+                            EvalReport& report) {
   if (gallery.ids.empty()) return absl::OkStatus();
   Embedder embedder = session.MakeEmbedder();
   PROTOPAGE_ASSIGN_OR_RETURN(const EmbeddedImages ids, embedder.RunAll(source, gallery.ids));
@@ -50,6 +51,22 @@ absl::Status EvaluateUnseen(Session& session, const ImageSource& source, EvalRep
 }
 
 }  // namespace
+
+void WarnOfUnmeasured(Session& session, const ImageSource& unseen, const Gallery& gallery) {
+  if (!gallery.ids.empty()) {
+    const auto compared = static_cast<int64_t>(gallery.ids.size() + gallery.spots.size());
+    if (compared == unseen.size()) return;
+    session.Warn(absl::StrCat("split unseen: ", unseen.size() - compared, " of ", unseen.size(),
+                              " images are not compared: those of domains other than \"id\" and "
+                              "\"spot\", and all but the first of domain \"id\" of a class"));
+    return;
+  }
+  session.Warn(absl::StrCat(
+      "split unseen is not measured: identification and verification compare images of domain "
+      "\"id\" with images of domain \"spot\", found ",
+      unseen.domain_names().size() == 1 ? "domain " : "domains ",
+      absl::StrJoin(unseen.domain_names(), ", "), " (", unseen.Description(), ")"));
+}
 
 absl::StatusOr<Gallery> ChooseGallery(const ImageSource& source) {
   Gallery gallery;
@@ -98,6 +115,7 @@ absl::StatusOr<EvalReport> EvaluateSource(Session& session, Split split, const s
   report.classes = "source";
   PROTOPAGE_ASSIGN_OR_RETURN(const auto source, session.images().Open(split));
   PROTOPAGE_RETURN_IF_ERROR(CheckClosedSet(split, *source, session.head()->num_classes()));
+  PROTOPAGE_RETURN_IF_ERROR(session.CheckImages(split));
   PROTOPAGE_ASSIGN_OR_RETURN(const RowMatrixXf rows, session.head()->Rows(session.backend()));
   PROTOPAGE_ASSIGN_OR_RETURN(report.closed_set, ClosedSet(session, *source, AllRecords(*source),
                                                           MatrixRows(rows), {}, report));
@@ -112,13 +130,20 @@ absl::StatusOr<EvalReport> EvaluateTarget(Session& session, Split split, const s
   report.name = name;
   report.classes = "target";
   PROTOPAGE_ASSIGN_OR_RETURN(const auto source, session.images().Open(split));
-  // Opened before anything is computed: a missing file shows at once.
-  std::shared_ptr<const ImageSource> unseen;
-  if (HasSplit(session.config().data, Split::kUnseen)) {
-    PROTOPAGE_ASSIGN_OR_RETURN(unseen, session.images().Open(Split::kUnseen));
-  }
   PrototypeStore& store = session.prototypes()->store();
   PROTOPAGE_RETURN_IF_ERROR(CheckClosedSet(split, *source, store.num_classes()));
+  // Before anything is computed: a missing file shows at once.
+  std::shared_ptr<const ImageSource> unseen;
+  Gallery gallery;
+  if (HasSplit(session.config().data, Split::kUnseen)) {
+    PROTOPAGE_ASSIGN_OR_RETURN(unseen, session.images().Open(Split::kUnseen));
+    PROTOPAGE_ASSIGN_OR_RETURN(gallery, ChooseGallery(*unseen));
+    WarnOfUnmeasured(session, *unseen, gallery);
+    if (!gallery.ids.empty()) {
+      PROTOPAGE_RETURN_IF_ERROR(session.CheckImages(Split::kUnseen));
+    }
+  }
+  PROTOPAGE_RETURN_IF_ERROR(session.CheckImages(split));
   RowSource prototypes;
   prototypes.rows = store.num_classes();
   prototypes.dim = store.dim();
@@ -141,7 +166,9 @@ absl::StatusOr<EvalReport> EvaluateTarget(Session& session, Split split, const s
   options.is_dropped = [&store](ClassId id) { return store.is_dropped(id); };
   PROTOPAGE_ASSIGN_OR_RETURN(report.closed_set,
                              ClosedSet(session, *source, records, prototypes, options, report));
-  if (unseen != nullptr) PROTOPAGE_RETURN_IF_ERROR(EvaluateUnseen(session, *unseen, report));
+  if (unseen != nullptr) {
+    PROTOPAGE_RETURN_IF_ERROR(EvaluateUnseen(session, *unseen, gallery, report));
+  }
   return report;
 }
 

@@ -28,6 +28,9 @@ struct Gallery {
 // InvalidArgument when it has both, but no pair of images to compare (of one class, or of two).
 absl::StatusOr<Gallery> ChooseGallery(const ImageSource& source);
 
+// Warns of images of `unseen` that are not in its gallery and so are not measured.
+void WarnOfUnmeasured(Session& session, const ImageSource& unseen, const Gallery& gallery);
+
 // Whether the images of `split` can be classified by a classifier of `classes` classes. Errors:
 // InvalidArgument (other classes, or none).
 absl::Status CheckClosedSet(Split split, const ImageSource& source, int64_t classes);

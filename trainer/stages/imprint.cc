@@ -12,22 +12,23 @@ namespace protopage {
 
 namespace {
 
-// Called with a block of classes, from `first` on. The rows of classes that cannot be imprinted
-// keep the values that they had at the begin of the block.
-using BlockCall = absl::FunctionRef<absl::Status(ClassId first, RowMatrixRef block)>;
+// Called with a block of rows of classes from `first` on, and whether each was imprinted. Rows that
+// were not are zeros.
+using BlockCall = absl::FunctionRef<absl::Status(ClassId first, const std::vector<bool>& imprinted,
+                                                 RowMatrixRef block)>;
 
 absl::StatusOr<ImprintStats> ImprintBlocks(Embedder& embedder, const ImageSource& source,
                                            const ImprintOptions& options, int64_t dim,
                                            absl::FunctionRef<bool(ClassId)> is_left_out,
-                                           BlockCall begin, BlockCall end) {
+                                           BlockCall end) {
   const int64_t num_classes = source.num_classes();
   const ClassImages images(source, options.domain);
   ImprintStats stats;
   int64_t left_out = 0;
   for (ClassId first = 0; first < num_classes; first += options.block_rows) {
     const int64_t count = std::min(options.block_rows, num_classes - first);
-    RowMatrixXf block(count, dim);
-    PROTOPAGE_RETURN_IF_ERROR(begin(first, block));
+    RowMatrixXf block = RowMatrixXf::Zero(count, dim);
+    std::vector<bool> imprinted(count);
     std::vector<int64_t> records;
     for (ClassId c = first; c < first + count; ++c) {
       if (is_left_out(c)) {
@@ -43,6 +44,7 @@ absl::StatusOr<ImprintStats> ImprintBlocks(Embedder& embedder, const ImageSource
       const double norm = sum.norm();
       if (open != kNoClass && norm > 0) {
         block.row(open - first) = (sum / norm).cast<float>();
+        imprinted[open - first] = true;
         ++stats.classes;
       }
       sum.setZero();
@@ -64,7 +66,7 @@ absl::StatusOr<ImprintStats> ImprintBlocks(Embedder& embedder, const ImageSource
           return absl::OkStatus();
         }));
     close();
-    PROTOPAGE_RETURN_IF_ERROR(end(first, block));
+    PROTOPAGE_RETURN_IF_ERROR(end(first, imprinted, block));
   }
   stats.imageless = num_classes - left_out - stats.classes;
   return stats;
@@ -81,22 +83,26 @@ absl::StatusOr<ImprintStats> Imprint(Embedder& embedder, const ImageSource& sour
   }
   return ImprintBlocks(
       embedder, source, options, store.dim(), [&](ClassId id) { return store.is_dropped(id); },
-      // Classes without images keep their rows.
-      [&](ClassId first, RowMatrixRef block) { return store.ReadRange(first, block); },
-      [&](ClassId first, RowMatrixRef block) { return store.WriteRange(first, block); });
+      // Classes without images keep their rows, and those that were never written stay so.
+      [&](ClassId first, const std::vector<bool>& imprinted, RowMatrixRef block) {
+        const auto count = static_cast<int64_t>(imprinted.size());
+        for (int64_t begin = 0, end = 0; begin < count; begin = end) {
+          while (end < count && imprinted[end] == imprinted[begin]) ++end;
+          if (!imprinted[begin]) continue;
+          PROTOPAGE_RETURN_IF_ERROR(
+              store.WriteRange(first + begin, block.middleRows(begin, end - begin)));
+        }
+        return absl::OkStatus();
+      });
 }
 
 absl::StatusOr<ImprintStats> AppendImprinted(Embedder& embedder, const ImageSource& source,
                                              const ImprintOptions& options, PrototypeStore& store) {
   return ImprintBlocks(
       embedder, source, options, store.dim(), [](ClassId) { return false; },
-      [](ClassId, RowMatrixRef block) {
-        block.setZero();
-        return absl::OkStatus();
-      },
-      [&](ClassId first, RowMatrixRef block) -> absl::Status {
+      [&](ClassId first, const std::vector<bool>& imprinted, RowMatrixRef block) -> absl::Status {
         for (int64_t i = 0; i < block.rows(); ++i) {
-          if (!block.row(i).isZero(0)) continue;
+          if (imprinted[i]) continue;
           return absl::InvalidArgumentError(
               absl::StrCat(source.Description(), ": class ", source.ClassName(first + i),
                            " has no image, or none with features that are not zero"));

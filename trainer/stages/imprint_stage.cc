@@ -15,7 +15,7 @@ namespace {
 std::string Summary(const ImprintStats& stats) {
   return absl::StrCat("imprinted ", stats.classes, " classes from ", stats.images, " images",
                       stats.imageless > 0
-                          ? absl::StrCat("; ", stats.imageless, " have none and stay at random")
+                          ? absl::StrCat("; ", stats.imageless, " have none and are not imprinted")
                           : "");
 }
 

@@ -78,6 +78,10 @@ TEST_F(ImprintTest, NormalisesAveragesNormalises) {
     EXPECT_LT((after.row(c) - expected.row(c).normalized()).norm(), 1e-6) << c;
   }
   EXPECT_EQ(after.row(1), before.row(1));
+  // The row that nothing was written to counts as such, for inspect.
+  std::vector<ClassState> states(4);
+  PROTOPAGE_ASSERT_OK(store->ReadStates(0, absl::MakeSpan(states)));
+  for (const int64_t c : {0, 1, 2, 3}) EXPECT_EQ(states[c].written, c != 1) << c;
 }
 
 TEST_F(ImprintTest, DroppedClassesStayAway) {

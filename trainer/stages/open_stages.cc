@@ -1,11 +1,14 @@
 #include "protopage/trainer/stages/open_stages.h"
 
 #include <memory>
+#include <set>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/data/open_source.h"
+#include "protopage/data/source_types.h"
+#include "protopage/data/split.h"
 #include "protopage/model/optimizers/schedule.h"
 #include "protopage/prototypes/prototype_store.h"
 #include "protopage/trainer/stages/stage_kinds.h"
@@ -31,8 +34,30 @@ absl::Status OpenStage(Session& session, int64_t index, ClassifierSizes* sizes) 
   const StageKind& kind = GetStageKind(stage.name);
   PROTOPAGE_RETURN_IF_ERROR(kind.Check(session, index, *source, sizes));
   if (!kind.spec().trains) return absl::OkStatus();
+  PROTOPAGE_RETURN_IF_ERROR(CheckLength(stage, StepsPerEpoch(stage, *source)));
   return Schedule::Create(stage.schedule, TotalSteps(stage, StepsPerEpoch(stage, *source)))
       .status();
+}
+
+// Warns of splits that the user gave a path and that no stage reads.
+void WarnOfUnreadSplits(Session& session) {
+  const TrainConfig& config = session.config();
+  const absl::StatusOr<const SourceType*> type = FindSourceType(config.data.type);
+  if (!type.ok() || !(*type)->reads_paths) return;
+  std::set<Split> read;
+  for (const Split split : SplitsFrom(config, 0)) {
+    read.insert(split);
+    read.insert(TrainingSplitOf(split));  // It numbers the classes.
+  }
+  for (const Split split : {Split::kSourceTrain, Split::kSourceTest, Split::kTargetTrain,
+                            Split::kTargetTest, Split::kUnseen}) {
+    if (read.count(split) > 0 || config.data.paths.Of(split).empty()) continue;
+    session.Warn(absl::StrCat(
+        "data.paths.", SplitName(split), " is set, but no stage reads it",
+        split == Split::kUnseen
+            ? ": unseen classes are measured by a stage evaluate after imprint or dominant"
+            : ""));
+  }
 }
 
 }  // namespace
@@ -42,6 +67,13 @@ absl::Status OpenStages(Session& session, int64_t first) {
   ClassifierSizes sizes;
   for (int64_t i = first; i < static_cast<int64_t>(config.stages.size()); ++i) {
     PROTOPAGE_RETURN_IF_ERROR(WithContext(OpenStage(session, i, &sizes), Where(config, i)));
+  }
+  WarnOfUnreadSplits(session);
+  // Last, as it may take long.
+  for (int64_t i = first; i < static_cast<int64_t>(config.stages.size()); ++i) {
+    for (const Split split : StageSplits(config, i)) {
+      PROTOPAGE_RETURN_IF_ERROR(WithContext(session.CheckImages(split), Where(config, i)));
+    }
   }
   return absl::OkStatus();
 }

@@ -15,7 +15,9 @@
 namespace protopage {
 
 // Opens the images of the stages from `first` on and checks all that can be known before they
-// run: numbers of images and classes against batches, selection, schedules and each other.
+// run: numbers of images and classes against batches, selection, schedules, the cache of rows, the
+// class index and each other; and each image file, see Session::CheckImages. Warns of splits that
+// no stage reads.
 // Errors: those of OpenSource; InvalidArgument that names stage and key.
 absl::Status OpenStages(Session& session, int64_t first);
 

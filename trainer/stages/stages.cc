@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "protopage/base/check.h"
 
 namespace protopage {
@@ -14,40 +15,28 @@ const StageSpec& SpecOf(const StageConfig& stage) {
   return *spec;
 }
 
-// The images of evaluations of the classifier.
-Split TestSplit(const StageSpec* classifier_maker) {
-  const bool of_head =
-      classifier_maker != nullptr && classifier_maker->makes == ClassifierKind::kHead;
-  return of_head ? Split::kSourceTest : Split::kTargetTest;
-}
-
 }  // namespace
-
-const StageSpec* ClassifierMaker(const TrainConfig& config, int64_t stage) {
-  for (int64_t i = stage - 1; i >= 0; --i) {
-    const StageSpec& spec = SpecOf(config.stages[i]);
-    if (spec.makes.has_value()) return &spec;
-  }
-  return nullptr;
-}
 
 std::string EvaluationName(const TrainConfig& config, int64_t stage) {
   const StageSpec* maker = ClassifierMaker(config, stage);
   return maker != nullptr ? maker->evaluation_name : config.stages[stage].name;
 }
 
-Split StageSplit(const TrainConfig& config, int64_t stage) {
-  const StageSpec& spec = SpecOf(config.stages[stage]);
-  const Split own =
-      spec.split.has_value() ? *spec.split : TestSplit(ClassifierMaker(config, stage));
-  return ParseSplitOr(config.stages[stage].split, own).value();
+std::vector<Split> StageSplits(const TrainConfig& config, int64_t stage) {
+  std::vector<Split> splits = {StageSplit(config, stage)};
+  const bool evaluates = !SpecOf(config.stages[stage]).split.has_value();
+  const StageSpec* const maker = ClassifierMaker(config, stage);
+  const bool of_prototypes = maker != nullptr && maker->makes == ClassifierKind::kPrototypes;
+  if (evaluates && of_prototypes && HasSplit(config.data, Split::kUnseen)) {
+    splits.push_back(Split::kUnseen);
+  }
+  return splits;
 }
 
 std::vector<Split> SplitsFrom(const TrainConfig& config, int64_t first) {
   std::vector<Split> splits;
   for (int64_t i = first; i < static_cast<int64_t>(config.stages.size()); ++i) {
-    splits.push_back(StageSplit(config, i));
-    if (!SpecOf(config.stages[i]).split.has_value()) splits.push_back(Split::kUnseen);
+    for (const Split split : StageSplits(config, i)) splits.push_back(split);
   }
   return splits;
 }
@@ -61,8 +50,17 @@ double RowLearningRate(const StageConfig& stage, double factor) {
 }
 
 int64_t TotalSteps(const StageConfig& stage, int64_t steps_per_epoch) {
-  if (stage.steps > 0) return stage.steps;
-  return std::max<int64_t>(1, std::llround(stage.epochs * static_cast<double>(steps_per_epoch)));
+  if (stage.steps > 0) return std::min(stage.steps, kMaxSteps);
+  const double steps = stage.epochs * static_cast<double>(steps_per_epoch);
+  return std::llround(std::clamp(steps, 1.0, static_cast<double>(kMaxSteps)));
+}
+
+absl::Status CheckLength(const StageConfig& stage, int64_t steps_per_epoch) {
+  const double steps = stage.epochs * static_cast<double>(steps_per_epoch);
+  if (steps <= static_cast<double>(kMaxSteps)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("epochs: found ", stage.epochs, ", which is ",
+                                                 steps, " steps of ", steps_per_epoch,
+                                                 " an epoch, expected at most ", kMaxSteps));
 }
 
 }  // namespace protopage

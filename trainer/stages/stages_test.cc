@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/data/fake_source.h"
@@ -42,6 +43,10 @@ TEST(StagesTest, StagesReadTheirOwnSplitsUnlessTold) {
   EXPECT_EQ(StageSplit(config, 4), Split::kTargetValidation);
   EXPECT_EQ(SplitsFrom(config, 3),
             (std::vector<Split>{Split::kTargetTrain, Split::kTargetValidation, Split::kUnseen}));
+  // With a head, unseen classes are not measured.
+  EXPECT_EQ(StageSplits(config, 1), std::vector<Split>{Split::kSourceTest});
+  config.data.type = "cifar";  // It has none.
+  EXPECT_EQ(StageSplits(config, 4), std::vector<Split>{Split::kTargetValidation});
   EXPECT_TRUE(SplitsFrom(config, 5).empty());
 }
 
@@ -58,6 +63,21 @@ TEST(StagesTest, EpochsAreWholeBatches) {
   EXPECT_EQ(TotalSteps(stage, 4), 1);
   stage.steps = 7;
   EXPECT_EQ(TotalSteps(stage, 4), 7);
+}
+
+TEST(StagesTest, ALengthBeyondAllMeasureIsAnError) {
+  StageConfig stage;
+  for (const double epochs : {1e17, 1e300}) {
+    stage.epochs = epochs;
+    EXPECT_THAT(CheckLength(stage, 3), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                absl::StrCat("epochs: found ", epochs)));
+    EXPECT_EQ(TotalSteps(stage, 3), kMaxSteps);
+  }
+  stage.epochs = 1e15;
+  PROTOPAGE_EXPECT_OK(CheckLength(stage, 1));
+  EXPECT_THAT(CheckLength(stage, 2), StatusIs(absl::StatusCode::kInvalidArgument, "1000000000"));
+  stage.epochs = 0;
+  PROTOPAGE_EXPECT_OK(CheckLength(stage, 1));
 }
 
 TEST(StagesTest, EvaluationsWithoutAClassifierKeepTheirOwnName) {

@@ -10,9 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "protopage/base/file.h"
 #include "protopage/base/json_text.h"
@@ -372,7 +374,10 @@ TEST_F(BadInputTest, ARunStoppedByADamagedImageGoesOnWhenItIsRepaired) {
   }
   Write("copies.txt", list);
   const std::string good = Read("copies/5.png");
-  Write("copies/5.png", good.substr(0, 100));
+  // The end is there, so that only decoding finds it.
+  std::string damaged = good;
+  damaged[good.size() / 2] ^= 0x55;
+  Write("copies/5.png", damaged);
   std::vector<std::string> arguments = {"train", "--config=" + Path("tiny.json"),
                                         "--out=" + Path("stopped"),
                                         "--set=data.paths.target_train=" + Path("copies.txt"),
@@ -380,6 +385,10 @@ TEST_F(BadInputTest, ARunStoppedByADamagedImageGoesOnWhenItIsRepaired) {
   const ProtopageOutcome stopped = RunProtopage(arguments);
   EXPECT_EQ(stopped.exit_status, 1);
   EXPECT_TRUE(absl::StrContains(stopped.err, Path("copies/5.png") + ": damaged PNG"))
+      << stopped.err;
+  EXPECT_TRUE(absl::StrContains(stopped.err,
+                                "stage imprint ended at step 0, --resume goes on from "
+                                "the beginning when that is mended"))
       << stopped.err;
   Write("copies/5.png", good);
   ExpectError(arguments, 1, {"stopped holds a run already", "--resume"});
@@ -440,6 +449,7 @@ TEST_F(BadInputTest, Resume) {
   ExpectError(resume("empty", {}), 1, {"empty holds no run"});
   ExpectError(resume("run", {"seed=7", "stages[0].domain=id"}), 2,
               {"--resume", "config differs", "seed, stages[0].domain", "threads"});
+  ExpectError(resume("run", {"stages=[]"}), 2, {"stages: found none"});
   // The data of stages that are still to come are opened first.
   const std::string half = CopyRun("half");
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto checkpoints, fs()->List(half + "/checkpoints"));
@@ -449,8 +459,127 @@ TEST_F(BadInputTest, Resume) {
   PROTOPAGE_ASSERT_OK(fs()->Rename(Path("target_test.txt"), Path("away.txt")));
   ExpectError(resume("half", {}), 1, {"stages[1] (evaluate)", "target_test.txt", "No such file"});
   PROTOPAGE_ASSERT_OK(fs()->Rename(Path("away.txt"), Path("target_test.txt")));
-  const ProtopageOutcome outcome = RunProtopage(resume("half", {}));
+  ExpectError(resume("half", {"loss.scale=7", "data.image_size=24"}), 2,
+              {"--resume", "differs", "in data.image_size; only"});
+  // Another list, which the stage before has not used: the new command goes on at once.
+  Write("other_test.txt", list);
+  const std::vector<std::string> mended =
+      resume("half", {"data.paths.target_test=" + Path("other_test.txt")});
+  const ProtopageOutcome outcome = RunProtopage(mended);
   EXPECT_EQ(outcome.exit_status, 0) << outcome.err;
+  EXPECT_TRUE(absl::StrContains(outcome.err,
+                                "changed, as no step has used it: "
+                                "data.paths.target_test "))
+      << outcome.err;
+  EXPECT_TRUE(absl::StrContains(Read("half/config.json"), "other_test.txt"));
+  // From then on it is the run's.
+  ExpectError(resume("half", {}), 2, {"--resume", "differs", "data.paths.target_test"});
+}
+
+// An error before the first step leaves nothing that the mended command stumbles over.
+TEST_F(BadInputTest, AMendedCommandNeedsNoNewRun) {
+  Write("nowhere.txt", absl::StrReplaceAll(Read("target_train.txt"), {{"images/", "nowhere/"}}));
+  const std::vector<std::string> wrong =
+      TrainWith({"data.paths.target_train=" + Path("nowhere.txt")});
+  ExpectError(wrong, 1,
+              {"stages[0] (imprint): split target_train: ", "nowhere/target_train_0_0.png",
+               "No such file", "23 more of 24 images cannot be read"});
+  const ProtopageOutcome outcome = RunProtopage(TrainWith({}));
+  EXPECT_EQ(outcome.exit_status, 0) << outcome.err;
+  std::filesystem::remove_all(Path("new"));
+}
+
+TEST_F(BadInputTest, WhatNoStageCanRunWithIsFoundBeforeTheFirst) {
+  const std::string png = Read("images/target_test_0_0.png");
+  const std::string target_test = Read("target_test.txt");
+  const auto with_test = [&](const std::string& list) {
+    Write("bad_test.txt", list);
+    return TrainWith({"data.paths.target_test=" + Path("bad_test.txt")}, "long.json");
+  };
+  Write("cut.png", png.substr(0, png.size() / 2));
+  Write("zero.png", "");
+  Write("text.jpg", "no picture");
+  // A header of a thousand million pixels.
+  Write("bomb.png", absl::HexStringToBytes("89504e470d0a1a0a0000000d494844520000"
+                                           "7d0000007d000800000000a6e98dd10000000149444154"));
+  PROTOPAGE_ASSERT_OK(fs()->CreateDirectories(Path("folder.png")));
+  ASSERT_EQ(mkfifo(Path("pipe.png").c_str(), 0600), 0);
+  std::filesystem::create_symlink("gone.png", Path("dangling.png"));
+  std::filesystem::create_symlink("loop.png", Path("loop.png"));
+  const struct {
+    const char* name;
+    std::vector<std::string> expected;
+  } kCases[] = {
+      {"cut.png", {"cut.png: damaged PNG"}},
+      {"zero.png", {"zero.png: the file is empty"}},
+      {"text.jpg", {"text.jpg: neither a JPEG nor a PNG"}},
+      {"bomb.png", {"bomb.png: 32000 x 32000 pixels are more than the limit"}},
+      {"folder.png", {"folder.png: a folder, expected an image file"}},
+      {"pipe.png", {"pipe.png: a pipe"}},
+      {"dangling.png", {"dangling.png", "No such file"}},
+      {"loop.png", {"loop.png", "symbolic links"}},
+  };
+  for (const auto& c : kCases) {
+    std::vector<std::string> expected = c.expected;
+    expected.push_back("stages[4] (evaluate): split target_test: ");
+    const std::vector<std::string> arguments =
+        with_test(absl::StrCat(target_test, c.name, "\t0\tspot\n"));
+    const bool wrong_usage =
+        c.name == std::string("folder.png") || c.name == std::string("pipe.png");
+    ExpectError(arguments, wrong_usage ? 2 : 1, expected);
+  }
+  const struct {
+    std::vector<std::string> set;
+    std::vector<std::string> expected;
+  } kConfigs[] = {
+      {{"prototypes.index=ivf_sq8", "prototypes.index_lists=5000"},
+       {"stages[3] (dominant): prototypes.index ivf_sq8, index_lists: 5000 lists for 8 classes"}},
+      {{"prototypes.index=ivf_pq", "model.embedding_dim=1"},
+       {"stages[3] (dominant): prototypes.index ivf_pq", "dim 1"}},
+      {{"model.embedding_dim=20000", "prototypes.cache_bytes=1048576"},
+       {"stages[3] (dominant): prototypes.cache_bytes: found 1048576", "6 classes of a step"}},
+      {{"stages[3].steps=0", "stages[3].epochs=1e17"}, {"stages[3].epochs: found 1e+17"}},
+      {{"stages[3].steps=0", "stages[3].epochs=1e15"},
+       {"stages[3] (dominant): epochs: found 1e+15"}},
+  };
+  for (const auto& c : kConfigs) {
+    ExpectError(TrainWith(c.set, "long.json"), 2, c.expected);
+    std::vector<std::string> plan = {"plan", "--config=" + Path("long.json")};
+    for (const std::string& set : c.set) plan.push_back("--set=" + set);
+    ExpectError(plan, 2, c.expected);
+  }
+  // eval looks at the images as well, before it computes anything.
+  Write("bad_test.txt", target_test + "cut.png\t0\tspot\n");
+  ExpectError(
+      {"eval", "--run=" + Path("run"), "--set=data.paths.target_test=" + Path("bad_test.txt")}, 1,
+      {"split target_test: ", "cut.png: damaged PNG"});
+}
+
+// Pipes, links and other files among the images of a folder.
+TEST_F(BadInputTest, OddFilesInFolders) {
+  PROTOPAGE_ASSERT_OK(WriteTinyFolder(Path("odd"), 3, 0, 2, kTinySide));
+  std::filesystem::create_symlink("..", Path("odd/c01/up"));
+  ASSERT_EQ(mkfifo(Path("odd/c01/x.png").c_str(), 0600), 0);
+  const std::string out = Path("odd.npy");
+  const ProtopageOutcome embedded =
+      RunProtopage({"embed", "--run=" + Path("run"), "--input=" + Path("odd"), "--output=" + out});
+  EXPECT_EQ(embedded.exit_status, 0) << embedded.err;
+  EXPECT_TRUE(absl::StrContains(embedded.err,
+                                "left out 1 that is no plain file (c01/x.png), "
+                                "1 link to a folder above it (c01/up)"))
+      << embedded.err;
+  EXPECT_TRUE(absl::StrContains(embedded.err, "wrote 6 embeddings")) << embedded.err;
+  PROTOPAGE_ASSERT_OK(fs()->Remove(out));
+  const std::vector<std::string> train =
+      TrainWith({"data.type=folder", "data.paths.target_train=" + Path("odd"),
+                 "data.paths.target_test=" + Path("folder"), "data.paths.unseen="});
+  const ProtopageOutcome trained = RunProtopage(train);
+  EXPECT_EQ(trained.exit_status, 0) << trained.err;
+  EXPECT_TRUE(absl::StrContains(trained.err, "1 other file (c01/up), 1 that is no plain file"))
+      << trained.err;
+  std::filesystem::remove_all(Path("new"));
+  std::filesystem::create_symlink("/mnt/gone/c9", Path("odd/c9"));
+  ExpectError(train, 1, {"data.paths.target_train: ", "odd/c9: a link to something that is not"});
 }
 
 TEST_F(BadInputTest, FilesOfARun) {

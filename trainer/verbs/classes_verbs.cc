@@ -60,6 +60,8 @@ absl::Status Add(const AddFlags& flags) {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenRun(flags.run, flags.set));
   const auto source = OpenClasses(flags.input, session->config().data);
   if (!source.ok()) return WithContext(source.status(), "--input");
+  if (!(*source)->LeftOut().empty()) LogInfo((*source)->LeftOut());
+  PROTOPAGE_RETURN_IF_ERROR(WithContext(session->CheckImages(**source, flags.input), "--input"));
   ImprintOptions options;
   if (StderrIsTerminal()) {
     options.progress = [](int64_t done, int64_t total) {

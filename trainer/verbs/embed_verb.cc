@@ -32,9 +32,11 @@ absl::Status Run(const Flags& flags) {
   const auto opened = OpenImages(flags.input, session->config().data);
   if (!opened.ok()) return WithContext(opened.status(), "--input");
   const std::unique_ptr<ImageSource>& source = *opened;
+  if (!source->LeftOut().empty()) LogInfo(source->LeftOut());
   auto created = EmbeddingWriter::Create(fs, flags.output, session->net()->embedding_dim());
   if (!created.ok()) return WithContext(created.status(), "--output");
   const std::unique_ptr<EmbeddingWriter> writer = *std::move(created);
+  PROTOPAGE_RETURN_IF_ERROR(WithContext(session->CheckImages(*source, flags.input), "--input"));
   Embedder embedder = session->MakeEmbedder();
   int64_t done = 0;
   const auto append = [&](absl::Span<const int64_t> records, ConstRowMatrixRef features) {

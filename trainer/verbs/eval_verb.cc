@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "protopage/base/config_fields.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/data/open_source.h"
 #include "protopage/data/split.h"
 #include "protopage/eval/report.h"
 #include "protopage/trainer/session/session.h"
@@ -32,6 +34,10 @@ absl::Status Run(const Flags& flags) {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenRun(flags.run, flags.set));
   const Split fallback = session->prototypes() != nullptr ? Split::kTargetTest : Split::kSourceTest;
   PROTOPAGE_ASSIGN_OR_RETURN(const Split split, ParseSplitOr(flags.split, fallback));
+  if (IsSource(split) && HasSplit(session->config().data, Split::kUnseen)) {
+    session->Warn(absl::StrCat("split unseen is not measured with ", SplitName(split),
+                               ", only with images of target classes"));
+  }
   PROTOPAGE_ASSIGN_OR_RETURN(const EvalReport report,
                              IsSource(split) ? EvaluateSource(*session, split, SplitName(split))
                                              : EvaluateTarget(*session, split, SplitName(split)));

@@ -63,7 +63,7 @@ TrainConfig RehearsalConfig(const TrainConfig& config, int64_t stage, int64_t nu
   rehearsal.init_from.clear();
   rehearsal.prototypes.init_from.clear();
   rehearsal.stages = {config.stages[stage]};
-  rehearsal.stages[0].split.clear();
+  rehearsal.stages[0].split.clear();  // The stage's own.
   rehearsal.stages[0].epochs = 0;
   rehearsal.stages[0].steps = kSteps;
   rehearsal.data = DataConfig();

@@ -142,8 +142,8 @@ absl::StatusOr<std::unique_ptr<PagedTable>> PagedTable::Create(FileSystem* file_
     return table->AttachToLog();
   }();
   if (!status.ok()) {
+    // The lock file stays: another process may hold it.
     file_system->Remove(path).IgnoreError();
-    file_system->Remove(absl::StrCat(path, ".lock")).IgnoreError();
     return status;
   }
   return table;
@@ -286,7 +286,8 @@ absl::Status PagedTable::ReadHeader() {
   // An unfinished merge mixes no states: all that it changes is still in the log.
   clean_when_opened_ = words[0] == 0 || (options_.log != nullptr && main_.sequence > 0);
   const MutexLock lock(open_mutex_);
-  marked_open_ = words[0] != 0;
+  // A mark that is there already may not be durable: the sync of it may have failed.
+  marked_open_ = false;
   return absl::OkStatus();
 }
 
@@ -294,8 +295,21 @@ absl::Status PagedTable::WriteHeader(const std::array<uint64_t, 4>& words) {
   return file_->WriteAt(header_offset_, words.data(), sizeof(words));
 }
 
+absl::Status PagedTable::SyncInPlace() {
+  PROTOPAGE_RETURN_IF_ERROR(sync_error_);
+  const absl::Status status = file_->Sync();
+  if (!status.ok()) {
+    sync_error_ = absl::Status(
+        status.code(), absl::StrCat(status.message(), "; ", path_,
+                                    " takes no more writes, as it may have lost what was written "
+                                    "since its last flush: restore a copy, or open it again"));
+  }
+  return status;
+}
+
 absl::Status PagedTable::MarkOpen() {
   const MutexLock lock(open_mutex_);
+  PROTOPAGE_RETURN_IF_ERROR(sync_error_);
   if (marked_open_) return absl::OkStatus();
   PROTOPAGE_RETURN_IF_ERROR(WriteHeader({1, 0, 0, 0}));
   PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
@@ -696,10 +710,11 @@ absl::Status PagedTable::Flush() {
   if (Logged()) return absl::OkStatus();
   PROTOPAGE_RETURN_IF_ERROR(blocks_->Flush());
   const MutexLock lock(open_mutex_);
+  PROTOPAGE_RETURN_IF_ERROR(sync_error_);
   if (!marked_open_) return absl::OkStatus();
-  PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
+  PROTOPAGE_RETURN_IF_ERROR(SyncInPlace());
   PROTOPAGE_RETURN_IF_ERROR(WriteHeader({0, 0, 0, 0}));
-  PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
+  PROTOPAGE_RETURN_IF_ERROR(SyncInPlace());
   marked_open_ = false;
   return absl::OkStatus();
 }
@@ -824,7 +839,10 @@ absl::Status PagedTable::SetNumRows(int64_t num_rows) {
   }
   PROTOPAGE_RETURN_IF_ERROR(Flush());
   // Flush syncs only a file that is marked, and rows that are not in use yet set no mark.
-  PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
+  {
+    const MutexLock lock(open_mutex_);
+    PROTOPAGE_RETURN_IF_ERROR(SyncInPlace());
+  }
   PROTOPAGE_RETURN_IF_ERROR(SetHdf5Integer(file_.get(), path_, "num_classes", num_rows));
   spec_.num_rows = num_rows;
   return absl::OkStatus();

@@ -126,7 +126,11 @@ class CrashFileSystem::SimulatedFile : public File {
     if (size == 0) return absl::OkStatus();
     const bool event = fs_->write_every_ > 0 && ++fs_->writes_ % fs_->write_every_ == 0;
     const absl::Status status = event ? fs_->Event("write " + path_) : absl::OkStatus();
-    if (!status.ok()) size = (size + 1) / 2;
+    if (!status.ok()) {
+      // The first half, in whole sectors.
+      size = (offset + size / 2) / kSectorBytes * kSectorBytes - offset;
+      if (size <= 0) return status;
+    }
     Inode::Write write{offset, std::string(static_cast<const char*>(data), size), 0, false};
     write.size_after = std::max(offset + size, static_cast<int64_t>(inode_->content.size()));
     inode_->Add(std::move(write));

@@ -44,7 +44,7 @@ class CrashFileSystem : public FileSystem {
   ~CrashFileSystem() override;
 
   // The power fails at the event-th event from now on, before that happens; 0: never. Every
-  // write_every-th write is an event too, and happens in part; 0: none is.
+  // write_every-th write is an event too, and happens in part, by whole sectors; 0: none is.
   void CrashAt(int64_t event, int64_t write_every = 0);
   // The sync-th sync of a file from now on fails, but none after it; 0: none fails. As on Linux,
   // the data that it should have made durable can still be read, but never becomes durable unless

@@ -75,16 +75,28 @@ std::string PrototypeSet::PathOf(absl::string_view name, absl::string_view suffi
 }
 
 absl::Status PrototypeSet::RemoveFiles() {
-  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, StorePath()));
-  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(StorePath(), ".lock")));
-  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, QueuesPath()));
-  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(QueuesPath(), ".lock")));
-  if (!fs_->IsDirectory(LogPath())) return absl::OkStatus();
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(LogPath()));
-  for (const std::string& name : names) {
-    PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(JoinPath(LogPath(), name)));
+  std::vector<std::string> paths;
+  if (fs_->IsDirectory(LogPath())) {
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(LogPath()));
+    for (const std::string& name : names) paths.push_back(JoinPath(LogPath(), name));
   }
-  return fs_->RemoveDirectory(LogPath());
+  // The locks go with their files: only the process that trains, which holds the run's lock, writes
+  // these.
+  for (const std::string& path : {QueuesPath(), StorePath()}) {
+    paths.push_back(absl::StrCat(path, ".lock"));
+    paths.push_back(path);
+  }
+  bool removed = false;
+  for (const std::string& path : paths) {
+    if (!fs_->Exists(path)) continue;
+    PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(path));
+    removed = true;
+  }
+  if (fs_->IsDirectory(LogPath())) {
+    PROTOPAGE_RETURN_IF_ERROR(fs_->RemoveDirectory(LogPath()));
+    removed = true;
+  }
+  return removed ? fs_->SyncDirectory(directory_) : absl::OkStatus();
 }
 
 PrototypeStoreOptions PrototypeSet::StoreOptions() const {
@@ -353,7 +365,8 @@ absl::Status PrototypeSet::Retire(const std::string& oldest, bool all) {
     PrototypeSetOptions options = options_;
     options.generation = generation;
     PrototypeSet earlier(directory_, options, pool_);
-    if (fs_->Exists(earlier.StorePath())) PROTOPAGE_RETURN_IF_ERROR(earlier.RemoveFiles());
+    // Also what is left of a removal that was interrupted.
+    PROTOPAGE_RETURN_IF_ERROR(earlier.RemoveFiles());
   }
   return all ? log_->RetireNow(place.log_checkpoint) : log_->Retire(place.log_checkpoint);
 }

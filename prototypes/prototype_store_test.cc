@@ -705,6 +705,21 @@ TEST(PrototypeStoreTest, OneWriterManyReaders) {
   EXPECT_THAT(reader->ResetState(), StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
 }
 
+TEST(PrototypeStoreTest, ALockThatAnotherProcessHoldsStays) {
+  const std::string path = TempPath("held_lock");
+  FileSystem* const fs = DefaultFileSystem();
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto lock, LockTable(fs, path));
+    EXPECT_THAT(CreateTest(path, 10),
+                StatusIs(absl::StatusCode::kFailedPrecondition, "already open for writing"));
+    EXPECT_FALSE(fs->Exists(path));
+    // It is this one that the next process locks.
+    EXPECT_THAT(LockTable(fs, path), StatusIs(absl::StatusCode::kFailedPrecondition, ""));
+  }
+  PROTOPAGE_EXPECT_OK(CreateTest(path, 10));
+  EXPECT_TRUE(fs->Exists(absl::StrCat(path, ".lock")));
+}
+
 TEST(PrototypeStoreTest, ACopyIsACheckpoint) {
   const std::string path = TempPath("live"), copy = TempPath("checkpoint");
   StepRows saved, rows;

@@ -158,8 +158,8 @@ absl::StatusOr<std::unique_ptr<PagedTable>> PagedTable::Create(FileSystem* file_
     return table->AttachToLog();
   }();
   if (!status.ok()) {
+    // The lock file stays: another process may hold it.
     file_system->Remove(path).IgnoreError();
-    file_system->Remove(absl::StrCat(path, ".lock")).IgnoreError();
     return status;
   }
   return table;
@@ -305,6 +305,7 @@ absl::Status PagedTable::ReadHeader(const Hdf5Layout& layout) {
   clean_when_opened_ = !header.writing || (options_.log != nullptr && main_.sequence > 0);
   const MutexLock lock(open_mutex_);
   marked_open_ = header.writing;
+  mark_is_durable_ = false;  // The sync of a mark that is there already may have failed.
   return absl::OkStatus();
 }
 
@@ -324,12 +325,26 @@ absl::Status PagedTable::WriteHeader(bool writing, const LogPoint& point, int64_
                           MakeHeader(writing, point, merging));
 }
 
+absl::Status PagedTable::SyncInPlace() {
+  PROTOPAGE_RETURN_IF_ERROR(sync_error_);
+  const absl::Status status = file_->Sync();
+  if (!status.ok()) {
+    sync_error_ = absl::Status(
+        status.code(), absl::StrCat(status.message(), "; ", path_,
+                                    " takes no more writes, as it may have lost what was written "
+                                    "since its last flush: restore a copy, or open it again"));
+  }
+  return status;
+}
+
 absl::Status PagedTable::MarkOpen() {
   const MutexLock lock(open_mutex_);
-  if (marked_open_) return absl::OkStatus();
+  PROTOPAGE_RETURN_IF_ERROR(sync_error_);
+  if (marked_open_ && mark_is_durable_) return absl::OkStatus();
+  marked_open_ = true;
   PROTOPAGE_RETURN_IF_ERROR(WriteHeader(/*writing=*/true, {}, 0));
   PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
-  marked_open_ = true;
+  mark_is_durable_ = true;
   return absl::OkStatus();
 }
 
@@ -733,10 +748,11 @@ absl::Status PagedTable::Flush() {
   if (Logged()) return absl::OkStatus();
   PROTOPAGE_RETURN_IF_ERROR(blocks_->Flush());
   const MutexLock lock(open_mutex_);
+  PROTOPAGE_RETURN_IF_ERROR(sync_error_);
   if (!marked_open_) return absl::OkStatus();
-  PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
+  PROTOPAGE_RETURN_IF_ERROR(SyncInPlace());
   PROTOPAGE_RETURN_IF_ERROR(WriteHeader(/*writing=*/false, {}, 0));
-  PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
+  PROTOPAGE_RETURN_IF_ERROR(SyncInPlace());
   marked_open_ = false;
   return absl::OkStatus();
 }
@@ -871,7 +887,10 @@ absl::Status PagedTable::SetNumRows(int64_t num_rows) {
   }
   PROTOPAGE_RETURN_IF_ERROR(Flush());
   // Flush syncs only a file that is marked, and rows that are not in use yet set no mark.
-  PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
+  {
+    const MutexLock lock(open_mutex_);
+    PROTOPAGE_RETURN_IF_ERROR(SyncInPlace());
+  }
   if (version_ < 2) {
     PROTOPAGE_RETURN_IF_ERROR(SetHdf5Integer(file_.get(), path_, "num_classes", num_rows));
     spec_.num_rows = num_rows;
@@ -880,7 +899,7 @@ absl::Status PagedTable::SetNumRows(int64_t num_rows) {
   const MutexLock lock(open_mutex_);
   const int64_t old = std::exchange(spec_.num_rows, num_rows);
   absl::Status status = WriteHeader(marked_open_, main_, merging_);
-  if (status.ok()) status = file_->Sync();
+  if (status.ok()) status = SyncInPlace();
   if (!status.ok()) spec_.num_rows = old;
   return status;
 }

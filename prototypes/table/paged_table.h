@@ -242,6 +242,9 @@ class PagedTable : private LoggedTable {
   absl::Status WriteHeader(bool writing, const LogPoint& point, int64_t merging);
   // Marks the file as being written, durably, before its first change.
   absl::Status MarkOpen();
+  // Syncs what was written in place. After a failure the table takes no more writes: the next sync
+  // would succeed without what this one has lost.
+  absl::Status SyncInPlace() ABSL_EXCLUSIVE_LOCKS_REQUIRED(open_mutex_);
   void CountRead(int64_t rows, int64_t bytes);
   void CountWritten(int64_t rows, int64_t bytes);
 
@@ -275,8 +278,9 @@ class PagedTable : private LoggedTable {
 
   // Held across the writes and syncs of the mark: no row is written before it is durable.
   Mutex open_mutex_;
-  bool marked_open_ ABSL_GUARDED_BY(open_mutex_) =
-      false;  // The file says that it is being written.
+  bool marked_open_ ABSL_GUARDED_BY(open_mutex_) = false;  // The file says it is being written,
+  bool mark_is_durable_ ABSL_GUARDED_BY(open_mutex_) = false;  // also after a loss of power.
+  absl::Status sync_error_ ABSL_GUARDED_BY(open_mutex_);  // Of the first SyncInPlace that failed.
 
   mutable Mutex stats_mutex_;
   TableStats stats_ ABSL_GUARDED_BY(stats_mutex_);  // Without the blocks'.

@@ -86,6 +86,79 @@ TEST(CrashFileSystemTest, TheCallFailsAndAllAfterItUntilARestart) {
   PROTOPAGE_EXPECT_OK(again->Lock());
 }
 
+TEST(CrashFileSystemTest, AWriteThatFailsHappensInPartBySectors) {
+  const std::string old(2048, '0'), data(1500, '1');
+  for (const int64_t offset : {0, 100}) {
+    CrashFileSystem fs;
+    PROTOPAGE_ASSERT_OK(Write(&fs, "/f", old, true));
+    PROTOPAGE_ASSERT_OK(fs.SyncDirectory("/"));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs.Open("/f", OpenMode::kReadWrite));
+    fs.CrashAt(2, /*write_every=*/2);
+    PROTOPAGE_ASSERT_OK(file->WriteAt(2000, "x", 1));
+    PROTOPAGE_ASSERT_OK(file->WriteAt(2001, "y", 1));
+    PROTOPAGE_ASSERT_OK(file->WriteAt(2002, "z", 1));
+    EXPECT_THAT(file->WriteAt(offset, data.data(), static_cast<int64_t>(data.size())),
+                StatusIs(absl::StatusCode::kUnavailable, "power"));
+    fs.Restart(CrashFileSystem::kKeepAll, 0);
+    std::string want = old;
+    want.replace(2000, 3, "xyz");
+    want.replace(offset, 512 - offset, 512 - offset, '1');
+    EXPECT_EQ(ContentOf(&fs, "/f"), want);
+  }
+}
+
+TEST(CrashFileSystemTest, AWriteInsideOfASectorHappensOrDoesNot) {
+  CrashFileSystem fs;
+  PROTOPAGE_ASSERT_OK(Write(&fs, "/f", "0000", true));
+  PROTOPAGE_ASSERT_OK(fs.SyncDirectory("/"));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs.Open("/f", OpenMode::kReadWrite));
+  fs.CrashAt(1, /*write_every=*/1);
+  EXPECT_THAT(file->WriteAt(0, "1111", 4), StatusIs(absl::StatusCode::kUnavailable, "power"));
+  fs.Restart(CrashFileSystem::kKeepAll, 0);
+  EXPECT_EQ(ContentOf(&fs, "/f"), "0000");
+}
+
+// As POSIX allows: neither a name nor what a directory holds is durable by the sync of a file in
+// it.
+TEST(CrashFileSystemTest, ADirectoryIsAsDurableAsItsOwnName) {
+  CrashFileSystem fs;
+  PROTOPAGE_ASSERT_OK(fs.CreateDirectories("/a/b"));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(&fs, "/a/b/f", "f"));
+  PROTOPAGE_ASSERT_OK(fs.SyncDirectory("/a"));
+  fs.Restart(CrashFileSystem::kDropAll, 0);
+  EXPECT_FALSE(fs.Exists("/a"));
+
+  PROTOPAGE_ASSERT_OK(fs.CreateDirectories("/a/b"));
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(&fs, "/a/b/f", "f"));
+  PROTOPAGE_ASSERT_OK(fs.SyncDirectory("/"));
+  PROTOPAGE_ASSERT_OK(fs.SyncDirectory("/a"));
+  fs.Restart(CrashFileSystem::kDropAll, 0);
+  EXPECT_EQ(ContentOf(&fs, "/a/b/f"), "f");
+
+  // Removals, links, and truncations are no more durable.
+  PROTOPAGE_ASSERT_OK(fs.Link("/a/b/f", "/a/b/g"));
+  PROTOPAGE_ASSERT_OK(fs.Remove("/a/b/f"));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs.Open("/a/b/g", OpenMode::kCreate));
+  fs.Restart(CrashFileSystem::kDropAll, 0);
+  EXPECT_EQ(ContentOf(&fs, "/a/b/f"), "f");
+  EXPECT_FALSE(fs.Exists("/a/b/g"));
+}
+
+TEST(CrashFileSystemTest, ASyncThatFailsDropsTheDataUntilItIsWrittenAgain) {
+  CrashFileSystem fs;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs.Open("/f", OpenMode::kCreate));
+  PROTOPAGE_ASSERT_OK(fs.SyncDirectory("/"));
+  PROTOPAGE_ASSERT_OK(file->WriteAt(0, "abcd", 4));
+  fs.FailSyncAt(1);
+  EXPECT_THAT(file->Sync(), StatusIs(absl::StatusCode::kUnavailable, "injected failure"));
+  EXPECT_TRUE(fs.sync_failed());
+  EXPECT_EQ(ContentOf(&fs, "/f"), "abcd");
+  PROTOPAGE_ASSERT_OK(file->WriteAt(2, "xy", 2));
+  PROTOPAGE_ASSERT_OK(file->Sync());
+  fs.Restart(CrashFileSystem::kDropAll, 0);
+  EXPECT_EQ(ContentOf(&fs, "/f"), std::string("\0\0xy", 4));
+}
+
 TEST(CrashFileSystemTest, TheNewestWriteAndNameMaySurviveWithoutThoseBefore) {
   CrashFileSystem fs;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs.Open("/f", OpenMode::kCreate));

@@ -112,8 +112,8 @@ absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Resume(FileSystem*
   if (!fs->Exists(path)) return Create(fs, path);
   PROTOPAGE_ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, path));
   // Lines are in the order of the run, so the kept part is a prefix. It ends with the checkpoint's
-  // own line, the last one when there are several. If that line is missing (killed between the
-  // checkpoint and its line), nothing later than the checkpoint was written.
+  // own line, the last one when there are several. That line is missing when the process was killed
+  // between the two.
   LineReader reader(path, content);
   const auto resume_point = std::make_pair(int64_t{stage_index}, step);
   int64_t kept = 0;
@@ -129,13 +129,17 @@ absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Resume(FileSystem*
     if (!*more) break;
     const auto point =
         std::make_pair(line["stage_index"].get<int64_t>(), line["step"].get<int64_t>());
-    if (point > resume_point) break;
+    // What follows the checkpoint begins with the start of a stage, also where the line of the
+    // checkpoint is missing.
+    if (point > resume_point || (point == resume_point && line["kind"] == "stage_start")) break;
     const bool is_checkpoint = point == resume_point && line["kind"] == "checkpoint";
     if (is_checkpoint || !found_checkpoint) kept = reader.end();
     found_checkpoint |= is_checkpoint;
   }
   PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs->Open(path, OpenMode::kReadWrite));
   PROTOPAGE_RETURN_IF_ERROR(file->Truncate(kept));
+  // Lines whose sync failed can still be read, but no later sync makes them durable.
+  PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(0, content.data(), kept));
   return std::unique_ptr<MetricsWriter>(new MetricsWriter(std::move(file), kept));
 }
 

@@ -3,6 +3,7 @@
 #include "absl/strings/str_split.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/testing/crash_file_system.h"
 
 namespace protopage {
 namespace {
@@ -155,6 +156,41 @@ TEST_F(MetricsWriterTest, ResumeWithoutTheCheckpointsLineKeepsItsSteps) {
   }
   PROTOPAGE_ASSERT_OK(MetricsWriter::Resume(fs_, path_, 0, 2));
   EXPECT_THAT(Kinds(), ElementsAre("step 1", "step 2"));
+}
+
+// A run was killed between the checkpoint and its line, resumed, and killed again.
+TEST_F(MetricsWriterTest, ResumeTwiceWithoutTheCheckpointsLineStartsTheStageOnce) {
+  StageReport start;
+  start.stage_index = 1;
+  start.step = 2;
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Create(fs_, path_));
+    PROTOPAGE_ASSERT_OK(writer->OnStep(Step(2)));
+    PROTOPAGE_ASSERT_OK(writer->OnStageStart(start));
+    PROTOPAGE_ASSERT_OK(writer->OnStep(Step(3, 1)));
+  }
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Resume(fs_, path_, 1, 2));
+  EXPECT_THAT(Kinds(), ElementsAre("step 2"));
+  PROTOPAGE_ASSERT_OK(writer->OnStageStart(start));
+  EXPECT_THAT(Kinds(), ElementsAre("step 2", "stage_start 2"));
+}
+
+TEST_F(MetricsWriterTest, ResumeMakesLinesDurableWhoseSyncHasFailed) {
+  CrashFileSystem disk;
+  const std::string path = "/metrics.jsonl";
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Create(&disk, path));
+    PROTOPAGE_ASSERT_OK(disk.SyncDirectory("/"));
+    PROTOPAGE_ASSERT_OK(writer->OnStep(Step(2)));
+    disk.FailSyncAt(1);
+    EXPECT_FALSE(writer->OnCheckpoint(Checkpoint(2)).ok());
+  }
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Resume(&disk, path, 0, 2));
+  PROTOPAGE_ASSERT_OK(writer->OnStep(Step(3)));
+  PROTOPAGE_ASSERT_OK(writer->OnCheckpoint(Checkpoint(3)));
+  disk.Restart(CrashFileSystem::kDropAll, 0);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto lines, ReadMetrics(&disk, path));
+  EXPECT_THAT(lines, SizeIs(4));
 }
 
 TEST_F(MetricsWriterTest, ResumeInAnEarlierStageDropsTheLaterOne) {

@@ -92,13 +92,18 @@ absl::StatusOr<RunDirectory> RunDirectory::Create(FileSystem* fs, const std::str
     // The files there now are the other process's.
     if (absl::IsFailedPrecondition(status)) return status;
   }
-  // A config on the disk promises the rest of the directory, also after a loss of power.
+  // A config on the disk promises the rest of the directory, also after a loss of power, and is
+  // found only where the names of all folders above it are on the disk. The outermost comes first.
+  for (auto folder = missing.rbegin(); status.ok() && folder != missing.rend(); ++folder) {
+    status = fs->SyncDirectory(DirectoryOf(*folder));
+  }
+  // A process that died here may have made the directory itself.
+  if (status.ok()) status = fs->SyncDirectory(DirectoryOf(path));
   if (status.ok()) status = fs->SyncDirectory(path);
   if (status.ok()) status = run.WriteConfigJson(config);
-  if (status.ok()) status = fs->SyncDirectory(DirectoryOf(path));
   if (!status.ok()) {
     fs->Remove(run.File(kConfig)).IgnoreError();
-    fs->Remove(run.File(kLock)).IgnoreError();
+    // The lock file stays, as another process may have opened it, and with it the directory.
     RemoveFolders(fs, missing);
     return CannotMake(status, path);
   }

@@ -41,7 +41,8 @@ class RunDirectory {
   static absl::Status CheckFree(FileSystem* fs, const std::string& path);
   // Makes the directory, locks it and writes config.json. Errors: AlreadyExists when a run lies
   // there already (the message names --resume), FailedPrecondition when another process is making
-  // one, those of the file system; after the last nothing is left of it.
+  // one, those of the file system; after the last nothing is left but a lock file where one was
+  // made.
   static absl::StatusOr<RunDirectory> Create(FileSystem* fs, const std::string& path,
                                              const nlohmann::ordered_json& config);
   // For reading. Errors: NotFound when no run lies there.

@@ -76,6 +76,30 @@ TEST(RunDirectoryTest, WhenThePowerGoesInCreateThereIsARunOrNone) {
   EXPECT_GT(begun, 0);
 }
 
+TEST(RunDirectoryTest, CreateMakesTheNamesOfAllFoldersDurable) {
+  for (const char* path : {"/a", "/a/b/c", "/there/b/c"}) {
+    CrashFileSystem fs;
+    PROTOPAGE_ASSERT_OK(fs.CreateDirectories("/there"));
+    PROTOPAGE_ASSERT_OK(fs.SyncDirectory("/"));
+    PROTOPAGE_ASSERT_OK(RunDirectory::Create(&fs, path, {{"seed", 1}}));
+    fs.Restart(CrashFileSystem::kDropAll, 0);
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const RunDirectory run, RunDirectory::Resume(&fs, path));
+    EXPECT_TRUE(fs.IsDirectory(run.File("checkpoints"))) << path;
+  }
+}
+
+TEST(RunDirectoryTest, ALockFileIsNeverRemoved) {
+  CrashFileSystem fs;
+  fs.FailSyncAt(1);
+  EXPECT_THAT(RunDirectory::Create(&fs, "/a/b", {}),
+              StatusIs(absl::StatusCode::kUnavailable, "injected failure"));
+  // Another process may have opened it before it was unlocked.
+  EXPECT_TRUE(fs.Exists("/a/b/lock"));
+  EXPECT_FALSE(fs.Exists("/a/b/config.json"));
+  PROTOPAGE_EXPECT_OK(RunDirectory::CheckFree(&fs, "/a/b"));
+  PROTOPAGE_EXPECT_OK(RunDirectory::Create(&fs, "/a/b", {}));
+}
+
 TEST(RunDirectoryTest, OneProcessAtATimeTrains) {
   FileSystem* fs = DefaultFileSystem();
   const std::string path = TempRun("locked");

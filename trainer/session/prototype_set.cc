@@ -75,11 +75,14 @@ std::string PrototypeSet::PathOf(absl::string_view name, absl::string_view suffi
 }
 
 absl::Status PrototypeSet::RemoveFiles() {
-  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, StorePath()));
-  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(StorePath(), ".lock")));
-  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, QueuesPath()));
-  PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(QueuesPath(), ".lock")));
-  return fs_->IsDirectory(LogPath()) ? TableLog::Remove(fs_, LogPath()) : absl::OkStatus();
+  if (fs_->IsDirectory(LogPath())) PROTOPAGE_RETURN_IF_ERROR(TableLog::Remove(fs_, LogPath()));
+  // The store goes last, as a generation without one is not looked for. The locks go with their
+  // files: only the process that trains, which holds the run's lock, writes these.
+  for (const std::string& path : {QueuesPath(), StorePath()}) {
+    PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(path, ".lock")));
+    PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, path));
+  }
+  return fs_->SyncDirectory(directory_);
 }
 
 PrototypeStoreOptions PrototypeSet::StoreOptions() const {
@@ -349,7 +352,8 @@ absl::Status PrototypeSet::Retire(const std::string& oldest, bool all) {
     PrototypeSetOptions options = options_;
     options.generation = generation;
     PrototypeSet earlier(directory_, options, pool_);
-    if (fs_->Exists(earlier.StorePath())) PROTOPAGE_RETURN_IF_ERROR(earlier.RemoveFiles());
+    // Also what is left of a removal that was interrupted.
+    PROTOPAGE_RETURN_IF_ERROR(earlier.RemoveFiles());
   }
   return all ? log_->RetireNow(place.log_checkpoint) : log_->Retire(place.log_checkpoint);
 }

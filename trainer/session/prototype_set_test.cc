@@ -15,6 +15,7 @@
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/base/thread_pool.h"
+#include "protopage/prototypes/testing/crash_file_system.h"
 
 namespace protopage {
 namespace {
@@ -328,6 +329,47 @@ TEST(PrototypeSetTest, ANewSetStartsFromAStoreByItself) {
   PROTOPAGE_ASSERT_OK(set->store().ReadRange(0, again));
   EXPECT_NE(again.row(0), found.row(0));
   EXPECT_EQ(again.bottomRows(39), found.bottomRows(39));
+}
+
+// The files of an earlier generation go with the first checkpoint that does not need them. All of
+// them do, although the power fails on the way.
+TEST(PrototypeSetTest, RetireRemovesAllOfAnEarlierSetAlsoAfterACrash) {
+  ThreadPool pool(1);
+  PrototypeSetOptions options = Options();
+  options.log.background = false;
+  bool crashed = true;
+  for (int64_t event = 1; crashed; ++event) {
+    for (uint64_t seed = 0; seed < 4; ++seed) {
+      SCOPED_TRACE(absl::StrCat("event ", event, ", seed ", seed));
+      CrashFileSystem fs;
+      options.file_system = &fs;
+      for (const char* folder : {"/run", "/run/a", "/run/b"}) {
+        PROTOPAGE_ASSERT_OK(fs.CreateDirectories(folder));
+        PROTOPAGE_ASSERT_OK(fs.SyncDirectory(DirectoryOf(folder)));
+      }
+      for (options.generation = 1; options.generation <= 2; ++options.generation) {
+        PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto set,
+                                       PrototypeSet::Create("/run", 40, 16, options, &pool));
+        PROTOPAGE_ASSERT_OK(set->BeginStage());
+        const std::string folder = options.generation == 1 ? "/run/a" : "/run/b";
+        PROTOPAGE_ASSERT_OK(set->SaveCheckpoint(folder));
+        if (options.generation == 1) continue;
+        fs.CrashAt(event);
+        crashed = !set->Retire(folder, /*all=*/false).ok();
+      }
+      fs.Restart(CrashFileSystem::kMix, seed);
+      {
+        PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto set,
+                                       PrototypeSet::Restore("/run", "/run/b", options, &pool));
+        PROTOPAGE_ASSERT_OK(set->Retire("/run/b", /*all=*/false));
+      }
+      fs.Restart(CrashFileSystem::kDropAll, 0);
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> left, fs.List("/run"));
+      EXPECT_EQ(left, (std::vector<std::string>{"a", "b", "log-2", "prototypes-2.h5",
+                                                "prototypes-2.h5.lock", "queues-2.h5",
+                                                "queues-2.h5.lock"}));
+    }
+  }
 }
 
 // A file system where nothing can be made in one folder.

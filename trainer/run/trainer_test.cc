@@ -254,7 +254,9 @@ TEST_F(TrainerTest, ResumeTakesAChangeThatNoStepHasUsed) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(folder));
   bool begins = false;
   for (const std::string& name : names) {
-    if (begins) PROTOPAGE_ASSERT_OK(fs->Remove(JoinPath(folder, name + "/DONE")));
+    if (begins) {
+      PROTOPAGE_ASSERT_OK(fs->Remove(JoinPath(folder, name + "/DONE")));
+    }
     begins = begins || name.substr(name.size() - 2) == "04";
   }
   ASSERT_TRUE(begins);

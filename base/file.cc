@@ -280,7 +280,9 @@ class PosixFileSystem : public FileSystem {
       close(fd);
       return ErrnoStatus(error, "open", path);
     }
-    return std::unique_ptr<File>(new PosixFile(fd, path, info.st_mode));
+    // What is written may be a device, as /dev/full in tests.
+    const mode_t kind = mode == OpenMode::kRead ? info.st_mode : mode_t{S_IFREG};
+    return std::unique_ptr<File>(new PosixFile(fd, path, kind));
   }
 
   absl::Status Rename(const std::string& from, const std::string& to) override {

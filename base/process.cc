@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -78,6 +80,15 @@ void PrepareProcess() {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   std::set_terminate(OnTerminate);
+  // The stack grows until this limit, which may be raised now.
+  constexpr rlim_t kLeastMainStack = rlim_t{256} << 10;
+  rlimit limit;
+  if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < kLeastMainStack) {
+    limit.rlim_cur = std::min(limit.rlim_max, kLeastMainStack);
+    if (limit.rlim_cur < kLeastMainStack || setrlimit(RLIMIT_STACK, &limit) != 0) {
+      EndWith("the limit on the stack (ulimit -s) is below 256 KiB");
+    }
+  }
   // Threads get stacks of the size that the main thread's may have (ulimit -s).
   constexpr size_t kLeastStack = size_t{1} << 20;
   pthread_attr_t attributes;

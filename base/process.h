@@ -14,7 +14,8 @@ namespace protopage {
 //   the lines written to them. Reading and writing them fails.
 // - Writing to a closed pipe, or beyond the limit on the size of files, is an error (EPIPE, EFBIG)
 //   and no signal.
-// - Threads have a stack of at least 1 MiB, however small the limit on the stack is.
+// - The stack has at least 256 KiB, or the process ends with one line on stderr and status 1; those
+//   of threads have 1 MiB, however small the limit on the stack is.
 // - When memory or threads run out where nothing handles that, the process ends with one line on
 //   stderr and status 1.
 //

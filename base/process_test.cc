@@ -73,6 +73,20 @@ TEST(PrepareProcessDeathTest, WantOfMemoryOrThreadsIsOneLineAndStatus1) {
               "^protopage: error: the system refuses: Resource temporarily unavailable\n$");
 }
 
+TEST(PrepareProcessDeathTest, ALimitOnTheStackIsRaisedOrNamed) {
+  const auto prepare = [](rlim_t hard) {
+    const rlimit limit = {64 << 10, hard};
+    if (setrlimit(RLIMIT_STACK, &limit) != 0) std::_Exit(9);
+    PrepareProcess();
+    rlimit now;
+    getrlimit(RLIMIT_STACK, &now);
+    std::_Exit(now.rlim_cur == 256 << 10 ? 0 : 2);
+  };
+  EXPECT_EXIT(prepare(1 << 20), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(prepare(64 << 10), testing::ExitedWithCode(1),
+              "^protopage: error: the limit on the stack");
+}
+
 TEST(PrepareProcessDeathTest, OtherExceptionsAreFaultsOfTheProgram) {
   const auto length = []() noexcept {
     PrepareProcess();

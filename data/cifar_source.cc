@@ -65,6 +65,7 @@ class CifarSource : public ImageSource {
   std::string Description() const override {
     return absl::StrCat(title_, ": ", size(), " images of ", num_classes_, " classes");
   }
+  std::string LeftOut() const override { return left_out_; }
 
   absl::Status ReadFrom(FileSystem* fs, const std::string& path, const Layout& layout) {
     PROTOPAGE_ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, path));
@@ -104,6 +105,7 @@ class CifarSource : public ImageSource {
   std::string title_;
   int num_classes_ = 0;
   std::vector<std::string> names_;
+  std::string left_out_;
   std::vector<std::string> domains_ = {"image"};
   std::vector<std::string> files_;
   std::vector<int64_t> first_;  // The first record of each file.
@@ -146,7 +148,12 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenCifar(FileSystem* fs, const std
     PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, names_path));
     std::vector<std::string> names =
         absl::StrSplit(text, absl::ByAnyChar("\r\n"), absl::SkipEmpty());
-    if (static_cast<int>(names.size()) == layout.num_classes) source->names_ = std::move(names);
+    if (static_cast<int>(names.size()) == layout.num_classes) {
+      source->names_ = std::move(names);
+    } else {
+      source->left_out_ = absl::StrCat(names_path, ": left out, it has ", names.size(),
+                                       " names for ", layout.num_classes, " classes");
+    }
   }
   return source;
 }

@@ -184,6 +184,33 @@ TEST_F(TrainerTest, ResumeAfterAnInterruptGivesTheSameBits) {
   EXPECT_TRUE(Load("straight") == Load("interrupted"));
 }
 
+// Sends a signal as a stage begins.
+class SignalAt : public TrainObserver {
+ public:
+  explicit SignalAt(int stage) : stage_(stage) {}
+  absl::Status OnStageStart(const StageReport& report) override {
+    if (report.stage_index == stage_) raise(SIGTERM);
+    return absl::OkStatus();
+  }
+
+ private:
+  const int stage_;
+};
+
+TEST_F(TrainerTest, ASignalEndsStagesWithoutStepsToo) {
+  PROTOPAGE_ASSERT_OK(TrainIn("no_signal", Config()));
+  for (const auto& [stage, name] : {std::pair(1, "evaluate"), std::pair(2, "imprint")}) {
+    SignalAt console(stage);
+    TrainOptions options;
+    options.directory = RunPath(absl::StrCat("signal_", name));
+    options.console = &console;
+    EXPECT_THAT(Train(Config(), options),
+                StatusIs(absl::StatusCode::kCancelled, absl::StrCat("interrupted in ", name)));
+    PROTOPAGE_ASSERT_OK(TrainIn(absl::StrCat("signal_", name), Config(), /*resume=*/true));
+    EXPECT_TRUE(Load("no_signal") == Load(absl::StrCat("signal_", name)));
+  }
+}
+
 TEST_F(TrainerTest, ResumeFromAnEpochsCheckpoint) {
   const std::pair<std::string, std::string> kinds[] = {
       {"momentum", "float32"}, {"adagrad", "float32"}, {"momentum", "float16"}};
@@ -254,7 +281,9 @@ TEST_F(TrainerTest, ResumeTakesAChangeThatNoStepHasUsed) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(folder));
   bool begins = false;
   for (const std::string& name : names) {
-    if (begins) PROTOPAGE_ASSERT_OK(fs->Remove(JoinPath(folder, name + "/DONE")));
+    if (begins) {
+      PROTOPAGE_ASSERT_OK(fs->Remove(JoinPath(folder, name + "/DONE")));
+    }
     begins = begins || name.substr(name.size() - 2) == "04";
   }
   ASSERT_TRUE(begins);

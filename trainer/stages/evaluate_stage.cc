@@ -33,6 +33,11 @@ class EvaluateStageKind : public StageKind {
     return absl::OkStatus();
   }
 
+  absl::Status CheckDropped(const TrainConfig&, const StageConfig&, const ImageSource& source,
+                            const PrototypeStore& store) const override {
+    return RecordsToClassify(source, store).status();
+  }
+
   absl::StatusOr<StageOutcome> Run(const StageRun& run) const override {
     const TrainConfig& config = run.session->config();
     const std::string name = EvaluationName(config, run.stage);

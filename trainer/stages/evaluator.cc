@@ -106,6 +106,19 @@ absl::Status CheckClosedSet(Split split, const ImageSource& source, int64_t clas
                                                  " classes, the classifier to evaluate ", classes));
 }
 
+absl::StatusOr<std::vector<int64_t>> RecordsToClassify(const ImageSource& source,
+                                                       const PrototypeStore& store) {
+  std::vector<int64_t> records = AllRecords(source);
+  records.erase(
+      std::remove_if(records.begin(), records.end(),
+                     [&](int64_t record) { return store.is_dropped(source.Label(record)); }),
+      records.end());
+  if (!records.empty()) return records;
+  return absl::InvalidArgumentError(
+      absl::StrCat("split: ", source.Description(),
+                   ": all of dropped classes, expected an image of another one"));
+}
+
 absl::StatusOr<EvalReport> EvaluateSource(Session& session, Split split, const std::string& name) {
   if (session.head() == nullptr) {
     return absl::FailedPreconditionError("no source stage has trained a head to evaluate");
@@ -151,16 +164,11 @@ absl::StatusOr<EvalReport> EvaluateTarget(Session& session, Split split, const s
     PROTOPAGE_RETURN_IF_ERROR(session.CheckStop());
     return store.ReadRange(first, out);
   };
-  // A dropped class cannot be found.
-  std::vector<int64_t> records = AllRecords(*source);
-  records.erase(
-      std::remove_if(records.begin(), records.end(),
-                     [&](int64_t record) { return store.is_dropped(source->Label(record)); }),
-      records.end());
-  if (records.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("split: ", source->Description(),
-                     ": all of dropped classes, expected an image of another one"));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> records, RecordsToClassify(*source, store));
+  if (static_cast<int64_t>(records.size()) < source->size()) {
+    session.Warn(absl::StrCat("split ", SplitName(split), ": ",
+                              source->size() - static_cast<int64_t>(records.size()), " of ",
+                              source->size(), " images are of dropped classes and left out"));
   }
   ClosedSetOptions options;
   options.is_dropped = [&store](ClassId id) { return store.is_dropped(id); };

@@ -15,6 +15,7 @@
 #include "protopage/data/image_source.h"
 #include "protopage/data/open_source.h"
 #include "protopage/eval/report.h"
+#include "protopage/prototypes/prototype_store.h"
 #include "protopage/trainer/session/session.h"
 
 namespace protopage {
@@ -34,6 +35,11 @@ void WarnOfUnmeasured(Session& session, const ImageSource& unseen, const Gallery
 // Whether the images of `split` can be classified by a classifier of `classes` classes. Errors:
 // InvalidArgument (other classes, or none).
 absl::Status CheckClosedSet(Split split, const ImageSource& source, int64_t classes);
+
+// The records of classes that were not dropped: a dropped class cannot be found. Errors:
+// InvalidArgument when there is none.
+absl::StatusOr<std::vector<int64_t>> RecordsToClassify(const ImageSource& source,
+                                                       const PrototypeStore& store);
 
 // Closed-set accuracy of `split` against the dense head. Errors: FailedPrecondition (no head).
 absl::StatusOr<EvalReport> EvaluateSource(Session& session, Split split, const std::string& name);

@@ -86,9 +86,13 @@ absl::Status CheckNewPrototypes(Session& session, int64_t first, bool there) {
   for (int64_t i = first; i < static_cast<int64_t>(config.stages.size()); ++i) {
     const StageConfig& stage = config.stages[i];
     const StageKind& kind = GetStageKind(stage.name);
-    if (kind.spec().makes != ClassifierKind::kPrototypes) continue;
+    const bool makes = kind.spec().makes == ClassifierKind::kPrototypes;
+    const StageSpec* const maker = ClassifierMaker(config, i);
+    const bool evaluates = kind.spec().needs_classifier && maker != nullptr &&
+                           maker->makes == ClassifierKind::kPrototypes;
+    if (!makes && !evaluates) continue;
     PROTOPAGE_ASSIGN_OR_RETURN(const auto source, session.images().Open(StageSplit(config, i)));
-    if (kind.spec().replaces_prototypes || !there) {
+    if (makes && (kind.spec().replaces_prototypes || !there)) {
       PROTOPAGE_ASSIGN_OR_RETURN(
           store, PrototypeSet::OpenInitFrom(source->num_classes(), session.net()->embedding_dim(),
                                             options));

@@ -34,8 +34,11 @@ class SourceTrainer : public StageTrainer {
   int64_t steps_per_epoch() const override { return StepsPerEpoch(stage_, *source_); }
 
   std::string Description() const override {
-    return absl::StrCat(source_->Description(), ", dense head of ", source_->num_classes(),
-                        " classes, batch ", stage_.batch_size);
+    const int64_t rest = source_->size() % stage_.batch_size;
+    return absl::StrCat(
+        source_->Description(), ", dense head of ", source_->num_classes(), " classes, batch ",
+        stage_.batch_size,
+        rest > 0 ? absl::StrCat(", the last ", rest, " of an epoch's are not used") : "");
   }
 
   absl::StatusOr<StepOutcome> Step(const StepPosition& position, double factor) override {

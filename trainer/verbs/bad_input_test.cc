@@ -679,6 +679,10 @@ TEST_F(BadInputTest, DroppedClassesThatTrainingNeeds) {
             0);
   ExpectError(TrainWith({"prototypes.init_from=" + store}, "long.json"), 2,
               {"stages[3] (dominant)", "selection.classes_per_step is 6", "can be drawn, 5"});
+  Write("dropped_test.txt", "images/target_test_1_0.png\t1\tspot\n");
+  ExpectError(TrainWith({"prototypes.init_from=" + store,
+                         "data.paths.target_test=" + Path("dropped_test.txt")}),
+              2, {"stages[1] (evaluate)", "all of dropped classes"});
 }
 
 TEST_F(BadInputTest, InspectAndExport) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "protopage/base/file.h"
 #include "protopage/base/logging.h"
@@ -56,7 +57,8 @@ absl::Status Run(const Flags& flags) {
   PROTOPAGE_RETURN_IF_ERROR(writer->Finish());
   if (StderrIsTerminal()) DrawProgress("");
   LogInfo(absl::StrCat("wrote ", done, " embeddings of ", session->net()->embedding_dim(),
-                       " floats to ", flags.output));
+                       " floats to ", flags.output,
+                       absl::EndsWith(flags.output, ".npy") ? ", without names" : ""));
   return absl::OkStatus();
 }
 

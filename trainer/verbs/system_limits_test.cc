@@ -169,8 +169,9 @@ TEST_F(SystemLimitsTest, LittleMemoryIsOneLine) {
       const int status =
           Sh(absl::StrCat("KB=", kb, "; ulimit -v $KB; $P ", command, " >out 2>err"));
       EXPECT_TRUE(status == 0 || status == 1) << command << " with " << kb << ": " << status;
-      if (status == 1) ExpectErrorLine("");
-      if (status == 1) EXPECT_THAT(Read("err"), Not(HasSubstr("internal error")));
+      if (status == 0) continue;
+      ExpectErrorLine("");
+      EXPECT_THAT(Read("err"), Not(HasSubstr("internal error")));
     }
   }
 }
@@ -191,28 +192,21 @@ TEST_F(SystemLimitsTest, AConfigMayComeThroughAPipe) {
   ExpectErrorLine("Is a directory");
 }
 
-// Sends $SIGNAL to a run in $OUT that has a checkpoint of stage $STAGE, and waits for its end.
+// Sends $SIGNAL to a run in $OUT that has a checkpoint of its last stage but one.
 constexpr char kInterrupt[] =
     "$P train --config=c.json --out=$OUT $SET >out 2>err & p=$!; "
-    "until compgen -G \"$OUT/checkpoints/*0$STAGE/DONE\"; do kill -0 $p || break; sleep 0.02; "
+    "until compgen -G \"$OUT/checkpoints/*02/DONE\"; do kill -0 $p || break; sleep 0.02; "
     "done; "
     "kill -$SIGNAL $p; wait $p";
 
 TEST_F(SystemLimitsTest, EachStopSignalSavesTheRun) {
   for (const std::string signal : {"HUP", "INT", "TERM"}) {
     EXPECT_EQ(Sh(absl::StrCat("OUT=stop_", signal, " SIGNAL=", signal,
-                              " STAGE=2 SET='--set stages[2].steps=100000'; ", kInterrupt)),
+                              " SET='--set stages[2].steps=100000'; ", kInterrupt)),
               3)
         << Read("err");
     EXPECT_THAT(ErrorLines().back(), HasSubstr("--resume goes on"));
   }
-}
-
-TEST_F(SystemLimitsTest, AStopSignalEndsAnEvaluation) {
-  const std::string many = " SET='--set data.synthetic.test_images=5000'; ";
-  EXPECT_EQ(Sh(absl::StrCat("OUT=stop_eval SIGNAL=TERM STAGE=3", many, kInterrupt)), 3)
-      << Read("err");
-  EXPECT_THAT(ErrorLines().back(), HasSubstr("interrupted in evaluate"));
 }
 
 }  // namespace

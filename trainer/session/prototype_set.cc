@@ -4,8 +4,11 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "protopage/base/config_fields.h"
+#include "absl/strings/strip.h"
+#include "protopage/base/json_text.h"
+#include "protopage/base/sealed_json.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/index/class_index_factory.h"
 #include "protopage/prototypes/table/paged_table.h"
@@ -38,9 +41,9 @@ absl::StatusOr<Place> ReadPlace(FileSystem* fs, const std::string& folder) {
   const std::string path = JoinPath(folder, kPlaceFile);
   if (!fs->Exists(path)) return Place();
   PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
-  const absl::StatusOr<nlohmann::json> parsed = ParseJson(text, path);
-  if (!parsed.ok()) return absl::DataLossError(parsed.status().message());
-  const nlohmann::json& json = *parsed;
+  // Checkpoints of earlier versions have no seal. In the others, DONE has a checksum of the file.
+  PROTOPAGE_ASSIGN_OR_RETURN(const nlohmann::json json,
+                             ParseSealedJson(text, path, SealRule::kOptional));
   const auto integer = [&json](const char* key) -> int64_t {
     const bool there = json.is_object() && json.contains(key) && json[key].is_number_integer();
     return there ? json[key].get<int64_t>() : -1;
@@ -53,6 +56,14 @@ absl::StatusOr<Place> ReadPlace(FileSystem* fs, const std::string& folder) {
 absl::Status MissingPlace(const std::string& folder) {
   return absl::DataLossError(
       absl::StrCat(folder, " has no ", kPlaceFile, ": it is damaged, or of an earlier version"));
+}
+
+// Of the files in a log's folder, only these are its own.
+bool IsLogFile(absl::string_view name) {
+  absl::ConsumeSuffix(&name, ".tmp");
+  if (name == "lock") return true;
+  return absl::ConsumeSuffix(&name, ".segment") && name.size() >= 10 &&
+         std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
 }
 
 absl::Status RemoveIfThere(FileSystem* fs, const std::string& path) {
@@ -81,10 +92,15 @@ absl::Status PrototypeSet::RemoveFiles() {
   PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(fs_, absl::StrCat(QueuesPath(), ".lock")));
   if (!fs_->IsDirectory(LogPath())) return absl::OkStatus();
   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(LogPath()));
+  bool foreign = false;
   for (const std::string& name : names) {
-    PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(JoinPath(LogPath(), name)));
+    if (IsLogFile(name)) {
+      PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(JoinPath(LogPath(), name)));
+    } else {
+      foreign = true;
+    }
   }
-  return fs_->RemoveDirectory(LogPath());
+  return foreign ? absl::OkStatus() : fs_->RemoveDirectory(LogPath());
 }
 
 PrototypeStoreOptions PrototypeSet::StoreOptions() const {
@@ -343,7 +359,7 @@ absl::Status PrototypeSet::SaveCheckpoint(const std::string& folder) {
   PROTOPAGE_RETURN_IF_ERROR(log_->Commit(number));
   const nlohmann::ordered_json place = {{"generation", options_.generation},
                                         {"log_checkpoint", number}};
-  return WriteFileAtomically(fs_, JoinPath(folder, kPlaceFile), absl::StrCat(place.dump(), "\n"));
+  return WriteFileAtomically(fs_, JoinPath(folder, kPlaceFile), SealJson(DumpJson(place, -1)));
 }
 
 absl::Status PrototypeSet::Retire(const std::string& oldest, bool all) {

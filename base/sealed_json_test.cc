@@ -70,6 +70,15 @@ TEST(SealedJsonTest, ASealThatIsNotAtTheEndIsAnEditedFile) {
               StatusIs(absl::StatusCode::kDataLoss, "xxh3, is not at its end"));
 }
 
+TEST(SealedJsonTest, OtherDigitsAreDamage) {
+  constexpr char kText[] = R"(
+{"step":120,"xxh3":"0123456789abcdef"}
+)";
+  EXPECT_THAT(
+      Unseal(kText, "a.json", SealRule::kOptional),
+      StatusIs(absl::StatusCode::kDataLoss, "a.json is damaged, or was edited: it does not"));
+}
+
 TEST(SealedJsonTest, ACutTextIsDamaged) {
   const std::string sealed = SealJson(DumpJson(kObject));
   for (size_t size = 0; size < sealed.size(); ++size) {

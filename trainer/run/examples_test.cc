@@ -1,5 +1,6 @@
 // Compiles the examples of headers whose behaviour trainer_test.cc tests.
 #include <functional>
+#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/trainer/run/checkpoint_reader.h"
+#include "protopage/trainer/run/run_check.h"
 #include "protopage/trainer/run/run_checkpoint.h"
 #include "protopage/trainer/run/run_observers.h"
 #include "protopage/trainer/run/run_prototypes.h"
@@ -57,6 +59,12 @@ namespace {
     const RunDirectory& run, const std::function<absl::Status(std::string)>& LoadModel) {
   PROTOPAGE_RETURN_IF_ERROR(ReadCheckpoint(
       run, /*number=*/-1, [&](const std::string& folder) { return LoadModel(folder); }));
+  return absl::OkStatus();
+}
+
+[[maybe_unused]] absl::Status RunCheckExample(FileSystem* fs, ThreadPool& pool) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const RunCheck check, CheckRun(fs, "runs/a", &pool, {}));
+  for (const RunFinding& finding : check.findings) std::cout << finding.what << "\n";
   return absl::OkStatus();
 }
 

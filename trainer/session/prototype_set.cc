@@ -258,6 +258,25 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::OpenReadOnly(
   return set;
 }
 
+std::vector<absl::Status> PrototypeSet::Scrub(const std::string& checkpoint,
+                                              const ScrubProgress& progress) {
+  std::vector<absl::Status> errors = ScrubStore(store_.get(), progress);
+  if (log_->HasTable(kQueuesTable)) {
+    for (absl::Status& error : ScrubQueues(fs_, QueuesPath(), log_.get())) {
+      errors.push_back(std::move(error));
+    }
+  }
+  const std::string path = JoinPath(checkpoint, kIndexFile);
+  if (!fs_->Exists(path)) return errors;
+  absl::StatusOr<std::unique_ptr<ClassIndex>> index =
+      LoadClassIndex(fs_, path, IndexOptions(options_));
+  const std::string changes = JoinPath(checkpoint, kIndexChangesFile);
+  absl::Status status = index.status();
+  if (status.ok() && fs_->Exists(changes)) status = (*index)->LoadChanges(fs_, changes);
+  if (!status.ok()) errors.push_back(std::move(status));
+  return errors;
+}
+
 absl::Status PrototypeSet::BeginStage() {
   PROTOPAGE_RETURN_IF_ERROR(store_->ResetState());
   unindexed_.clear();

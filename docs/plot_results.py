@@ -45,7 +45,7 @@ def bars(x, title, groups, colors, legend):
 def main(paths):
     if not paths:
         sys.exit(__doc__)
-    cifar = {r["name"]: r for p in paths for r in json.load(open(p))}
+    cifar = {r["name"]: r for p in paths for r in json.load(open(p))["evaluations"]}
     out = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 310" role="img" '
            'aria-label="Closed-set accuracy on CIFAR in comparison with the demo">',
            "<style>text{font-family:sans-serif;fill:#334}.t{font-size:16px;font-weight:600}"

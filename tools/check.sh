@@ -60,6 +60,8 @@ if ((nightly)); then
     --test_env=PROTOPAGE_CRASH_RUNS=20 //prototypes:crash_test
   step "kill test, 200 runs" ./bazelw test --config=ci --test_timeout=7200 \
     --test_arg=--runs=200 //trainer:kill_test
+  step "damage, every byte" ./bazelw test --config=ci --test_timeout=7200 \
+    --test_env=PROTOPAGE_DAMAGE_RUNS=all //trainer:run_damage_test
   step "races, whole steps" tools/races.sh --all --config=ci
   output_base="$(./bazelw info output_base 2> /dev/null)"
   for config in asan ubsan tsan clang; do

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "protopage/base/check.h"
+#include "protopage/base/file_checksum.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/thread_pool.h"
@@ -299,22 +300,6 @@ bool Parse(absl::string_view in, uint64_t key, int size, GlyphSplit split, Split
   return false;
 }
 
-// XXH3-64 of the bytes of the file. The default fonts have 300 MB, so files are read in pieces.
-absl::StatusOr<uint64_t> HashFile(const std::string& path) {
-  PROTOPAGE_ASSIGN_OR_RETURN(const auto file, DefaultFileSystem()->Open(path, OpenMode::kRead));
-  PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
-  std::vector<char> piece(256 << 10);
-  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
-                                                                              XXH3_freeState);
-  XXH3_64bits_reset(state.get());
-  for (int64_t offset = 0; offset < size; offset += static_cast<int64_t>(piece.size())) {
-    const int64_t bytes = std::min(static_cast<int64_t>(piece.size()), size - offset);
-    PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(offset, piece.data(), bytes));
-    XXH3_64bits_update(state.get(), piece.data(), static_cast<size_t>(bytes));
-  }
-  return XXH3_64bits_digest(state.get());
-}
-
 // A hash of everything that the pixels depend on.
 absl::StatusOr<uint64_t> CacheKey(const GlyphConfig& config, const GlyphFonts& fonts, int size) {
   std::string text = absl::StrCat(
@@ -328,7 +313,7 @@ absl::StatusOr<uint64_t> CacheKey(const GlyphConfig& config, const GlyphFonts& f
   for (const FontSpec& spec : fonts.fonts) {
     const std::string path = FontPath(fonts.font_dir, spec);
     if (path != previous_path) {
-      PROTOPAGE_ASSIGN_OR_RETURN(content_hash, HashFile(path));
+      PROTOPAGE_ASSIGN_OR_RETURN(content_hash, FileChecksum(DefaultFileSystem(), path));
       previous_path = path;
     }
     absl::StrAppend(&text, "\n", spec.lineage, " ", spec.face, " ", content_hash);

@@ -3,8 +3,12 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "protopage/base/json_text.h"
 #include "protopage/base/status_macros.h"
 
 namespace protopage {
@@ -57,47 +61,116 @@ Json StageLine(absl::string_view kind, const StageReport& report) {
   return line;
 }
 
-// Whole lines of `content`, parsed one after the other.
-class LineReader {
- public:
-  LineReader(const std::string& path, absl::string_view content) : path_(path), content_(content) {}
+// A point of a run: stage_index, step.
+using Point = std::pair<int64_t, int64_t>;
 
-  // False at the end; a last line without a newline does not count.
-  absl::StatusOr<bool> Next(Json* line) {
-    const size_t newline = content_.find('\n', end_);
-    if (newline == absl::string_view::npos) return false;
-    const absl::string_view text = text_ = content_.substr(end_, newline - end_);
-    end_ = newline + 1;
-    ++number_;
-    *line = Json::parse(text.begin(), text.end(), nullptr,
-                        /*allow_exceptions=*/false);
-    const bool good = line->is_object() && line->contains("stage_index") &&
-                      (*line)["stage_index"].is_number_integer() && line->contains("step") &&
-                      (*line)["step"].is_number_integer() && line->contains("kind") &&
-                      (*line)["kind"].is_string();
-    if (!good) {
-      return absl::DataLossError(
-          absl::StrCat(path_, " line ", number_,
-                       ": expected a JSON object with kind, stage_index and step, found ",
-                       text.substr(0, 60), text.size() > 60 ? "..." : ""));
-    }
-    return true;
-  }
+struct MetricsLine {
+  absl::string_view text;  // With its newline.
+  int64_t number = 0;      // From 1.
+  int64_t begin = 0;       // In the file.
+  bool whole = false;
+  // If whole:
+  Point point;
+  bool is_checkpoint = false;
+  Json json;  // Null if it is not asked for.
 
-  // Where the line read last ends, its newline included.
-  int64_t end() const { return static_cast<int64_t>(end_); }
-  // Whether there are any in that line.
-  bool HasZeros() const { return text_.find('\0') != absl::string_view::npos; }
-
- private:
-  const std::string path_;
-  const absl::string_view content_;
-  absl::string_view text_;  // Of the line read last.
-  size_t end_ = 0;
-  int64_t number_ = 0;
+  int64_t end() const { return begin + static_cast<int64_t>(text.size()); }
+  bool IsCheckpoint(const Point& at) const { return is_checkpoint && point == at; }
 };
 
+bool HasInteger(const Json& json, const char* key) {
+  return json.contains(key) && json[key].is_number_integer();
+}
+
+MetricsLine ParseLine(absl::string_view text, SealRule rule) {
+  MetricsLine line;
+  line.text = text;
+  const absl::StatusOr<std::string> plain = Unseal(text, "", rule);
+  if (!plain.ok()) return line;
+  Json json = Json::parse(*plain, nullptr, /*allow_exceptions=*/false);
+  line.whole = json.is_object() && HasInteger(json, "stage_index") && HasInteger(json, "step") &&
+               json.contains("kind") && json["kind"].is_string() && !json.contains(kSealKey);
+  if (!line.whole) return line;
+  line.point = {json["stage_index"].get<int64_t>(), json["step"].get<int64_t>()};
+  line.is_checkpoint = json["kind"] == "checkpoint";
+  line.json = std::move(json);
+  return line;
+}
+
+// The lines of `content`. A last one without a newline was being written when the run was killed,
+// and is left out, unless it is the newline that is damaged.
+std::vector<MetricsLine> ParseLines(absl::string_view content, SealRule rule, bool keep_json) {
+  std::vector<MetricsLine> lines;
+  for (size_t begin = 0; begin < content.size();) {
+    const size_t newline = content.find('\n', begin);
+    const bool last = newline == absl::string_view::npos;
+    const absl::string_view text =
+        content.substr(begin, last ? absl::string_view::npos : newline + 1 - begin);
+    if (last) {
+      const std::string mended = absl::StrCat(text.substr(0, text.size() - 1), "\n");
+      if (!ParseLine(mended, SealRule::kRequired).whole) break;
+    }
+    lines.push_back(ParseLine(text, rule));
+    lines.back().whole = lines.back().whole && !last;
+    lines.back().begin = static_cast<int64_t>(begin);
+    lines.back().number = static_cast<int64_t>(lines.size());
+    if (!keep_json) lines.back().json = nullptr;
+    begin += text.size();
+  }
+  return lines;
+}
+
+// Where the part ends that a run keeps which continues at `at`, as the lines show it: with the
+// checkpoint's own line, the last one if there are several. If that is missing (killed between the
+// checkpoint and its line), with the last line up to that point.
+int64_t FindKept(absl::Span<const MetricsLine> lines, const Point& at) {
+  int64_t kept = 0;
+  bool open = true;  // Damaged lines that follow count too.
+  for (const MetricsLine& line : lines) {
+    if (line.IsCheckpoint(at)) {
+      kept = line.end();
+      open = false;
+    }
+  }
+  if (!open) return kept;
+  for (const MetricsLine& line : lines) {
+    if (line.whole) {
+      open = line.point <= at;
+      if (open) kept = line.end();
+      // After a loss of power, zeros stand for lines that were not synced.
+    } else if (open && !absl::StrContains(line.text, '\0')) {
+      kept = line.end();
+    }
+  }
+  return kept;
+}
+
+std::vector<int64_t> DamagedLines(absl::Span<const MetricsLine> lines, int64_t end) {
+  std::vector<int64_t> damaged;
+  for (const MetricsLine& line : lines) {
+    if (!line.whole && line.begin < end) damaged.push_back(line.number);
+  }
+  return damaged;
+}
+
 }  // namespace
+
+std::string DescribeLines(const std::vector<int64_t>& numbers) {
+  std::vector<std::string> parts;
+  for (size_t i = 0; i < numbers.size();) {
+    size_t last = i;
+    while (last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1) ++last;
+    parts.push_back(i == last ? absl::StrCat(numbers[i])
+                              : absl::StrCat(numbers[i], " to ", numbers[last]));
+    i = last + 1;
+  }
+  std::string text = numbers.size() == 1 ? "line " : "lines ";
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const bool last = i + 1 == parts.size();
+    absl::StrAppend(&text, i == 0 ? "" : last ? " and " : ", ", parts[i]);
+  }
+  return text;
+}
 
 absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Create(FileSystem* fs,
                                                                      const std::string& path) {
@@ -105,47 +178,50 @@ absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Create(FileSystem*
   return std::unique_ptr<MetricsWriter>(new MetricsWriter(std::move(file), 0));
 }
 
-absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Resume(FileSystem* fs,
-                                                                     const std::string& path,
-                                                                     int stage_index,
-                                                                     int64_t step) {
-  if (!fs->Exists(path)) return Create(fs, path);
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, path));
-  // Lines are in the order of the run, so the kept part is a prefix. It ends with the checkpoint's
-  // own line, the last one when there are several. That line is missing when the process was killed
-  // between the two.
-  LineReader reader(path, content);
-  const auto resume_point = std::make_pair(int64_t{stage_index}, step);
-  int64_t kept = 0;
-  bool found_checkpoint = false;
-  for (;;) {
-    Json line;
-    const absl::StatusOr<bool> more = reader.Next(&line);
-    if (!more.ok()) {
-      // After a loss of power, zeros stand for lines that were not synced; the checkpoint's were.
-      if (found_checkpoint || reader.HasZeros()) break;
-      return more.status();
+absl::StatusOr<std::unique_ptr<MetricsWriter>> MetricsWriter::Resume(
+    FileSystem* fs, const std::string& path, const MetricsPosition& position) {
+  if (!fs->Exists(path)) {
+    PROTOPAGE_ASSIGN_OR_RETURN(auto writer, Create(fs, path));
+    if (position.bytes > 0) {
+      writer->damage_ = absl::StrCat(path, " is missing: its lines up to the checkpoint are lost");
     }
-    if (!*more) break;
-    const auto point =
-        std::make_pair(line["stage_index"].get<int64_t>(), line["step"].get<int64_t>());
-    // What follows the checkpoint begins with the start of a stage, also where the line of the
-    // checkpoint is missing.
-    if (point > resume_point || (point == resume_point && line["kind"] == "stage_start")) break;
-    const bool is_checkpoint = point == resume_point && line["kind"] == "checkpoint";
-    if (is_checkpoint || !found_checkpoint) kept = reader.end();
-    found_checkpoint |= is_checkpoint;
+    return writer;
+  }
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, path));
+  const int64_t size = static_cast<int64_t>(content.size());
+  const std::vector<MetricsLine> lines = ParseLines(content, position.rule, /*keep_json=*/false);
+  const Point at(position.stage_index, position.step);
+  const bool known = position.bytes >= 0 && position.bytes <= size &&
+                     (position.bytes == 0 || content[position.bytes - 1] == '\n');
+  int64_t kept = known ? position.bytes : FindKept(lines, at);
+  if (known) {
+    // The checkpoint's own line was written after it.
+    for (const MetricsLine& line : lines) {
+      if (line.begin == position.bytes && line.IsCheckpoint(at)) kept = line.end();
+    }
   }
   PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs->Open(path, OpenMode::kReadWrite));
   PROTOPAGE_RETURN_IF_ERROR(file->Truncate(kept));
   // Lines whose sync failed can still be read, but no later sync makes them durable.
   PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(0, content.data(), kept));
-  return std::unique_ptr<MetricsWriter>(new MetricsWriter(std::move(file), kept));
+  std::unique_ptr<MetricsWriter> writer(new MetricsWriter(std::move(file), kept));
+  std::vector<std::string> damage;
+  const std::vector<int64_t> damaged = DamagedLines(lines, kept);
+  if (!damaged.empty()) {
+    damage.push_back(absl::StrCat(DescribeLines(damaged), " cannot be read; what is there stays"));
+  }
+  if (position.bytes > size) {
+    damage.push_back(absl::StrCat(position.bytes - size, " bytes of its lines are missing"));
+  }
+  if (!damage.empty()) {
+    writer->damage_ = absl::StrCat(path, " is damaged: ", absl::StrJoin(damage, "; "));
+  }
+  return writer;
 }
 
 absl::Status MetricsWriter::Append(const Json& line) {
-  // Names come from users' folders and need not be UTF-8.
-  const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  // Names come from users' folders and need not be UTF-8: DumpJson replaces what is not.
+  const std::string text = SealJson(DumpJson(line, /*indent=*/-1));
   PROTOPAGE_RETURN_IF_ERROR(file_->WriteAt(size_, text.data(), static_cast<int64_t>(text.size())));
   size_ += static_cast<int64_t>(text.size());
   return absl::OkStatus();
@@ -194,17 +270,24 @@ absl::Status MetricsWriter::OnStageEnd(const StageReport& report) {
   return file_->Sync();
 }
 
-absl::StatusOr<std::vector<Json>> ReadMetrics(FileSystem* fs, const std::string& path) {
+absl::StatusOr<MetricsContent> ReadReadableMetrics(FileSystem* fs, const std::string& path,
+                                                   SealRule rule) {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::string content, ReadFile(fs, path));
-  LineReader reader(path, content);
-  std::vector<Json> lines;
-  for (;;) {
-    Json line;
-    const absl::StatusOr<bool> more = reader.Next(&line);
-    if (!more.ok()) return more.status();
-    if (!*more) return lines;
-    lines.push_back(std::move(line));
+  std::vector<MetricsLine> lines = ParseLines(content, rule, /*keep_json=*/true);
+  MetricsContent metrics;
+  metrics.damaged = DamagedLines(lines, static_cast<int64_t>(content.size()));
+  for (MetricsLine& line : lines) {
+    if (line.whole) metrics.lines.push_back(std::move(line.json));
   }
+  return metrics;
+}
+
+absl::StatusOr<std::vector<Json>> ReadMetrics(FileSystem* fs, const std::string& path) {
+  PROTOPAGE_ASSIGN_OR_RETURN(MetricsContent metrics,
+                             ReadReadableMetrics(fs, path, SealRule::kOptional));
+  if (metrics.damaged.empty()) return std::move(metrics.lines);
+  return absl::DataLossError(
+      absl::StrCat(path, " is damaged: ", DescribeLines(metrics.damaged), " cannot be read"));
 }
 
 }  // namespace protopage

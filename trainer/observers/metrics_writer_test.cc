@@ -1,6 +1,8 @@
 #include "protopage/trainer/observers/metrics_writer.h"
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "protopage/base/sealed_json.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/testing/crash_file_system.h"
@@ -27,6 +29,26 @@ class MetricsWriterTest : public testing::Test {
     const absl::StatusOr<std::string> content = ReadFile(fs_, path_);
     PROTOPAGE_EXPECT_OK(content);
     return content.value_or("");
+  }
+
+  // Without the seals, which all lines have.
+  std::string Unsealed() {
+    std::string text;
+    for (const absl::string_view line : absl::StrSplit(Content(), '\n', absl::SkipEmpty())) {
+      const auto plain = Unseal(absl::StrCat(line, "\n"), path_, SealRule::kRequired);
+      PROTOPAGE_EXPECT_OK(plain);
+      absl::StrAppend(&text, plain.value_or(""));
+    }
+    return text;
+  }
+
+  absl::StatusOr<std::unique_ptr<MetricsWriter>> ResumeAt(int stage_index, int64_t step,
+                                                          int64_t bytes = -1) {
+    MetricsPosition position;
+    position.stage_index = stage_index;
+    position.step = step;
+    position.bytes = bytes;
+    return MetricsWriter::Resume(fs_, path_, position);
   }
 
   // "step 3", "checkpoint 4", ...
@@ -92,7 +114,7 @@ TEST_F(MetricsWriterTest, WritesOneObjectALine) {
   stage.seconds = 1.5;
   PROTOPAGE_ASSERT_OK(writer->OnStageEnd(stage));
   EXPECT_EQ(
-      Content(),
+      Unsealed(),
       R"({"kind":"stage_start","stage":"source","stage_index":0,"step":0,"stage_kind":"train","num_stages":1,"stage_step":0,"stage_steps":2,"steps_per_epoch":0}
 {"kind":"step","stage":"source","stage_index":0,"step":2,"stage_step":2,"stage_steps":0,"epoch":1,"images":64,"loss":0.5,"rows_paged":0,"skipped_steps":0}
 {"kind":"epoch","stage":"source","stage_index":0,"step":2,"epoch":1,"accuracy":0.5}
@@ -122,7 +144,7 @@ TEST_F(MetricsWriterTest, ResumeDropsTheLinesAfterTheCheckpoint) {
     PROTOPAGE_ASSERT_OK(writer->OnStep(Step(5)));
   }
   const std::string before = Content();
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Resume(fs_, path_, 0, 2));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, ResumeAt(0, 2));
   EXPECT_THAT(Kinds(), ElementsAre("step 1", "step 2", "checkpoint 2"));
   PROTOPAGE_ASSERT_OK(writer->OnStep(Step(3)));
   PROTOPAGE_ASSERT_OK(writer->OnStep(Step(4)));
@@ -144,7 +166,7 @@ TEST_F(MetricsWriterTest, ResumeDropsAnEvaluationOfTheSameStepAfterIt) {
     evaluation.stage_index = 1;
     PROTOPAGE_ASSERT_OK(writer->OnEvaluation(evaluation));
   }
-  PROTOPAGE_ASSERT_OK(MetricsWriter::Resume(fs_, path_, 0, 2));
+  PROTOPAGE_ASSERT_OK(ResumeAt(0, 2));
   EXPECT_THAT(Kinds(), ElementsAre("step 2", "checkpoint 2", "checkpoint 2"));
 }
 
@@ -154,7 +176,7 @@ TEST_F(MetricsWriterTest, ResumeWithoutTheCheckpointsLineKeepsItsSteps) {
     PROTOPAGE_ASSERT_OK(writer->OnStep(Step(1)));
     PROTOPAGE_ASSERT_OK(writer->OnStep(Step(2)));
   }
-  PROTOPAGE_ASSERT_OK(MetricsWriter::Resume(fs_, path_, 0, 2));
+  PROTOPAGE_ASSERT_OK(ResumeAt(0, 2));
   EXPECT_THAT(Kinds(), ElementsAre("step 1", "step 2"));
 }
 
@@ -201,9 +223,9 @@ TEST_F(MetricsWriterTest, ResumeInAnEarlierStageDropsTheLaterOne) {
     PROTOPAGE_ASSERT_OK(writer->OnCheckpoint(Checkpoint(2, 1)));
     PROTOPAGE_ASSERT_OK(writer->OnStep(Step(3, 2)));
   }
-  PROTOPAGE_ASSERT_OK(MetricsWriter::Resume(fs_, path_, 1, 2));
+  PROTOPAGE_ASSERT_OK(ResumeAt(1, 2));
   EXPECT_THAT(Kinds(), ElementsAre("step 2", "checkpoint 2", "checkpoint 2"));
-  PROTOPAGE_ASSERT_OK(MetricsWriter::Resume(fs_, path_, 0, 2));
+  PROTOPAGE_ASSERT_OK(ResumeAt(0, 2));
   EXPECT_THAT(Kinds(), ElementsAre("step 2", "checkpoint 2"));
 }
 
@@ -215,24 +237,112 @@ TEST_F(MetricsWriterTest, ResumeDropsATornLastLine) {
   const std::string whole = Content();
   PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, path_, whole + "{\"kind\":\"st"));
   EXPECT_THAT(Kinds(), ElementsAre("step 1"));
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Resume(fs_, path_, 0, 9));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, ResumeAt(0, 9));
   EXPECT_EQ(Content(), whole);
   PROTOPAGE_ASSERT_OK(writer->OnStep(Step(10)));
   EXPECT_THAT(Kinds(), ElementsAre("step 1", "step 10"));
 }
 
 TEST_F(MetricsWriterTest, ResumeCreatesAMissingFile) {
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Resume(fs_, path_, 0, 9));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, ResumeAt(0, 9));
   EXPECT_THAT(Kinds(), IsEmpty());
 }
 
-TEST_F(MetricsWriterTest, AForeignFileIsNamedWithItsLine) {
+TEST_F(MetricsWriterTest, AForeignLineIsNamedAndStays) {
   const std::string foreign = "{\"kind\":\"step\",\"stage_index\":0,\"step\":1}\nhello\n";
   PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, path_, foreign));
-  EXPECT_THAT(MetricsWriter::Resume(fs_, path_, 0, 9),
-              StatusIs(absl::StatusCode::kDataLoss, path_ + " line 2"));
-  EXPECT_THAT(ReadMetrics(fs_, path_), StatusIs(absl::StatusCode::kDataLoss, "found hello"));
+  EXPECT_THAT(ReadMetrics(fs_, path_),
+              StatusIs(absl::StatusCode::kDataLoss, path_ + " is damaged: line 2 cannot be read"));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto writer, ResumeAt(0, 9));
+  EXPECT_EQ(writer->damage(), path_ + " is damaged: line 2 cannot be read; what is there stays");
   EXPECT_EQ(Content(), foreign);
+}
+
+// A file of 8 lines: steps 1 to 3, a checkpoint after 3, steps 4 to 6, a checkpoint after 6.
+class DamagedMetricsTest : public MetricsWriterTest {
+ protected:
+  void SetUp() override {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Create(fs_, path_));
+    for (int step = 1; step <= 6; ++step) {
+      PROTOPAGE_ASSERT_OK(writer->OnStep(Step(step)));
+      ends_.push_back(static_cast<int64_t>(Content().size()));
+      if (step % 3 != 0) continue;
+      PROTOPAGE_ASSERT_OK(writer->OnCheckpoint(Checkpoint(step)));
+    }
+    whole_ = Content();
+  }
+  void Replace(int64_t begin, const std::string& with) {
+    std::string text = whole_;
+    text.replace(begin, with.size(), with);
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, path_, text));
+  }
+
+  std::vector<int64_t> ends_;  // Of the steps' lines.
+  std::string whole_;
+};
+
+TEST_F(DamagedMetricsTest, ALineThatIsDamagedCostsThatLineAlone) {
+  for (const int64_t bytes : {int64_t{-1}, ends_[5]}) {
+    for (const std::string& with :
+         {std::string(100, '\0'), std::string("{\"kind\":\"x"), std::string(300, '?')}) {
+      Replace(0, with);
+      const std::string before = Content();
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto writer, ResumeAt(0, 6, bytes));
+      EXPECT_EQ(Content(), before);
+      EXPECT_THAT(writer->damage(), testing::HasSubstr(path_ + " is damaged: line"));
+      PROTOPAGE_ASSERT_OK_AND_ASSIGN(const MetricsContent metrics,
+                                     ReadReadableMetrics(fs_, path_, SealRule::kRequired));
+      EXPECT_GE(metrics.lines.size(), 5u);
+      EXPECT_EQ(metrics.damaged.front(), 1);
+    }
+  }
+}
+
+TEST_F(DamagedMetricsTest, EveryFlippedBitIsNamedAndTheOtherLinesStay) {
+  for (size_t bit = 0; bit < 8 * whole_.size(); bit += 11) {  // A sample: each write is synced.
+    std::string flipped = whole_;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, path_, flipped));
+    ASSERT_THAT(ReadMetrics(fs_, path_), StatusIs(absl::StatusCode::kDataLoss, "is damaged: line"))
+        << bit;
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto writer, ResumeAt(0, 3, ends_[2]));
+    // What lies before the checkpoint stays, byte by byte.
+    ASSERT_EQ(Content().substr(0, ends_[2]), flipped.substr(0, ends_[2])) << bit;
+    ASSERT_EQ(writer->damage().empty(), static_cast<int64_t>(bit / 8) >= ends_[2]) << bit;
+    ASSERT_THAT(ReadReadableMetrics(fs_, path_, SealRule::kRequired)->lines,
+                SizeIs(testing::AllOf(testing::Ge(1), testing::Le(4))));
+  }
+}
+
+TEST_F(DamagedMetricsTest, ResumeAtAKnownPlaceKeepsTheCheckpointsOwnLine) {
+  PROTOPAGE_ASSERT_OK(ResumeAt(0, 3, ends_[2]));
+  EXPECT_THAT(Kinds(), ElementsAre("step 1", "step 2", "step 3", "checkpoint 3"));
+  PROTOPAGE_ASSERT_OK(ResumeAt(0, 2, ends_[1]));
+  EXPECT_THAT(Kinds(), ElementsAre("step 1", "step 2"));
+}
+
+TEST_F(DamagedMetricsTest, MissingLinesAreSaid) {
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs_, path_, whole_.substr(0, ends_[1])));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, ResumeAt(0, 3, ends_[2]));
+  EXPECT_THAT(writer->damage(), testing::HasSubstr("bytes of its lines are missing"));
+  EXPECT_THAT(Kinds(), ElementsAre("step 1", "step 2"));
+  PROTOPAGE_ASSERT_OK(fs_->Remove(path_));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(writer, ResumeAt(0, 3, ends_[2]));
+  EXPECT_THAT(writer->damage(), testing::HasSubstr("is missing"));
+}
+
+TEST_F(DamagedMetricsTest, AfterALossOfPowerZerosAreCutOff) {
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(
+      fs_, path_, absl::StrCat(whole_.substr(0, ends_[2]), std::string(50, '\0'), "\n")));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto writer, ResumeAt(0, 3));
+  EXPECT_EQ(writer->damage(), "");
+  EXPECT_EQ(Content(), whole_.substr(0, ends_[2]));
+}
+
+TEST(DescribeLinesTest, JoinsNeighbours) {
+  EXPECT_EQ(DescribeLines({4}), "line 4");
+  EXPECT_EQ(DescribeLines({1, 2}), "lines 1 to 2");
+  EXPECT_EQ(DescribeLines({1, 3, 4, 5, 9}), "lines 1, 3 to 5 and 9");
 }
 
 TEST_F(MetricsWriterTest, LeavesOutWhatIsNotFiniteAndRepairsBadUtf8) {

@@ -476,7 +476,7 @@ std::string RunSummary(const std::map<int64_t, Stage>& stages) {
 }  // namespace
 
 std::string RenderReport(absl::string_view title, const Json& config,
-                         absl::Span<const Json> metrics) {
+                         absl::Span<const Json> metrics, absl::string_view note) {
   const std::map<int64_t, Stage> stages = CollectStages(metrics);
   std::vector<const Json*> evaluations;
   for (const Json& line : metrics) {
@@ -490,6 +490,7 @@ std::string RenderReport(absl::string_view title, const Json& config,
       "initial-scale=1\">\n<title>",
       Escape(title), "</title>\n<style>", kStyle, "</style></head>\n<body>\n<h1>", Escape(title),
       "</h1>\n<p>", RunSummary(stages), "</p>\n");
+  if (!note.empty()) absl::StrAppend(&out, "<p>", Escape(note), "</p>\n");
   if (!evaluations.empty()) out += EvaluationSection(evaluations);
   for (const auto& entry : stages) {
     const Stage& stage = entry.second;
@@ -511,8 +512,14 @@ ReportWriter::ReportWriter(FileSystem* fs, std::string metrics_path, std::string
       config_(std::move(config)) {}
 
 absl::Status ReportWriter::OnStageEnd(const StageReport&) {
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<Json> metrics, ReadMetrics(fs_, metrics_path_));
-  return WriteFileAtomically(fs_, report_path_, RenderReport(title_, config_, metrics));
+  PROTOPAGE_ASSIGN_OR_RETURN(const MetricsContent metrics,
+                             ReadReadableMetrics(fs_, metrics_path_, SealRule::kOptional));
+  std::string note;
+  if (!metrics.damaged.empty()) {
+    note = absl::StrCat(metrics_path_, " is damaged: ", DescribeLines(metrics.damaged),
+                        " cannot be read, and are missing here.");
+  }
+  return WriteFileAtomically(fs_, report_path_, RenderReport(title_, config_, metrics.lines, note));
 }
 
 }  // namespace protopage

@@ -23,9 +23,10 @@
 
 namespace protopage {
 
-// The page as text. `metrics` are the lines of metrics.jsonl.
+// The page as text. `metrics` are the lines of metrics.jsonl; `note` stands above the curves.
 std::string RenderReport(absl::string_view title, const nlohmann::ordered_json& config,
-                         absl::Span<const nlohmann::ordered_json> metrics);
+                         absl::Span<const nlohmann::ordered_json> metrics,
+                         absl::string_view note = "");
 
 // Writes the page at the end of every stage, whole or not at all.
 class ReportWriter : public TrainObserver {

@@ -23,6 +23,7 @@ absl::StatusOr<CheckpointState> ParseState(const nlohmann::json& json) {
     PROTOPAGE_ASSIGN_OR_RETURN(EvalReport evaluation, EvalReportFromJson(report));
     state.reports.push_back(std::move(evaluation));
   }
+  if (json.contains("metrics_bytes")) json.at("metrics_bytes").get_to(state.metrics_bytes);
   if (state.position.stage_step > 0) {
     state.trainer = json.at("trainer");
     json.at("epoch_loss_sum").get_to(state.epoch.loss);
@@ -50,6 +51,7 @@ nlohmann::ordered_json ToJson(const CheckpointState& state) {
   json["prototypes"] = state.prototypes;
   if (state.prototypes) json["unindexed"] = state.unindexed;
   json["reports"] = ReportsToJson(state.reports);
+  if (state.metrics_bytes >= 0) json["metrics_bytes"] = state.metrics_bytes;
   if (state.position.stage_step > 0) {
     json["trainer"] = state.trainer;
     json["epoch_loss_sum"] = state.epoch.loss;
@@ -74,7 +76,8 @@ absl::StatusOr<CheckpointState> ReadCheckpointState(const RunDirectory& run,
   PROTOPAGE_RETURN_IF_ERROR(state.status());
   const RunPosition& at = state->position;
   if (at.stage < 0 || at.stage > num_stages || at.stage_step < 0 || at.run_step < at.stage_step ||
-      (at.stage == num_stages && at.stage_step > 0) || state->head_classes < 0) {
+      (at.stage == num_stages && at.stage_step > 0) || state->head_classes < 0 ||
+      state->metrics_bytes < -1) {
     return damaged("a number is out of range");
   }
   return state;

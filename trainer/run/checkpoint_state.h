@@ -59,6 +59,7 @@ struct CheckpointState {
   bool prototypes = false;
   std::vector<ClassId> unindexed;  // Classes trained since the class index was updated.
   std::vector<EvalReport> reports;
+  int64_t metrics_bytes = -1;  // Of metrics.jsonl; -1 in checkpoints of earlier versions.
   // In the middle of a stage only: StageTrainer::SaveState, and the epoch so far.
   nlohmann::json trainer;
   TrainingMeans epoch;

@@ -44,6 +44,7 @@ class CheckpointStateTest : public testing::Test {
     state.reports.push_back(report);
     state.trainer = {{"queues", 7}};
     state.epoch.Add({2.5, 0.25});
+    state.metrics_bytes = 4321;
     return state;
   }
 
@@ -66,6 +67,11 @@ TEST_F(CheckpointStateTest, ReadsWhatWasWritten) {
   EXPECT_EQ(read.epoch.loss, 2.5);
   EXPECT_EQ(read.epoch.accuracy, 0.25);
   EXPECT_EQ(read.epoch.steps, 1);
+  EXPECT_EQ(read.metrics_bytes, 4321);
+  nlohmann::ordered_json earlier = ToJson(state);
+  earlier.erase("metrics_bytes");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const CheckpointState old, Read(earlier));
+  EXPECT_EQ(old.metrics_bytes, -1);
 }
 
 TEST_F(CheckpointStateTest, BetweenStagesThereIsNoStateOfOne) {

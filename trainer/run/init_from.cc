@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/trainer/run/checkpoint_manifest.h"
 #include "protopage/trainer/run/run_checkpoint.h"
 #include "protopage/trainer/run/run_directory.h"
 
@@ -14,7 +15,11 @@ absl::StatusOr<std::string> FindModelFile(FileSystem* fs, const std::string& pat
     return absl::NotFoundError(absl::StrCat(path, ": no such file or directory, ", kExpected));
   }
   if (!fs->IsDirectory(path)) return path;
-  if (RunDirectory::IsCheckpoint(fs, path)) return ModelPath(path);
+  if (RunDirectory::IsCheckpoint(fs, path)) {
+    PROTOPAGE_ASSIGN_OR_RETURN(const CheckpointManifest manifest, ReadManifest(fs, path));
+    PROTOPAGE_RETURN_IF_ERROR(CheckFiles(fs, path, manifest, CheckDepth::kSmall));
+    return ModelPath(path);
+  }
   const absl::StatusOr<RunDirectory> run = RunDirectory::Open(fs, path);
   if (absl::IsNotFound(run.status())) {
     return absl::InvalidArgumentError(absl::StrCat(

@@ -23,12 +23,18 @@ TEST(InitFromTest, ARunACheckpointOrAFile) {
   for (const int64_t step : {100, 200}) {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(folder, run.BeginCheckpoint(step));
     PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, JoinPath(folder, "model.h5"), "model"));
-    PROTOPAGE_ASSERT_OK(run.CommitCheckpoint(step, {}, 2));
+    PROTOPAGE_ASSERT_OK(run.CommitCheckpoint(step, {{"step", step}}, 2));
   }
   const std::string model = JoinPath(folder, "model.h5");
   for (const std::string& from : {path, folder, model}) {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string found, FindModelFile(fs, from));
     EXPECT_EQ(found, model);
+  }
+  // A checkpoint may lie anywhere, and is compared with its list of files.
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, model, "mXdel"));
+  for (const std::string& from : {path, folder}) {
+    EXPECT_THAT(FindModelFile(fs, from),
+                StatusIs(absl::StatusCode::kDataLoss, "model.h5 is damaged"));
   }
 }
 

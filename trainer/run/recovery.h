@@ -22,8 +22,8 @@ inline constexpr double kRecoveryFactor = 0.1;
 
 absl::Status WriteRecovery(const RunDirectory& run, double factor, const std::string& because);
 
-// The factor of the run's recovery; 1 when there was none. Errors: DataLoss, InvalidArgument (no
-// JSON), those of the disk.
+// The factor of the run's recovery; 1 when there was none. Errors: DataLoss, those of the
+// disk.
 absl::StatusOr<double> ReadRecovery(const RunDirectory& run);
 
 // Multiplies the learning rates of all stages.

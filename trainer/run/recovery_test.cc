@@ -43,9 +43,18 @@ TEST(RecoveryTest, ARunThatNeverRecoveredKeepsItsRates) {
 
 TEST(RecoveryTest, AFileWithoutAFactorIsDamaged) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const RunDirectory run, NewRun("damaged"));
-  for (const char* text : {"{}", "[]", R"({"learning_rate_factor": "low"})"}) {
+  for (const char* text : {"{}\n", "[]", R"({"learning_rate_factor": "low"})"}) {
     PROTOPAGE_ASSERT_OK(WriteFileAtomically(run.file_system(), run.File(kRecoveryFile), text));
     EXPECT_THAT(ReadRecovery(run), StatusIs(absl::StatusCode::kDataLoss, "recovery.json")) << text;
+  }
+  // A factor that was changed, or lost its seal.
+  PROTOPAGE_ASSERT_OK(WriteRecovery(run, 0.1, "test"));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(std::string text,
+                                 ReadFile(run.file_system(), run.File(kRecoveryFile)));
+  text[text.find("0.1") + 2] = '3';
+  for (const std::string& changed : {text, std::string(R"({"learning_rate_factor": 0.1})")}) {
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(run.file_system(), run.File(kRecoveryFile), changed));
+    EXPECT_THAT(ReadRecovery(run), StatusIs(absl::StatusCode::kDataLoss, "recovery.json"));
   }
 }
 

@@ -38,6 +38,7 @@ absl::StatusOr<std::string> SaveRunCheckpoint(CheckpointState state, int64_t kee
     PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> metrics,
                                fs->Open(directory->File(kMetricsFile), OpenMode::kReadWrite));
     PROTOPAGE_RETURN_IF_ERROR(metrics->Sync());
+    PROTOPAGE_ASSIGN_OR_RETURN(state.metrics_bytes, metrics->Size());
   }
   PROTOPAGE_RETURN_IF_ERROR(fs->SyncDirectory(directory->path()));
   PROTOPAGE_RETURN_IF_ERROR(directory->CommitCheckpoint(number, ToJson(state), keep));

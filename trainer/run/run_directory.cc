@@ -1,11 +1,13 @@
 #include "protopage/trainer/run/run_directory.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "protopage/base/config_fields.h"
+#include "absl/strings/str_join.h"
+#include "protopage/base/json_text.h"
 #include "protopage/base/status_macros.h"
 
 namespace protopage {
@@ -15,16 +17,8 @@ constexpr char kConfig[] = "config.json";
 constexpr char kConfigTemporary[] = "config.json.tmp";  // Of WriteFileAtomically.
 constexpr char kCheckpoints[] = "checkpoints";
 constexpr char kState[] = "state.json";
-constexpr char kDone[] = "DONE";
+constexpr char kFormat[] = "run_format";
 constexpr char kLock[] = "lock";
-
-absl::StatusOr<nlohmann::json> ReadJsonFile(FileSystem* fs, const std::string& path) {
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
-  absl::StatusOr<nlohmann::json> json = ParseJson(text, path);
-  // Nobody wrote it by hand, so it is the file that is damaged.
-  if (!json.ok()) return absl::DataLossError(json.status().message());
-  return json;
-}
 
 // The folders that must be made for `path` to exist, the innermost first.
 std::vector<std::string> MissingFolders(FileSystem* fs, const std::string& path) {
@@ -67,6 +61,12 @@ absl::Status CheckNoRun(FileSystem* fs, const std::string& path) {
 }
 
 }  // namespace
+
+void RemoveFileFields(nlohmann::json* config) {
+  if (!config->is_object()) return;
+  config->erase(kFormat);
+  config->erase(kSealKey);
+}
 
 absl::Status RunDirectory::CheckFree(FileSystem* fs, const std::string& path) {
   PROTOPAGE_RETURN_IF_ERROR(CheckNoRun(fs, path));
@@ -126,6 +126,7 @@ absl::StatusOr<RunDirectory> RunDirectory::Open(FileSystem* fs, const std::strin
     return absl::NotFoundError(
         absl::StrCat(path, " holds no run: there is no ", kConfig, " in it"));
   }
+  PROTOPAGE_RETURN_IF_ERROR(run.ReadConfigFile());
   return run;
 }
 
@@ -135,98 +136,250 @@ absl::StatusOr<RunDirectory> RunDirectory::Resume(FileSystem* fs, const std::str
   return run;
 }
 
-absl::StatusOr<nlohmann::json> RunDirectory::ReadConfigJson() const {
-  return ReadJsonFile(fs_, File(kConfig));
+absl::Status RunDirectory::ReadConfigFile() {
+  const std::string path = File(kConfig);
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs_, path));
+  PROTOPAGE_ASSIGN_OR_RETURN(config_, ParseSealedJson(text, path, SealRule::kOptional));
+  // No flipped bit makes a config of another format of it: one that has the field is sealed.
+  const bool has_format = config_.is_object() && config_.contains(kFormat);
+  format_ = 1;
+  if (!has_format) return absl::OkStatus();
+  PROTOPAGE_RETURN_IF_ERROR(Unseal(text, path, SealRule::kRequired).status());
+  const nlohmann::json& format = config_[kFormat];
+  if (!format.is_number_integer() || format != kRunFormat) {
+    return absl::FailedPreconditionError(absl::StrCat(path, ": the run has format ", format.dump(),
+                                                      ", and this program knows 1 and ",
+                                                      kRunFormat));
+  }
+  format_ = kRunFormat;
+  RemoveFileFields(&config_);
+  return absl::OkStatus();
 }
 
-absl::Status RunDirectory::WriteConfigJson(const nlohmann::ordered_json& config) const {
-  return WriteFileAtomically(fs_, File(kConfig), DumpJson(config));
+absl::Status RunDirectory::WriteConfigJson(const nlohmann::ordered_json& config) {
+  config_ = config;
+  if (format_ == 1) return WriteFileAtomically(fs_, File(kConfig), DumpJson(config));
+  nlohmann::ordered_json sealed = {{kFormat, kRunFormat}};
+  if (config.is_object()) sealed.update(config);
+  return WriteFileAtomically(fs_, File(kConfig), SealJson(DumpJson(sealed)));
 }
 
-std::string RunDirectory::CheckpointPath(int64_t step) const {
-  // Ten digits, so that the order of names is the order of steps.
-  return JoinPath(File(kCheckpoints), absl::StrFormat("%010d", step));
+std::string RunDirectory::CheckpointPath(int64_t number) const {
+  return JoinPath(File(kCheckpoints), CheckpointName(number));
 }
 
 absl::Status RunDirectory::RemoveFolder(const std::string& folder) {
-  PROTOPAGE_ASSIGN_OR_RETURN(std::vector<std::string> names, fs_->List(folder));
-  // DONE goes first, so that the remains of an interrupted removal do not count as a checkpoint.
-  const auto done = std::find(names.begin(), names.end(), kDone);
-  if (done != names.end()) {
-    PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(JoinPath(folder, kDone)));
-    PROTOPAGE_RETURN_IF_ERROR(fs_->SyncDirectory(folder));
-    names.erase(done);
-  }
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(folder));
+  std::vector<std::string> ours, foreign;
   for (const std::string& name : names) {
+    const bool is_ours = IsCheckpointFile(name) && !fs_->IsDirectory(JoinPath(folder, name));
+    if (name == kManifestFile) continue;
+    (is_ours ? ours : foreign).push_back(name);
+  }
+  // DONE goes first, so that the remains of an interrupted removal do not count as a checkpoint.
+  if (IsCheckpoint(fs_, folder)) {
+    PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(JoinPath(folder, kManifestFile)));
+    PROTOPAGE_RETURN_IF_ERROR(fs_->SyncDirectory(folder));
+  }
+  for (const std::string& name : ours) {
     PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(JoinPath(folder, name)));
   }
-  return fs_->RemoveDirectory(folder);
+  if (foreign.empty()) return fs_->RemoveDirectory(folder);
+  notes_.push_back(absl::StrCat(folder, ": the checkpoint is removed, but ", foreign[0],
+                                foreign.size() > 1 ? " and others" : "",
+                                " in its folder is no file of a run, and stays"));
+  return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> RunDirectory::BeginCheckpoint(int64_t step) {
-  const std::string folder = CheckpointPath(step);
-  if (fs_->Exists(folder)) PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(folder));
+absl::Status RunDirectory::MoveAside(const std::string& path, absl::string_view what) {
+  const std::string target = FirstFreePath(fs_, absl::StrCat(path, ".moved"));
+  notes_.push_back(absl::StrCat(path, " is ", what, ", in the way of a checkpoint: it is moved to ",
+                                BaseName(target)));
+  return fs_->Rename(path, target);
+}
+
+absl::StatusOr<std::string> RunDirectory::BeginCheckpoint(int64_t number) {
+  const std::string folder = CheckpointPath(number);
+  if (fs_->IsDirectory(folder)) {
+    const absl::StatusOr<CheckpointManifest> manifest = ReadManifest(fs_, folder);
+    if (manifest.ok() && manifest->number != number) {
+      PROTOPAGE_RETURN_IF_ERROR(MoveAside(folder, absl::StrCat("a copy of ", manifest->number)));
+    } else {
+      PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(folder));
+    }
+  } else if (fs_->Exists(folder)) {
+    PROTOPAGE_RETURN_IF_ERROR(MoveAside(folder, "no folder"));
+  }
   PROTOPAGE_RETURN_IF_ERROR(fs_->CreateDirectories(folder));
   return folder;
 }
 
-absl::Status RunDirectory::CommitCheckpoint(int64_t step, const nlohmann::ordered_json& state,
+absl::Status RunDirectory::CommitCheckpoint(int64_t number, const nlohmann::ordered_json& state,
                                             int64_t keep) {
-  const std::string folder = CheckpointPath(step);
-  PROTOPAGE_RETURN_IF_ERROR(WriteFileAtomically(fs_, JoinPath(folder, kState), DumpJson(state, 1)));
+  const std::string folder = CheckpointPath(number);
+  PROTOPAGE_RETURN_IF_ERROR(
+      WriteFileAtomically(fs_, JoinPath(folder, kState), SealJson(DumpJson(state, 1))));
   // The files' names, then the mark, then the folder's own name.
   PROTOPAGE_RETURN_IF_ERROR(fs_->SyncDirectory(folder));
-  PROTOPAGE_RETURN_IF_ERROR(
-      WriteFileAtomically(fs_, JoinPath(folder, kDone), absl::StrCat(step, "\n")));
+  PROTOPAGE_ASSIGN_OR_RETURN(const CheckpointManifest manifest, MakeManifest(fs_, folder, number));
+  PROTOPAGE_RETURN_IF_ERROR(WriteManifest(fs_, folder, manifest));
   PROTOPAGE_RETURN_IF_ERROR(fs_->SyncDirectory(File(kCheckpoints)));
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(File(kCheckpoints)));
-  int64_t newer = 0;
-  for (auto name = names.rbegin(); name != names.rend(); ++name) {
-    const std::string old = JoinPath(File(kCheckpoints), *name);
-    if (old > folder) continue;  // Of a run that went further before it was resumed from here.
-    if (++newer > keep) PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(old));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ListCheckpoints());
+  int64_t kept = 0;
+  for (auto other = numbers.rbegin(); other != numbers.rend(); ++other) {
+    if (*other > number) continue;  // Of a run that went further before it was resumed from here.
+    if (++kept > keep) PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(CheckpointPath(*other)));
   }
   return fs_->SyncDirectory(File(kCheckpoints));
 }
 
 absl::Status RunDirectory::CleanCheckpoints(int64_t keep) {
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(File(kCheckpoints)));
-  int64_t complete = 0;
-  for (auto name = names.rbegin(); name != names.rend(); ++name) {
-    const std::string folder = JoinPath(File(kCheckpoints), *name);
-    if (!fs_->IsDirectory(folder)) continue;
-    const bool kept = IsCheckpoint(fs_, folder) && ++complete <= keep;
-    if (!kept) PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(folder));
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto folders, ListFolders());
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ListCheckpoints());
+  int64_t kept = 0;
+  for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
+    if (++kept > keep) PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(CheckpointPath(*number)));
+  }
+  for (const auto& [number, complete] : folders) {
+    const std::string folder = CheckpointPath(number);
+    if (!complete) {
+      PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(folder));
+    } else if (!std::binary_search(numbers.begin(), numbers.end(), number)) {
+      notes_.push_back(absl::StrCat(folder,
+                                    " is a copy of another checkpoint: it is left alone, and "
+                                    "does not count"));
+    }
   }
   return fs_->SyncDirectory(File(kCheckpoints));
 }
 
-absl::StatusOr<std::string> RunDirectory::OldestCheckpoint() const {
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(File(kCheckpoints)));
-  for (const std::string& name : names) {
-    const std::string folder = JoinPath(File(kCheckpoints), name);
-    if (IsCheckpoint(fs_, folder)) return folder;
+absl::Status RunDirectory::RemoveCheckpointsAfter(int64_t number) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ListCheckpoints());
+  for (auto other = numbers.rbegin(); other != numbers.rend() && *other > number; ++other) {
+    notes_.push_back(absl::StrCat("the checkpoint ", CheckpointName(*other),
+                                  " is removed, to go on from ", CheckpointName(number)));
+    PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(CheckpointPath(*other)));
   }
+  return fs_->SyncDirectory(File(kCheckpoints));
+}
+
+absl::StatusOr<std::vector<std::pair<int64_t, bool>>> RunDirectory::ListFolders() const {
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(File(kCheckpoints)));
+  std::vector<std::pair<int64_t, bool>> folders;
+  for (const std::string& name : names) {
+    const std::optional<int64_t> number = ParseCheckpointName(name);
+    const std::string folder = JoinPath(File(kCheckpoints), name);
+    if (!number.has_value() || !fs_->IsDirectory(folder)) continue;
+    folders.emplace_back(*number, IsCheckpoint(fs_, folder));
+  }
+  std::sort(folders.begin(), folders.end());  // By number: names have ten digits or more.
+  return folders;
+}
+
+bool RunDirectory::IsCopy(const absl::StatusOr<CheckpointManifest>& manifest, int64_t number) {
+  // In format 1 a wrong number may as well be a damaged one.
+  return manifest.ok() && manifest->format > 1 && manifest->number != number;
+}
+
+absl::StatusOr<int64_t> RunDirectory::LatestNumber() const {
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto folders, ListFolders());
+  bool removed = false;
+  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
+    if (!folder->second) continue;
+    const int64_t number = folder->first;
+    const absl::StatusOr<CheckpointManifest> manifest = ReadManifest(fs_, CheckpointPath(number));
+    if (absl::IsNotFound(manifest.status())) {
+      removed = true;
+    } else if (!IsCopy(manifest, number)) {
+      return number;
+    }
+  }
+  if (removed) {
+    return absl::AbortedError(absl::StrCat(path_, ": its checkpoints were removed meanwhile"));
+  }
+  return absl::NotFoundError(absl::StrCat(path_, " holds no complete checkpoint"));
+}
+
+absl::StatusOr<std::vector<int64_t>> RunDirectory::ListCheckpoints() const {
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto folders, ListFolders());
+  std::vector<int64_t> numbers;
+  for (const auto& [number, complete] : folders) {
+    if (!complete) continue;
+    const absl::StatusOr<CheckpointManifest> manifest = ReadManifest(fs_, CheckpointPath(number));
+    const bool removed = absl::IsNotFound(manifest.status());  // By another process, meanwhile.
+    if (!removed && !IsCopy(manifest, number)) numbers.push_back(number);
+  }
+  return numbers;
+}
+
+absl::Status RunDirectory::CheckCheckpoint(const std::string& folder, CheckDepth depth) const {
+  PROTOPAGE_ASSIGN_OR_RETURN(const CheckpointManifest manifest, ReadManifest(fs_, folder));
+  const std::string path = JoinPath(folder, kManifestFile);
+  if (CheckpointName(manifest.number) != BaseName(folder)) {
+    return absl::DataLossError(
+        absl::StrCat(path, " is damaged, or of another checkpoint: it says ", manifest.number));
+  }
+  if (manifest.format < format_) {
+    return absl::DataLossError(absl::StrCat(path, " is damaged: it has no list of files"));
+  }
+  return CheckFiles(fs_, folder, manifest, depth);
+}
+
+absl::Status RunDirectory::WithWayOut(const absl::Status& status, const std::string& folder) const {
+  const std::optional<int64_t> number = ParseCheckpointName(BaseName(folder));
+  // Damage of other files is damage of all checkpoints.
+  if (!absl::IsDataLoss(status) || !number.has_value()) return status;
+  if (!absl::StrContains(status.message(), folder)) return status;
+  const absl::StatusOr<std::vector<int64_t>> numbers = ListCheckpoints();
+  std::string way = "no older checkpoint is whole";
+  if (numbers.ok()) {
+    for (auto other = numbers->rbegin(); other != numbers->rend(); ++other) {
+      if (*other >= *number) continue;
+      if (!CheckCheckpoint(CheckpointPath(*other), CheckDepth::kAll).ok()) continue;
+      way = absl::StrCat("checkpoint ", *other, " is whole: --checkpoint=", *other,
+                         " reads it, or goes on from it with --resume");
+      break;
+    }
+  }
+  return absl::DataLossError(absl::StrCat(status.message(), "; ", way));
+}
+
+absl::StatusOr<std::string> RunDirectory::Checked(int64_t number) const {
+  const std::string folder = CheckpointPath(number);
+  PROTOPAGE_RETURN_IF_ERROR(WithWayOut(CheckCheckpoint(folder, CheckDepth::kSmall), folder));
+  return folder;
+}
+
+absl::StatusOr<std::string> RunDirectory::OldestCheckpoint() const {
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ListCheckpoints());
+  if (!numbers.empty()) return Checked(numbers.front());
   return absl::NotFoundError(absl::StrCat(path_, " holds no complete checkpoint"));
 }
 
 absl::StatusOr<std::string> RunDirectory::LatestCheckpoint() const {
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(File(kCheckpoints)));
-  for (auto name = names.rbegin(); name != names.rend(); ++name) {
-    const std::string folder = JoinPath(File(kCheckpoints), *name);
-    if (IsCheckpoint(fs_, folder)) return folder;
-  }
-  return absl::NotFoundError(absl::StrCat(path_, " holds no complete checkpoint"));
+  PROTOPAGE_ASSIGN_OR_RETURN(const int64_t number, LatestNumber());
+  return Checked(number);
+}
+
+absl::StatusOr<std::string> RunDirectory::FindCheckpoint(int64_t number) const {
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ListCheckpoints());
+  if (std::binary_search(numbers.begin(), numbers.end(), number)) return Checked(number);
+  return absl::NotFoundError(absl::StrCat("--checkpoint: ", path_, " has no checkpoint ", number,
+                                          ", only ", absl::StrJoin(numbers, ", ")));
 }
 
 bool RunDirectory::IsCheckpoint(FileSystem* fs, const std::string& folder) {
-  return fs->Exists(JoinPath(folder, kDone));
+  return fs->Exists(JoinPath(folder, kManifestFile));
 }
 
 absl::StatusOr<nlohmann::json> RunDirectory::ReadCheckpointState(
     const std::string& checkpoint) const {
-  return ReadJsonFile(fs_, JoinPath(checkpoint, kState));
+  const std::string path = JoinPath(checkpoint, kState);
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs_, path));
+  return ParseSealedJson(text, path, seal_rule());
 }
+
+std::vector<std::string> RunDirectory::TakeNotes() { return std::exchange(notes_, {}); }
 
 std::string FirstFreePath(FileSystem* fs, const std::string& base) {
   for (int64_t i = 1;; ++i) {

@@ -13,18 +13,28 @@
 namespace protopage {
 
 absl::Status AddFileObservers(const RunDirectory& run, const std::string& title,
-                              const nlohmann::ordered_json& config, const RunPosition& position,
-                              bool resumed, ObserverList* observers) {
+                              const nlohmann::ordered_json& config, const CheckpointState* resumed,
+                              ObserverList* observers) {
   FileSystem* const fs = run.file_system();
   const std::string metrics_path = run.File(kMetricsFile);
-  PROTOPAGE_ASSIGN_OR_RETURN(
-      auto metrics, resumed
-                        ? MetricsWriter::Resume(fs, metrics_path, static_cast<int>(position.stage),
-                                                position.run_step)
-                        : MetricsWriter::Create(fs, metrics_path));
+  std::unique_ptr<MetricsWriter> metrics;
+  if (resumed == nullptr) {
+    PROTOPAGE_ASSIGN_OR_RETURN(metrics, MetricsWriter::Create(fs, metrics_path));
+  } else {
+    MetricsPosition position;
+    position.stage_index = static_cast<int>(resumed->position.stage);
+    position.step = resumed->position.run_step;
+    position.bytes = resumed->metrics_bytes;
+    position.rule = run.seal_rule();
+    PROTOPAGE_ASSIGN_OR_RETURN(metrics, MetricsWriter::Resume(fs, metrics_path, position));
+    if (!metrics->damage().empty()) {
+      PROTOPAGE_RETURN_IF_ERROR(observers->OnMessage({LogLevel::kWarning, metrics->damage()}));
+    }
+  }
   observers->Add(std::move(metrics));
   PROTOPAGE_ASSIGN_OR_RETURN(
-      auto board, TensorBoardWriter::Create(fs, run.path(), resumed ? position.run_step : 0));
+      auto board, TensorBoardWriter::Create(fs, run.path(),
+                                            resumed != nullptr ? resumed->position.run_step : 0));
   observers->Add(std::move(board));
   observers->Add(
       std::make_unique<ReportWriter>(fs, metrics_path, run.File("report.html"), title, config));

@@ -1,7 +1,7 @@
 // The observers that every run has: those that write files into its directory.
 //
 //   PROTOPAGE_RETURN_IF_ERROR(
-//       AddFileObservers(run, "my run", WriteConfig(config), position, resumed, &observers));
+//       AddFileObservers(run, "my run", WriteConfig(config), resumed, &observers));
 #ifndef PROTOPAGE_TRAINER_RUN_RUN_OBSERVERS_H_
 #define PROTOPAGE_TRAINER_RUN_RUN_OBSERVERS_H_
 
@@ -16,11 +16,12 @@
 namespace protopage {
 
 // Adds the writers of metrics.jsonl, of TensorBoard's events and of report.html with `title` and
-// `config`. `resumed`: the run continues from a checkpoint at `position`, so that the files lose
-// all that they say after it. Errors: DataLoss (damaged metrics), those of the disk.
+// `config`. `resumed`, if not null, is the checkpoint that the run continues from: the files lose
+// all that they say after it, and a message says which lines of the metrics are damaged. Errors:
+// those of the disk.
 absl::Status AddFileObservers(const RunDirectory& run, const std::string& title,
-                              const nlohmann::ordered_json& config, const RunPosition& position,
-                              bool resumed, ObserverList* observers);
+                              const nlohmann::ordered_json& config, const CheckpointState* resumed,
+                              ObserverList* observers);
 
 }  // namespace protopage
 

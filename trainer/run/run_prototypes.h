@@ -1,11 +1,13 @@
-// The prototypes of a run's newest checkpoint, for reading; the run may be training.
+// The prototypes of a run's checkpoint, for reading; the run may be training.
 //
-//   PROTOPAGE_RETURN_IF_ERROR(ReadRunPrototypes(fs, "runs/a", &pool, [&](const RunPrototypes& run) {
-//     return run.set->store().ReadRange(0, rows);
-//   }));
+//   PROTOPAGE_RETURN_IF_ERROR(
+//       ReadRunPrototypes(fs, "runs/a", /*checkpoint=*/-1, &pool, [&](const RunPrototypes& run) {
+//         return run.set->store().ReadRange(0, rows);
+//       }));
 #ifndef PROTOPAGE_TRAINER_RUN_RUN_PROTOTYPES_H_
 #define PROTOPAGE_TRAINER_RUN_RUN_PROTOTYPES_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -22,10 +24,11 @@ struct RunPrototypes {
   std::unique_ptr<PrototypeSet> set;
 };
 
-// Calls read(prototypes). When the run removes the checkpoint meanwhile, which makes reads fail
-// with Aborted, read is called again with the newest one, up to five times in all. Errors: those of
-// `read`; NotFound (no run, no checkpoint, or none with prototypes), DataLoss.
-absl::Status ReadRunPrototypes(FileSystem* fs, const std::string& directory, ThreadPool* pool,
+// Calls read(prototypes) for checkpoint `checkpoint`, or for the newest if that is negative; again
+// with a newer one, as ReadCheckpoint, when the run removes it meanwhile. Errors: those of `read`;
+// NotFound (no run, no checkpoint, or none with prototypes), DataLoss.
+absl::Status ReadRunPrototypes(FileSystem* fs, const std::string& directory, int64_t checkpoint,
+                               ThreadPool* pool,
                                absl::FunctionRef<absl::Status(const RunPrototypes&)> read);
 
 }  // namespace protopage

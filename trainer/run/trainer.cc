@@ -5,12 +5,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/json_text.h"
+#include "protopage/base/sealed_json.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/stopwatch.h"
 #include "protopage/model/checkpoint.h"
 #include "protopage/trainer/configs/config_changes.h"
 #include "protopage/trainer/observers/observer.h"
 #include "protopage/trainer/observers/progress_observer.h"
+#include "protopage/trainer/run/checkpoint_reader.h"
 #include "protopage/trainer/run/checkpoint_state.h"
 #include "protopage/trainer/run/init_from.h"
 #include "protopage/trainer/run/recovery.h"
@@ -50,6 +53,8 @@ class Run {
   absl::Status Say(std::string text) {
     return observers_.OnMessage({LogLevel::kInfo, std::move(text)});
   }
+  // What the directory found and left alone.
+  absl::Status SayNotes();
 
   // Everything that may fail for want of data, models or rights, before anything is written.
   absl::Status Prepare();
@@ -57,6 +62,8 @@ class Run {
   absl::Status FindCheckpoint();
   // Checks the changes of the config since the run began, and says them.
   absl::Status CheckConfig();
+  // Reads the checkpoint that was found. Later ones are removed if the user named this one.
+  absl::Status Restore();
   absl::Status InitializeNet();
   // Makes the directory of a new run, or cleans that of a resumed one.
   absl::Status BeginDirectory();
@@ -86,6 +93,7 @@ class Run {
   RunPosition position_;
   double recovery_factor_ = 1;  // By which recovery.json changed all learning rates.
   bool wants_retry_ = false;
+  bool damage_said_ = false;  // Of the oldest checkpoint.
   // The checkpoint that a resumed run continues from; "" when it starts from the beginning.
   std::string checkpoint_;
   CheckpointState resumed_;
@@ -115,9 +123,8 @@ absl::Status Run::Prepare() {
 absl::Status Run::OpenDirectory() {
   PROTOPAGE_ASSIGN_OR_RETURN(RunDirectory directory, RunDirectory::Resume(fs_, options_.directory));
   directory_ = std::make_unique<RunDirectory>(std::move(directory));
-  PROTOPAGE_ASSIGN_OR_RETURN(const nlohmann::json json, directory_->ReadConfigJson());
-  PROTOPAGE_ASSIGN_OR_RETURN(old_config_,
-                             ReadTrainConfig(json, {}, directory_->File("config.json")));
+  PROTOPAGE_ASSIGN_OR_RETURN(
+      old_config_, ReadTrainConfig(directory_->config(), {}, directory_->File("config.json")));
   return absl::OkStatus();
 }
 
@@ -151,19 +158,39 @@ absl::Status Run::BadSteps(int64_t count, double loss) {
 }
 
 absl::Status Run::FindCheckpoint() {
-  const absl::StatusOr<std::string> folder = directory_->LatestCheckpoint();
-  if (absl::IsNotFound(folder.status())) {
-    return Say(
-        absl::StrCat(options_.directory, " has no checkpoint yet: starting from the beginning"));
+  if (options_.checkpoint >= 0) {
+    PROTOPAGE_ASSIGN_OR_RETURN(checkpoint_, directory_->FindCheckpoint(options_.checkpoint));
+    // Later ones are given up for it, so it must be whole.
+    PROTOPAGE_RETURN_IF_ERROR(directory_->WithWayOut(
+        directory_->CheckCheckpoint(checkpoint_, CheckDepth::kAll), checkpoint_));
+  } else {
+    const absl::StatusOr<std::string> folder = directory_->LatestCheckpoint();
+    if (absl::IsNotFound(folder.status())) {
+      return Say(
+          absl::StrCat(options_.directory, " has no checkpoint yet: starting from the beginning"));
+    }
+    PROTOPAGE_RETURN_IF_ERROR(folder.status());
+    checkpoint_ = *folder;
   }
-  PROTOPAGE_RETURN_IF_ERROR(folder.status());
-  checkpoint_ = *folder;
-  PROTOPAGE_ASSIGN_OR_RETURN(resumed_,
-                             ReadCheckpointState(*directory_, checkpoint_,
-                                                 static_cast<int64_t>(old_config_.stages.size())));
+  absl::StatusOr<CheckpointState> state = ReadCheckpointState(
+      *directory_, checkpoint_, static_cast<int64_t>(old_config_.stages.size()));
+  PROTOPAGE_RETURN_IF_ERROR(directory_->WithWayOut(state.status(), checkpoint_));
+  resumed_ = *std::move(state);
   position_ = resumed_.position;
   result_.reports = resumed_.reports;
   return absl::OkStatus();
+}
+
+absl::Status Run::Restore() {
+  if (options_.checkpoint >= 0) {
+    const int64_t number = options_.checkpoint;
+    // Nothing is removed before everything can be read.
+    PROTOPAGE_RETURN_IF_ERROR(LoadRun(fs_, options_.directory, config_, number).status());
+    PROTOPAGE_RETURN_IF_ERROR(directory_->RemoveCheckpointsAfter(number));
+  }
+  PROTOPAGE_RETURN_IF_ERROR(directory_->WithWayOut(
+      RestoreSession(resumed_, *directory_, checkpoint_, session_.get()), checkpoint_));
+  return Say(absl::StrCat("going on from ", checkpoint_, ", step ", position_.run_step));
 }
 
 absl::Status Run::InitializeNet() {
@@ -189,14 +216,11 @@ absl::Status Run::BeginDirectory() {
 
 absl::StatusOr<TrainResult> Run::Go() {
   PROTOPAGE_RETURN_IF_ERROR(Prepare());
-  if (!checkpoint_.empty()) {
-    PROTOPAGE_RETURN_IF_ERROR(RestoreSession(resumed_, *directory_, checkpoint_, session_.get()));
-    PROTOPAGE_RETURN_IF_ERROR(
-        Say(absl::StrCat("going on from ", checkpoint_, ", step ", position_.run_step)));
-  }
+  if (!checkpoint_.empty()) PROTOPAGE_RETURN_IF_ERROR(Restore());
   PROTOPAGE_RETURN_IF_ERROR(BeginDirectory());
+  PROTOPAGE_RETURN_IF_ERROR(SayNotes());
   PROTOPAGE_RETURN_IF_ERROR(AddFileObservers(*directory_, options_.title, WriteConfig(config_),
-                                             position_, /*resumed=*/!checkpoint_.empty(),
+                                             checkpoint_.empty() ? nullptr : &resumed_,
                                              &observers_));
   PROTOPAGE_RETURN_IF_ERROR(
       Say(absl::StrCat("run ", options_.directory, " on ", session_->backend()->Description())));
@@ -216,6 +240,13 @@ absl::StatusOr<TrainResult> Run::Go() {
   }
   PROTOPAGE_RETURN_IF_ERROR(RetirePrototypes(/*all=*/true));
   return std::move(result_);
+}
+
+absl::Status Run::SayNotes() {
+  for (std::string& note : directory_->TakeNotes()) {
+    PROTOPAGE_RETURN_IF_ERROR(observers_.OnMessage({LogLevel::kWarning, std::move(note)}));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Run::Interrupted(const std::string& when) const {
@@ -291,7 +322,8 @@ absl::Status Run::AddEvaluation(EvalReport evaluation) {
   report.scalars = ReportScalars(evaluation);
   PROTOPAGE_RETURN_IF_ERROR(observers_.OnEvaluation(report));
   result_.reports.push_back(std::move(evaluation));
-  return WriteFileAtomically(fs_, directory_->File(kResultsFile), DumpJson(ToJson(result_)));
+  const nlohmann::ordered_json results = {{"evaluations", ToJson(result_)}};
+  return WriteFileAtomically(fs_, directory_->File(kResultsFile), SealJson(DumpJson(results)));
 }
 
 absl::Status Run::Save(CheckpointState state, const std::vector<CheckpointSection>& sections,
@@ -302,6 +334,7 @@ absl::Status Run::Save(CheckpointState state, const std::vector<CheckpointSectio
   PROTOPAGE_ASSIGN_OR_RETURN(const std::string folder,
                              SaveRunCheckpoint(std::move(state), config_.keep_checkpoints, sections,
                                                directory_.get(), session_.get()));
+  PROTOPAGE_RETURN_IF_ERROR(SayNotes());
   PROTOPAGE_RETURN_IF_ERROR(RetirePrototypes(/*all=*/false));
   CheckpointReport report;
   report.stage = stage;
@@ -314,8 +347,16 @@ absl::Status Run::Save(CheckpointState state, const std::vector<CheckpointSectio
 
 absl::Status Run::RetirePrototypes(bool all) {
   if (session_->prototypes() == nullptr) return absl::OkStatus();
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::string oldest, directory_->OldestCheckpoint());
-  return session_->prototypes()->Retire(oldest, all);
+  const absl::StatusOr<std::string> oldest = directory_->OldestCheckpoint();
+  if (absl::IsDataLoss(oldest.status())) {
+    // Nobody knows what it needs, so everything is kept until it is no longer the oldest.
+    if (std::exchange(damage_said_, true)) return absl::OkStatus();
+    return observers_.OnMessage(
+        {LogLevel::kWarning, absl::StrCat(oldest.status().message(),
+                                          "; the log keeps all rows as long as it is there")});
+  }
+  PROTOPAGE_RETURN_IF_ERROR(oldest.status());
+  return session_->prototypes()->Retire(*oldest, all);
 }
 
 }  // namespace
@@ -337,26 +378,39 @@ absl::StatusOr<TrainResult> Train(const TrainConfig& config, const TrainOptions&
   }
   TrainOptions again = options;
   again.resume = true;
+  again.checkpoint = -1;
   return Run(config, again, console).Go();
 }
 
 absl::StatusOr<TrainConfig> ReadRunConfig(FileSystem* fs, const std::string& directory,
                                           const std::vector<std::string>& set) {
   PROTOPAGE_ASSIGN_OR_RETURN(const RunDirectory run, RunDirectory::Open(fs, directory));
-  PROTOPAGE_ASSIGN_OR_RETURN(nlohmann::json json, run.ReadConfigJson());
-  return ReadTrainConfig(std::move(json), set, run.File("config.json"));
+  return ReadTrainConfig(run.config(), set, run.File("config.json"));
+}
+
+absl::Status ReadRun(FileSystem* fs, const std::string& directory, const TrainConfig& config,
+                     int64_t checkpoint,
+                     absl::FunctionRef<absl::Status(std::unique_ptr<Session> session)> read) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const RunDirectory run, RunDirectory::Open(fs, directory));
+  return ReadCheckpoint(run, checkpoint, [&](const std::string& folder) -> absl::Status {
+    PROTOPAGE_ASSIGN_OR_RETURN(
+        const CheckpointState state,
+        ReadCheckpointState(run, folder, static_cast<int64_t>(config.stages.size())));
+    PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(config, fs));
+    PROTOPAGE_RETURN_IF_ERROR(LoadForReading(state, run, folder, session.get()));
+    return read(std::move(session));
+  });
 }
 
 absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::string& directory,
-                                                 const TrainConfig& config) {
-  PROTOPAGE_ASSIGN_OR_RETURN(const RunDirectory run, RunDirectory::Open(fs, directory));
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::string folder, run.LatestCheckpoint());
-  PROTOPAGE_ASSIGN_OR_RETURN(
-      const CheckpointState state,
-      ReadCheckpointState(run, folder, static_cast<int64_t>(config.stages.size())));
-  PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(config, fs));
-  PROTOPAGE_RETURN_IF_ERROR(LoadForReading(state, run, folder, session.get()));
-  return session;
+                                                 const TrainConfig& config, int64_t checkpoint) {
+  std::unique_ptr<Session> result;
+  PROTOPAGE_RETURN_IF_ERROR(
+      ReadRun(fs, directory, config, checkpoint, [&](std::unique_ptr<Session> session) {
+        result = std::move(session);
+        return absl::OkStatus();
+      }));
+  return result;
 }
 
 }  // namespace protopage

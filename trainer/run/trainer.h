@@ -7,11 +7,14 @@
 #ifndef PROTOPAGE_TRAINER_RUN_TRAINER_H_
 #define PROTOPAGE_TRAINER_RUN_TRAINER_H_
 
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "protopage/base/file.h"
 #include "protopage/eval/report.h"
@@ -25,6 +28,9 @@ namespace protopage {
 struct TrainOptions {
   std::string directory;
   bool resume = false;
+  // With resume: the number of the checkpoint to go on from, -1 for the newest. Later checkpoints
+  // are removed.
+  int64_t checkpoint = -1;
   std::string title = "protopage";    // Of report.html.
   TableLogOptions log;                // Never changes a result.
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
@@ -37,7 +43,7 @@ struct TrainResult {
   // Of all evaluate stages of the run, also those before a resume.
   std::vector<EvalReport> reports;
 };
-// The list that results.json holds.
+// The list that results.json holds, as "evaluations" of an object.
 nlohmann::ordered_json ToJson(const TrainResult& result);
 
 // Trains. Nothing is written before the images of all stages, init_from and the run's directory
@@ -53,11 +59,19 @@ absl::StatusOr<TrainResult> Train(const TrainConfig& config, const TrainOptions&
 absl::StatusOr<TrainConfig> ReadRunConfig(FileSystem* fs, const std::string& directory,
                                           const std::vector<std::string>& set);
 
-// The model of a run's newest checkpoint, for eval and embed. The prototypes are opened from the
-// checkpoint itself, read-only. `config` is the run's, except that its data may have changed.
-// Errors: NotFound (no run, no checkpoint), DataLoss (damaged files).
+// Calls read(session) with the model of a run, for eval and embed: of its checkpoint `checkpoint`,
+// or of the newest if that is negative. The prototypes are opened from the checkpoint itself,
+// read-only. `config` is the run's, except that its data may have changed. When the run removes the
+// newest checkpoint meanwhile, all is done again with the next one, as by ReadCheckpoint. Errors:
+// those of `read`; NotFound (no run, no checkpoint), DataLoss (damaged files).
+absl::Status ReadRun(FileSystem* fs, const std::string& directory, const TrainConfig& config,
+                     int64_t checkpoint,
+                     absl::FunctionRef<absl::Status(std::unique_ptr<Session> session)> read);
+
+// The session alone. Reads of its prototypes are Aborted once the run has removed the checkpoint.
 absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::string& directory,
-                                                 const TrainConfig& config);
+                                                 const TrainConfig& config,
+                                                 int64_t checkpoint = -1);
 
 }  // namespace protopage
 

@@ -4,8 +4,11 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "protopage/base/config_fields.h"
+#include "absl/strings/strip.h"
+#include "protopage/base/json_text.h"
+#include "protopage/base/sealed_json.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/index/class_index_factory.h"
 #include "protopage/prototypes/table/paged_table.h"
@@ -38,9 +41,9 @@ absl::StatusOr<Place> ReadPlace(FileSystem* fs, const std::string& folder) {
   const std::string path = JoinPath(folder, kPlaceFile);
   if (!fs->Exists(path)) return Place();
   PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, path));
-  const absl::StatusOr<nlohmann::json> parsed = ParseJson(text, path);
-  if (!parsed.ok()) return absl::DataLossError(parsed.status().message());
-  const nlohmann::json& json = *parsed;
+  // Checkpoints of earlier versions have no seal. In the others, DONE has a checksum of the file.
+  PROTOPAGE_ASSIGN_OR_RETURN(const nlohmann::json json,
+                             ParseSealedJson(text, path, SealRule::kOptional));
   const auto integer = [&json](const char* key) -> int64_t {
     const bool there = json.is_object() && json.contains(key) && json[key].is_number_integer();
     return there ? json[key].get<int64_t>() : -1;
@@ -53,6 +56,14 @@ absl::StatusOr<Place> ReadPlace(FileSystem* fs, const std::string& folder) {
 absl::Status MissingPlace(const std::string& folder) {
   return absl::DataLossError(
       absl::StrCat(folder, " has no ", kPlaceFile, ": it is damaged, or of an earlier version"));
+}
+
+// Of the files in a log's folder, only these are its own.
+bool IsLogFile(absl::string_view name) {
+  absl::ConsumeSuffix(&name, ".tmp");
+  if (name == "lock") return true;
+  return absl::ConsumeSuffix(&name, ".segment") && name.size() >= 10 &&
+         std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
 }
 
 absl::Status RemoveIfThere(FileSystem* fs, const std::string& path) {
@@ -240,6 +251,25 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::OpenReadOnly(
   return set;
 }
 
+std::vector<absl::Status> PrototypeSet::Scrub(const std::string& checkpoint,
+                                              const ScrubProgress& progress) {
+  std::vector<absl::Status> errors = ScrubStore(store_.get(), progress);
+  if (log_->HasTable(kQueuesTable)) {
+    for (absl::Status& error : ScrubQueues(fs_, QueuesPath(), log_.get())) {
+      errors.push_back(std::move(error));
+    }
+  }
+  const std::string path = JoinPath(checkpoint, kIndexFile);
+  if (!fs_->Exists(path)) return errors;
+  absl::StatusOr<std::unique_ptr<ClassIndex>> index =
+      LoadClassIndex(fs_, path, IndexOptions(options_));
+  const std::string changes = JoinPath(checkpoint, kIndexChangesFile);
+  absl::Status status = index.status();
+  if (status.ok() && fs_->Exists(changes)) status = (*index)->LoadChanges(fs_, changes);
+  if (!status.ok()) errors.push_back(std::move(status));
+  return errors;
+}
+
 absl::Status PrototypeSet::BeginStage() {
   PROTOPAGE_RETURN_IF_ERROR(store_->ResetState());
   unindexed_.clear();
@@ -342,7 +372,7 @@ absl::Status PrototypeSet::SaveCheckpoint(const std::string& folder) {
   PROTOPAGE_RETURN_IF_ERROR(log_->Commit(number));
   const nlohmann::ordered_json place = {{"generation", options_.generation},
                                         {"log_checkpoint", number}};
-  return WriteFileAtomically(fs_, JoinPath(folder, kPlaceFile), absl::StrCat(place.dump(), "\n"));
+  return WriteFileAtomically(fs_, JoinPath(folder, kPlaceFile), SealJson(DumpJson(place, -1)));
 }
 
 absl::Status PrototypeSet::Retire(const std::string& oldest, bool all) {

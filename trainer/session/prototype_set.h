@@ -27,6 +27,7 @@
 #include "protopage/prototypes/index/class_index.h"
 #include "protopage/prototypes/neighbor_search.h"
 #include "protopage/prototypes/prototype_store.h"
+#include "protopage/prototypes/store_scrub.h"
 #include "protopage/prototypes/table/table_log.h"
 #include "protopage/sampling/dominant_source.h"
 #include "protopage/sampling/selection_config.h"
@@ -71,6 +72,10 @@ class PrototypeSet {
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> OpenReadOnly(
       const std::string& directory, const std::string& checkpoint,
       const PrototypeSetOptions& options, ThreadPool* pool);
+
+  // Of a set opened for reading from `checkpoint`: reads all rows, queues and the index, and
+  // returns the errors. Index and queues are those that Restore would open.
+  std::vector<absl::Status> Scrub(const std::string& checkpoint, const ScrubProgress& progress);
 
   // The options with which a set's index is built and opened.
   static ClassIndexOptions IndexOptions(const PrototypeSetOptions& options);

@@ -12,6 +12,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -79,6 +80,20 @@ class BadInputTest : public testing::Test {
   static std::string CopyRun(const std::string& name) {
     std::filesystem::copy(Path("run"), Path(name), std::filesystem::copy_options::recursive);
     return Path(name);
+  }
+
+  // Makes it a run of format 1, whose files have no checksums.
+  static void MakeFormat1(const std::string& run) {
+    nlohmann::ordered_json config = nlohmann::ordered_json::parse(Read(run + "/config.json"));
+    config.erase("run_format");
+    config.erase("xxh3");
+    Write(run + "/config.json", config.dump(2));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, fs()->List(Path(run + "/checkpoints")));
+    for (const std::string& name : names) {
+      int64_t number = 0;
+      ASSERT_TRUE(absl::SimpleAtoi(name, &number));
+      Write(absl::StrCat(run, "/checkpoints/", name, "/DONE"), absl::StrCat(number, "\n"));
+    }
   }
 
   // Runs, and expects an error of one line with all of `texts`.
@@ -627,6 +642,7 @@ TEST_F(BadInputTest, FilesOfARun) {
   };
   for (const auto& c : kCases) {
     const std::string run = CopyRun("damaged");
+    MakeFormat1("damaged");
     if (c.change == nullptr) {
       PROTOPAGE_ASSERT_OK(fs()->Remove(JoinPath(run, c.file)));
     } else {
@@ -637,6 +653,22 @@ TEST_F(BadInputTest, FilesOfARun) {
                 c.exit_status, c.expected);
     std::filesystem::remove_all(run);
   }
+  // In a run of format 2, the list of files in DONE tells before anything is read.
+  const std::string whole = CopyRun("listed");
+  for (const std::string& file : {state, model, place, *checkpoint_ + "/DONE"}) {
+    const std::string text = Read("listed/" + file);
+    const auto expect = [&](const std::string& what) {
+      ExpectError({"eval", "--run=" + whole}, 1, {file, what, "--checkpoint="});
+    };
+    std::string flipped = text;
+    flipped[text.size() / 2] = static_cast<char>(flipped[text.size() / 2] ^ 1);
+    Write("listed/" + file, flipped);
+    expect("damaged");
+    Write("listed/" + file, cut(text));
+    expect("damaged");
+    Write("listed/" + file, text);
+  }
+  EXPECT_EQ(RunProtopage({"eval", "--run=" + whole}).exit_status, 0);
   // Without its mark a checkpoint does not count: the one before it does, or none is left.
   const std::string run = CopyRun("no_checkpoint");
   PROTOPAGE_ASSERT_OK(fs()->Remove(JoinPath(run, *checkpoint_ + "/DONE")));
@@ -712,6 +744,7 @@ TEST_F(BadInputTest, InspectAndExport) {
   ExpectError(write("none", "w.h5", "hdf5"), 1, {"none holds no run"});
   // A run that has not come to its prototypes.
   const std::string young = CopyRun("young");
+  MakeFormat1("young");
   PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs(), JoinPath(young, *checkpoint_ + "/state.json"),
                                           "{\"prototypes\": false}"));
   ExpectError({"inspect", "--run=" + young}, 1, {"has no prototypes yet"});

@@ -1,5 +1,6 @@
 #include "protopage/trainer/verbs/commands.h"
 
+#include "protopage/trainer/verbs/check_verb.h"
 #include "protopage/trainer/verbs/classes_verbs.h"
 #include "protopage/trainer/verbs/embed_verb.h"
 #include "protopage/trainer/verbs/eval_verb.h"
@@ -16,9 +17,9 @@ CommandProgram ProtopageProgram() {
   program.name = "protopage";
   program.summary = "Trains embedding networks with more classes than memory holds.";
   program.version = VersionText();
-  program.verbs = {TrainVerb(),      EvalVerb(),        EmbedVerb(),
-                   PlanVerb(),       InspectVerb(),     ExportVerb(),
-                   AddClassesVerb(), DropClassesVerb(), MergeClassesVerb()};
+  program.verbs = {TrainVerb(),       EvalVerb(),        EmbedVerb(), PlanVerb(),
+                   InspectVerb(),     ExportVerb(),      CheckVerb(), AddClassesVerb(),
+                   DropClassesVerb(), MergeClassesVerb()};
   return program;
 }
 

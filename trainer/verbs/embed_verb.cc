@@ -25,11 +25,13 @@ struct Flags {
   std::string input;
   std::string output;
   std::vector<std::string> set;
+  int64_t checkpoint = -1;
 };
 
 absl::Status Run(const Flags& flags) {
   FileSystem* fs = DefaultFileSystem();
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenRun(flags.run, flags.set));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
+                             OpenRun(flags.run, flags.set, flags.checkpoint));
   const auto opened = OpenImages(flags.input, session->config().data);
   if (!opened.ok()) return WithContext(opened.status(), "--input");
   const std::unique_ptr<ImageSource>& source = *opened;
@@ -83,7 +85,8 @@ CommandVerb EmbedVerb() {
                  .value_name = "FILE",
                  .required = true,
                  .is_path = true},
-                SetFlag(&flags->set)};
+                SetFlag(&flags->set),
+                CheckpointFlag(&flags->checkpoint)};
   verb.run = [flags] { return Run(*flags); };
   return verb;
 }

@@ -24,6 +24,7 @@ struct Flags {
   std::string run;
   std::string split;
   std::vector<std::string> set;
+  int64_t checkpoint = -1;
   bool json = false;
 };
 
@@ -31,16 +32,21 @@ absl::Status Run(const Flags& flags) {
   // A mistake in the flags shows before anything is read.
   PROTOPAGE_RETURN_IF_ERROR(
       WithContext(ParseSplitOr(flags.split, Split::kTargetTest).status(), "--split"));
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenRun(flags.run, flags.set));
-  const Split fallback = session->prototypes() != nullptr ? Split::kTargetTest : Split::kSourceTest;
-  PROTOPAGE_ASSIGN_OR_RETURN(const Split split, ParseSplitOr(flags.split, fallback));
-  if (IsSource(split) && HasSplit(session->config().data, Split::kUnseen)) {
-    session->Warn(absl::StrCat("split unseen is not measured with ", SplitName(split),
-                               ", only with images of target classes"));
-  }
-  PROTOPAGE_ASSIGN_OR_RETURN(const EvalReport report,
-                             IsSource(split) ? EvaluateSource(*session, split, SplitName(split))
-                                             : EvaluateTarget(*session, split, SplitName(split)));
+  EvalReport report;
+  const auto evaluate = [&](std::unique_ptr<Session> session) -> absl::Status {
+    const Split fallback =
+        session->prototypes() != nullptr ? Split::kTargetTest : Split::kSourceTest;
+    PROTOPAGE_ASSIGN_OR_RETURN(const Split split, ParseSplitOr(flags.split, fallback));
+    if (IsSource(split) && HasSplit(session->config().data, Split::kUnseen)) {
+      session->Warn(absl::StrCat("split unseen is not measured with ", SplitName(split),
+                                 ", only with images of target classes"));
+    }
+    PROTOPAGE_ASSIGN_OR_RETURN(report, IsSource(split)
+                                           ? EvaluateSource(*session, split, SplitName(split))
+                                           : EvaluateTarget(*session, split, SplitName(split)));
+    return absl::OkStatus();
+  };
+  PROTOPAGE_RETURN_IF_ERROR(ReadUserRun(flags.run, flags.set, flags.checkpoint, evaluate));
   return PrintResults(flags.json ? DumpJson(ToJson(report)) : FormatReport(report));
 }
 
@@ -59,6 +65,7 @@ CommandVerb EvalVerb() {
                          "without prototypes",
                  .value_name = "SPLIT"},
                 SetFlag(&flags->set),
+                CheckpointFlag(&flags->checkpoint),
                 JsonFlag(&flags->json)};
   verb.run = [flags] { return Run(*flags); };
   return verb;

@@ -70,8 +70,8 @@ absl::StatusOr<ExportStats> ExportPrototypes(FileSystem* fs, const std::string& 
         absl::StrCat("--output: ", path, " is a file of the run; choose another"));
   }
   ExportStats stats;
-  PROTOPAGE_RETURN_IF_ERROR(
-      ReadRunPrototypes(fs, directory, pool, [&](const RunPrototypes& run) -> absl::Status {
+  PROTOPAGE_RETURN_IF_ERROR(ReadRunPrototypes(
+      fs, directory, options.checkpoint, pool, [&](const RunPrototypes& run) -> absl::Status {
         PrototypeStore& store = run.set->store();
         stats = {run.checkpoint, store.num_classes(), store.dim()};
         return format == ExportFormat::kNpy ? WriteNpy(store, fs, path, options)

@@ -28,6 +28,7 @@ enum class ExportFormat {
 absl::StatusOr<ExportFormat> ChooseExportFormat(absl::string_view name, absl::string_view path);
 
 struct ExportOptions {
+  int64_t checkpoint = -1;  // Its number; -1 for the newest.
   // Rows of an .npy in a block; one block is in memory at a time.
   int64_t block_rows = 4096;
   // Called before each block.

@@ -19,12 +19,14 @@ struct Flags {
   std::string run;
   std::string output;
   std::string format;
+  int64_t checkpoint = -1;
 };
 
 absl::Status Run(const Flags& flags) {
   PROTOPAGE_ASSIGN_OR_RETURN(const ExportFormat format,
                              ChooseExportFormat(flags.format, flags.output));
   ExportOptions options;
+  options.checkpoint = flags.checkpoint;
   if (StderrIsTerminal()) {
     options.progress = [](int64_t done, int64_t total) {
       DrawProgress(absl::StrCat("export ", done, "/", total));
@@ -47,7 +49,7 @@ CommandVerb ExportVerb() {
   const auto flags = std::make_shared<Flags>();
   CommandVerb verb;
   verb.name = "export";
-  verb.summary = "Writes the prototypes of a run's newest checkpoint to a file.";
+  verb.summary = "Writes the prototypes of a run's newest checkpoint to a file, or of another.";
   verb.flags = {
       RunFlag(&flags->run),
       {.name = "output",
@@ -60,7 +62,8 @@ CommandVerb ExportVerb() {
       {.name = "format",
        .value = &flags->format,
        .help = "npy or hdf5; by default the ending of --output decides",
-       .value_name = "FORMAT"}};
+       .value_name = "FORMAT"},
+      CheckpointFlag(&flags->checkpoint)};
   verb.run = [flags] { return Run(*flags); };
   return verb;
 }

@@ -71,10 +71,11 @@ absl::StatusOr<Inspection> InspectFile(FileSystem* fs, const std::string& path,
 }
 
 absl::StatusOr<Inspection> InspectRun(FileSystem* fs, const std::string& directory,
-                                      const StoreInspectionOptions& options, ThreadPool* pool) {
+                                      const StoreInspectionOptions& options, ThreadPool* pool,
+                                      int64_t checkpoint) {
   Inspection inspection;
-  PROTOPAGE_RETURN_IF_ERROR(
-      ReadRunPrototypes(fs, directory, pool, [&](const RunPrototypes& run) -> absl::Status {
+  PROTOPAGE_RETURN_IF_ERROR(ReadRunPrototypes(
+      fs, directory, checkpoint, pool, [&](const RunPrototypes& run) -> absl::Status {
         inspection.checkpoint = run.checkpoint;
         const TableLogStats log = run.set->log_stats();
         inspection.log_segments = log.segments;

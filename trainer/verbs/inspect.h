@@ -30,11 +30,13 @@ struct Inspection {
 absl::StatusOr<Inspection> InspectFile(FileSystem* fs, const std::string& path,
                                        const StoreInspectionOptions& options, ThreadPool* pool);
 
-// The prototypes of the newest checkpoint of the run in `directory`, which may train on meanwhile.
+// The prototypes of a checkpoint of the run in `directory`, -1 for the newest; the run may train on
+// meanwhile.
 // Errors: NotFound (no run, no checkpoint, or none with prototypes), DataLoss; Aborted when the run
 // has removed the checkpoint.
 absl::StatusOr<Inspection> InspectRun(FileSystem* fs, const std::string& directory,
-                                      const StoreInspectionOptions& options, ThreadPool* pool);
+                                      const StoreInspectionOptions& options, ThreadPool* pool,
+                                      int64_t checkpoint = -1);
 
 // Lines of text.
 std::string FormatInspection(const Inspection& inspection);

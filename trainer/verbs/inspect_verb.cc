@@ -22,6 +22,7 @@ struct Flags {
   std::string store;
   std::string run;
   int64_t pairs = 20;
+  int64_t checkpoint = -1;
   bool json = false;
 };
 
@@ -41,8 +42,9 @@ absl::Status Run(const Flags& flags) {
   StoreInspectionOptions options;
   options.pairs = flags.pairs;
   PROTOPAGE_ASSIGN_OR_RETURN(const Inspection found,
-                             flags.run.empty() ? InspectFile(fs, flags.store, options, &pool)
-                                               : InspectRun(fs, flags.run, options, &pool));
+                             flags.run.empty()
+                                 ? InspectFile(fs, flags.store, options, &pool)
+                                 : InspectRun(fs, flags.run, options, &pool, flags.checkpoint));
   return PrintResults(flags.json ? DumpJson(ToJson(found)) : FormatInspection(found));
 }
 
@@ -64,6 +66,7 @@ CommandVerb InspectVerb() {
                  .value_name = "DIR",
                  .is_path = true},
                 {.name = "pairs", .value = &flags->pairs, .help = "the nearest pairs to print"},
+                CheckpointFlag(&flags->checkpoint),
                 JsonFlag(&flags->json)};
   verb.run = [flags] { return Run(*flags); };
   return verb;

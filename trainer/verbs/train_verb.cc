@@ -36,16 +36,22 @@ absl::Status Run(const Flags& flags) {
 }  // namespace
 
 std::vector<CommandFlag> TrainFlags::Flags() {
-  return {SetFlag(&set),
-          {.name = "out",
-           .value = &out,
-           .help = "where the run goes; by default the first free of runs/NAME-1, runs/NAME-2, ...",
-           .value_name = "DIR",
-           .is_path = true},
-          {.name = "resume",
-           .value = &resume,
-           .help = "goes on with the run in --out from its last checkpoint"},
-          JsonFlag(&json)};
+  return {
+      SetFlag(&set),
+      {.name = "out",
+       .value = &out,
+       .help = "where the run goes; by default the first free of runs/NAME-1, runs/NAME-2, ...",
+       .value_name = "DIR",
+       .is_path = true},
+      {.name = "resume",
+       .value = &resume,
+       .help = "goes on with the run in --out from its last checkpoint"},
+      {.name = "checkpoint",
+       .value = &checkpoint,
+       .help = "with --resume: goes on from this checkpoint, DIR/checkpoints/NUMBER, and removes "
+               "the later ones; -1 is the newest",
+       .value_name = "NUMBER"},
+      JsonFlag(&json)};
 }
 
 std::string FormatTrainResult(const TrainResult& result) {
@@ -62,6 +68,10 @@ absl::Status RunTrain(const std::string& text, absl::string_view source, const s
   options.directory = flags.out;
   options.resume = flags.resume;
   options.title = name;
+  options.checkpoint = flags.checkpoint;
+  if (flags.checkpoint >= 0 && !flags.resume) {
+    return absl::InvalidArgumentError("--checkpoint needs --resume: it says where to go on from");
+  }
   if (options.directory.empty()) {
     if (flags.resume) {
       return absl::InvalidArgumentError("--resume needs --out=DIR, the run to go on with");

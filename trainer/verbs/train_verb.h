@@ -22,6 +22,7 @@ struct TrainFlags {
   std::vector<std::string> set;
   std::string out;
   bool resume = false;
+  int64_t checkpoint = -1;  // With resume; -1 for the newest.
   bool json = false;
 
   std::vector<CommandFlag> Flags();

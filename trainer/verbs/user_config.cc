@@ -5,6 +5,7 @@
 #include "protopage/base/config_fields.h"
 #include "protopage/base/file.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/trainer/run/run_directory.h"
 #include "protopage/trainer/run/trainer.h"
 #include "protopage/trainer/verbs/command_line.h"
 
@@ -20,6 +21,7 @@ void ResolvePaths(TrainConfig* config) {
 absl::StatusOr<TrainConfig> ParseUserConfig(const std::string& text, absl::string_view source,
                                             const std::vector<std::string>& set) {
   PROTOPAGE_ASSIGN_OR_RETURN(nlohmann::json json, ParseJson(text, source));
+  RemoveFileFields(&json);  // Of the config of a run.
   PROTOPAGE_ASSIGN_OR_RETURN(TrainConfig config, ReadTrainConfig(std::move(json), set, source));
   ResolvePaths(&config);
   return config;
@@ -39,11 +41,24 @@ absl::StatusOr<TrainConfig> ReadUserConfig(const std::string& path,
 }
 
 absl::StatusOr<std::unique_ptr<Session>> OpenRun(const std::string& directory,
-                                                 const std::vector<std::string>& set) {
+                                                 const std::vector<std::string>& set,
+                                                 int64_t checkpoint) {
+  std::unique_ptr<Session> result;
+  PROTOPAGE_RETURN_IF_ERROR(
+      ReadUserRun(directory, set, checkpoint, [&](std::unique_ptr<Session> session) {
+        result = std::move(session);
+        return absl::OkStatus();
+      }));
+  return result;
+}
+
+absl::Status ReadUserRun(const std::string& directory, const std::vector<std::string>& set,
+                         int64_t checkpoint,
+                         absl::FunctionRef<absl::Status(std::unique_ptr<Session> session)> read) {
   FileSystem* fs = DefaultFileSystem();
   PROTOPAGE_ASSIGN_OR_RETURN(TrainConfig config, ReadRunConfig(fs, directory, set));
   ResolvePaths(&config);
-  return LoadRun(fs, directory, config);
+  return ReadRun(fs, directory, config, checkpoint, read);
 }
 
 }  // namespace protopage

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "protopage/trainer/configs/config.h"
@@ -31,10 +33,15 @@ absl::StatusOr<TrainConfig> ParseUserConfig(const std::string& text, absl::strin
 absl::StatusOr<TrainConfig> ReadUserConfig(const std::string& path,
                                            const std::vector<std::string>& set);
 
-// The model of the newest checkpoint of the run in `directory`, whose config is changed by `set`.
-// Errors: those of ReadRunConfig and LoadRun.
+// The model of a checkpoint of the run in `directory`, -1 for the newest; the run's config is
+// changed by `set`. Errors: those of ReadRunConfig and LoadRun.
 absl::StatusOr<std::unique_ptr<Session>> OpenRun(const std::string& directory,
-                                                 const std::vector<std::string>& set);
+                                                 const std::vector<std::string>& set,
+                                                 int64_t checkpoint = -1);
+// Calls read(session) with it, as ReadRun.
+absl::Status ReadUserRun(const std::string& directory, const std::vector<std::string>& set,
+                         int64_t checkpoint,
+                         absl::FunctionRef<absl::Status(std::unique_ptr<Session> session)> read);
 
 }  // namespace protopage
 

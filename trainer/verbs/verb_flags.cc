@@ -27,6 +27,13 @@ CommandFlag RunFlag(std::string* run) {
           .is_path = true};
 }
 
+CommandFlag CheckpointFlag(int64_t* checkpoint) {
+  return {.name = "checkpoint",
+          .value = checkpoint,
+          .help = "a checkpoint of the run, as DIR/checkpoints/NUMBER; -1 is the newest",
+          .value_name = "NUMBER"};
+}
+
 CommandFlag JsonFlag(bool* json) {
   return {.name = "json", .value = json, .help = "prints results as JSON"};
 }

@@ -7,6 +7,7 @@
 #ifndef PROTOPAGE_TRAINER_VERBS_VERB_FLAGS_H_
 #define PROTOPAGE_TRAINER_VERBS_VERB_FLAGS_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@ CommandFlag SetFlag(std::vector<std::string>* set);
 CommandFlag ConfigFlag(std::string* config);
 // --run, required: the directory of a run.
 CommandFlag RunFlag(std::string* run);
+// --checkpoint: the number of a checkpoint; `checkpoint` is -1 for the newest.
+CommandFlag CheckpointFlag(int64_t* checkpoint);
 // --json: prints results as JSON.
 CommandFlag JsonFlag(bool* json);
 

@@ -1,0 +1,21 @@
+// The checksum of a whole file.
+//
+//   PROTOPAGE_ASSIGN_OR_RETURN(const uint64_t xxh3, FileChecksum(fs, "model.h5"));
+#ifndef PROTOPAGE_BASE_FILE_CHECKSUM_H_
+#define PROTOPAGE_BASE_FILE_CHECKSUM_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "protopage/base/file.h"
+
+namespace protopage {
+
+// XXH3 (64 bits, no seed) of the bytes of the file, which is read in pieces. Errors: those of the
+// file system.
+absl::StatusOr<uint64_t> FileChecksum(FileSystem* fs, const std::string& path);
+
+}  // namespace protopage
+
+#endif  // PROTOPAGE_BASE_FILE_CHECKSUM_H_

@@ -1,0 +1,34 @@
+#include "protopage/base/file_checksum.h"
+
+#include <gtest/gtest.h>
+#include <xxhash.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/status_matchers.h"
+
+namespace protopage {
+namespace {
+
+TEST(FileChecksumTest, IsThatOfTheWholeContent) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string path = absl::StrCat(testing::TempDir(), "/file_checksum_test");
+  for (const size_t size : {0, 1, 262144, 262145, 1000000}) {
+    std::string content(size, 'a');
+    for (size_t i = 0; i < size; ++i) content[i] = static_cast<char>(i * i);
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, path, content));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const uint64_t checksum, FileChecksum(fs, path));
+    EXPECT_EQ(checksum, XXH3_64bits(content.data(), content.size())) << size;
+  }
+  EXPECT_THAT(FileChecksum(fs, path + "-none"), StatusIs(absl::StatusCode::kNotFound, path));
+}
+
+[[maybe_unused]] absl::Status TheExampleOfTheHeader(FileSystem* fs) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const uint64_t xxh3, FileChecksum(fs, "model.h5"));
+  return xxh3 == 0 ? absl::DataLossError("") : absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace protopage

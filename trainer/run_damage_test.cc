@@ -1,0 +1,192 @@
+// Flips bits in the files of a run, and asks every verb that reads it. What a verb prints or writes
+// is that of the intact run, or the verb fails; `protopage check` finds all damage that a verb
+// finds. With PROTOPAGE_DAMAGE_RUNS=all in the environment, one bit of every byte of files up to
+// 64 KiB is flipped, and a sample of larger ones; otherwise a few in each file.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "protopage/base/file.h"
+#include "protopage/base/status_macros.h"
+#include "protopage/base/status_matchers.h"
+#include "protopage/trainer/testing/run_protopage.h"
+
+namespace protopage {
+namespace {
+
+constexpr char kConfig[] = R"({
+  "seed": 11, "threads": 1, "loader_threads": 1, "log_every_steps": 4,
+  "checkpoint_every_steps": 5, "keep_checkpoints": 3,
+  "data": {"type": "synthetic", "image_size": 18, "channels": 1,
+           "synthetic": {"source_classes": 4, "target_classes": 40, "unseen_classes": 4,
+                         "train_images": 1, "test_images": 1}},
+  "model": {"net": "seed_cnn", "embedding_dim": 4},
+  "prototypes": {"index": "flat", "index_update_steps": 3},
+  "selection": {"mode": "dominant", "classes_per_step": 8, "positive_classes": 4,
+                "dominant_queue": 3, "candidate_queue": 5, "images_for": "positives",
+                "look_ahead": 2, "candidate_refresh_steps": 6},
+  "stages": [{"name": "imprint"},
+             {"name": "dominant", "steps": 12, "batch_size": 4, "train_net": false,
+              "rows": {"learning_rate": 0.2}},
+             {"name": "evaluate"}]
+})";
+
+// Which bits to flip: about `per_file` in each file, or one in each byte.
+int64_t Stride(int64_t bytes, int64_t per_file) {
+  const char* runs = std::getenv("PROTOPAGE_DAMAGE_RUNS");
+  const bool all = runs != nullptr && std::string(runs) == "all";
+  if (all && bytes <= (64 << 10)) return 1;
+  return std::max<int64_t>(1, bytes / (all ? 1000 : per_file));
+}
+
+class RunDamageTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    directory_ = new std::string(absl::StrCat(testing::TempDir(), "/run_damage_", getpid()));
+    PROTOPAGE_ASSERT_OK(fs()->CreateDirectories(*directory_));
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs(), Path("config.json"), kConfig));
+    const ProtopageOutcome trained =
+        RunProtopage({"train", "--config=" + Path("config.json"), "--out=" + Path("finished")});
+    ASSERT_EQ(trained.exit_status, 0) << trained.err;
+    // A run that died while it saved its last checkpoint but two, with the log as it was then or
+    // later.
+    Copy("finished", "interrupted");
+    std::vector<std::string> names = fs()->List(Path("interrupted/checkpoints")).value();
+    ASSERT_EQ(names.size(), 3u);
+    PROTOPAGE_ASSERT_OK(fs()->Remove(Path("interrupted/checkpoints/" + names[2] + "/DONE")));
+  }
+
+  static FileSystem* fs() { return DefaultFileSystem(); }
+  static std::string Path(const std::string& name) { return JoinPath(*directory_, name); }
+  static void Copy(const std::string& from, const std::string& to) {
+    std::filesystem::remove_all(Path(to));
+    std::filesystem::copy(Path(from), Path(to), std::filesystem::copy_options::recursive);
+  }
+
+  // The files of a run that a verb may read, without those that are exempt.
+  static std::vector<std::string> Files(const std::string& run) {
+    std::vector<std::string> files;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(Path(run))) {
+      const std::string name = entry.path().filename();
+      const bool exempt = name == "report.html" || absl::StartsWith(name, "events.");
+      if (entry.is_regular_file() && entry.file_size() > 0 && !exempt) {
+        files.push_back(entry.path());
+      }
+    }
+    std::sort(files.begin(), files.end());
+    return files;
+  }
+
+  static void Flip(const std::string& path, int64_t byte) {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file, fs()->Open(path, OpenMode::kReadWrite));
+    char content = 0;
+    PROTOPAGE_ASSERT_OK(file->ReadAt(byte, &content, 1));
+    content = static_cast<char>(content ^ (1 << (byte * 5 + 3) % 8));
+    PROTOPAGE_ASSERT_OK(file->WriteAt(byte, &content, 1));
+  }
+  static int64_t Bytes(const std::string& path) {
+    return static_cast<int64_t>(std::filesystem::file_size(path));
+  }
+
+  // What a verb gives: its status, and all that it prints and writes if that is 0.
+  static std::string Ask(std::vector<std::string> arguments, bool writes = false) {
+    const std::string output = Path("output.npy");
+    std::filesystem::remove(output);
+    if (writes) arguments.push_back("--output=" + output);
+    const ProtopageOutcome outcome = RunProtopage(arguments);
+    if (outcome.exit_status != 0) {
+      last_error_ = outcome.err;
+      return "failed";
+    }
+    return absl::StrCat(outcome.out, writes ? ReadFile(fs(), output).value() : "");
+  }
+  static std::vector<std::string> AskAll(const std::string& run) {
+    return {Ask({"inspect", "--run=" + Path(run), "--json"}),
+            Ask({"export", "--run=" + Path(run)}, /*writes=*/true),
+            Ask({"eval", "--run=" + Path(run), "--json"})};
+  }
+
+  static std::string* directory_;
+  static std::string last_error_;
+};
+
+std::string* RunDamageTest::directory_ = nullptr;
+std::string RunDamageTest::last_error_;
+
+TEST_F(RunDamageTest, NoFlippedBitChangesWhatAVerbGives) {
+  for (const std::string run : {"finished", "interrupted"}) {
+    const std::vector<std::string> intact = AskAll(run);
+    for (const std::string& answer : intact) ASSERT_NE(answer, "failed") << last_error_;
+    ASSERT_NE(Ask({"check", "--run=" + Path(run)}), "failed") << last_error_;
+    int64_t tried = 0, found = 0, only_check = 0, harmless = 0;
+    for (const std::string& path : Files(run)) {
+      const int64_t bytes = Bytes(path);
+      const int64_t stride = Stride(bytes, 4);
+      for (int64_t byte = stride / 2; byte < bytes; byte += stride) {
+        SCOPED_TRACE(absl::StrCat(path, ", byte ", byte));
+        Flip(path, byte);
+        ++tried;
+        const bool whole = Ask({"check", "--run=" + Path(run)}) != "failed";
+        const std::vector<std::string> answers = AskAll(run);
+        bool failed = false;
+        for (size_t i = 0; i < answers.size(); ++i) {
+          if (answers[i] == "failed") {
+            failed = true;
+          } else {
+            EXPECT_EQ(answers[i], intact[i]) << "silent, verb " << i;
+          }
+        }
+        EXPECT_FALSE(failed && whole) << "found by a verb, and not by check: " << last_error_;
+        ++(failed ? found : whole ? harmless : only_check);
+        Flip(path, byte);
+      }
+    }
+    std::cout << run << ": " << tried << " bits flipped, " << found << " found by a verb, "
+              << only_check << " by check alone, " << harmless << " harmless, 0 silent\n";
+    EXPECT_GT(found, 0);
+    EXPECT_EQ(AskAll(run), intact);
+  }
+}
+
+TEST_F(RunDamageTest, NoFlippedBitChangesWhatAResumedRunGives) {
+  const std::vector<std::string> intact = AskAll("finished");
+  int64_t tried = 0, found = 0, harmless = 0;
+  Copy("interrupted", "resumed");
+  for (const std::string& path : Files("resumed")) {
+    const int64_t bytes = Bytes(path);
+    const int64_t stride = Stride(bytes, 1);
+    for (int64_t byte = stride / 2; byte < bytes; byte += stride) {
+      SCOPED_TRACE(absl::StrCat(path, ", byte ", byte));
+      Copy("interrupted", "resumed");
+      Flip(path, byte);
+      ++tried;
+      const std::string resumed =
+          Ask({"train", "--config=" + Path("config.json"), "--out=" + Path("resumed"), "--resume"});
+      if (resumed == "failed") {
+        ++found;
+        continue;
+      }
+      ++harmless;
+      const std::vector<std::string> answers = AskAll("resumed");
+      // Inspect prints the run's path and the sizes of its files.
+      for (size_t i = 1; i < answers.size(); ++i) {
+        if (answers[i] == "failed") continue;
+        EXPECT_EQ(answers[i], intact[i]) << "silent, verb " << i;
+      }
+    }
+  }
+  std::cout << "resumed: " << tried << " bits flipped, " << found << " found, " << harmless
+            << " harmless, 0 silent\n";
+  EXPECT_GT(found, 0);
+}
+
+}  // namespace
+}  // namespace protopage

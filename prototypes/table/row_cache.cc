@@ -165,10 +165,14 @@ absl::Status RowCache::CheckRoom(absl::Span<const int64_t> ids) const {
     if (it == frame_of_.end() || frames_[it->second].pins == 0) ++needed;
   }
   if (needed <= num_frames_) return absl::OkStatus();
+  const std::string pinned =
+      num_pinned_frames_ > 0
+          ? absl::StrCat(", ", num_pinned_frames_, " of them pinned for coming steps")
+          : "";
   return absl::ResourceExhaustedError(absl::StrCat(
-      table_->path(), ": ", needed, " rows would be in use, ", num_pinned_frames_,
-      " of them pinned for coming steps, and the cache can hold ", num_frames_,
-      "; raise its budget (cache_bytes), a row takes ", frame_bytes_ + kOverheadBytes, " bytes"));
+      table_->path(), ": ", needed, " rows would be in use", pinned, ", and the cache can hold ",
+      num_frames_, "; raise its budget (cache_bytes), a row takes ", frame_bytes_ + kOverheadBytes,
+      " bytes"));
 }
 
 absl::Status RowCache::TakeFrames(absl::Span<const int64_t> ids, std::vector<int32_t>* frames,

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "protopage/base/float16.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_matchers.h"
@@ -35,7 +34,7 @@ void ExpectNoTemporaries(const std::string& path) {
   const auto names = DefaultFileSystem()->List(DirectoryOf(path));
   PROTOPAGE_ASSERT_OK(names);
   for (const std::string& name : *names) {
-    EXPECT_FALSE(IsTemporaryName(absl::StripSuffix(name, ".lock"), BaseName(path))) << name;
+    EXPECT_FALSE(IsTemporaryName(name, BaseName(path))) << name;
   }
 }
 

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -15,7 +16,10 @@
 #include <limits>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "protopage/base/check.h"
 #include "protopage/base/status_macros.h"
 
@@ -369,7 +373,43 @@ class PosixFileSystem : public FileSystem {
                                                         : PathInfo::Kind::kOther;
     return PathInfo{kind, info.st_dev, info.st_ino};
   }
+
+  std::string FollowLinks(const std::string& path) override {
+    std::string at = path;
+    for (int links = 0; links < 40; ++links) {  // As Linux does.
+      char target[PATH_MAX];
+      const ssize_t size = readlink(at.c_str(), target, sizeof(target));
+      if (size < 0 || size == sizeof(target)) return at;
+      const absl::string_view name(target, static_cast<size_t>(size));
+      at = absl::StartsWith(name, "/") ? std::string(name) : JoinPath(DirectoryOf(at), name);
+    }
+    return path;  // A loop, which opening it reports.
+  }
 };
+
+// The process that a temporary file for `target` is of; 0: it is none.
+pid_t ProcessOf(absl::string_view name, absl::string_view target) {
+  if (!absl::ConsumePrefix(&name, target) || !absl::ConsumePrefix(&name, ".") ||
+      !absl::ConsumeSuffix(&name, ".tmp")) {
+    return 0;
+  }
+  pid_t process = 0;
+  return absl::SimpleAtoi(name.substr(0, name.find('-')), &process) ? process : 0;
+}
+
+void RemoveLeftTemporaries(FileSystem* fs, const std::string& path) {
+  const absl::StatusOr<std::vector<std::string>> names = fs->List(DirectoryOf(path));
+  if (!names.ok()) return;  // Whatever it is, opening the temporary file tells.
+  for (const std::string& name : *names) {
+    const pid_t process = ProcessOf(absl::StripSuffix(name, ".lock"), BaseName(path));
+    if (process == 0) continue;
+    // A process of this number may run elsewhere, with its own numbers: then it holds the lock.
+    if (process != getpid() && (kill(process, 0) == 0 || errno != ESRCH)) continue;
+    const std::string left = JoinPath(DirectoryOf(path), name);
+    const auto file = fs->Open(left, OpenMode::kReadWrite);
+    if (file.ok() && (*file)->Lock().ok()) fs->Remove(left).IgnoreError();
+  }
+}
 
 }  // namespace
 
@@ -424,13 +464,34 @@ absl::StatusOr<std::string> ReadFileOrPipe(FileSystem* fs, const std::string& pa
   return file->ReadAll(max_bytes);
 }
 
+absl::StatusOr<std::unique_ptr<File>> OpenTemporary(FileSystem* fs, const std::string& path,
+                                                    std::string* temporary) {
+  RemoveLeftTemporaries(fs, path);
+  constexpr int kAtOnce = 100;
+  for (int i = 0;; ++i) {
+    *temporary = absl::StrCat(path, ".", getpid(), i == 0 ? "" : absl::StrCat("-", i), ".tmp");
+    absl::StatusOr<std::unique_ptr<File>> file = fs->Open(*temporary, OpenMode::kCreateExclusive);
+    // Another thread, or a process elsewhere, writes the same file.
+    if (absl::IsAlreadyExists(file.status()) && i < kAtOnce) continue;
+    PROTOPAGE_RETURN_IF_ERROR(file.status());
+    // Where locks are not supported, what another process leaves stays.
+    (*file)->Lock().IgnoreError();
+    return file;
+  }
+}
+
+bool IsTemporaryName(absl::string_view name, absl::string_view target) {
+  return ProcessOf(name, target) != 0;
+}
+
 absl::Status ReplaceFile(
-    FileSystem* fs, const std::string& path,
+    FileSystem* fs, const std::string& name,
     absl::FunctionRef<absl::Status(File* file, const std::string& temporary)> write) {
-  const std::string temporary = absl::StrCat(path, ".tmp");
+  const std::string path = fs->FollowLinks(name);
+  std::string temporary;
   const auto write_and_sync = [&]() -> absl::Status {
     PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                               fs->Open(temporary, OpenMode::kCreate));
+                               OpenTemporary(fs, path, &temporary));
     PROTOPAGE_RETURN_IF_ERROR(write(file.get(), temporary));
     return file->Sync();
   };

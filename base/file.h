@@ -114,6 +114,9 @@ class FileSystem {
   virtual bool IsDirectory(const std::string& path) = 0;
   // Errors: NotFound (also for a link to nothing), PermissionDenied, Unavailable (a loop of links).
   virtual absl::StatusOr<PathInfo> Info(const std::string& path);
+  // `path`, or the path that it stands for when it is a symbolic link, whose target need not exist.
+  // A rename over the result leaves the link as it is.
+  virtual std::string FollowLinks(const std::string& path) { return path; }
 };
 
 // The file system of the machine. Never null, never destroyed.
@@ -137,9 +140,18 @@ absl::StatusOr<std::string> ReadFile(FileSystem* fs, const std::string& path);
 absl::StatusOr<std::string> ReadFileOrPipe(FileSystem* fs, const std::string& path,
                                            int64_t max_bytes);
 
-// Replaces a file so that readers see the old content or the new, never a part: `write` fills
-// another file, named `temporary`, which is synced and renamed to `path`, whose directory is then
-// synced. On error the temporary file is removed.
+// Makes an empty file to be renamed to `path` when it is complete, PATH.PROCESS.tmp in the same
+// folder, with the number of this process: no other writer of `path` has the same one. It is locked
+// while it is open. Files of this form that dead processes left are removed first.
+absl::StatusOr<std::unique_ptr<File>> OpenTemporary(FileSystem* fs, const std::string& path,
+                                                    std::string* temporary);
+// Whether `name` is one of a temporary file for `target`, both without folders.
+bool IsTemporaryName(absl::string_view name, absl::string_view target);
+
+// Replaces a file so that readers see the old content or the new, never a part: `write` fills a
+// file of OpenTemporary, which is synced and renamed to `path`, whose directory is then synced. A
+// symbolic link stays, and the file that it names is replaced. On error the temporary file is
+// removed.
 absl::Status ReplaceFile(
     FileSystem* fs, const std::string& path,
     absl::FunctionRef<absl::Status(File* file, const std::string& temporary)> write);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <memory>
@@ -305,7 +306,8 @@ TEST(FileTest, AFailedReplacementLeavesTheOldFileAndNothingElse) {
   const std::string path = JoinPath(dir, "f");
   PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, path, "old"));
   const auto fail = [](File* file, const std::string& temporary) -> absl::Status {
-    EXPECT_EQ(BaseName(temporary), "f.tmp");
+    EXPECT_EQ(BaseName(temporary), absl::StrCat("f.", getpid(), ".tmp"));
+    EXPECT_TRUE(IsTemporaryName(BaseName(temporary), "f"));
     PROTOPAGE_EXPECT_OK(file->WriteAt(0, "half", 4));
     return absl::DataLossError("no more");
   };
@@ -314,6 +316,80 @@ TEST(FileTest, AFailedReplacementLeavesTheOldFileAndNothingElse) {
   EXPECT_EQ(content, "old");
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(dir));
   EXPECT_EQ(names, std::vector<std::string>{"f"});
+}
+
+TEST(FileTest, WritersOfOnePathHaveFilesOfTheirOwn) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string dir = TempPath("writers");
+  PROTOPAGE_ASSERT_OK(fs->CreateDirectories(dir));
+  const std::string path = JoinPath(dir, "f");
+  // While one is written by this process, another process replaces the file, and so does this one.
+  const auto write = [&](File* file, const std::string& temporary) -> absl::Status {
+    PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(0, "fir", 3));
+    const pid_t child = fork();
+    if (child == 0) _exit(WriteFileAtomically(fs, path, "of the child").ok() ? 0 : 1);
+    int status = -1;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    PROTOPAGE_ASSIGN_OR_RETURN(std::string content, ReadFile(fs, path));
+    EXPECT_EQ(content, "of the child");
+    PROTOPAGE_RETURN_IF_ERROR(WriteFileAtomically(fs, path, "second"));
+    EXPECT_TRUE(fs->Exists(temporary));
+    return file->WriteAt(3, "st", 2);
+  };
+  PROTOPAGE_ASSERT_OK(ReplaceFile(fs, path, write));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs, path));
+  EXPECT_EQ(content, "first");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(dir));
+  EXPECT_EQ(names, std::vector<std::string>{"f"});
+}
+
+TEST(FileTest, WhatDeadProcessesLeftIsRemoved) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string dir = TempPath("left");
+  PROTOPAGE_ASSERT_OK(fs->CreateDirectories(dir));
+  const std::string path = JoinPath(dir, "f");
+  const pid_t dead = fork();
+  if (dead == 0) _exit(0);
+  ASSERT_EQ(waitpid(dead, nullptr, 0), dead);
+  const std::string lock_path = absl::StrCat(path, ".", dead, "-2.tmp");
+  for (const std::string& left :
+       {absl::StrCat(path, ".", dead, ".tmp"), absl::StrCat(path, ".", dead, ".tmp.lock"),
+        absl::StrCat(path, ".", getpid(), ".tmp"), lock_path, absl::StrCat(path, ".1.tmp"),
+        path + ".tmp", path + ".old.tmp", absl::StrCat(path, "2.", dead, ".tmp")}) {
+    PROTOPAGE_ASSERT_OK(fs->Open(left, OpenMode::kCreate).status());
+  }
+  // Of a process elsewhere, whose number is not known here.
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto locked, fs->Open(lock_path, OpenMode::kReadWrite));
+  PROTOPAGE_ASSERT_OK(locked->Lock());
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, path, "x"));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(dir));
+  // Process 1 lives; the others are no temporary files of this path.
+  EXPECT_THAT(
+      names, testing::UnorderedElementsAre("f", "f.1.tmp", "f.tmp", "f.old.tmp",
+                                           BaseName(lock_path), absl::StrCat("f2.", dead, ".tmp")));
+}
+
+TEST(FileTest, AReplacementKeepsALink) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string dir = TempPath("links"), other = JoinPath(dir, "other");
+  PROTOPAGE_ASSERT_OK(fs->CreateDirectories(other));
+  const std::string first = JoinPath(dir, "first"), second = JoinPath(dir, "second");
+  ASSERT_EQ(symlink("second", first.c_str()), 0);
+  ASSERT_EQ(symlink(JoinPath(other, "f").c_str(), second.c_str()), 0);
+  EXPECT_EQ(fs->FollowLinks(first), JoinPath(other, "f"));
+  EXPECT_EQ(fs->FollowLinks(JoinPath(dir, "missing")), JoinPath(dir, "missing"));
+  for (const char* text : {"new", "replaced"}) {
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, first, text));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs, JoinPath(other, "f")));
+    EXPECT_EQ(content, text);
+    struct stat info;
+    ASSERT_EQ(lstat(first.c_str(), &info), 0);
+    EXPECT_TRUE(S_ISLNK(info.st_mode));
+  }
+  const std::string loop = JoinPath(dir, "loop");
+  ASSERT_EQ(symlink("loop", loop.c_str()), 0);
+  EXPECT_EQ(fs->FollowLinks(loop), loop);
 }
 
 TEST(FileTest, PathParts) {

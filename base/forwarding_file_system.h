@@ -81,6 +81,7 @@ class ForwardingFileSystem : public FileSystem {
   bool Exists(const std::string& path) override { return base_->Exists(path); }
   bool IsDirectory(const std::string& path) override { return base_->IsDirectory(path); }
   absl::StatusOr<PathInfo> Info(const std::string& path) override { return base_->Info(path); }
+  std::string FollowLinks(const std::string& path) override { return base_->FollowLinks(path); }
 
  protected:
   FileSystem* base() { return base_; }

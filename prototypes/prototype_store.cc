@@ -589,11 +589,12 @@ absl::StatusOr<RowMatrixXf> PrototypeStore::MergedRow(ClassId into,
   return row;
 }
 
-absl::Status PrototypeStore::Merge(const std::string& path, ClassId into,
+absl::Status PrototypeStore::Merge(const std::string& name, ClassId into,
                                    absl::Span<const ClassId> from, FileSystem* file_system) {
   PrototypeStoreOptions options;
   options.file_system = file_system;
   FileSystem* const fs = FileSystemOrDefault(options.file_system);
+  const std::string path = fs->FollowLinks(name);
   PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(fs, path));
   RowMatrixXf row;
   {
@@ -606,9 +607,17 @@ absl::Status PrototypeStore::Merge(const std::string& path, ClassId into,
     }
     PROTOPAGE_ASSIGN_OR_RETURN(row, store->MergedRow(into, from));
   }
-  const std::string merged = absl::StrCat(path, ".merged");
+  std::string merged;
   const auto merge = [&]() -> absl::Status {
-    PROTOPAGE_RETURN_IF_ERROR(CopyFileAtomically(fs, path, merged));
+    {
+      PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> from_file,
+                                 fs->Open(path, OpenMode::kRead));
+      PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> to_file,
+                                 OpenTemporary(fs, path, &merged));
+      PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, from_file->Size());
+      PROTOPAGE_RETURN_IF_ERROR(to_file->Truncate(size));
+      PROTOPAGE_RETURN_IF_ERROR(CopyData(from_file.get(), {0, size}, to_file.get(), 0));
+    }
     PROTOPAGE_RETURN_IF_ERROR(Reserve(merged, /*capacity=*/1, fs));
     options.read_only = false;
     PROTOPAGE_ASSIGN_OR_RETURN(const auto store, Open(merged, options));

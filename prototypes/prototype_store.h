@@ -234,8 +234,8 @@ class PrototypeStore {
                               FileSystem* file_system = nullptr, bool names = false);
   // In the store at `path`, which is not open for writing, sets W[into, :] to the normalised sum of
   // the normalised rows of `into` and all of `from`, and its state to zeros, and drops `from`. A
-  // changed copy replaces the file: a crash leaves the old file or the new one, and perhaps
-  // `path`.merged, which the next merge overwrites. Errors: as Drop; InvalidArgument (the sum is
+  // changed copy replaces the file: a crash leaves the old file or the new one, and perhaps a
+  // temporary file, which the next merge removes. Errors: as Drop; InvalidArgument (the sum is
   // zero), FailedPrecondition (not clean_when_opened, or open for writing).
   static absl::Status Merge(const std::string& path, ClassId into, absl::Span<const ClassId> from,
                             FileSystem* file_system = nullptr);

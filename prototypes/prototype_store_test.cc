@@ -30,6 +30,14 @@ std::string TempPath(const std::string& name) {
   return absl::StrCat(testing::TempDir(), "/prototype_store_test_", getpid(), "_", name);
 }
 
+void ExpectNoTemporaries(const std::string& path) {
+  const auto names = DefaultFileSystem()->List(DirectoryOf(path));
+  PROTOPAGE_ASSERT_OK(names);
+  for (const std::string& name : *names) {
+    EXPECT_FALSE(IsTemporaryName(name, BaseName(path))) << name;
+  }
+}
+
 absl::StatusOr<std::unique_ptr<PrototypeStore>> CreateTest(const std::string& path, int64_t classes,
                                                            int64_t cache_bytes = 1 << 20,
                                                            FileSystem* fs = nullptr,
@@ -549,7 +557,7 @@ TEST(PrototypeStoreTest, ClassesComeAndGoWhateverFails) {
     }
     classes = store->num_classes();
     PROTOPAGE_ASSERT_OK(store->Flush());
-    EXPECT_FALSE(fs.Exists(path + ".tmp"));
+    ExpectNoTemporaries(path);
   }
   EXPECT_GT(failed, 20);
 }
@@ -586,7 +594,7 @@ TEST(PrototypeStoreTest, AMergeThatFailsHasChangedNothingOrIsDone) {
       EXPECT_FALSE(status.ok()) << call;
       EXPECT_EQ(rows, old) << call;
     }
-    EXPECT_FALSE(fs.Exists(path + ".merged")) << call;
+    ExpectNoTemporaries(path);
   }
   EXPECT_GT(failed, 20);
 }
@@ -703,6 +711,38 @@ TEST(PrototypeStoreTest, OneWriterManyReaders) {
   EXPECT_THAT(reader->WriteRange(3, rows),
               StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
   EXPECT_THAT(reader->ResetState(), StatusIs(absl::StatusCode::kFailedPrecondition, "read-only"));
+}
+
+// A user may keep a store on another disk and link to it.
+TEST(PrototypeStoreTest, ALinkToAStoreStays) {
+  const std::string path = TempPath("linked"), target = TempPath("elsewhere");
+  ASSERT_EQ(symlink(target.c_str(), path.c_str()), 0);
+  { PROTOPAGE_ASSERT_OK(CreateTest(target, 10)); }
+  const auto is_link = [&] {
+    char buffer[1000];
+    return readlink(path.c_str(), buffer, sizeof(buffer)) > 0;
+  };
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 20));
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Merge(path, 0, {1}));
+  EXPECT_TRUE(is_link());
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+    EXPECT_EQ(store->spec().capacity, 20);
+    EXPECT_TRUE(store->is_dropped(1));
+    // Both names have one lock.
+    EXPECT_THAT(PrototypeStore::Open(target, {}),
+                StatusIs(absl::StatusCode::kFailedPrecondition, "already open for writing"));
+  }
+  EXPECT_FALSE(DefaultFileSystem()->Exists(path + ".lock"));
+  const std::string copy = TempPath("copy_by_link"), copied = TempPath("copied");
+  ASSERT_EQ(symlink(copied.c_str(), copy.c_str()), 0);
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+    PROTOPAGE_ASSERT_OK(store->SaveCopy(copy));
+  }
+  PROTOPAGE_EXPECT_OK(PrototypeStore::Open(copied, {}));
+  PROTOPAGE_ASSERT_OK(RestoreCopy(DefaultFileSystem(), copied, path));
+  EXPECT_TRUE(is_link());
 }
 
 TEST(PrototypeStoreTest, ALockThatAnotherProcessHoldsStays) {

@@ -117,7 +117,7 @@ Hdf5Dataset MakeTableDataset(const TableColumn& column, int64_t capacity) {
 
 absl::StatusOr<std::unique_ptr<File>> LockTable(FileSystem* fs, const std::string& path) {
   // A file of its own: HDF5 readers lock the data file itself, and may read while we write.
-  const std::string lock_path = absl::StrCat(path, ".lock");
+  const std::string lock_path = absl::StrCat(fs->FollowLinks(path), ".lock");
   PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<File> lock, fs->Open(lock_path, OpenMode::kCreate));
   const absl::Status status = lock->Lock();
   if (absl::IsFailedPrecondition(status)) {
@@ -128,8 +128,9 @@ absl::StatusOr<std::unique_ptr<File>> LockTable(FileSystem* fs, const std::strin
   return lock;
 }
 
-PagedTable::PagedTable(FileSystem* file_system, std::string path, const TableOptions& options)
-    : file_system_(file_system), path_(std::move(path)), options_(options) {}
+PagedTable::PagedTable(FileSystem* file_system, const std::string& path,
+                       const TableOptions& options)
+    : file_system_(file_system), path_(file_system->FollowLinks(path)), options_(options) {}
 
 absl::StatusOr<std::unique_ptr<PagedTable>> PagedTable::Create(FileSystem* file_system,
                                                                const std::string& path,

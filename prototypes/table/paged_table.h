@@ -191,7 +191,7 @@ class PagedTable : private LoggedTable {
     int64_t width = 0;
   };
 
-  PagedTable(FileSystem* file_system, std::string path, const TableOptions& options);
+  PagedTable(FileSystem* file_system, const std::string& path, const TableOptions& options);
   // Takes over the file's layout, with the columns `names`.
   absl::Status Init(const Hdf5Layout& layout, const std::vector<std::string>& names);
   absl::Status InitColumns(const Hdf5Layout& layout, const std::vector<std::string>& names);

@@ -96,8 +96,9 @@ absl::Status UpgradeContent(File* source, const std::string& path, const Hdf5Lay
 
 }  // namespace
 
-absl::Status CopyTable(PagedTable* table, const std::string& path) {
+absl::Status CopyTable(PagedTable* table, const std::string& name) {
   FileSystem* const fs = table->file_system_;
+  const std::string path = fs->FollowLinks(name);
   if (!table->Logged()) return CopyFileAtomically(fs, table->path_, path);
   TableLog* const log = table->options_.log;
   // Held across the copying: the main file and the rows of the log must fit together.
@@ -106,9 +107,12 @@ absl::Status CopyTable(PagedTable* table, const std::string& path) {
   const uint32_t cleared = log->Overlay(table->options_.log_table, &rows);
   // Under another name: at its own, the file must never be seen with the rows of an older
   // checkpoint.
-  const std::string part = absl::StrCat(path, ".part");
+  std::string part;
   const auto copy = [&]() -> absl::Status {
-    PROTOPAGE_RETURN_IF_ERROR(CopyFileAtomically(fs, table->path_, part));
+    PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, OpenTemporary(fs, path, &part));
+    PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, table->file_->Size());
+    PROTOPAGE_RETURN_IF_ERROR(file->Truncate(size));
+    PROTOPAGE_RETURN_IF_ERROR(CopyData(table->file_.get(), {0, size}, file.get(), 0));
     // Of a read-only table, another process may have merged while we copied. As long as the
     // checkpoint was not retired, our log still has all that the merge wrote, and it is written
     // again below.
@@ -117,7 +121,7 @@ absl::Status CopyTable(PagedTable* table, const std::string& path) {
     options.read_only = false;
     options.log = nullptr;
     PagedTable target(fs, part, options);
-    PROTOPAGE_ASSIGN_OR_RETURN(target.file_, fs->Open(part, OpenMode::kReadWrite));
+    target.file_ = std::move(file);
     PROTOPAGE_ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(target.file_.get(), part));
     std::vector<std::string> names;
     for (const PagedTable::Column& column : table->columns_) names.push_back(column.name);
@@ -135,10 +139,10 @@ absl::Status CopyTable(PagedTable* table, const std::string& path) {
       PROTOPAGE_RETURN_IF_ERROR(table->ReadRows(batch, batch_records));
       PROTOPAGE_RETURN_IF_ERROR(target.WriteMainRows(batch, batch_records, {}));
     }
-    PROTOPAGE_RETURN_IF_ERROR(target.EndMerge(LogPoint{0, 0}));
-    return fs->Rename(part, path);
+    return target.EndMerge(LogPoint{0, 0});
   };
-  const absl::Status status = copy();
+  absl::Status status = copy();
+  if (status.ok()) status = fs->Rename(part, path);
   if (!status.ok()) {
     fs->Remove(part).IgnoreError();
     return status;

@@ -458,7 +458,7 @@ TEST(TableLogTest, AReaderDoesNotDisturbAndLearnsOfRetirement) {
   }
   EXPECT_THAT(reader.store->SaveCopy(copy + "2"),
               StatusIs(absl::StatusCode::kAborted, "checkpoint 3 was retired"));
-  EXPECT_FALSE(DefaultFileSystem()->Exists(copy + "2.part"));
+  EXPECT_FALSE(DefaultFileSystem()->Exists(absl::StrCat(copy, "2.", getpid(), ".tmp")));
   RowMatrixXf rows(kClasses, kDim);
   EXPECT_THAT(reader.store->ReadRange(0, rows),
               StatusIs(absl::StatusCode::kAborted, "checkpoint 3 was retired"));

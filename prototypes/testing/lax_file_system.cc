@@ -6,6 +6,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "absl/types/span.h"
 #include "protopage/base/status_macros.h"
 
@@ -14,7 +16,7 @@ namespace {
 
 // What a write of a file of ours wrote, as far as a reader of the table of calls wants to know it.
 std::string Describe(const std::string& path, int64_t offset, absl::string_view data) {
-  if (absl::EndsWith(path, ".h5") && offset > 0 && data.size() >= 32 && data.size() <= 64) {
+  if (absl::StrContains(path, ".h5") && offset > 0 && data.size() >= 32 && data.size() <= 64) {
     std::array<uint64_t, 2> words;  // Of a table's header.
     std::memcpy(words.data(), data.data(), sizeof(words));
     if (words[0] <= 1 && words[1] < 1000000) {
@@ -26,6 +28,11 @@ std::string Describe(const std::string& path, int64_t offset, absl::string_view 
     return absl::StrCat("a line ", data.substr(8, data.find(',') - 8));
   }
   return "data";
+}
+
+// A store or queues, whose changes are all written by the same calls.
+bool IsTable(const std::string& path) {
+  return absl::EndsWith(path, ".h5") && !absl::EndsWith(path, "/model.h5");
 }
 
 }  // namespace
@@ -40,16 +47,14 @@ std::string WithoutNumbers(absl::string_view path) {
       name += 'N';
     }
   }
-  return name;
+  // A temporary file has the number of its process.
+  return absl::StrReplaceAll(name, {{".N.tmp", ".tmp"}});
 }
 
 class LaxFileSystem::LaxFile : public File {
  public:
   LaxFile(LaxFileSystem* fs, std::string path, bool created, std::unique_ptr<File> file)
-      : fs_(fs),
-        path_(std::move(path)),
-        file_(std::move(file)),
-        state_(created ? "new" : "opened") {
+      : fs_(fs), path_(std::move(path)), file_(std::move(file)), created_(created) {
     const MutexLock lock(fs_->mutex_);
     fs_->open_.insert(this);
   }
@@ -78,9 +83,15 @@ class LaxFileSystem::LaxFile : public File {
     return file_->Truncate(size);
   }
   absl::Status Sync() override {
-    const std::string call = absl::StrCat("sync ", WithoutNumbers(path_),
-                                          state_.empty() ? "" : ", ", state_, " after ", newest_);
-    state_.clear();
+    // A merge of classes opens a temporary file as a table.
+    const bool table = IsTable(path_) || (!created_ && absl::StrContains(path_, ".h5."));
+    std::string after = newest_;
+    if (first_sync_ && created_) absl::StrAppend(&after, ", the first");
+    // When a table of a log is opened, what its header says is written again.
+    if (first_sync_ && !created_ && absl::EndsWith(newest_, "N)")) after = "opening";
+    const std::string call =
+        absl::StrCat("sync ", table ? "TABLE" : WithoutNumbers(path_), " after ", after);
+    first_sync_ = false;
     newest_ = "nothing";
     return fs_->IsLeftOut(call) ? absl::OkStatus() : file_->Sync();
   }
@@ -100,8 +111,8 @@ class LaxFileSystem::LaxFile : public File {
   LaxFileSystem* const fs_;
   std::string path_;
   std::unique_ptr<File> file_;
-  // Until the first sync: whether the file was new or opened.
-  std::string state_;
+  const bool created_;
+  bool first_sync_ = true;
   std::string newest_ = "nothing";  // Write since the last sync.
 };
 
@@ -131,8 +142,14 @@ bool LaxFileSystem::IsLeftOut(const std::string& call) {
 }
 
 void LaxFileSystem::NoteChange(absl::string_view change, const std::string& path) {
+  const std::string folder = DirectoryOf(path);
+  // A table and its lock are made by one call.
+  const std::string file(absl::StripSuffix(path, ".lock"));
+  std::string name = IsTable(file) && change == "making" ? "TABLE" : WithoutNumbers(BaseName(path));
+  // One call writes all files of a checkpoint but its mark.
+  if (WithoutNumbers(BaseName(folder)) == "N" && name != "DONE") name = "a file";
   const MutexLock lock(mutex_);
-  changes_[DirectoryOf(path)] = absl::StrCat(change, " ", WithoutNumbers(BaseName(path)));
+  changes_[folder] = absl::StrCat(change, " ", name);
 }
 
 absl::StatusOr<std::unique_ptr<File>> LaxFileSystem::Open(const std::string& path, OpenMode mode) {

@@ -93,6 +93,10 @@ absl::Status StoredTraining::Check(FileSystem* fs) {
     const auto segments = LogSegment::List(fs_, kLog);
     if (!segments.ok() || segments->empty()) return Lost("the log that was created");
   }
+  if (merged_) {
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> segments, LogSegment::List(fs_, kLog));
+    if (segments.size() != 1) return absl::DataLossError("segments are left that were merged");
+  }
   if (store_created_) {
     const auto file = fs_->Open(kStore, OpenMode::kRead);
     if (!file.ok()) return Lost("the store that was created");
@@ -103,6 +107,13 @@ absl::Status StoredTraining::Check(FileSystem* fs) {
     return Lost(absl::StrCat("checkpoint ", checkpoint_));
   }
   if (rolled_back_ && !fs_->Exists(kRolledBack)) return Lost("the mark of the rollback");
+  // At their names the marks are always whole.
+  for (const int64_t step : done) {
+    if (ReadFile(fs_, DonePath(step)).value_or("") != "done") return Lost("a part of a mark");
+  }
+  if (fs_->Exists(kRolledBack) && ReadFile(fs_, kRolledBack).value_or("") != "1") {
+    return Lost("a part of the mark of the rollback");
+  }
   return CheckMainFile();
 }
 
@@ -286,6 +297,7 @@ absl::Status StoredTraining::Checkpoint(int64_t step) {
   checkpoint_ = step;
   PROTOPAGE_RETURN_IF_ERROR(Compare(step));
   PROTOPAGE_ASSIGN_OR_RETURN(std::vector<int64_t> done, Done());
+  if (static_cast<int64_t>(done.size()) <= kKeep) return absl::OkStatus();
   while (static_cast<int64_t>(done.size()) > kKeep) {
     PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(DonePath(done.front())));
     done.erase(done.begin());

@@ -14,7 +14,6 @@ namespace protopage {
 namespace {
 
 constexpr char kConfig[] = "config.json";
-constexpr char kConfigTemporary[] = "config.json.tmp";  // Of WriteFileAtomically.
 constexpr char kCheckpoints[] = "checkpoints";
 constexpr char kState[] = "state.json";
 constexpr char kFormat[] = "run_format";
@@ -47,7 +46,7 @@ absl::Status CheckNoRun(FileSystem* fs, const std::string& path) {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs->List(path));
   for (const std::string& name : names) {
     // A process that died in Create leaves these.
-    if (name == kLock || name == kConfigTemporary) continue;
+    if (name == kLock || IsTemporaryName(name, kConfig)) continue;
     if (name == kCheckpoints && fs->IsDirectory(JoinPath(path, name))) {
       PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> checkpoints,
                                  fs->List(JoinPath(path, name)));
@@ -73,8 +72,8 @@ absl::Status RunDirectory::CheckFree(FileSystem* fs, const std::string& path) {
   const std::vector<std::string> missing = MissingFolders(fs, path);
   absl::Status status = fs->CreateDirectories(path);
   if (status.ok()) {
-    const std::string probe = JoinPath(path, kConfigTemporary);
-    status = fs->Open(probe, OpenMode::kCreate).status();
+    std::string probe;
+    status = OpenTemporary(fs, JoinPath(path, kConfig), &probe).status();
     if (status.ok()) status = fs->Remove(probe);
   }
   RemoveFolders(fs, missing);

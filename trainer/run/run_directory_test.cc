@@ -194,13 +194,15 @@ TEST(RunDirectoryTest, WhatAProcessLeftThatDiedInCreateIsNoRun) {
   FileSystem* fs = DefaultFileSystem();
   const std::string path = TempRun("half");
   PROTOPAGE_ASSERT_OK(fs->CreateDirectories(JoinPath(path, "checkpoints")));
-  for (const char* name : {"lock", "config.json.tmp"}) {
+  // No process has this number.
+  const std::string temporary = "config.json.999999999.tmp";
+  for (const std::string& name : {std::string("lock"), temporary}) {
     PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, JoinPath(path, name), "{\"se"));
   }
   PROTOPAGE_EXPECT_OK(RunDirectory::CheckFree(fs, path));
   PROTOPAGE_ASSERT_OK(RunDirectory::Create(fs, path, {{"seed", 1}}));
   PROTOPAGE_EXPECT_OK(RunDirectory::Open(fs, path));
-  EXPECT_FALSE(fs->Exists(JoinPath(path, "config.json.tmp")));
+  EXPECT_FALSE(fs->Exists(JoinPath(path, temporary)));
 
   // A checkpoint makes it somebody's.
   const std::string other = TempRun("lost_config");

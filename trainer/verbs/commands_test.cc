@@ -211,7 +211,7 @@ TEST_F(CommandsTest, EmbedNamesTheRowsOfAnHdf5File) {
   for (const std::string& image : images) {
     EXPECT_TRUE(absl::StrContains(hdf5, Path("images/" + image))) << image;
   }
-  EXPECT_FALSE(fs()->Exists(Path("all.h5.tmp")));
+  EXPECT_FALSE(fs()->Exists(Path(absl::StrCat("all.h5.", getpid(), ".tmp"))));
 }
 
 TEST_F(CommandsTest, OutIsTheFirstFreeRunWhereTheUserStands) {

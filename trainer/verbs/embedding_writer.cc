@@ -41,7 +41,7 @@ class NpyWriter : public EmbeddingWriter {
 
  private:
   absl::Status Open() override {
-    PROTOPAGE_ASSIGN_OR_RETURN(file_, fs()->Open(temporary_path(), OpenMode::kCreate));
+    PROTOPAGE_ASSIGN_OR_RETURN(file_, OpenTemporaryFile());
     return absl::OkStatus();
   }
 
@@ -61,7 +61,9 @@ class NpyWriter : public EmbeddingWriter {
   absl::Status Close() override {
     const std::string header = NpyHeader(count(), dim());
     PROTOPAGE_RETURN_IF_ERROR(file_->WriteAt(0, header.data(), kNpyHeaderBytes));
-    return file_->Sync();
+    PROTOPAGE_RETURN_IF_ERROR(file_->Sync());
+    file_.reset();
+    return absl::OkStatus();
   }
 
   std::unique_ptr<File> file_;
@@ -80,7 +82,7 @@ class Hdf5Writer : public EmbeddingWriter {
   absl::Status Open() override {
     // HDF5 writes by itself and says little about what fails, so the File seam
     // creates the file first: a missing folder or a missing right is named.
-    PROTOPAGE_RETURN_IF_ERROR(fs()->Open(temporary_path(), OpenMode::kCreate).status());
+    PROTOPAGE_RETURN_IF_ERROR(OpenTemporaryFile().status());
     const QuietHdf5Errors quiet;
     file_ = Hdf5Handle(H5Fcreate(temporary_path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
                        H5Fclose);
@@ -188,12 +190,14 @@ class Hdf5Writer : public EmbeddingWriter {
 
 }  // namespace
 
-EmbeddingWriter::EmbeddingWriter(FileSystem* fs, std::string path, int64_t dim)
-    : fs_(fs), path_(std::move(path)), temporary_path_(path_ + ".tmp"), dim_(dim) {}
+EmbeddingWriter::EmbeddingWriter(FileSystem* fs, const std::string& path, int64_t dim)
+    : fs_(fs), path_(fs->FollowLinks(path)), dim_(dim) {}
 
 EmbeddingWriter::~EmbeddingWriter() {
-  // Nothing depends on it: the next writer of this path truncates it.
-  if (state_ != State::kFinished) fs_->Remove(temporary_path_).IgnoreError();
+  // Nothing depends on it: a later writer of this path removes it.
+  if (state_ != State::kFinished && !temporary_path_.empty()) {
+    fs_->Remove(temporary_path_).IgnoreError();
+  }
 }
 
 absl::StatusOr<std::unique_ptr<EmbeddingWriter>> EmbeddingWriter::Create(FileSystem* fs,
@@ -221,6 +225,13 @@ absl::StatusOr<std::unique_ptr<EmbeddingWriter>> EmbeddingWriter::CreateNpy(File
   std::unique_ptr<EmbeddingWriter> writer = std::make_unique<NpyWriter>(fs, path, dim);
   PROTOPAGE_RETURN_IF_ERROR(writer->Open());
   return writer;
+}
+
+absl::StatusOr<std::unique_ptr<File>> EmbeddingWriter::OpenTemporaryFile() {
+  std::string temporary;
+  PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, OpenTemporary(fs_, path_, &temporary));
+  temporary_path_ = temporary;
+  return file;
 }
 
 absl::Status EmbeddingWriter::CheckUsable() const {

@@ -11,8 +11,8 @@
 //   PROTOPAGE_RETURN_IF_ERROR(writer->Append(rows, labels, names));
 //   PROTOPAGE_RETURN_IF_ERROR(writer->Finish());
 //
-// The file is written as PATH.tmp and renamed by Finish: PATH is never half written. Without a
-// Finish the temporary file is removed. Used by one thread at a time.
+// The file is written as PATH.PROCESS.tmp and renamed by Finish: PATH is never half written.
+// Without a Finish the temporary file is removed. Used by one thread at a time.
 #ifndef PROTOPAGE_TRAINER_VERBS_EMBEDDING_WRITER_H_
 #define PROTOPAGE_TRAINER_VERBS_EMBEDDING_WRITER_H_
 
@@ -57,9 +57,9 @@ class EmbeddingWriter {
   int64_t count() const { return count_; }
 
  protected:
-  EmbeddingWriter(FileSystem* fs, std::string path, int64_t dim);
+  EmbeddingWriter(FileSystem* fs, const std::string& path, int64_t dim);
 
-  // Creates temporary_path().
+  // Creates temporary_path() by OpenTemporaryFile.
   virtual absl::Status Open() = 0;
   // Writes rows [count(), count() + m), whose shapes are right; m > 0.
   virtual absl::Status Write(ConstRowMatrixRef rows, absl::Span<const int64_t> labels,
@@ -67,6 +67,7 @@ class EmbeddingWriter {
   // Completes and syncs the temporary file.
   virtual absl::Status Close() = 0;
 
+  absl::StatusOr<std::unique_ptr<File>> OpenTemporaryFile();
   FileSystem* fs() const { return fs_; }
   const std::string& path() const { return path_; }
   const std::string& temporary_path() const { return temporary_path_; }
@@ -81,7 +82,7 @@ class EmbeddingWriter {
 
   FileSystem* const fs_;
   const std::string path_;
-  const std::string temporary_path_;
+  std::string temporary_path_;  // "" before it was made.
   const int64_t dim_;
   int64_t count_ = 0;
   bool has_labels_ = false;

@@ -66,6 +66,8 @@ struct TableSpec {
   std::vector<TableColumn> other_datasets;
   // If not empty, a dataset of marks, one a row: see WriteMarks.
   std::string marks;
+  // Datasets of any shape, which the table does not use.
+  std::vector<Hdf5Dataset> raw_datasets;
   // Root attributes in addition to the table's own.
   std::map<std::string, int64_t> integers;
   std::map<std::string, std::string> texts;

@@ -15,6 +15,7 @@
 #include "protopage/trainer/run/init_from.h"
 #include "protopage/trainer/run/recovery.h"
 #include "protopage/trainer/run/run_checkpoint.h"
+#include "protopage/trainer/run/run_classes.h"
 #include "protopage/trainer/run/run_observers.h"
 #include "protopage/trainer/run/step_reporter.h"
 #include "protopage/trainer/run/stop_signals.h"
@@ -56,6 +57,8 @@ class Run {
   absl::Status OpenDirectory();
   absl::Status FindCheckpoint();
   absl::Status InitializeNet();
+  // Finds out which classes the run knows, before images are opened.
+  absl::Status IdentifyClasses();
   // Makes the directory of a new run, or cleans that of a resumed one.
   absl::Status BeginDirectory();
   absl::Status RunStage();
@@ -77,6 +80,7 @@ class Run {
   FileSystem* const fs_;
   std::unique_ptr<RunDirectory> directory_;
   std::unique_ptr<Session> session_;
+  std::shared_ptr<ClassIdentity> classes_;
   ObserverList observers_;
   RunPosition position_;
   double recovery_factor_ = 1;  // By which recovery.json changed all learning rates.
@@ -97,6 +101,7 @@ absl::Status Run::Prepare() {
   PROTOPAGE_ASSIGN_OR_RETURN(session_, Session::Create(config_, fs_));
   session_->set_log_options(options_.log);
   if (checkpoint_.empty()) PROTOPAGE_RETURN_IF_ERROR(WithContext(InitializeNet(), "init_from"));
+  PROTOPAGE_RETURN_IF_ERROR(IdentifyClasses());
   PROTOPAGE_RETURN_IF_ERROR(OpenStages(*session_, position_.stage));
   return CheckNewPrototypes(*session_, position_.stage, resumed_.prototypes);
 }
@@ -157,12 +162,26 @@ absl::Status Run::InitializeNet() {
   return Say(absl::StrCat("the net starts from ", path, " (", loaded.loaded.size(), " arrays)"));
 }
 
-absl::Status Run::BeginDirectory() {
-  if (directory_ != nullptr) return directory_->CleanCheckpoints(config_.keep_checkpoints);
-  PROTOPAGE_ASSIGN_OR_RETURN(RunDirectory directory,
-                             RunDirectory::Create(fs_, options_.directory, WriteConfig(config_)));
-  directory_ = std::make_unique<RunDirectory>(std::move(directory));
+absl::Status Run::IdentifyClasses() {
+  classes_ = std::make_shared<ClassIdentity>(options_.class_policy,
+                                             [this](const std::string& text) { return Say(text); });
+  PROTOPAGE_RETURN_IF_ERROR(checkpoint_.empty()
+                                ? UseInitFromClasses(fs_, config_, classes_.get())
+                                : UseRunClasses(fs_, options_.directory, classes_.get()));
+  UseClassIdentity(classes_, session_.get());
   return absl::OkStatus();
+}
+
+absl::Status Run::BeginDirectory() {
+  if (directory_ != nullptr) {
+    PROTOPAGE_RETURN_IF_ERROR(directory_->CleanCheckpoints(config_.keep_checkpoints));
+  } else {
+    PROTOPAGE_ASSIGN_OR_RETURN(RunDirectory directory,
+                               RunDirectory::Create(fs_, options_.directory, WriteConfig(config_)));
+    directory_ = std::make_unique<RunDirectory>(std::move(directory));
+  }
+  if (!checkpoint_.empty()) return absl::OkStatus();
+  return RecordRunClasses(fs_, options_.directory, *classes_, session_.get());
 }
 
 absl::StatusOr<TrainResult> Run::Go() {
@@ -312,7 +331,8 @@ absl::StatusOr<TrainConfig> ReadRunConfig(FileSystem* fs, const std::string& dir
 }
 
 absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::string& directory,
-                                                 const TrainConfig& config) {
+                                                 const TrainConfig& config,
+                                                 ClassPolicy class_policy) {
   PROTOPAGE_ASSIGN_OR_RETURN(const RunDirectory run, RunDirectory::Open(fs, directory));
   PROTOPAGE_ASSIGN_OR_RETURN(const std::string folder, run.LatestCheckpoint());
   PROTOPAGE_ASSIGN_OR_RETURN(
@@ -320,6 +340,9 @@ absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::stri
       ReadCheckpointState(run, folder, static_cast<int64_t>(config.stages.size())));
   PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(config, fs));
   PROTOPAGE_RETURN_IF_ERROR(LoadForReading(state, run, folder, session.get()));
+  const std::shared_ptr<ClassIdentity> classes = NewLoggingIdentity(class_policy);
+  PROTOPAGE_RETURN_IF_ERROR(UseRunClasses(fs, directory, classes.get()));
+  UseClassIdentity(classes, session.get());
   return session;
 }
 

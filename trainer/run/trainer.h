@@ -18,6 +18,7 @@
 #include "protopage/trainer/configs/config.h"
 #include "protopage/trainer/observers/observer.h"
 #include "protopage/trainer/run/run_directory.h"
+#include "protopage/trainer/session/class_identity.h"
 #include "protopage/trainer/session/session.h"
 
 namespace protopage {
@@ -25,7 +26,9 @@ namespace protopage {
 struct TrainOptions {
   std::string directory;
   bool resume = false;
-  std::string title = "protopage";    // Of report.html.
+  std::string title = "protopage";  // Of report.html.
+  // When the images' classes are not those of the resumed run, or of prototypes.init_from.
+  ClassPolicy class_policy = ClassPolicy::kExact;
   TableLogOptions log;                // Never changes a result.
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
   // Shows the run: hears every message and report before the files are written. Null means a
@@ -54,10 +57,12 @@ absl::StatusOr<TrainConfig> ReadRunConfig(FileSystem* fs, const std::string& dir
                                           const std::vector<std::string>& set);
 
 // The model of a run's newest checkpoint, for eval and embed. The prototypes are opened from the
-// checkpoint itself, read-only. `config` is the run's, except that its data may have changed.
-// Errors: NotFound (no run, no checkpoint), DataLoss (damaged files).
+// checkpoint itself, read-only. `config` is the run's, except that its data may have changed: the
+// classes of its images get the run's ids by name, as far as `class_policy` has it. Errors:
+// NotFound (no run, no checkpoint), DataLoss (damaged files).
 absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::string& directory,
-                                                 const TrainConfig& config);
+                                                 const TrainConfig& config,
+                                                 ClassPolicy class_policy = ClassPolicy::kExact);
 
 }  // namespace protopage
 

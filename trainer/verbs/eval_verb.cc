@@ -10,6 +10,7 @@
 #include "protopage/base/status_macros.h"
 #include "protopage/data/split.h"
 #include "protopage/eval/report.h"
+#include "protopage/trainer/session/class_identity.h"
 #include "protopage/trainer/session/session.h"
 #include "protopage/trainer/stages/evaluator.h"
 #include "protopage/trainer/verbs/user_config.h"
@@ -22,6 +23,7 @@ struct Flags {
   std::string run;
   std::string split;
   std::vector<std::string> set;
+  std::string class_names = "exact";
   bool json = false;
 };
 
@@ -29,7 +31,9 @@ absl::Status Run(const Flags& flags) {
   // A mistake in the flags shows before anything is read.
   PROTOPAGE_RETURN_IF_ERROR(
       WithContext(ParseSplitOr(flags.split, Split::kTargetTest).status(), "--split"));
-  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenRun(flags.run, flags.set));
+  PROTOPAGE_ASSIGN_OR_RETURN(const ClassPolicy policy, ParseClassPolicy(flags.class_names));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
+                             OpenRun(flags.run, flags.set, policy));
   const Split fallback = session->prototypes() != nullptr ? Split::kTargetTest : Split::kSourceTest;
   PROTOPAGE_ASSIGN_OR_RETURN(const Split split, ParseSplitOr(flags.split, fallback));
   PROTOPAGE_ASSIGN_OR_RETURN(const EvalReport report,
@@ -57,6 +61,7 @@ CommandVerb EvalVerb() {
                          "source_test, ...; by default target_test, or source_test for a run "
                          "without prototypes",
                  .value_name = "SPLIT"},
+                ClassNamesFlag(&flags->class_names),
                 SetFlag(&flags->set),
                 JsonFlag(&flags->json)};
   verb.run = [flags] { return Run(*flags); };

@@ -11,6 +11,7 @@
 #include "protopage/eval/report.h"
 #include "protopage/trainer/configs/config.h"
 #include "protopage/trainer/run/run_directory.h"
+#include "protopage/trainer/session/class_identity.h"
 #include "protopage/trainer/verbs/user_config.h"
 #include "protopage/trainer/verbs/verb_flags.h"
 
@@ -46,6 +47,7 @@ std::vector<CommandFlag> TrainFlags::Flags() {
           {.name = "resume",
            .value = &resume,
            .help = "goes on with the run in --out from its last checkpoint"},
+          ClassNamesFlag(&class_names),
           JsonFlag(&json)};
 }
 
@@ -62,6 +64,7 @@ absl::Status RunTrain(const std::string& text, absl::string_view source, const s
   TrainOptions options;
   options.directory = flags.out;
   options.resume = flags.resume;
+  PROTOPAGE_ASSIGN_OR_RETURN(options.class_policy, ParseClassPolicy(flags.class_names));
   options.title = name;
   if (options.directory.empty()) {
     if (flags.resume) {

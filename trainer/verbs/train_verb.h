@@ -22,6 +22,7 @@ struct TrainFlags {
   std::vector<std::string> set;
   std::string out;
   bool resume = false;
+  std::string class_names = "exact";
   bool json = false;
 
   std::vector<CommandFlag> Flags();

@@ -33,11 +33,12 @@ absl::StatusOr<TrainConfig> ReadUserConfig(const std::string& path,
 }
 
 absl::StatusOr<std::unique_ptr<Session>> OpenRun(const std::string& directory,
-                                                 const std::vector<std::string>& set) {
+                                                 const std::vector<std::string>& set,
+                                                 ClassPolicy class_policy) {
   FileSystem* fs = DefaultFileSystem();
   PROTOPAGE_ASSIGN_OR_RETURN(TrainConfig config, ReadRunConfig(fs, directory, set));
   ResolvePaths(&config);
-  return LoadRun(fs, directory, config);
+  return LoadRun(fs, directory, config, class_policy);
 }
 
 }  // namespace protopage

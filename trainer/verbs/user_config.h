@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "protopage/trainer/configs/config.h"
+#include "protopage/trainer/session/class_identity.h"
 #include "protopage/trainer/session/session.h"
 
 namespace protopage {
@@ -27,7 +28,8 @@ absl::StatusOr<TrainConfig> ReadUserConfig(const std::string& path,
 // The model of the newest checkpoint of the run in `directory`, whose config is changed by `set`.
 // Errors: those of ReadRunConfig and LoadRun.
 absl::StatusOr<std::unique_ptr<Session>> OpenRun(const std::string& directory,
-                                                 const std::vector<std::string>& set);
+                                                 const std::vector<std::string>& set,
+                                                 ClassPolicy class_policy = ClassPolicy::kExact);
 
 }  // namespace protopage
 

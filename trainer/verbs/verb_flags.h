@@ -20,6 +20,8 @@ CommandFlag SetFlag(std::vector<std::string>* set);
 CommandFlag ConfigFlag(std::string* config);
 // --run, required: the directory of a run.
 CommandFlag RunFlag(std::string* run);
+// --class_names: what happens when the classes of images are not those that the run knows.
+CommandFlag ClassNamesFlag(std::string* policy);
 // --json: prints results as JSON.
 CommandFlag JsonFlag(bool* json);
 

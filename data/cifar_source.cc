@@ -52,6 +52,7 @@ class CifarSource : public ImageSource {
   std::string ClassName(ClassId label) const override {
     return label < static_cast<ClassId>(names_.size()) ? names_[label] : absl::StrCat(label);
   }
+  bool numbered_classes() const override { return names_.empty(); }
   std::string RecordName(int64_t record) const override {
     size_t file = 0;
     while (file + 1 < first_.size() && first_[file + 1] <= record) ++file;

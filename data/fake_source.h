@@ -29,6 +29,8 @@ class FakeSource : public ImageSource {
   // The records that cannot be read.
   std::set<int64_t> damaged;
   std::vector<std::string> names = {"image"};
+  // Empty: "class 0", "class 1", ...
+  std::vector<std::string> class_names;
 
   void set_domains(std::vector<int> domains) { domains_ = std::move(domains); }
 
@@ -37,7 +39,9 @@ class FakeSource : public ImageSource {
   ClassId Label(int64_t record) const override { return labels_[record]; }
   int Domain(int64_t record) const override { return domains_[record]; }
   const std::vector<std::string>& domain_names() const override { return names; }
-  std::string ClassName(ClassId label) const override { return absl::StrCat("class ", label); }
+  std::string ClassName(ClassId label) const override {
+    return class_names.empty() ? absl::StrCat("class ", label) : class_names[label];
+  }
   std::string RecordName(int64_t record) const override { return absl::StrCat("fake-", record); }
   absl::Status Read(int64_t record, Image* image) const override {
     if (damaged.count(record) > 0) return absl::DataLossError(absl::StrCat("fake-", record));

@@ -99,6 +99,7 @@ class FileSource : public ImageSource {
   std::string ClassName(ClassId label) const override {
     return label < class_names_.size() ? std::string(class_names_[label]) : absl::StrCat(label);
   }
+  bool numbered_classes() const override { return class_names_.size() == 0; }
   std::string RecordName(int64_t record) const override {
     const absl::string_view path = paths_[record];
     return absl::StartsWith(path, "/") ? std::string(path) : JoinPath(root_, path);
@@ -122,6 +123,18 @@ class FileSource : public ImageSource {
   std::string LeftOut() const override {
     const std::string left_out = left_out_.ToString();
     return left_out.empty() ? "" : absl::StrCat(name_, ": left out ", left_out);
+  }
+
+  // Makes the labels names, and numbers the classes that have some.
+  void NameByLabels() {
+    std::vector<uint32_t> distinct = labels_;
+    std::sort(distinct.begin(), distinct.end());
+    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+    for (uint32_t& label : labels_) {
+      label = static_cast<uint32_t>(std::lower_bound(distinct.begin(), distinct.end(), label) -
+                                    distinct.begin());
+    }
+    for (const uint32_t label : distinct) class_names_.Add(absl::StrCat(label));
   }
 
   FileSystem* const fs_;
@@ -222,7 +235,7 @@ constexpr size_t kLongestPath = 4095;
 
 // Fills the source from the lines of a list. Without `labels_needed` a line may be only a path.
 absl::Status ReadList(const std::string& path, absl::string_view text, bool labels_needed,
-                      const ImageSource* classes_of, FileSource* source) {
+                      const ImageSource* classes_of, bool labels_are_names, FileSource* source) {
   std::vector<uint32_t> domain_of;  // Positions in domain_list.
   std::vector<std::string> domain_list;
   int64_t line_number = 0;
@@ -293,12 +306,16 @@ absl::Status ReadList(const std::string& path, absl::string_view text, bool labe
   }
   if (source->size() == 0) return absl::NotFoundError(absl::StrCat(path, ": no image is listed"));
   if (!labels_needed) return absl::OkStatus();
-  if (classes_of == nullptr && largest >= kMaxClassesPerImage * source->size()) {
+  if (labels_are_names) {
+    source->NameByLabels();
+  } else if (classes_of == nullptr && largest >= kMaxClassesPerImage * source->size()) {
     return absl::DataLossError(absl::StrCat(path, ":", largest_line, ": label ", largest,
                                             " is too large for ", source->size(),
                                             " images: labels number the classes from 0 on"));
   }
-  source->num_classes_ = classes_of != nullptr ? classes_of->num_classes() : largest + 1;
+  source->num_classes_ = classes_of != nullptr ? classes_of->num_classes()
+                         : labels_are_names    ? source->class_names_.size()
+                                               : largest + 1;
   if (domain_list.empty()) return absl::OkStatus();
   if (classes_of != nullptr) {
     source->domain_names_ = classes_of->domain_names();
@@ -395,8 +412,8 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageList(FileSystem* fs, const
   PROTOPAGE_RETURN_IF_ERROR(CheckPlain(fs, path, "a list file"));
   PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFileOrPipe(fs, path, kMaxListBytes));
   auto source = std::make_unique<FileSource>(fs, DirectoryOf(path), path, options);
-  PROTOPAGE_RETURN_IF_ERROR(
-      ReadList(path, text, /*labels_needed=*/true, options.classes_of, source.get()));
+  PROTOPAGE_RETURN_IF_ERROR(ReadList(path, text, /*labels_needed=*/true, options.classes_of,
+                                     options.labels_are_names, source.get()));
   return source;
 }
 
@@ -422,7 +439,8 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageFiles(FileSystem* fs, cons
     return source;
   }
   PROTOPAGE_ASSIGN_OR_RETURN(const std::string text, ReadFileOrPipe(fs, path, kMaxListBytes));
-  PROTOPAGE_RETURN_IF_ERROR(ReadList(path, text, /*labels_needed=*/false, nullptr, source.get()));
+  PROTOPAGE_RETURN_IF_ERROR(
+      ReadList(path, text, /*labels_needed=*/false, nullptr, false, source.get()));
   return source;
 }
 

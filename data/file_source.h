@@ -35,6 +35,9 @@ struct FileSourceOptions {
   // domain that it does not have is an error; not all of its classes need images. Used during the
   // call only.
   const ImageSource* classes_of = nullptr;
+  // Of a list: labels are names. The classes are those that have images, in the order of their
+  // labels; each is called by its label.
+  bool labels_are_names = false;
 };
 
 // Names are read by these calls, images only by Read(). Errors: NotFound (no such folder or list,

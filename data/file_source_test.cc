@@ -60,6 +60,7 @@ TEST_F(FileSourceTest, FoldersAreClassesInOrderOfTheirNames) {
   EXPECT_EQ(source->num_classes(), 2);
   ASSERT_EQ(source->size(), 3);
   EXPECT_EQ(source->ClassName(0), "apple");
+  EXPECT_FALSE(source->numbered_classes());
   EXPECT_EQ(source->ClassName(1), "pear");
   EXPECT_EQ(source->Label(0), 0);
   EXPECT_EQ(source->Label(1), 1);
@@ -262,7 +263,23 @@ TEST_F(FileSourceTest, ListGivesPathsLabelsAndDomains) {
   EXPECT_EQ(Value(*source, 0), 2);
   EXPECT_EQ(Value(*source, 1), 1);
   EXPECT_EQ(source->ClassName(3), "3");
+  EXPECT_TRUE(source->numbered_classes());
   EXPECT_EQ(source->Description(), Path("list.txt") + ": 3 images of 4 classes");
+}
+
+TEST_F(FileSourceTest, LabelsOfAListMayBeNames) {
+  Write("list.txt", "b.png\t4711\na.png\t912\nc.png\t4711\n");
+  FileSourceOptions options;
+  options.labels_are_names = true;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto source, OpenImageList(fs_, Path("list.txt"), options));
+  ASSERT_EQ(source->num_classes(), 2);
+  EXPECT_EQ(source->ClassName(0), "912");
+  EXPECT_EQ(source->ClassName(1), "4711");
+  EXPECT_FALSE(source->numbered_classes());
+  ASSERT_EQ(source->size(), 3);
+  EXPECT_EQ(source->Label(0), 1);
+  EXPECT_EQ(source->Label(1), 0);
+  EXPECT_EQ(source->Label(2), 1);
 }
 
 TEST_F(FileSourceTest, ListErrorsNameTheLine) {

@@ -39,6 +39,8 @@ class ImageSource {
   virtual const std::vector<std::string>& domain_names() const = 0;
   // The name of the class for people: "apple", "U+4E00"; the label in decimal when it has none.
   virtual std::string ClassName(ClassId label) const = 0;
+  // Whether the name of each class is its label in decimal: then no table of names is needed.
+  virtual bool numbered_classes() const { return false; }
   // The name of the record for people and error messages: a path, or "train.bin[17]".
   virtual std::string RecordName(int64_t record) const = 0;
   // Decodes the image. Errors name the file: NotFound, DataLoss (damaged), ResourceExhausted

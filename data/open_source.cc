@@ -83,14 +83,24 @@ void SplitSources::KeepOnly(absl::Span<const Split> splits) {
 
 absl::StatusOr<std::shared_ptr<const ImageSource>> SplitSources::Whole(Split split) {
   if (std::shared_ptr<const ImageSource> open = wholes_[split].lock()) return open;
-  PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<const ImageSource> whole, OpenWhole(split));
+  PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<const ImageSource> whole, Unmapped(split));
   const std::string left_out = whole->LeftOut();
   if (options_.note != nullptr && !left_out.empty()) options_.note(left_out);
+  if (class_mapper_) {
+    PROTOPAGE_ASSIGN_OR_RETURN(whole, class_mapper_(split, std::move(whole)));
+  }
   wholes_[split] = whole;
   return whole;
 }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> SplitSources::OpenWhole(Split split) {
+absl::StatusOr<std::shared_ptr<const ImageSource>> SplitSources::Unmapped(Split split) {
+  if (std::shared_ptr<const ImageSource> open = unmapped_[split].lock()) return open;
+  PROTOPAGE_ASSIGN_OR_RETURN(std::shared_ptr<const ImageSource> unmapped, OpenUnmapped(split));
+  unmapped_[split] = unmapped;
+  return unmapped;
+}
+
+absl::StatusOr<std::unique_ptr<ImageSource>> SplitSources::OpenUnmapped(Split split) {
   PROTOPAGE_ASSIGN_OR_RETURN(const SourceType* const type, FindSourceType(config_.type));
   const Split training_split = TrainingSplitOf(split);
   if (!type->labels_from_training || split == training_split) {
@@ -101,7 +111,7 @@ absl::StatusOr<std::unique_ptr<ImageSource>> SplitSources::OpenWhole(Split split
                   absl::StrCat("split ", SplitName(split), " has the class numbers of ",
                                SplitName(training_split))));
   PROTOPAGE_ASSIGN_OR_RETURN(const std::shared_ptr<const ImageSource> training,
-                             Whole(training_split));
+                             Unmapped(training_split));
   return type->open({config_, split, training.get(), options_});
 }
 
@@ -115,8 +125,10 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(const std::string& path,
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenClasses(const std::string& path,
                                                          const DataConfig& config) {
   FileSystem* fs = DefaultFileSystem();
-  return fs->IsDirectory(path) ? OpenImageFolder(fs, path, FileOptionsOf(config))
-                               : OpenImageList(fs, path, FileOptionsOf(config));
+  FileSourceOptions options = FileOptionsOf(config);
+  options.labels_are_names = true;
+  return fs->IsDirectory(path) ? OpenImageFolder(fs, path, options)
+                               : OpenImageList(fs, path, options);
 }
 
 int ChannelsFor(const DataConfig& config) {

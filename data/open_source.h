@@ -18,9 +18,11 @@
 #ifndef PROTOPAGE_DATA_OPEN_SOURCE_H_
 #define PROTOPAGE_DATA_OPEN_SOURCE_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -46,11 +48,21 @@ absl::StatusOr<std::shared_ptr<const ImageSource>> OpenSource(const DataConfig& 
 //   PROTOPAGE_ASSIGN_OR_RETURN(auto train, sources.Open(Split::kTargetTrain));
 //   sources.KeepOnly({Split::kTargetTest});  // Others are released with their last user.
 //
+// The classes of the data may have other labels here than the data number them by: a `ClassMapper`
+// gives them, before anything else uses the labels.
+//
 // Used by one thread at a time; the sources are thread-safe.
 class SplitSources {
  public:
+  // Returns `source`, the images of `split` as the data hold them, or a source that wraps it.
+  using ClassMapper = std::function<absl::StatusOr<std::shared_ptr<const ImageSource>>(
+      Split split, std::shared_ptr<const ImageSource> source)>;
+
   SplitSources(const DataConfig& config, const OpenOptions& options)
       : config_(config), options_(options) {}
+
+  // To be called before the first Open.
+  void set_class_mapper(ClassMapper mapper) { class_mapper_ = std::move(mapper); }
 
   // Errors: as OpenSource.
   absl::StatusOr<std::shared_ptr<const ImageSource>> Open(Split split);
@@ -59,12 +71,16 @@ class SplitSources {
  private:
   // The images of a split before any are held out.
   absl::StatusOr<std::shared_ptr<const ImageSource>> Whole(Split split);
-  absl::StatusOr<std::unique_ptr<ImageSource>> OpenWhole(Split split);
+  // The same with the labels of the data.
+  absl::StatusOr<std::shared_ptr<const ImageSource>> Unmapped(Split split);
+  absl::StatusOr<std::unique_ptr<ImageSource>> OpenUnmapped(Split split);
 
   const DataConfig config_;
   const OpenOptions options_;
+  ClassMapper class_mapper_;
   std::map<Split, std::shared_ptr<const ImageSource>> splits_;
   std::map<Split, std::weak_ptr<const ImageSource>> wholes_;
+  std::map<Split, std::weak_ptr<const ImageSource>> unmapped_;
 };
 
 // Whether the config has such a split at all: `unseen` is optional for most types.
@@ -75,8 +91,8 @@ bool HasSplit(const DataConfig& config, Split split);
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImages(const std::string& path,
                                                         const DataConfig& config);
 
-// Images with labels: a folder with a folder of images for each class, in the order of their names,
-// or a list file.
+// Classes by name: a folder with a folder of images for each, in the order of their names, or a
+// list file, whose labels are names. All of them have images.
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenClasses(const std::string& path,
                                                          const DataConfig& config);
 

@@ -22,6 +22,7 @@ class SubsetSource : public ImageSource {
   int Domain(int64_t record) const override { return source_->Domain(records_[record]); }
   const std::vector<std::string>& domain_names() const override { return source_->domain_names(); }
   std::string ClassName(ClassId label) const override { return source_->ClassName(label); }
+  bool numbered_classes() const override { return source_->numbered_classes(); }
   std::string RecordName(int64_t record) const override {
     return source_->RecordName(records_[record]);
   }

@@ -29,6 +29,7 @@ class SyntheticSource : public ImageSource {
   int Domain(int64_t) const override { return 0; }
   const std::vector<std::string>& domain_names() const override { return domains_; }
   std::string ClassName(ClassId label) const override { return absl::StrCat(label); }
+  bool numbered_classes() const override { return true; }
   std::string RecordName(int64_t record) const override {
     return absl::StrCat(options_.name, "[", Label(record), "][", ImageOf(record), "]");
   }

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "protopage/base/file.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/class_names.h"
 #include "protopage/prototypes/class_queues.h"
 #include "protopage/prototypes/prototype_store.h"
 #include "protopage/prototypes/table/hdf5_file.h"
@@ -138,6 +139,31 @@ TEST(FormatCompatibilityTest, QueuesOfVersion1Open) {
   EXPECT_EQ(candidates, (std::vector<ClassId>{3, 4, 5, 6}));
   EXPECT_THAT(queues->Dominants(1, absl::MakeSpan(dominants)),
               StatusIs(absl::StatusCode::kFailedPrecondition, "never built"));
+}
+
+TEST(FormatCompatibilityTest, NamesOfVersion1AreReadAndGetChecksums) {
+  const std::string path = Copy("named_1.h5");
+  const auto expect_names = [&](const std::string& more) {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 5));
+    EXPECT_EQ(names, (std::vector<std::string>{"", "", "", "alice", "bob"}));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto found, store->FindClasses({"bob", "alice", more}));
+    EXPECT_EQ(found, (std::vector<ClassId>{4, 3, more.empty() ? kNoClass : 5}));
+  };
+  expect_names("");
+  // A copy of the newest version has checksums, whether or not names are to be added.
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 6));
+  expect_names("");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names,
+                                 ClassNames::OpenInStore(DefaultFileSystem(), path, 5));
+  EXPECT_TRUE(names->has_checksums());
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+    PROTOPAGE_ASSERT_OK(store->AppendRows(RowMatrixXf::Ones(1, 16)));
+    PROTOPAGE_ASSERT_OK(store->WriteAppendedNames({"carol"}));
+    PROTOPAGE_ASSERT_OK(store->AddAppended());
+  }
+  expect_names("carol");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "protopage/base/float16.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/prototypes/class_names.h"
 #include "protopage/prototypes/table/paged_table.h"
 #include "protopage/prototypes/table/row_cache.h"
 #include "protopage/prototypes/table/table_copy.h"
@@ -20,9 +21,10 @@ namespace {
 constexpr char kKind[] = "prototypes";
 constexpr int kLogTable = 0;
 constexpr char kDropped[] = "dropped";
-constexpr char kNames[] = "names";
 // With these bounds, all byte offsets are far within int64.
 constexpr int64_t kMaxCapacity = int64_t{1} << 40, kMaxDim = int64_t{1} << 20;
+// For which a store has room as soon as a name is added.
+constexpr int64_t kLeastNameBytes = 56;
 // Columns of the table; without a state, last_step comes second.
 constexpr int kRows = 0;
 constexpr int kState = 1;
@@ -126,6 +128,40 @@ absl::Status CheckShape(absl::string_view what, int64_t rows, int64_t columns, i
       what, " are [", rows, ", ", columns, "], expected [", want_rows, ", ", want_columns, "]"));
 }
 
+// The names of a new store: what they are, and the attributes and datasets for them.
+struct NamesOfStore {
+  ClassNamesPlan plan;
+  Hdf5Layout layout;
+};
+
+absl::StatusOr<NamesOfStore> PlanNames(const std::string& path, const ClassNames& names,
+                                       const PrototypeStoreSpec& spec) {
+  if (names.num_classes() != spec.num_classes) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": found the names of ",
+                                                   names.num_classes(), " classes, expected ",
+                                                   spec.num_classes));
+  }
+  NamesOfStore stored;
+  stored.plan = ClassNames::PlanNumbered(spec.num_classes);
+  if (!names.all_numbered()) {
+    PROTOPAGE_ASSIGN_OR_RETURN(stored.plan, ClassNames::Plan(spec.num_classes, [&](ClassId id) {
+                                 return names.Name(id);
+                               }));
+  }
+  ClassNames::AddTo(stored.plan, spec.capacity, &stored.layout);
+  return stored;
+}
+
+absl::Status WriteNames(FileSystem* fs, const std::string& path, const ClassNames& names,
+                        const ClassNamesPlan& plan) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto file, fs->Open(path, OpenMode::kReadWrite));
+  PROTOPAGE_ASSIGN_OR_RETURN(const Hdf5Layout layout, ReadHdf5Layout(file.get(), path));
+  PROTOPAGE_RETURN_IF_ERROR(ClassNames::Write(fs, absl::StrCat(path, ".sort"), file.get(), path,
+                                              layout, plan,
+                                              [&](ClassId id) { return names.Name(id); }));
+  return file->Sync();
+}
+
 }  // namespace
 
 const char* RowStateName(RowState state) {
@@ -179,8 +215,12 @@ absl::Status RestoreCopy(FileSystem* file_system, const std::string& from, const
   return CopyFileAtomically(file_system, from, to);
 }
 
-PrototypeStore::PrototypeStore(std::string path, PrototypeStoreSpec spec, bool read_only)
-    : path_(std::move(path)), spec_(spec), read_only_(read_only) {}
+PrototypeStore::PrototypeStore(std::string path, PrototypeStoreSpec spec,
+                               const PrototypeStoreOptions& options)
+    : path_(std::move(path)),
+      fs_(FileSystemOrDefault(options.file_system)),
+      spec_(spec),
+      read_only_(options.read_only) {}
 
 PrototypeStore::~PrototypeStore() = default;
 
@@ -192,7 +232,8 @@ int64_t PrototypeStore::CacheRows(const PrototypeStoreSpec& spec, int64_t cache_
 }
 
 absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
-    const std::string& path, const PrototypeStoreSpec& spec, const PrototypeStoreOptions& options) {
+    const std::string& path, const PrototypeStoreSpec& spec, const PrototypeStoreOptions& options,
+    const ClassNames* names) {
   PrototypeStoreSpec full = spec;
   if (full.capacity == 0) full.capacity = full.num_classes;
   if (full.num_classes < 1 || full.capacity < full.num_classes || full.capacity > kMaxCapacity) {
@@ -218,12 +259,27 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Create(
   table.texts["dtype"] = RowTypeName(full.dtype);
   table.texts["generator"] = GeneratorName(full.generator);
   table.texts["row_state"] = RowStateName(full.row_state);
+  NamesOfStore stored;
+  if (names != nullptr) {
+    PROTOPAGE_ASSIGN_OR_RETURN(stored, PlanNames(path, *names, full));
+    table.integers.insert(stored.layout.integers.begin(), stored.layout.integers.end());
+    table.texts.insert(stored.layout.texts.begin(), stored.layout.texts.end());
+    table.raw_datasets = stored.layout.datasets;
+  }
 
-  std::unique_ptr<PrototypeStore> store(new PrototypeStore(path, full, options.read_only));
+  std::unique_ptr<PrototypeStore> store(new PrototypeStore(path, full, options));
   PROTOPAGE_ASSIGN_OR_RETURN(
       store->table_,
       PagedTable::Create(FileSystemOrDefault(options.file_system), path, table,
                          MakeTableOptions(std::make_shared<PrototypeStoreSpec>(full), options)));
+  if (names != nullptr) {
+    const absl::Status written = WriteNames(store->fs_, path, *names, stored.plan);
+    if (!written.ok()) {
+      store.reset();
+      FileSystemOrDefault(options.file_system)->Remove(path).IgnoreError();
+      return written;
+    }
+  }
   store->cache_ = std::make_unique<RowCache>(store->table_.get(), MakeCacheOptions(options));
   return store;
 }
@@ -297,7 +353,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
                                               spec.dim, ")"));
     }
   }
-  std::unique_ptr<PrototypeStore> store(new PrototypeStore(path, spec, options.read_only));
+  std::unique_ptr<PrototypeStore> store(new PrototypeStore(path, spec, options));
   store->clean_when_opened_ = table->clean_when_opened();
   store->had_log_when_opened_ = table->had_log_when_opened();
   store->table_ = std::move(table);
@@ -639,72 +695,79 @@ absl::Status PrototypeStore::Merge(const std::string& name, ClassId into,
 }
 
 absl::Status PrototypeStore::Reserve(const std::string& path, int64_t capacity,
-                                     FileSystem* file_system, bool names) {
+                                     FileSystem* file_system, int64_t name_bytes) {
   FileSystem* const fs = FileSystemOrDefault(file_system);
   if (capacity > kMaxCapacity) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": capacity ", capacity, "; allowed are up to ", kMaxCapacity));
   }
+  TableCopyChanges changes;
   {
     PrototypeStoreOptions options;
     options.file_system = fs;
     options.read_only = true;
     PROTOPAGE_ASSIGN_OR_RETURN(const auto store, Open(path, options));
+    int64_t most_name_bytes = 0;
+    const absl::StatusOr<std::unique_ptr<ClassNames>> names = store->OpenNames();
+    if (!absl::IsNotFound(names.status())) {
+      PROTOPAGE_RETURN_IF_ERROR(names.status());
+      most_name_bytes = (*names)->most_name_bytes();
+    }
     const bool large = store->spec().capacity >= capacity;
     const bool newest = store->table_->format_version() == PagedTable::kFormatVersion;
-    if (large && newest && (!names || store->has_names())) return absl::OkStatus();
+    // A copy with checksums has those of the names too.
+    if (!newest && names.ok() && !(*names)->has_checksums()) {
+      name_bytes = std::max(name_bytes, (*names)->longest_name_bytes());
+    }
+    if (large && newest && most_name_bytes >= name_bytes) return absl::OkStatus();
     if (large) capacity = store->spec().capacity;
+    if (most_name_bytes < name_bytes) {
+      // Room for other names too.
+      const int64_t cell_bytes = ClassNames::CellBytes(std::max(name_bytes, kLeastNameBytes));
+      changes.more.push_back({ClassNames::kDataset, CellType::kUint8, cell_bytes});
+      changes.left_out.push_back(ClassNames::kOldDataset);
+      changes.fill = [=, classes = store->num_classes()](File* copy, const Hdf5Layout& layout) {
+        return ClassNames::CopyLonger(fs, path, classes, copy, layout);
+      };
+    }
   }
-  std::vector<TableColumn> more;
-  if (names) more.push_back({kNames, CellType::kUint8, kMostNameBytes});
-  return CopyTableLarger(fs, path, path, capacity, more, kDropped);
+  changes.marks = kDropped;
+  return CopyTableLarger(fs, path, path, capacity, changes);
 }
 
-absl::Status PrototypeStore::CheckNames(absl::Span<const std::string> names) {
-  for (const std::string& name : names) {
-    const bool zeros = name.find('\0') != std::string::npos;
-    if (!zeros && static_cast<int64_t>(name.size()) <= kMostNameBytes) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("class name \"", name, "\": found ",
-                     zeros ? std::string("a zero byte") : absl::StrCat(name.size(), " bytes"),
-                     ", expected at most ", kMostNameBytes, " without zeros"));
-  }
-  return absl::OkStatus();
+bool PrototypeStore::has_names() const {
+  const absl::StatusOr<std::unique_ptr<ClassNames>> names = OpenNames();
+  return names.ok() && !(*names)->all_numbered();
 }
 
-bool PrototypeStore::has_names() const { return table_->HasBytes(kNames, kMostNameBytes); }
+absl::StatusOr<std::unique_ptr<ClassNames>> PrototypeStore::OpenNames() const {
+  return ClassNames::OpenInStore(fs_, path_, spec_.num_classes);
+}
 
-absl::StatusOr<std::vector<std::string>> PrototypeStore::ReadNames(ClassId first, int64_t count) {
-  std::vector<std::string> names(count);
-  if (count == 0) return names;
+absl::StatusOr<std::vector<std::string>> PrototypeStore::ReadNames(ClassId first,
+                                                                   int64_t count) const {
+  std::vector<std::string> none(count);
+  if (count == 0) return none;
   PROTOPAGE_RETURN_IF_ERROR(CheckRange({first, first + count - 1}));
-  if (!has_names()) return names;
-  std::vector<char> cells(count * kMostNameBytes);
-  PROTOPAGE_RETURN_IF_ERROR(table_->ReadBytes(kNames, first, count, cells.data()));
-  for (int64_t i = 0; i < count; ++i) {
-    const char* const cell = cells.data() + i * kMostNameBytes;
-    names[i].assign(cell, std::find(cell, cell + kMostNameBytes, '\0'));
-  }
-  return names;
+  const absl::StatusOr<std::unique_ptr<ClassNames>> names = OpenNames();
+  if (absl::IsNotFound(names.status())) return none;
+  PROTOPAGE_RETURN_IF_ERROR(names.status());
+  return (*names)->Names(first, count);
 }
 
-absl::Status PrototypeStore::WriteNames(ClassId first, absl::Span<const std::string> names) {
-  const auto count = static_cast<int64_t>(names.size());
-  if (first < 0 || first + count > spec_.num_classes + num_appended_) {
-    return absl::OutOfRangeError(absl::StrCat(path_, ": names of classes ", first, " to ",
-                                              first + count - 1, ", of ",
-                                              spec_.num_classes + num_appended_));
-  }
-  PROTOPAGE_RETURN_IF_ERROR(CheckNames(names));
-  if (!has_names()) {
-    PROTOPAGE_RETURN_IF_ERROR(table_->CheckOwnFile());
-    return absl::FailedPreconditionError(absl::StrCat(path_, ": it has no room for names"));
-  }
-  std::vector<char> cells(count * kMostNameBytes);
-  for (int64_t i = 0; i < count; ++i) {
-    std::copy(names[i].begin(), names[i].end(), cells.begin() + i * kMostNameBytes);
-  }
-  return table_->WriteBytes(kNames, first, count, cells.data());
+absl::StatusOr<std::vector<ClassId>> PrototypeStore::FindClasses(
+    absl::Span<const std::string> names) const {
+  const absl::StatusOr<std::unique_ptr<ClassNames>> known = OpenNames();
+  if (absl::IsNotFound(known.status())) return std::vector<ClassId>(names.size(), kNoClass);
+  PROTOPAGE_RETURN_IF_ERROR(known.status());
+  return (*known)->FindAll(names, [this](ClassId id) { return is_dropped(id); });
+}
+
+absl::Status PrototypeStore::WriteAppendedNames(absl::Span<const std::string> names) {
+  PROTOPAGE_RETURN_IF_ERROR(table_->CheckOwnFile());
+  const absl::Status status = ClassNames::WriteAdded(fs_, path_, spec_.num_classes, names);
+  if (!absl::IsNotFound(status)) return status;
+  return absl::FailedPreconditionError(absl::StrCat(path_, ": it has no room for names"));
 }
 
 PrototypeStoreStats PrototypeStore::stats() const {

@@ -41,6 +41,7 @@
 
 namespace protopage {
 
+class ClassNames;
 class PagedTable;
 class RowCache;
 class TableLog;
@@ -129,11 +130,12 @@ struct ClassState {
 // ReadRange, ReadStates and WriteRange, which are atomic for each row.
 class PrototypeStore {
  public:
-  // Creates the file at `path`, which must not exist, and opens it.
-  // Errors: InvalidArgument (spec), AlreadyExists, those of the file system.
+  // Creates the file at `path`, which must not exist, and opens it. It keeps a copy of `names`,
+  // those of its classes, if they are given. Errors: InvalidArgument (spec, or names of another
+  // number of classes), AlreadyExists, those of `names` and of the file system.
   static absl::StatusOr<std::unique_ptr<PrototypeStore>> Create(
-      const std::string& path, const PrototypeStoreSpec& spec,
-      const PrototypeStoreOptions& options);
+      const std::string& path, const PrototypeStoreSpec& spec, const PrototypeStoreOptions& options,
+      const ClassNames* names = nullptr);
 
   // Opens an existing store.
   // Errors: NotFound, DataLoss (truncated, or not a file of ours), FailedPrecondition
@@ -228,10 +230,10 @@ class PrototypeStore {
   // a file of format version 1: Reserve makes it 2).
   absl::Status Drop(absl::Span<const ClassId> ids);
   // Makes sure that the store at `path`, which is not open for writing, has room for `capacity`
-  // rows and, with `names`, for names of classes, and the newest format version. If not, a copy
-  // that does replaces it. Errors: as CopyTableLarger (table_copy.h).
+  // rows, for names of classes of up to `name_bytes` bytes, and the newest format version. If not,
+  // a copy that does replaces it. Errors: as CopyTableLarger (table_copy.h).
   static absl::Status Reserve(const std::string& path, int64_t capacity,
-                              FileSystem* file_system = nullptr, bool names = false);
+                              FileSystem* file_system = nullptr, int64_t name_bytes = 0);
   // In the store at `path`, which is not open for writing, sets W[into, :] to the normalised sum of
   // the normalised rows of `into` and all of `from`, and its state to zeros, and drops `from`. A
   // changed copy replaces the file: a crash leaves the old file or the new one, and perhaps a
@@ -240,29 +242,33 @@ class PrototypeStore {
   static absl::Status Merge(const std::string& path, ClassId into, absl::Span<const ClassId> from,
                             FileSystem* file_system = nullptr);
 
-  // The names that classes have outside of this program: UTF-8 without zero bytes. They are not
-  // kept in memory, and training does not use them. This is the most bytes that one may have.
-  static constexpr int64_t kMostNameBytes = 128;
-  // Errors: InvalidArgument (a name that is longer, or has a zero byte).
-  static absl::Status CheckNames(absl::Span<const std::string> names);
+  // The names that classes have outside of this program (class_names.h). They are not kept in
+  // memory, and training does not use them.
+
+  // Whether the file has room for names other than ids in decimal.
   bool has_names() const;
-  // The names of classes first, first + 1, ...; "" where there is none. Errors: OutOfRange, those
-  // of the file system.
-  absl::StatusOr<std::vector<std::string>> ReadNames(ClassId first, int64_t count);
-  // Writes them durably; also those of appended rows that are no classes yet. Errors: as
-  // CheckNames; OutOfRange, FailedPrecondition (read-only, the file of a run, or one without room
+  // The names of classes first, first + 1, ...; "" where there is none. Errors: OutOfRange,
+  // DataLoss, those of the file system.
+  absl::StatusOr<std::vector<std::string>> ReadNames(ClassId first, int64_t count) const;
+  // The classes of these names, which are not dropped; kNoClass where there is none. Errors:
+  // DataLoss, those of the file system.
+  absl::StatusOr<std::vector<ClassId>> FindClasses(absl::Span<const std::string> names) const;
+  // Writes the names of appended rows, before AddAppended, durably. Errors: those of
+  // ClassNames::WriteAdded; FailedPrecondition (read-only, the file of a run, or one without room
   // for names: Reserve).
-  absl::Status WriteNames(ClassId first, absl::Span<const std::string> names);
+  absl::Status WriteAppendedNames(absl::Span<const std::string> names);
 
   PrototypeStoreStats stats() const;
 
  private:
-  PrototypeStore(std::string path, PrototypeStoreSpec spec, bool read_only);
+  PrototypeStore(std::string path, PrototypeStoreSpec spec, const PrototypeStoreOptions& options);
 
   // Conversions between a row and its cell in the table.
   void LoadRow(const char* cell, float* row) const;
   void StoreRow(const float* row, char* cell) const;
   absl::Status ReadDropped();
+  // Of the file. Errors: NotFound (it holds none).
+  absl::StatusOr<std::unique_ptr<ClassNames>> OpenNames() const;
   absl::Status WriteRows(ClassId first, ConstRowMatrixRef rows);
   absl::Status CheckRange(absl::Span<const ClassId> ids) const;
   absl::Status CheckIds(absl::Span<const ClassId> ids) const;
@@ -272,6 +278,7 @@ class PrototypeStore {
   absl::StatusOr<RowMatrixXf> MergedRow(ClassId into, absl::Span<const ClassId> from);
 
   const std::string path_;
+  FileSystem* const fs_;
   PrototypeStoreSpec spec_;  // Only num_classes changes.
   const bool read_only_;
   bool clean_when_opened_ = true;

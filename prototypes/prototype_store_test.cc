@@ -16,6 +16,7 @@
 #include "protopage/base/float16.h"
 #include "protopage/base/random.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/class_names.h"
 #include "protopage/prototypes/table/hdf5_file.h"
 #include "protopage/prototypes/table/paged_table.h"
 #include "protopage/prototypes/table/table_copy.h"
@@ -358,7 +359,7 @@ TEST(PrototypeStoreTest, ClassesAreAddedWithinTheCapacityAndBeyondIt) {
 
 TEST(PrototypeStoreTest, ClassesHaveNamesOutside) {
   const std::string path = TempPath("names");
-  const std::string longest(PrototypeStore::kMostNameBytes, 'x');
+  const std::string longest(ClassNames::kMostNameBytes, 'x');
   const std::vector<std::string> none(3);
   RowMatrixXf rows = RandomRows(2, 1);
   {
@@ -368,45 +369,107 @@ TEST(PrototypeStoreTest, ClassesHaveNamesOutside) {
     EXPECT_FALSE(store->has_names());
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 3));
     EXPECT_EQ(names, none);
-    EXPECT_THAT(store->WriteNames(0, {"a"}),
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto found, store->FindClasses({"a"}));
+    EXPECT_EQ(found, std::vector<ClassId>{kNoClass});
+    EXPECT_THAT(store->WriteAppendedNames({"a"}),
                 StatusIs(absl::StatusCode::kFailedPrecondition, "no room for names"));
   }
-  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 5, nullptr, /*names=*/true));
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 5, nullptr, /*name_bytes=*/3));
   {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
     EXPECT_TRUE(store->has_names());
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 3));
     EXPECT_EQ(names, none);
-    PROTOPAGE_ASSERT_OK(store->WriteNames(1, {"Zoë", longest}));
-    EXPECT_THAT(store->WriteNames(0, {longest + "y"}),
-                StatusIs(absl::StatusCode::kInvalidArgument, "129 bytes, expected at most 128"));
-    EXPECT_THAT(store->WriteNames(0, {std::string("a\0b", 3)}),
+    EXPECT_THAT(store->WriteAppendedNames({longest + "y"}),
+                StatusIs(absl::StatusCode::kInvalidArgument, "256 bytes, expected at most 255"));
+    EXPECT_THAT(store->WriteAppendedNames({longest}),
+                StatusIs(absl::StatusCode::kOutOfRange, "255 bytes, with room for 56"));
+    EXPECT_THAT(store->WriteAppendedNames({std::string("a\0b", 3)}),
                 StatusIs(absl::StatusCode::kInvalidArgument, "a zero byte"));
-    EXPECT_THAT(store->WriteNames(3, {"d"}), StatusIs(absl::StatusCode::kOutOfRange, "of 3"));
     EXPECT_THAT(store->ReadNames(2, 2), StatusIs(absl::StatusCode::kOutOfRange, "id 3"));
-    // The name of a row that is no class yet.
+    // The names of rows that are no classes yet.
     PROTOPAGE_ASSERT_OK(store->AppendRows(rows));
-    PROTOPAGE_ASSERT_OK(store->WriteNames(3, {"d", "e"}));
+    PROTOPAGE_ASSERT_OK(store->WriteAppendedNames({"Zoë", "e"}));
     PROTOPAGE_ASSERT_OK(store->AddAppended());
-    PROTOPAGE_ASSERT_OK(store->Drop({1}));
   }
-  // Names stay in a larger file and in a copy; a dropped class keeps its name.
-  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 50));
+  // Names stay in a larger file, also with longer ones, and in a copy; a dropped class keeps its
+  // name, but is not found by it.
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 50, nullptr, /*name_bytes=*/255));
   const std::string copy = TempPath("names_copy");
   {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
     EXPECT_EQ(store->spec().capacity, 50);
+    PROTOPAGE_ASSERT_OK(store->AppendRows(rows));
+    PROTOPAGE_ASSERT_OK(store->WriteAppendedNames({longest, "f"}));
+    PROTOPAGE_ASSERT_OK(store->AddAppended());
+    PROTOPAGE_ASSERT_OK(store->Drop({4}));
     PROTOPAGE_ASSERT_OK(store->SaveCopy(copy));
   }
   PrototypeStoreOptions options;
   options.read_only = true;
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(copy, options));
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 5));
-  EXPECT_EQ(names, (std::vector<std::string>{"", "Zoë", longest, "d", "e"}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 7));
+  EXPECT_EQ(names, (std::vector<std::string>{"", "", "", "Zoë", "e", longest, "f"}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto found, store->FindClasses({"Zoë", "e", longest, "f"}));
+  EXPECT_EQ(found, (std::vector<ClassId>{3, kNoClass, 5, 6}));
   RowMatrixXf read(2, kDim);
   PROTOPAGE_ASSERT_OK(store->ReadRange(3, read));
+  read.row(1) = rows.row(1);  // It was dropped.
   EXPECT_EQ(read, rows);
-  EXPECT_THAT(store->WriteNames(0, {"a"}), StatusIs(absl::StatusCode::kFailedPrecondition, ""));
+  EXPECT_THAT(store->WriteAppendedNames({"a"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, ""));
+}
+
+TEST(PrototypeStoreTest, AStoreIsCreatedWithTheNamesOfItsClasses) {
+  const std::string file = TempPath("names_of"), path = TempPath("named");
+  const std::vector<std::string> all = {"b", "a", "a longer one"};
+  PROTOPAGE_ASSERT_OK(
+      ClassNames::Create(DefaultFileSystem(), file, 3,
+                         [&](ClassId c) -> absl::StatusOr<std::string> { return all[c]; }));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto named, ClassNames::Open(DefaultFileSystem(), file));
+  PrototypeStoreSpec spec;
+  spec.num_classes = 4;
+  spec.dim = kDim;
+  EXPECT_THAT(PrototypeStore::Create(path, spec, {}, named.get()),
+              StatusIs(absl::StatusCode::kInvalidArgument, "names of 3 classes, expected 4"));
+  spec.num_classes = 3;
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store,
+                                   PrototypeStore::Create(path, spec, {}, named.get()));
+    PROTOPAGE_ASSERT_OK(store->Flush());
+  }
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 10, nullptr, /*name_bytes=*/200));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK(store->AppendRows(RandomRows(1, 1)));
+  PROTOPAGE_ASSERT_OK(store->WriteAppendedNames({std::string(200, 'l')}));
+  PROTOPAGE_ASSERT_OK(store->AddAppended());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const auto found, store->FindClasses({"a longer one", "b", "a", std::string(200, 'l'), "0"}));
+  EXPECT_EQ(found, (std::vector<ClassId>{2, 0, 1, 3, kNoClass}));
+}
+
+TEST(PrototypeStoreTest, NumberedClassesGetNamesWhenSomeAreAdded) {
+  const std::string file = TempPath("numbers_of"), path = TempPath("numbered");
+  PROTOPAGE_ASSERT_OK(ClassNames::CreateNumbered(DefaultFileSystem(), file, 3));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto numbers, ClassNames::Open(DefaultFileSystem(), file));
+  PrototypeStoreSpec spec;
+  spec.num_classes = 3;
+  spec.dim = kDim;
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store,
+                                   PrototypeStore::Create(path, spec, {}, numbers.get()));
+    PROTOPAGE_ASSERT_OK(store->Flush());
+    EXPECT_FALSE(store->has_names());
+  }
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 4, nullptr, /*name_bytes=*/1));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK(store->AppendRows(RandomRows(1, 1)));
+  PROTOPAGE_ASSERT_OK(store->WriteAppendedNames({"x"}));
+  PROTOPAGE_ASSERT_OK(store->AddAppended());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 4));
+  EXPECT_EQ(names, (std::vector<std::string>{"0", "1", "2", "x"}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto found, store->FindClasses({"2", "x", "3"}));
+  EXPECT_EQ(found, (std::vector<ClassId>{2, 3, kNoClass}));
 }
 
 TEST(PrototypeStoreTest, ALargerFileStaysSparse) {
@@ -790,12 +853,11 @@ TEST(PrototypeStoreTest, NamesOfAnotherLengthAreNotRead) {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, CreateTest(path, 3));
     PROTOPAGE_ASSERT_OK(store->Flush());
   }
-  PROTOPAGE_ASSERT_OK(
-      CopyTableLarger(DefaultFileSystem(), path, path, 3, {{"names", CellType::kUint8, 1000}}));
+  PROTOPAGE_ASSERT_OK(CopyTableLarger(DefaultFileSystem(), path, path, 3,
+                                      {{{ClassNames::kDataset, CellType::kUint8, 1000}}}));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
   EXPECT_FALSE(store->has_names());
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, store->ReadNames(0, 3));
-  EXPECT_EQ(names, std::vector<std::string>(3));
+  EXPECT_THAT(store->ReadNames(0, 3), StatusIs(absl::StatusCode::kDataLoss, "'class_names'"));
 }
 
 TEST(PrototypeStoreTest, AFlippedByteOfARowIsNamed) {

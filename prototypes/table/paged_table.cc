@@ -69,6 +69,7 @@ absl::StatusOr<Hdf5Layout> MakeLayout(const std::string& path, const TableSpec& 
   if (!spec.marks.empty()) {
     layout.datasets.push_back({spec.marks, CellType::kUint64, {spec.capacity}});
   }
+  layout.datasets.insert(layout.datasets.end(), spec.raw_datasets.begin(), spec.raw_datasets.end());
   return layout;
 }
 

@@ -66,6 +66,8 @@ struct TableSpec {
   std::vector<TableColumn> other_datasets;
   // If not empty, a dataset of marks, one a row: see WriteMarks.
   std::string marks;
+  // Datasets of any shape, which the table does not use.
+  std::vector<Hdf5Dataset> raw_datasets;
   // Root attributes in addition to the table's own.
   std::map<std::string, int64_t> integers;
   std::map<std::string, std::string> texts;
@@ -278,7 +280,7 @@ class PagedTable : private LoggedTable {
 
   // Held across the writes and syncs of the mark: no row is written before it is durable.
   Mutex open_mutex_;
-  bool marked_open_ ABSL_GUARDED_BY(open_mutex_) = false;  // The file says it is being written,
+  bool marked_open_ ABSL_GUARDED_BY(open_mutex_) = false;      // The file says it is being written,
   bool mark_is_durable_ ABSL_GUARDED_BY(open_mutex_) = false;  // also after a loss of power.
   absl::Status sync_error_ ABSL_GUARDED_BY(open_mutex_);  // Of the first SyncInPlace that failed.
 

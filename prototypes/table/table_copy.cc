@@ -19,19 +19,33 @@ namespace {
 // Rows that are copied out of the log at once.
 constexpr size_t kCopyRows = 256;
 
-// The layout of a larger file: `layout` with `capacity` rows and the datasets `more`.
+// Whether the copy has the bytes of the dataset: `old` has it in the same form, up to its length.
+bool IsCopied(const Hdf5Layout& old, const Hdf5Dataset& dataset) {
+  const Hdf5Dataset* const found = old.Find(dataset.name);
+  return found != nullptr && std::equal(found->dims.begin() + 1, found->dims.end(),
+                                        dataset.dims.begin() + 1, dataset.dims.end());
+}
+
+// The layout of a larger file: `layout` with `capacity` rows and the changes.
 Hdf5Layout LargerLayout(const Hdf5Layout& layout, int64_t old_capacity, int64_t capacity,
-                        const std::vector<TableColumn>& more) {
+                        const TableCopyChanges& changes) {
   Hdf5Layout larger = layout;
+  std::vector<Hdf5Dataset>& datasets = larger.datasets;
   // In the order in which they lie in the file; reading ordered them by name.
-  std::sort(larger.datasets.begin(), larger.datasets.end(),
+  std::sort(datasets.begin(), datasets.end(),
             [](const Hdf5Dataset& a, const Hdf5Dataset& b) { return a.offset < b.offset; });
-  for (Hdf5Dataset& dataset : larger.datasets) {
+  const auto left_out = [&](const Hdf5Dataset& dataset) {
+    return std::count(changes.left_out.begin(), changes.left_out.end(), dataset.name) > 0;
+  };
+  datasets.erase(std::remove_if(datasets.begin(), datasets.end(), left_out), datasets.end());
+  for (Hdf5Dataset& dataset : datasets) {
     if (dataset.name != "header" && dataset.dims[0] == old_capacity) dataset.dims[0] = capacity;
   }
-  for (const TableColumn& column : more) {
-    if (layout.Find(column.name) != nullptr) continue;
-    larger.datasets.push_back(MakeTableDataset(column, capacity));
+  for (const TableColumn& column : changes.more) {
+    const Hdf5Dataset added = MakeTableDataset(column, capacity);
+    const auto same_name = [&](const Hdf5Dataset& dataset) { return dataset.name == added.name; };
+    const auto found = std::find_if(datasets.begin(), datasets.end(), same_name);
+    found == datasets.end() ? datasets.push_back(added) : void(*found = added);
   }
   return larger;
 }
@@ -152,7 +166,7 @@ absl::Status CopyTable(PagedTable* table, const std::string& name) {
 
 absl::Status CopyTableLarger(FileSystem* file_system, const std::string& from,
                              const std::string& to, int64_t capacity,
-                             const std::vector<TableColumn>& more, const std::string& marks) {
+                             const TableCopyChanges& changes) {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, LockTable(file_system, from));
   PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> source,
                              file_system->Open(from, OpenMode::kRead));
@@ -177,11 +191,12 @@ absl::Status CopyTableLarger(FileSystem* file_system, const std::string& from,
     return absl::InvalidArgumentError(
         absl::StrCat(from, ": capacity ", capacity, "; allowed are ", old_capacity, " and more"));
   }
-  Hdf5Layout larger = LargerLayout(layout, old_capacity, capacity, more);
+  Hdf5Layout larger = LargerLayout(layout, old_capacity, capacity, changes);
   const bool upgrade = version < PagedTable::kFormatVersion;
+  const std::string& marks = changes.marks;
   if (upgrade) PROTOPAGE_RETURN_IF_ERROR(UpgradeLayout(from, marks, &larger, &header));
   const auto copied = [&](const Hdf5Dataset& dataset) {
-    return layout.Find(dataset.name) != nullptr &&
+    return IsCopied(layout, dataset) &&
            !(upgrade && (dataset.name == "header" || dataset.name == marks));
   };
   return ReplaceFile(
@@ -193,8 +208,11 @@ absl::Status CopyTableLarger(FileSystem* file_system, const std::string& from,
           PROTOPAGE_RETURN_IF_ERROR(CopyData(
               source.get(), {old->offset, old->offset + old->bytes()}, target, dataset.offset));
         }
-        if (!upgrade) return absl::OkStatus();
-        return UpgradeContent(source.get(), from, layout, marks, target, larger, header);
+        if (upgrade) {
+          PROTOPAGE_RETURN_IF_ERROR(
+              UpgradeContent(source.get(), from, layout, marks, target, larger, header));
+        }
+        return changes.fill ? changes.fill(target, larger) : absl::OkStatus();
       });
 }
 

@@ -7,11 +7,13 @@
 #define PROTOPAGE_PROTOTYPES_TABLE_TABLE_COPY_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "protopage/base/file.h"
+#include "protopage/prototypes/table/hdf5_file.h"
 #include "protopage/prototypes/table/paged_table.h"
 
 namespace protopage {
@@ -21,15 +23,23 @@ namespace protopage {
 // PagedTable::ReadRows, and the file system's; `path` is as before then.
 absl::Status CopyTable(PagedTable* table, const std::string& path);
 
+// Changes of a copy.
+struct TableCopyChanges {
+  // Datasets that the copy has in addition. One that the table has with another width is replaced.
+  std::vector<TableColumn> more = {};
+  std::vector<std::string> left_out = {};  // Datasets that the copy does not have.
+  std::string marks = {};                  // The dataset of marks, if the table has one.
+  // Fills what is not copied.
+  std::function<absl::Status(File* copy, const Hdf5Layout& layout)> fill = {};
+};
+
 // Copies the table at `from`, which nobody has open for writing, to `to`, with room for `capacity`
-// rows, and with those of the datasets `more` that it lacks; `to` may be `from`. Datasets that are
-// not [capacity, ...] stay as they are. The copy of a file of version 1 has the newest version;
-// `marks` names its dataset of marks, if it has one. Errors: FailedPrecondition (the file of a log,
-// or open for writing), InvalidArgument (smaller than it is).
+// rows and with `changes`; `to` may be `from`. Datasets that are not [capacity, ...] stay as they
+// are. The copy of a file of version 1 has the newest version. Errors: FailedPrecondition (the file
+// of a log, or open for writing), InvalidArgument (smaller than it is).
 absl::Status CopyTableLarger(FileSystem* file_system, const std::string& from,
                              const std::string& to, int64_t capacity,
-                             const std::vector<TableColumn>& more = {},
-                             const std::string& marks = "");
+                             const TableCopyChanges& changes = {});
 
 }  // namespace protopage
 

@@ -1,6 +1,7 @@
 // RunDirectory: the directory of a run, which holds all that it writes.
 //
 //   config.json       the resolved config, and the format of the run
+//   classes/          the names of the classes (run_classes.h)
 //   metrics.jsonl     one object a logged step, evaluation, ...
 //   prototypes.h5     the prototype table, as of an old checkpoint
 //   queues.h5         the queues, as of the same one

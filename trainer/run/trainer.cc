@@ -18,6 +18,7 @@
 #include "protopage/trainer/run/init_from.h"
 #include "protopage/trainer/run/recovery.h"
 #include "protopage/trainer/run/run_checkpoint.h"
+#include "protopage/trainer/run/run_classes.h"
 #include "protopage/trainer/run/run_observers.h"
 #include "protopage/trainer/run/step_reporter.h"
 #include "protopage/trainer/run/stop_signals.h"
@@ -65,6 +66,8 @@ class Run {
   // Reads the checkpoint that was found. Later ones are removed if the user named this one.
   absl::Status Restore();
   absl::Status InitializeNet();
+  // Finds out which classes the run knows, before images are opened.
+  absl::Status IdentifyClasses();
   // Makes the directory of a new run, or cleans that of a resumed one.
   absl::Status BeginDirectory();
   absl::Status RunStage();
@@ -89,6 +92,7 @@ class Run {
   FileSystem* const fs_;
   std::unique_ptr<RunDirectory> directory_;
   std::unique_ptr<Session> session_;
+  std::shared_ptr<ClassIdentity> classes_;
   ObserverList observers_;
   RunPosition position_;
   double recovery_factor_ = 1;  // By which recovery.json changed all learning rates.
@@ -116,6 +120,7 @@ absl::Status Run::Prepare() {
   session_->set_log_options(options_.log);
   session_->set_stop([] { return StopSignals::requested(); });
   if (checkpoint_.empty()) PROTOPAGE_RETURN_IF_ERROR(WithContext(InitializeNet(), "init_from"));
+  PROTOPAGE_RETURN_IF_ERROR(IdentifyClasses());
   PROTOPAGE_RETURN_IF_ERROR(OpenStages(*session_, position_.stage));
   return CheckNewPrototypes(*session_, position_.stage, resumed_.prototypes);
 }
@@ -185,7 +190,7 @@ absl::Status Run::Restore() {
   if (options_.checkpoint >= 0) {
     const int64_t number = options_.checkpoint;
     // Nothing is removed before everything can be read.
-    PROTOPAGE_RETURN_IF_ERROR(LoadRun(fs_, options_.directory, config_, number).status());
+    PROTOPAGE_RETURN_IF_ERROR(LoadRun(fs_, options_.directory, config_, {number}).status());
     PROTOPAGE_RETURN_IF_ERROR(directory_->RemoveCheckpointsAfter(number));
   }
   PROTOPAGE_RETURN_IF_ERROR(directory_->WithWayOut(
@@ -202,16 +207,29 @@ absl::Status Run::InitializeNet() {
   return Say(absl::StrCat("the net starts from ", path, " (", loaded.loaded.size(), " arrays)"));
 }
 
+absl::Status Run::IdentifyClasses() {
+  classes_ = std::make_shared<ClassIdentity>(options_.class_policy,
+                                             [this](const std::string& text) { return Say(text); });
+  PROTOPAGE_RETURN_IF_ERROR(checkpoint_.empty()
+                                ? UseInitFromClasses(fs_, config_, classes_.get())
+                                : UseRunClasses(fs_, options_.directory, classes_.get()));
+  UseClassIdentity(classes_, session_.get());
+  return absl::OkStatus();
+}
+
 absl::Status Run::BeginDirectory() {
   if (directory_ != nullptr) {
     PROTOPAGE_RETURN_IF_ERROR(directory_->CleanCheckpoints(config_.keep_checkpoints));
-    return changed_config_.is_null() ? absl::OkStatus()
-                                     : directory_->WriteConfigJson(changed_config_);
+    if (!changed_config_.is_null()) {
+      PROTOPAGE_RETURN_IF_ERROR(directory_->WriteConfigJson(changed_config_));
+    }
+  } else {
+    PROTOPAGE_ASSIGN_OR_RETURN(RunDirectory directory,
+                               RunDirectory::Create(fs_, options_.directory, WriteConfig(config_)));
+    directory_ = std::make_unique<RunDirectory>(std::move(directory));
   }
-  PROTOPAGE_ASSIGN_OR_RETURN(RunDirectory directory,
-                             RunDirectory::Create(fs_, options_.directory, WriteConfig(config_)));
-  directory_ = std::make_unique<RunDirectory>(std::move(directory));
-  return absl::OkStatus();
+  if (!checkpoint_.empty()) return absl::OkStatus();
+  return RecordRunClasses(fs_, options_.directory, *classes_, session_.get());
 }
 
 absl::StatusOr<TrainResult> Run::Go() {
@@ -389,24 +407,28 @@ absl::StatusOr<TrainConfig> ReadRunConfig(FileSystem* fs, const std::string& dir
 }
 
 absl::Status ReadRun(FileSystem* fs, const std::string& directory, const TrainConfig& config,
-                     int64_t checkpoint,
+                     const ReadRunOptions& options,
                      absl::FunctionRef<absl::Status(std::unique_ptr<Session> session)> read) {
   PROTOPAGE_ASSIGN_OR_RETURN(const RunDirectory run, RunDirectory::Open(fs, directory));
-  return ReadCheckpoint(run, checkpoint, [&](const std::string& folder) -> absl::Status {
+  return ReadCheckpoint(run, options.checkpoint, [&](const std::string& folder) -> absl::Status {
     PROTOPAGE_ASSIGN_OR_RETURN(
         const CheckpointState state,
         ReadCheckpointState(run, folder, static_cast<int64_t>(config.stages.size())));
     PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(config, fs));
     PROTOPAGE_RETURN_IF_ERROR(LoadForReading(state, run, folder, session.get()));
+    const std::shared_ptr<ClassIdentity> classes = NewLoggingIdentity(options.class_policy);
+    PROTOPAGE_RETURN_IF_ERROR(UseRunClasses(fs, directory, classes.get()));
+    UseClassIdentity(classes, session.get());
     return read(std::move(session));
   });
 }
 
 absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::string& directory,
-                                                 const TrainConfig& config, int64_t checkpoint) {
+                                                 const TrainConfig& config,
+                                                 const ReadRunOptions& options) {
   std::unique_ptr<Session> result;
   PROTOPAGE_RETURN_IF_ERROR(
-      ReadRun(fs, directory, config, checkpoint, [&](std::unique_ptr<Session> session) {
+      ReadRun(fs, directory, config, options, [&](std::unique_ptr<Session> session) {
         result = std::move(session);
         return absl::OkStatus();
       }));

@@ -21,6 +21,7 @@
 #include "protopage/trainer/configs/config.h"
 #include "protopage/trainer/observers/observer.h"
 #include "protopage/trainer/run/run_directory.h"
+#include "protopage/trainer/session/class_identity.h"
 #include "protopage/trainer/session/session.h"
 
 namespace protopage {
@@ -31,7 +32,9 @@ struct TrainOptions {
   // With resume: the number of the checkpoint to go on from, -1 for the newest. Later checkpoints
   // are removed.
   int64_t checkpoint = -1;
-  std::string title = "protopage";    // Of report.html.
+  std::string title = "protopage";  // Of report.html.
+  // When the images' classes are not those of the resumed run, or of prototypes.init_from.
+  ClassPolicy class_policy = ClassPolicy::kExact;
   TableLogOptions log;                // Never changes a result.
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
   // Shows the run: hears every message and report before the files are written. Null means a
@@ -59,19 +62,26 @@ absl::StatusOr<TrainResult> Train(const TrainConfig& config, const TrainOptions&
 absl::StatusOr<TrainConfig> ReadRunConfig(FileSystem* fs, const std::string& directory,
                                           const std::vector<std::string>& set);
 
-// Calls read(session) with the model of a run, for eval and embed: of its checkpoint `checkpoint`,
-// or of the newest if that is negative. The prototypes are opened from the checkpoint itself,
-// read-only. `config` is the run's, except that its data may have changed. When the run removes the
-// newest checkpoint meanwhile, all is done again with the next one, as by ReadCheckpoint. Errors:
-// those of `read`; NotFound (no run, no checkpoint), DataLoss (damaged files).
+// How a run is opened for reading.
+struct ReadRunOptions {
+  int64_t checkpoint = -1;  // Its number; the newest if negative.
+  // When the classes of the images are not those of the run.
+  ClassPolicy class_policy = ClassPolicy::kExact;
+};
+
+// Calls read(session) with the model of a run, for eval and embed. The prototypes are opened from
+// the checkpoint itself, read-only. `config` is the run's, except that its data may have changed:
+// the classes of its images get the run's ids by name. When the run removes the newest checkpoint
+// meanwhile, all is done again with the next one, as by ReadCheckpoint. Errors: those of `read`;
+// NotFound (no run, no checkpoint), DataLoss (damaged files).
 absl::Status ReadRun(FileSystem* fs, const std::string& directory, const TrainConfig& config,
-                     int64_t checkpoint,
+                     const ReadRunOptions& options,
                      absl::FunctionRef<absl::Status(std::unique_ptr<Session> session)> read);
 
 // The session alone. Reads of its prototypes are Aborted once the run has removed the checkpoint.
 absl::StatusOr<std::unique_ptr<Session>> LoadRun(FileSystem* fs, const std::string& directory,
                                                  const TrainConfig& config,
-                                                 int64_t checkpoint = -1);
+                                                 const ReadRunOptions& options = {});
 
 }  // namespace protopage
 

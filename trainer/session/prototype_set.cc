@@ -10,11 +10,13 @@
 #include "protopage/base/json_text.h"
 #include "protopage/base/sealed_json.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/prototypes/class_names.h"
 #include "protopage/prototypes/index/class_index_factory.h"
 #include "protopage/prototypes/table/paged_table.h"
 #include "protopage/sampling/class_queue_source.h"
 #include "protopage/sampling/nearest_class_source.h"
 #include "protopage/sampling/selection_modes.h"
+#include "protopage/trainer/session/class_identity.h"
 
 namespace protopage {
 namespace {
@@ -160,8 +162,14 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
   PROTOPAGE_ASSIGN_OR_RETURN(spec.row_state, ParseRowState(options.prototypes.row_state));
   PROTOPAGE_ASSIGN_OR_RETURN(spec.dtype, ParseRowType(options.prototypes.dtype));
   spec.seed = options.seed;
-  PROTOPAGE_ASSIGN_OR_RETURN(set->store_,
-                             PrototypeStore::Create(set->StorePath(), spec, set->StoreOptions()));
+  // The names go where the rows go: into every copy of the store.
+  std::unique_ptr<ClassNames> names;
+  const std::string names_path = RunClassesPath(directory, ClassRole::kTarget);
+  if (set->fs_->Exists(names_path)) {
+    PROTOPAGE_ASSIGN_OR_RETURN(names, ClassNames::Open(set->fs_, names_path));
+  }
+  PROTOPAGE_ASSIGN_OR_RETURN(set->store_, PrototypeStore::Create(set->StorePath(), spec,
+                                                                 set->StoreOptions(), names.get()));
   return set;
 }
 

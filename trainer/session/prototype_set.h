@@ -50,8 +50,8 @@ class PrototypeSet {
  public:
   // Makes prototypes.h5 and its log in `directory` (from the second generation on, prototypes-2.h5
   // and so on), and replaces files left by an earlier attempt. The rows are those of
-  // prototypes.init_from, if given. Errors: as OpenInitFrom; FailedPrecondition (init_from is open
-  // for writing).
+  // prototypes.init_from, if given; else the store gets the names in classes/target.h5, if any.
+  // Errors: as OpenInitFrom; FailedPrecondition (init_from is open for writing).
   static absl::StatusOr<std::unique_ptr<PrototypeSet>> Create(const std::string& directory,
                                                               int64_t num_classes, int64_t dim,
                                                               const PrototypeSetOptions& options,

@@ -768,7 +768,13 @@ TEST_F(BadInputTest, Classes) {
   };
   ASSERT_EQ(RunProtopage(drop(store, "5")).exit_status, 0);
   ExpectError({"classes"}, 2, {"unknown verb \"classes\"", "classes add"});
-  ExpectError({"classes", "drop", "--store=" + store}, 2, {"needs --classes=ID,ID,..."});
+  ExpectError({"classes", "drop", "--store=" + store}, 2,
+              {"--classes or --name: found neither, expected at least one"});
+  ExpectError({"classes", "drop", "--store=" + store, "--name=seven"}, 2,
+              {"--name: found \"seven\", expected the name of a class of", "own.h5"});
+  ExpectError({"classes", "drop", "--store=" + store, "--name=5"}, 2, {"--name: found \"5\""});
+  ExpectError({"classes", "merge", "--store=" + store, "--into=1,2", "--from=3"}, 2,
+              {"--into: found 2 classes, expected one"});
   ExpectError(drop(store, "1,two"), 2, {"--classes: found \"1,two\"", "3,7,12"});
   ExpectError(drop(store, "8"), 2, {"own.h5: found class 8, expected 0 to 7"});
   ExpectError(drop(store, "5"), 2, {"class 5 was dropped before"});
@@ -780,7 +786,7 @@ TEST_F(BadInputTest, Classes) {
   ExpectError(drop(of_run, "1"), 2, own);
   ExpectError(merge(of_run, "1", "2"), 2, own);
   ExpectError(add(of_run, "folder"), 2, own);
-  ExpectError(merge(store, "one", "2"), 2, {"--into: found \"one\"", "integer"});
+  ExpectError(merge(store, "one", "2"), 2, {"--into: found \"one\"", "3,7,12"});
   ExpectError(merge(store, "1", "2,1"), 2, {"id 1 at positions"});
   ExpectError(merge(store, "5", "2"), 2, {"class 5 was dropped before"});
   ExpectError(merge(store, "1", "5"), 2, {"class 5 was dropped before"});
@@ -788,12 +794,10 @@ TEST_F(BadInputTest, Classes) {
   ExpectError(add(store, "empty"), 1, {"--input: ", "empty: no image found"});
   Write("gap.txt", "images/unseen_0_0.png\t0\nimages/unseen_0_0.png\t2\n");
   ExpectError(add(of_run, "gap.txt"), 2, own);
-  // One damaged image, or a class without one: none is added.
-  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(store, 20, nullptr, /*names=*/true));
-  const std::string name(129, 'n');
-  Write("long/" + name + "/0.png", Read("images/unseen_0_0.png"));
-  ExpectError(add(store, "long"), 2, {"class name", name, "129 bytes, expected at most 128"});
-  ExpectError(add(store, "gap.txt"), 2, {"gap.txt", "class 1 has no image"});
+  // One damaged image, or a class that the store has: none is added.
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(store, 20, nullptr, /*name_bytes=*/20));
+  ExpectError(add(store, "gap.txt"), 2,
+              {"--input: ", "gap.txt", "class \"0\" is class 0 of", "and so are 1 more"});
   const std::string good = Read("images/unseen_0_0.png");
   Write("broken/a/0.png", good);
   Write("broken/b/0.png", good.substr(0, good.size() / 2));

@@ -348,7 +348,7 @@ TEST_F(CommandsTest, ClassesAreAddedDroppedAndMerged) {
     EXPECT_EQ(opened->num_classes(), kTinyTargetClasses + 3);
     PROTOPAGE_ASSERT_OK(opened->Gather({kTinyTargetClasses + 1}, row));
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, opened->ReadNames(kTinyTargetClasses - 1, 4));
-    EXPECT_EQ(names, (std::vector<std::string>{"", "c00", "c01", "c02"}));
+    EXPECT_EQ(names, (std::vector<std::string>{"7", "c00", "c01", "c02"}));
   }
   const ProtopageOutcome inspected =
       RunProtopage({"inspect", "--store=" + store, "--pairs=100", "--json"});
@@ -365,14 +365,23 @@ TEST_F(CommandsTest, ClassesAreAddedDroppedAndMerged) {
   EXPECT_LT((row.row(0) - features.colwise().sum().normalized()).norm(), 1e-6f);
 
   const ProtopageOutcome dropped =
-      RunProtopage({"classes", "drop", "--store=" + store, "--classes=2,9"});
+      RunProtopage({"classes", "drop", "--store=" + store, "--classes=2", "--name=c01"});
   ASSERT_EQ(dropped.exit_status, 0) << dropped.err;
   EXPECT_TRUE(absl::StrContains(dropped.err, "has 9 classes, and 2 that were dropped"))
       << dropped.err;
-  const ProtopageOutcome merged =
-      RunProtopage({"classes", "merge", "--store=" + store, "--into=8", "--from=0,1"});
+  const ProtopageOutcome merged = RunProtopage(
+      {"classes", "merge", "--store=" + store, "--into_name=c00", "--from=0", "--from_name=1"});
   ASSERT_EQ(merged.exit_status, 0) << merged.err;
   EXPECT_TRUE(absl::StrContains(merged.err, "has 7 classes, and 4 that were dropped"));
+  // Two of the names are taken.
+  const ProtopageOutcome taken = RunProtopage(
+      {"classes", "add", "--store=" + store, "--run=" + Path("run"), "--input=" + Path("new")});
+  EXPECT_EQ(taken.exit_status, 2);
+  EXPECT_TRUE(absl::StrContains(taken.err, "class \"c00\" is class 8 of")) << taken.err;
+  EXPECT_TRUE(absl::StrContains(taken.err, "and so are 1 more; no class was added"));
+  ASSERT_EQ(
+      RunProtopage({"classes", "drop", "--store=" + store, "--name=c00", "--name=c02"}).exit_status,
+      0);
   // Ids are never used again.
   const ProtopageOutcome again = RunProtopage(
       {"classes", "add", "--store=" + store, "--run=" + Path("run"), "--input=" + Path("new")});
@@ -385,7 +394,7 @@ TEST_F(CommandsTest, ClassesAreAddedDroppedAndMerged) {
             "c02    13       2\n");
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto opened, PrototypeStore::Open(store, {}));
   EXPECT_EQ(opened->num_classes(), 14);
-  EXPECT_EQ(opened->num_dropped(), 4);
+  EXPECT_EQ(opened->num_dropped(), 6);
 }
 
 TEST_F(CommandsTest, InspectTellsOfARunAndOfAFile) {

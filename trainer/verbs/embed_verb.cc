@@ -31,7 +31,7 @@ struct Flags {
 absl::Status Run(const Flags& flags) {
   FileSystem* fs = DefaultFileSystem();
   PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
-                             OpenRun(flags.run, flags.set, flags.checkpoint));
+                             OpenRun(flags.run, flags.set, {flags.checkpoint}));
   const auto opened = OpenImages(flags.input, session->config().data);
   if (!opened.ok()) return WithContext(opened.status(), "--input");
   const std::unique_ptr<ImageSource>& source = *opened;

@@ -11,6 +11,7 @@
 #include "protopage/data/open_source.h"
 #include "protopage/data/split.h"
 #include "protopage/eval/report.h"
+#include "protopage/trainer/session/class_identity.h"
 #include "protopage/trainer/session/session.h"
 #include "protopage/trainer/stages/evaluator.h"
 #include "protopage/trainer/verbs/print_results.h"
@@ -25,6 +26,7 @@ struct Flags {
   std::string split;
   std::vector<std::string> set;
   int64_t checkpoint = -1;
+  std::string class_names = "exact";
   bool json = false;
 };
 
@@ -32,6 +34,9 @@ absl::Status Run(const Flags& flags) {
   // A mistake in the flags shows before anything is read.
   PROTOPAGE_RETURN_IF_ERROR(
       WithContext(ParseSplitOr(flags.split, Split::kTargetTest).status(), "--split"));
+  ReadRunOptions options;
+  options.checkpoint = flags.checkpoint;
+  PROTOPAGE_ASSIGN_OR_RETURN(options.class_policy, ParseClassPolicy(flags.class_names));
   EvalReport report;
   const auto evaluate = [&](std::unique_ptr<Session> session) -> absl::Status {
     const Split fallback =
@@ -46,7 +51,7 @@ absl::Status Run(const Flags& flags) {
                                            : EvaluateTarget(*session, split, SplitName(split)));
     return absl::OkStatus();
   };
-  PROTOPAGE_RETURN_IF_ERROR(ReadUserRun(flags.run, flags.set, flags.checkpoint, evaluate));
+  PROTOPAGE_RETURN_IF_ERROR(ReadUserRun(flags.run, flags.set, options, evaluate));
   return PrintResults(flags.json ? DumpJson(ToJson(report)) : FormatReport(report));
 }
 
@@ -64,6 +69,7 @@ CommandVerb EvalVerb() {
                          "source_test, ...; by default target_test, or source_test for a run "
                          "without prototypes",
                  .value_name = "SPLIT"},
+                ClassNamesFlag(&flags->class_names),
                 SetFlag(&flags->set),
                 CheckpointFlag(&flags->checkpoint),
                 JsonFlag(&flags->json)};

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/eval/text_table.h"
+#include "protopage/prototypes/class_names.h"
 #include "protopage/trainer/run/run_prototypes.h"
 
 namespace protopage {
@@ -41,7 +42,10 @@ std::string FormatPairs(const StoreInspection& store) {
   for (const ClassPair& pair : store.pairs) {
     std::vector<std::string> row = {absl::StrCat(pair.a), absl::StrCat(pair.b),
                                     FormatFixed(pair.cosine, 6)};
-    if (store.has_names) row.insert(row.end(), {pair.a_name, pair.b_name});
+    if (store.has_names) {
+      row.push_back(ClassNames::Printable(pair.a_name));
+      row.push_back(ClassNames::Printable(pair.b_name));
+    }
     table.AddRow(row);
   }
   return absl::StrCat(PairsTitle(store), ", likely duplicates first:\n", table.ToString());

@@ -9,6 +9,7 @@
 #include "protopage/base/config_fields.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/trainer/configs/config.h"
+#include "protopage/trainer/session/class_identity.h"
 #include "protopage/trainer/verbs/print_results.h"
 #include "protopage/trainer/verbs/run_plan.h"
 #include "protopage/trainer/verbs/run_plan_report.h"
@@ -21,6 +22,7 @@ namespace {
 struct Flags {
   std::string config;
   std::vector<std::string> set;
+  std::string class_names = "exact";
   double reads_per_second = RunPlanOptions().reads_per_second;
   bool json = false;
 };
@@ -33,6 +35,7 @@ absl::Status Run(const Flags& flags) {
   PROTOPAGE_ASSIGN_OR_RETURN(const TrainConfig config, ReadUserConfig(flags.config, flags.set));
   RunPlanOptions options;
   options.reads_per_second = flags.reads_per_second;
+  PROTOPAGE_ASSIGN_OR_RETURN(options.class_policy, ParseClassPolicy(flags.class_names));
   PROTOPAGE_ASSIGN_OR_RETURN(const RunPlan plan, PlanRun(config, options));
   return PrintResults(flags.json ? DumpJson(ToJson(plan)) : FormatRunPlan(plan));
 }
@@ -46,6 +49,7 @@ CommandVerb PlanVerb() {
   verb.summary = "Tells the memory, the disk and the time of a step that a config needs.";
   verb.flags = {ConfigFlag(&flags->config),
                 SetFlag(&flags->set),
+                ClassNamesFlag(&flags->class_names),
                 {.name = "reads_per_second",
                  .value = &flags->reads_per_second,
                  .help = "scattered reads of 4 KiB that the run's disk delivers a second"},

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <fstream>
+#include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/file.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/eval/text_table.h"
 #include "protopage/prototypes/class_queues.h"
@@ -12,6 +14,8 @@
 #include "protopage/prototypes/table/table_log.h"
 #include "protopage/sampling/selection_config.h"
 #include "protopage/sampling/selection_modes.h"
+#include "protopage/trainer/run/run_classes.h"
+#include "protopage/trainer/session/class_identity.h"
 #include "protopage/trainer/session/prototype_set.h"
 #include "protopage/trainer/session/session.h"
 #include "protopage/trainer/stages/open_stages.h"
@@ -56,10 +60,13 @@ absl::StatusOr<StagePlan> DescribeStage(Session* session, int64_t index) {
 }
 
 // Opens and checks the images as training does, and describes the training stages.
-absl::Status DescribeStages(const TrainConfig& config, RunPlan* plan) {
+absl::Status DescribeStages(const TrainConfig& config, ClassPolicy policy, RunPlan* plan) {
   PROTOPAGE_ASSIGN_OR_RETURN(const auto session, Session::Create(config));
   const bool on_gpu = session->backend()->device() == DeviceType::kCuda;
   const int64_t net = on_gpu ? 0 : session->backend()->allocated_bytes();
+  const std::shared_ptr<ClassIdentity> classes = NewLoggingIdentity(policy);
+  PROTOPAGE_RETURN_IF_ERROR(UseInitFromClasses(DefaultFileSystem(), config, classes.get()));
+  UseClassIdentity(classes, session.get());
   PROTOPAGE_RETURN_IF_ERROR(OpenStages(*session, 0));
   PROTOPAGE_RETURN_IF_ERROR(CheckNewPrototypes(*session, 0, /*there=*/false));
   plan->process_memory = std::max<int64_t>(0, ProcBytes("/proc/self/status", "VmRSS") - net);
@@ -179,7 +186,7 @@ void AddWarnings(const TrainConfig& config, RunPlan* plan) {
 
 absl::StatusOr<RunPlan> PlanRun(const TrainConfig& config, const RunPlanOptions& options) {
   RunPlan plan;
-  PROTOPAGE_RETURN_IF_ERROR(DescribeStages(config, &plan));
+  PROTOPAGE_RETURN_IF_ERROR(DescribeStages(config, options.class_policy, &plan));
   for (StagePlan& stage : plan.stages) {
     PROTOPAGE_RETURN_IF_ERROR(
         WithContext(AddRehearsal(config, &stage), absl::StrCat("stages[", stage.stage, "]")));

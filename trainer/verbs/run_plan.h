@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "protopage/trainer/configs/config.h"
+#include "protopage/trainer/session/class_identity.h"
 
 namespace protopage {
 
@@ -26,6 +27,8 @@ struct RunPlanOptions {
   double reads_per_second = 50000;
   // Memory that the page cache may use; 0 is all that is free besides the run's own.
   int64_t page_cache_bytes = 0;
+  // When the images' classes are not those of prototypes.init_from.
+  ClassPolicy class_policy = ClassPolicy::kExact;
 };
 
 // Bytes, but where said. Of a training stage.

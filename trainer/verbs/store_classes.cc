@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/prototypes/class_names.h"
 #include "protopage/prototypes/prototype_store.h"
 
 namespace protopage {
@@ -58,6 +60,20 @@ absl::Status CheckClasses(const PrototypeStore& store, const std::vector<ClassId
   return absl::OkStatus();
 }
 
+// New classes must have names of their own.
+absl::Status CheckNewNames(const PrototypeStore& store, const ImageSource& source,
+                           const std::vector<std::string>& names) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<ClassId> ids, store.FindClasses(names));
+  const auto known = [](ClassId id) { return id != kNoClass; };
+  const auto first = std::find_if(ids.begin(), ids.end(), known);
+  if (first == ids.end()) return absl::OkStatus();
+  const int64_t more = std::count_if(first + 1, ids.end(), known);
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--input: ", source.Description(), ": class ", ClassNames::Quoted(names[first - ids.begin()]),
+      " is class ", *first, " of ", store.path(), " already",
+      more > 0 ? absl::StrCat(", and so are ", more, " more") : "", "; no class was added"));
+}
+
 StoreClassCounts CountsOf(const PrototypeStore& store) {
   return {store.num_classes(), store.num_dropped()};
 }
@@ -68,38 +84,38 @@ absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::st
                                                    Embedder& embedder, int64_t embedding_dim,
                                                    const ImageSource& source,
                                                    const ImprintOptions& options) {
-  std::vector<AddedClass> added(source.num_classes());
+  std::vector<std::string> names;
+  int64_t longest = 1;
+  for (ClassId c = 0; c < source.num_classes(); ++c) {
+    names.push_back(source.ClassName(c));
+    PROTOPAGE_RETURN_IF_ERROR(ClassNames::CheckName(names.back()));
+    longest = std::max(longest, static_cast<int64_t>(names.back().size()));
+  }
   {
     PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/true));
     if (store->dim() != embedding_dim) {
       return absl::InvalidArgumentError(absl::StrCat(
           path, ": its rows have ", store->dim(), " floats, the net's embeddings ", embedding_dim));
     }
-    for (size_t i = 0; i < added.size(); ++i) {
-      added[i].name = source.ClassName(static_cast<ClassId>(i));
-      PROTOPAGE_RETURN_IF_ERROR(PrototypeStore::CheckNames({added[i].name}));
-    }
+    PROTOPAGE_RETURN_IF_ERROR(CheckNewNames(*store, source, names));
     const int64_t classes = store->num_classes() + source.num_classes();
     const int64_t capacity = store->spec().capacity;
     // Some room more: it takes no space, and a copy takes time.
     const int64_t room = classes > capacity ? std::max(classes, capacity + capacity / 4) : capacity;
-    PROTOPAGE_RETURN_IF_ERROR(PrototypeStore::Reserve(path, room, fs, /*names=*/true));
+    PROTOPAGE_RETURN_IF_ERROR(PrototypeStore::Reserve(path, room, fs, longest));
   }
   PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenOwnStore(fs, path, /*read_only=*/false));
   // Others may have changed it since.
+  PROTOPAGE_RETURN_IF_ERROR(CheckNewNames(*store, source, names));
   const ClassId first = store->num_classes();
-  for (size_t i = 0; i < added.size(); ++i) added[i].id = first + static_cast<int64_t>(i);
   PROTOPAGE_RETURN_IF_ERROR(AppendImprinted(embedder, source, options, *store).status());
-  constexpr int64_t kBlock = 4096;
-  std::vector<std::string> names;
-  for (size_t i = 0; i < added.size(); ++i) {
-    names.push_back(added[i].name);
-    if (static_cast<int64_t>(names.size()) < kBlock && i + 1 < added.size()) continue;
-    PROTOPAGE_RETURN_IF_ERROR(
-        store->WriteNames(added[i].id + 1 - static_cast<int64_t>(names.size()), names));
-    names.clear();
-  }
+  PROTOPAGE_RETURN_IF_ERROR(store->WriteAppendedNames(names));
   PROTOPAGE_RETURN_IF_ERROR(store->AddAppended());
+  std::vector<AddedClass> added(names.size());
+  for (size_t i = 0; i < added.size(); ++i) {
+    added[i].id = first + static_cast<int64_t>(i);
+    added[i].name = std::move(names[i]);
+  }
   for (int64_t record = 0; record < source.size(); ++record) {
     const bool counts = options.domain < 0 || source.Domain(record) == options.domain;
     added[source.Label(record)].images += counts ? 1 : 0;
@@ -131,6 +147,18 @@ absl::StatusOr<StoreClassCounts> MergeClasses(FileSystem* fs, const std::string&
   PROTOPAGE_RETURN_IF_ERROR(PrototypeStore::Merge(path, into, from, fs));
   PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/true));
   return CountsOf(*store);
+}
+
+absl::StatusOr<std::vector<ClassId>> FindStoreClasses(FileSystem* fs, const std::string& path,
+                                                      const std::vector<std::string>& names) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto store, OpenStore(fs, path, /*read_only=*/true));
+  PROTOPAGE_ASSIGN_OR_RETURN(std::vector<ClassId> ids, store->FindClasses(names));
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] != kNoClass) continue;
+    return absl::InvalidArgumentError(absl::StrCat("found ", ClassNames::Quoted(names[i]),
+                                                   ", expected the name of a class of ", path));
+  }
+  return ids;
 }
 
 absl::StatusOr<std::vector<ClassId>> ParseClassIds(absl::string_view text) {

@@ -37,9 +37,10 @@ struct AddedClass {
 };
 
 // Imprints a new class for each class of `source`, which must all have images, and keeps its name.
-// If its capacity does not suffice, the file is first replaced by a larger one. Other errors:
-// InvalidArgument (another size of embeddings, a name that is too long, a class without images),
-// those of the source and the device; then no class was added, and the store is as good as before.
+// If its capacity does not suffice, or its room for names, the file is first replaced by a larger
+// one. Other errors: InvalidArgument (another size of embeddings, a name that is too long or that a
+// class of the store has, a class without images), those of the source and the device; then no
+// class was added, and the store is as good as before.
 absl::StatusOr<std::vector<AddedClass>> AddClasses(FileSystem* fs, const std::string& path,
                                                    Embedder& embedder, int64_t embedding_dim,
                                                    const ImageSource& source,
@@ -53,6 +54,10 @@ absl::StatusOr<StoreClassCounts> DropClasses(FileSystem* fs, const std::string& 
 // Other errors: as DropClasses.
 absl::StatusOr<StoreClassCounts> MergeClasses(FileSystem* fs, const std::string& path, ClassId into,
                                               const std::vector<ClassId>& from);
+
+// The classes of these names that were not dropped. Errors: InvalidArgument (there is none).
+absl::StatusOr<std::vector<ClassId>> FindStoreClasses(FileSystem* fs, const std::string& path,
+                                                      const std::vector<std::string>& names);
 
 // "3,7,12". Errors: InvalidArgument.
 absl::StatusOr<std::vector<ClassId>> ParseClassIds(absl::string_view text);

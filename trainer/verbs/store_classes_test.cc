@@ -98,7 +98,8 @@ class BeforeWriting : public ForwardingFileSystem {
 
 TEST_F(StoreClassesTest, IdsAreThoseAtTheTimeOfWriting) {
   BeforeWriting fs(path_, [&] {
-    const FakeSource other({0, 1}, 2, 20, 20);
+    FakeSource other({0, 1}, 2, 20, 20);
+    other.class_names = {"other 0", "other 1"};
     PROTOPAGE_EXPECT_OK(Add(other).status());
   });
   const FakeSource source({0, 1, 2}, 3, 20, 20);
@@ -110,7 +111,38 @@ TEST_F(StoreClassesTest, IdsAreThoseAtTheTimeOfWriting) {
   ASSERT_EQ(store->num_classes(), kClasses + 5);
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(kClasses, 5));
   EXPECT_EQ(names,
-            (std::vector<std::string>{"class 0", "class 1", "class 0", "class 1", "class 2"}));
+            (std::vector<std::string>{"other 0", "other 1", "class 0", "class 1", "class 2"}));
+}
+
+TEST_F(StoreClassesTest, ANameThatExistsIsRefusedAndNothingChanges) {
+  FakeSource source({0, 1}, 2, 20, 20);
+  source.class_names = {"a", "b"};
+  PROTOPAGE_ASSERT_OK(Add(source).status());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string before, ReadFile(DefaultFileSystem(), path_));
+  source.class_names = {"c", "b"};
+  EXPECT_THAT(Add(source),
+              StatusIs(absl::StatusCode::kInvalidArgument, "class \"b\" is class 6 of"));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string after, ReadFile(DefaultFileSystem(), path_));
+  EXPECT_TRUE(before == after);
+  // Also when another program adds it in the meantime.
+  BeforeWriting fs(path_, [&] {
+    FakeSource other({0}, 1, 20, 20);
+    other.class_names = {"d"};
+    PROTOPAGE_EXPECT_OK(Add(other).status());
+  });
+  source.class_names = {"c", "d"};
+  EXPECT_THAT(Add(source, {}, &fs),
+              StatusIs(absl::StatusCode::kInvalidArgument, "class \"d\" is class 7 of"));
+  EXPECT_EQ(Look()->num_classes(), kClasses + 3);
+  // The name of a dropped class is free.
+  PROTOPAGE_ASSERT_OK(DropClasses(DefaultFileSystem(), path_, {6}).status());
+  source.class_names = {"c", "b"};
+  PROTOPAGE_ASSERT_OK(Add(source).status());
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const auto found, FindStoreClasses(DefaultFileSystem(), path_, {"b", "a", "c", "d"}));
+  EXPECT_EQ(found, (std::vector<ClassId>{9, 5, 8, 7}));
+  EXPECT_THAT(FindStoreClasses(DefaultFileSystem(), path_, {"a", "e"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, "found \"e\", expected the name"));
 }
 
 TEST_F(StoreClassesTest, AStoreThatWasNotClosedIsLeftAsItIs) {

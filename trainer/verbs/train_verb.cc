@@ -10,6 +10,7 @@
 #include "protopage/eval/report.h"
 #include "protopage/trainer/configs/config.h"
 #include "protopage/trainer/run/run_directory.h"
+#include "protopage/trainer/session/class_identity.h"
 #include "protopage/trainer/verbs/print_results.h"
 #include "protopage/trainer/verbs/user_config.h"
 #include "protopage/trainer/verbs/verb_flags.h"
@@ -51,6 +52,7 @@ std::vector<CommandFlag> TrainFlags::Flags() {
        .help = "with --resume: goes on from this checkpoint, DIR/checkpoints/NUMBER, and removes "
                "the later ones; -1 is the newest",
        .value_name = "NUMBER"},
+      ClassNamesFlag(&class_names),
       JsonFlag(&json)};
 }
 
@@ -67,6 +69,7 @@ absl::Status RunTrain(const std::string& text, absl::string_view source, const s
   TrainOptions options;
   options.directory = flags.out;
   options.resume = flags.resume;
+  PROTOPAGE_ASSIGN_OR_RETURN(options.class_policy, ParseClassPolicy(flags.class_names));
   options.title = name;
   options.checkpoint = flags.checkpoint;
   if (flags.checkpoint >= 0 && !flags.resume) {

@@ -23,6 +23,7 @@ struct TrainFlags {
   std::string out;
   bool resume = false;
   int64_t checkpoint = -1;  // With resume; -1 for the newest.
+  std::string class_names = "exact";
   bool json = false;
 
   std::vector<CommandFlag> Flags();

@@ -42,10 +42,10 @@ absl::StatusOr<TrainConfig> ReadUserConfig(const std::string& path,
 
 absl::StatusOr<std::unique_ptr<Session>> OpenRun(const std::string& directory,
                                                  const std::vector<std::string>& set,
-                                                 int64_t checkpoint) {
+                                                 const ReadRunOptions& options) {
   std::unique_ptr<Session> result;
   PROTOPAGE_RETURN_IF_ERROR(
-      ReadUserRun(directory, set, checkpoint, [&](std::unique_ptr<Session> session) {
+      ReadUserRun(directory, set, options, [&](std::unique_ptr<Session> session) {
         result = std::move(session);
         return absl::OkStatus();
       }));
@@ -53,12 +53,12 @@ absl::StatusOr<std::unique_ptr<Session>> OpenRun(const std::string& directory,
 }
 
 absl::Status ReadUserRun(const std::string& directory, const std::vector<std::string>& set,
-                         int64_t checkpoint,
+                         const ReadRunOptions& options,
                          absl::FunctionRef<absl::Status(std::unique_ptr<Session> session)> read) {
   FileSystem* fs = DefaultFileSystem();
   PROTOPAGE_ASSIGN_OR_RETURN(TrainConfig config, ReadRunConfig(fs, directory, set));
   ResolvePaths(&config);
-  return ReadRun(fs, directory, config, checkpoint, read);
+  return ReadRun(fs, directory, config, options, read);
 }
 
 }  // namespace protopage

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "protopage/trainer/configs/config.h"
+#include "protopage/trainer/run/trainer.h"
 #include "protopage/trainer/session/session.h"
 
 namespace protopage {
@@ -37,10 +38,10 @@ absl::StatusOr<TrainConfig> ReadUserConfig(const std::string& path,
 // changed by `set`. Errors: those of ReadRunConfig and LoadRun.
 absl::StatusOr<std::unique_ptr<Session>> OpenRun(const std::string& directory,
                                                  const std::vector<std::string>& set,
-                                                 int64_t checkpoint = -1);
+                                                 const ReadRunOptions& options = {});
 // Calls read(session) with it, as ReadRun.
 absl::Status ReadUserRun(const std::string& directory, const std::vector<std::string>& set,
-                         int64_t checkpoint,
+                         const ReadRunOptions& options,
                          absl::FunctionRef<absl::Status(std::unique_ptr<Session> session)> read);
 
 }  // namespace protopage

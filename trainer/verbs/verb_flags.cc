@@ -34,6 +34,17 @@ CommandFlag CheckpointFlag(int64_t* checkpoint) {
           .value_name = "NUMBER"};
 }
 
+CommandFlag ClassNamesFlag(std::string* policy) {
+  return {.name = "class_names",
+          .value = policy,
+          .help =
+              "when the classes of the images are not those that the run, or "
+              "prototypes.init_from, knows: exact refuses them; mapped uses those of the same "
+              "name and leaves out the others; ignored takes all by their numbers",
+          .value_name = "exact|mapped|ignored",
+          .choices = {"exact", "mapped", "ignored"}};
+}
+
 CommandFlag JsonFlag(bool* json) {
   return {.name = "json", .value = json, .help = "prints results as JSON"};
 }

@@ -23,6 +23,8 @@ CommandFlag ConfigFlag(std::string* config);
 CommandFlag RunFlag(std::string* run);
 // --checkpoint: the number of a checkpoint; `checkpoint` is -1 for the newest.
 CommandFlag CheckpointFlag(int64_t* checkpoint);
+// --class_names: what happens when the classes of images are not those that the run knows.
+CommandFlag ClassNamesFlag(std::string* policy);
 // --json: prints results as JSON.
 CommandFlag JsonFlag(bool* json);
 

@@ -29,6 +29,11 @@ const std::map<std::string, std::string>& Covered() {
       // The first commit of a log ends writing in place, with a sync of the rows. The flush of the
       // table before it has synced them.
       {"sync TABLE after nothing", "sync TABLE after data"},
+      // Names of added classes are synced, and then again before the number of classes rises.
+      {"sync TABLE after data, the first", "sync TABLE after data"},
+      // A larger copy is synced before it gets its signature, and then before it gets its name.
+      {"sync /w.h5.tmp after the header (0, N), the first",
+       "sync /w.h5.tmp after the header (0, 0)"},
   };
   return *covered;
 }

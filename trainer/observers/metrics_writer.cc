@@ -72,6 +72,7 @@ struct MetricsLine {
   // If whole:
   Point point;
   bool is_checkpoint = false;
+  bool is_stage_start = false;
   Json json;  // Null if it is not asked for.
 
   int64_t end() const { return begin + static_cast<int64_t>(text.size()); }
@@ -93,6 +94,7 @@ MetricsLine ParseLine(absl::string_view text, SealRule rule) {
   if (!line.whole) return line;
   line.point = {json["stage_index"].get<int64_t>(), json["step"].get<int64_t>()};
   line.is_checkpoint = json["kind"] == "checkpoint";
+  line.is_stage_start = json["kind"] == "stage_start";
   line.json = std::move(json);
   return line;
 }
@@ -135,7 +137,8 @@ int64_t FindKept(absl::Span<const MetricsLine> lines, const Point& at) {
   if (!open) return kept;
   for (const MetricsLine& line : lines) {
     if (line.whole) {
-      open = line.point <= at;
+      // What follows the checkpoint begins with the start of a stage.
+      open = open && line.point <= at && !(line.point == at && line.is_stage_start);
       if (open) kept = line.end();
       // After a loss of power, zeros stand for lines that were not synced.
     } else if (open && !absl::StrContains(line.text, '\0')) {

@@ -191,7 +191,7 @@ TEST_F(MetricsWriterTest, ResumeTwiceWithoutTheCheckpointsLineStartsTheStageOnce
     PROTOPAGE_ASSERT_OK(writer->OnStageStart(start));
     PROTOPAGE_ASSERT_OK(writer->OnStep(Step(3, 1)));
   }
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Resume(fs_, path_, 1, 2));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Resume(fs_, path_, {1, 2}));
   EXPECT_THAT(Kinds(), ElementsAre("step 2"));
   PROTOPAGE_ASSERT_OK(writer->OnStageStart(start));
   EXPECT_THAT(Kinds(), ElementsAre("step 2", "stage_start 2"));
@@ -207,7 +207,7 @@ TEST_F(MetricsWriterTest, ResumeMakesLinesDurableWhoseSyncHasFailed) {
     disk.FailSyncAt(1);
     EXPECT_FALSE(writer->OnCheckpoint(Checkpoint(2)).ok());
   }
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Resume(&disk, path, 0, 2));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto writer, MetricsWriter::Resume(&disk, path, {0, 2}));
   PROTOPAGE_ASSERT_OK(writer->OnStep(Step(3)));
   PROTOPAGE_ASSERT_OK(writer->OnCheckpoint(Checkpoint(3)));
   disk.Restart(CrashFileSystem::kDropAll, 0);

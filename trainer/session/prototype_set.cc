@@ -4,9 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "protopage/base/json_text.h"
 #include "protopage/base/sealed_json.h"
 #include "protopage/base/status_macros.h"
@@ -58,14 +56,6 @@ absl::StatusOr<Place> ReadPlace(FileSystem* fs, const std::string& folder) {
 absl::Status MissingPlace(const std::string& folder) {
   return absl::DataLossError(
       absl::StrCat(folder, " has no ", kPlaceFile, ": it is damaged, or of an earlier version"));
-}
-
-// Of the files in a log's folder, only these are its own.
-bool IsLogFile(absl::string_view name) {
-  absl::ConsumeSuffix(&name, ".tmp");
-  if (name == "lock") return true;
-  return absl::ConsumeSuffix(&name, ".segment") && name.size() >= 10 &&
-         std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
 }
 
 absl::Status RemoveIfThere(FileSystem* fs, const std::string& path) {

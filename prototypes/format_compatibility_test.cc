@@ -52,6 +52,22 @@ void ExpectContent(PrototypeStore* store) {
   }
 }
 
+void ExpectQueues(const std::string& name) {
+  ClassQueuesOptions options;
+  options.dominant_queue = 2;
+  options.candidate_queue = 4;
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto queues, ClassQueues::Open(Copy(name), options));
+  std::vector<ClassId> dominants(2), candidates(4);
+  PROTOPAGE_ASSERT_OK(queues->Dominants(2, absl::MakeSpan(dominants)));
+  EXPECT_EQ(dominants, (std::vector<ClassId>{6, 3}));  // 6 was pushed.
+  PROTOPAGE_ASSERT_OK(queues->Dominants(7, absl::MakeSpan(dominants)));
+  EXPECT_EQ(dominants, (std::vector<ClassId>{8, 0}));
+  PROTOPAGE_ASSERT_OK(queues->Candidates(2, absl::MakeSpan(candidates)));
+  EXPECT_EQ(candidates, (std::vector<ClassId>{3, 4, 5, 6}));
+  EXPECT_THAT(queues->Dominants(1, absl::MakeSpan(dominants)),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "never built"));
+}
+
 TEST(FormatCompatibilityTest, AStoreOfVersion1OpensAndJoinsALog) {
   const std::string path = Copy("prototypes_1.h5");
   {
@@ -124,22 +140,7 @@ TEST(FormatCompatibilityTest, DroppedClassesOfVersion1StayDropped) {
   }
 }
 
-TEST(FormatCompatibilityTest, QueuesOfVersion1Open) {
-  ClassQueuesOptions options;
-  options.dominant_queue = 2;
-  options.candidate_queue = 4;
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto queues,
-                                 ClassQueues::Open(Copy("queues_1.h5"), options));
-  std::vector<ClassId> dominants(2), candidates(4);
-  PROTOPAGE_ASSERT_OK(queues->Dominants(2, absl::MakeSpan(dominants)));
-  EXPECT_EQ(dominants, (std::vector<ClassId>{6, 3}));  // 6 was pushed.
-  PROTOPAGE_ASSERT_OK(queues->Dominants(7, absl::MakeSpan(dominants)));
-  EXPECT_EQ(dominants, (std::vector<ClassId>{8, 0}));
-  PROTOPAGE_ASSERT_OK(queues->Candidates(2, absl::MakeSpan(candidates)));
-  EXPECT_EQ(candidates, (std::vector<ClassId>{3, 4, 5, 6}));
-  EXPECT_THAT(queues->Dominants(1, absl::MakeSpan(dominants)),
-              StatusIs(absl::StatusCode::kFailedPrecondition, "never built"));
-}
+TEST(FormatCompatibilityTest, QueuesOfVersion1Open) { ExpectQueues("queues_1.h5"); }
 
 TEST(FormatCompatibilityTest, NamesOfVersion1AreReadAndGetChecksums) {
   const std::string path = Copy("named_1.h5");
@@ -164,6 +165,33 @@ TEST(FormatCompatibilityTest, NamesOfVersion1AreReadAndGetChecksums) {
     PROTOPAGE_ASSERT_OK(store->AddAppended());
   }
   expect_names("carol");
+}
+
+TEST(FormatCompatibilityTest, AStoreOfVersion2Opens) {
+  const std::string path = Copy("prototypes_2.h5");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+  EXPECT_TRUE(store->clean_when_opened());
+  EXPECT_EQ(store->spec().generator, RowGenerator::kNormal);
+  ExpectContent(store.get());
+  EXPECT_EQ(store->num_dropped(), 2);
+  EXPECT_TRUE(store->is_dropped(3));
+  EXPECT_TRUE(store->is_dropped(7));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, store->ReadNames(0, 9));
+  EXPECT_EQ(names[0], "class a");
+  EXPECT_EQ(names[8], "class i");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> found,
+                                 store->FindClasses({"class c", "class x"}));
+  EXPECT_EQ(found, (std::vector<ClassId>{2, kNoClass}));
+}
+
+TEST(FormatCompatibilityTest, QueuesOfVersion2Open) { ExpectQueues("queues_2.h5"); }
+
+TEST(FormatCompatibilityTest, ClassNamesOfVersion2Open) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names,
+                                 ClassNames::Open(DefaultFileSystem(), Copy("class_names_2.h5")));
+  EXPECT_EQ(names->num_classes(), 9);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const ClassId found, names->Find("class d"));
+  EXPECT_EQ(found, 3);
 }
 
 }  // namespace

@@ -763,6 +763,12 @@ absl::StatusOr<std::vector<ClassId>> PrototypeStore::FindClasses(
   return (*known)->FindAll(names, [this](ClassId id) { return is_dropped(id); });
 }
 
+absl::Status PrototypeStore::CheckNames() const {
+  if (!has_names()) return absl::OkStatus();
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto names, OpenNames());
+  return names->Check();
+}
+
 absl::Status PrototypeStore::WriteAppendedNames(absl::Span<const std::string> names) {
   PROTOPAGE_RETURN_IF_ERROR(table_->CheckOwnFile());
   const absl::Status status = ClassNames::WriteAdded(fs_, path_, spec_.num_classes, names);

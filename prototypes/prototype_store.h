@@ -253,6 +253,8 @@ class PrototypeStore {
   // The classes of these names, which are not dropped; kNoClass where there is none. Errors:
   // DataLoss, those of the file system.
   absl::StatusOr<std::vector<ClassId>> FindClasses(absl::Span<const std::string> names) const;
+  // Reads all names and their index. Errors: DataLoss.
+  absl::Status CheckNames() const;
   // Writes the names of appended rows, before AddAppended, durably. Errors: those of
   // ClassNames::WriteAdded; FailedPrecondition (read-only, the file of a run, or one without room
   // for names: Reserve).

@@ -53,16 +53,17 @@ absl::StatusOr<std::unique_ptr<PagedTable>> OpenQueues(FileSystem* fs, const std
 std::vector<absl::Status> ScrubStore(PrototypeStore* store, const ScrubProgress& progress) {
   StepRows rows;
   const int64_t block = std::max<int64_t>(1, std::min(kBlockRows, store->stats().capacity_rows));
-  return ReadBlocks(store->num_classes(), block, progress,
-                    [&](int64_t first, int64_t last) -> absl::Status {
-                      std::vector<ClassId> ids;
-                      for (ClassId id = first; id < last; ++id) {
-                        if (!store->is_dropped(id)) ids.push_back(id);
-                      }
-                      PROTOPAGE_RETURN_IF_ERROR(store->GatherStep(ids, &rows));
-                      if (!store->has_names()) return absl::OkStatus();
-                      return store->ReadNames(first, last - first).status();
-                    });
+  std::vector<absl::Status> errors =
+      ReadBlocks(store->num_classes(), block, progress, [&](int64_t first, int64_t last) {
+        std::vector<ClassId> ids;
+        for (ClassId id = first; id < last; ++id) {
+          if (!store->is_dropped(id)) ids.push_back(id);
+        }
+        return store->GatherStep(ids, &rows);
+      });
+  absl::Status names = store->CheckNames();
+  if (!names.ok()) errors.push_back(std::move(names));
+  return errors;
 }
 
 std::vector<absl::Status> ScrubQueues(FileSystem* fs, const std::string& path, TableLog* log) {

@@ -8,16 +8,22 @@
 #include "protopage/base/sealed_json.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/model/checkpoint.h"
+#include "protopage/prototypes/class_names.h"
 #include "protopage/trainer/configs/config.h"
 #include "protopage/trainer/observers/metrics_writer.h"
 #include "protopage/trainer/run/checkpoint_state.h"
 #include "protopage/trainer/run/recovery.h"
 #include "protopage/trainer/run/run_checkpoint.h"
 #include "protopage/trainer/run/run_directory.h"
+#include "protopage/trainer/session/class_identity.h"
 #include "protopage/trainer/session/prototype_set.h"
 
 namespace protopage {
 namespace {
+
+constexpr char kWithoutClasses[] =
+    "images cannot be matched to the classes by name; --class_names=ignored takes them by their "
+    "numbers";
 
 class Checker {
  public:
@@ -35,6 +41,7 @@ class Checker {
       if (check_->findings.size() > before) damaged.push_back(number);
     }
     SayWayOut(damaged);
+    CheckClasses();
     CheckMetrics();
     CheckResults();
     Add(ReadRecovery(run_).status(), "the run cannot be resumed");
@@ -101,6 +108,20 @@ class Checker {
                         " reads it, or goes on from it with --resume");
       }
     }
+  }
+
+  void CheckClasses() {
+    int files = 0;
+    for (const ClassRole role : kClassRoles) {
+      const std::string path = RunClassesPath(run_.path(), role);
+      if (!run_.file_system()->Exists(path)) continue;
+      ++files;
+      const auto names = ClassNames::Open(run_.file_system(), path);
+      Add(names.ok() ? (*names)->Check() : names.status(), kWithoutClasses);
+    }
+    if (files > 0 || run_.format() == 1 || check_->checkpoints.empty()) return;
+    Add(absl::DataLossError(absl::StrCat(run_.File(kClassesFolder), " has no names of classes")),
+        kWithoutClasses);
   }
 
   void CheckMetrics() {

@@ -86,8 +86,15 @@ absl::Status UseRunClasses(FileSystem* fs, const std::string& directory, ClassId
     KnownClasses known;
     known.owner = absl::StrCat("the run ", directory);
     const std::string path = RunClassesPath(directory, role);
-    if (fs->Exists(path)) {
-      PROTOPAGE_ASSIGN_OR_RETURN(known.names, ClassNames::Open(fs, path));
+    if (identity->policy() != ClassPolicy::kIgnored && fs->Exists(path)) {
+      absl::StatusOr<std::unique_ptr<ClassNames>> names = ClassNames::Open(fs, path);
+      if (!names.ok()) {
+        return absl::Status(names.status().code(),
+                            absl::StrCat(names.status().message(),
+                                         "; --class_names=ignored does without it and takes classes "
+                                         "by their numbers"));
+      }
+      known.names = *std::move(names);
     }
     if (role == ClassRole::kTarget) known.dropped = [=] { return DroppedInRun(fs, directory); };
     identity->SetKnown(role, std::move(known));

@@ -63,6 +63,7 @@ class ClassIdentity {
   ClassIdentity(ClassPolicy policy, std::function<absl::Status(const std::string&)> say)
       : policy_(policy), say_(std::move(say)) {}
 
+  ClassPolicy policy() const { return policy_; }
   void SetKnown(ClassRole role, KnownClasses known) { Of(role).known = std::move(known); }
   const KnownClasses& known(ClassRole role) const { return roles_[static_cast<int>(role)].known; }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "protopage/base/sealed_json.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/trainer/observers/metrics_writer.h"
 #include "protopage/trainer/observers/observer.h"
@@ -147,8 +148,8 @@ absl::Status CrashTraining::Check(FileSystem* fs) {
   if (results_ > 0) {
     const auto text = ReadFile(fs, run->File("results.json"));
     if (!text.ok()) return Lost("results.json");
-    const auto results = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
-    if (!results.is_array() || results.size() < results_) return Lost("results");
+    auto results = ParseSealedJson(*text, "results.json", SealRule::kRequired);
+    if (!results.ok() || (*results)["evaluations"].size() < results_) return Lost("results");
   }
   if (lines_.empty()) return absl::OkStatus();
   // After the lines that were promised, others may be damaged: resuming removes them.

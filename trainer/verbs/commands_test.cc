@@ -429,7 +429,7 @@ TEST_F(CommandsTest, InspectTellsOfARunAndOfAFile) {
 
   const ProtopageOutcome text = RunProtopage({"inspect", "--store=" + store, "--pairs=0"});
   ASSERT_EQ(text.exit_status, 0) << text.err;
-  for (const char* line : {"prototypes.h5\n", "format        1, clean\n",
+  for (const char* line : {"prototypes.h5\n", "format        2, clean\n",
                            "rows          8 of 16 float32, room for 8, state momentum\n",
                            "never written 0 (0.0 %)\n", "--run shows the newest"}) {
     EXPECT_TRUE(absl::StrContains(text.out, line)) << line << "\n" << text.out;

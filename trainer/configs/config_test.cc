@@ -137,7 +137,8 @@ TEST(TrainConfigTest, ValidationLeavesNoDefaultOfSomethingElse) {
   EXPECT_EQ(config.stages[3].dropout, 0.5);
   const nlohmann::ordered_json resolved = WriteConfig(config);
   // The keys that the other stages do not read stay at what says nothing.
-  for (const auto& [pointer, value] : nlohmann::json(resolved).flatten().items()) {
+  const nlohmann::json flat = nlohmann::json(resolved).flatten();
+  for (const auto& [pointer, value] : flat.items()) {
     const bool unread = absl::StartsWith(pointer, "/stages/1/") ||
                         absl::StartsWith(pointer, "/stages/2/") ||
                         absl::StartsWith(pointer, "/stages/4/");

@@ -139,7 +139,7 @@ absl::Status Run::CheckConfig() {
       CheckConfigChanges(old_config_, config_, begun);
   if (!changes.ok()) {
     return WithContext(changes.status(), absl::StrCat("--resume: the config differs from that of ",
-                                                      options_.directory, " in "));
+                                                      options_.directory));
   }
   TrainConfig config = config_;
   nlohmann::ordered_json changed = WriteConfig(config);

@@ -61,14 +61,15 @@ class BadInputTest : public testing::Test {
     return content.value_or("");
   }
 
-  // All files and folders below `folder` with what changes when one is written: number, size and
-  // time. A lock file, which never has content, counts as there.
+  // All files, folders and symbolic links, which are not followed, below `folder` with what changes
+  // when one is written: number, size and time. A lock file, which never has content, counts as
+  // there.
   static std::map<std::string, std::string> Tree(const std::string& folder) {
     std::map<std::string, std::string> tree;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
       struct stat info = {};
-      EXPECT_EQ(stat(entry.path().c_str(), &info), 0);
-      tree[entry.path()] = entry.is_directory() ? "folder"
+      EXPECT_EQ(lstat(entry.path().c_str(), &info), 0);
+      tree[entry.path()] = S_ISDIR(info.st_mode) ? "folder"
                            : entry.path().extension() == ".lock" && info.st_size == 0
                                ? "lock"
                                : absl::StrCat(info.st_ino, " ", info.st_size, " ",
@@ -475,7 +476,7 @@ TEST_F(BadInputTest, Resume) {
   ExpectError(resume("half", {}), 1, {"stages[1] (evaluate)", "target_test.txt", "No such file"});
   PROTOPAGE_ASSERT_OK(fs()->Rename(Path("away.txt"), Path("target_test.txt")));
   ExpectError(resume("half", {"loss.scale=7", "data.image_size=24"}), 2,
-              {"--resume", "differs", "in data.image_size; only"});
+              {"--resume", "differs", "half: data.image_size; only"});
   // Another list, which the stage before has not used: the new command goes on at once.
   Write("other_test.txt", list);
   const std::vector<std::string> mended =

@@ -97,7 +97,7 @@ TEST_F(ClassNamesVerbsTest, ARenamedFolderIsRefusedAndMayBeMapped) {
   const ProtopageOutcome mapped = Eval("run", {"--class_names=mapped"});
   EXPECT_EQ(mapped.exit_status, 0) << mapped.err;
   EXPECT_TRUE(absl::StrContains(mapped.err, "4 are found by name")) << mapped.err;
-  EXPECT_TRUE(absl::StrContains(mapped.out, "\"images\": 8")) << mapped.out;
+  EXPECT_TRUE(absl::StrContains(mapped.out, "\"samples\": 8")) << mapped.out;
   EXPECT_EQ(Eval("run", {"--class_names=ignored"}).exit_status, 0);
   ExpectRefused(Eval("run", {"--class_names=some"}), {"expected one of exact, mapped, ignored"});
   Rename("", "a03", "c03");
@@ -119,7 +119,7 @@ TEST_F(ClassNamesVerbsTest, AddedAndRemovedFoldersAreRefusedAndMayBeMapped) {
   ExpectRefused(Eval("run"), {"1 class known there only: \"c01\"."});
   const ProtopageOutcome fewer = Eval("run", {"--class_names=mapped"});
   EXPECT_EQ(fewer.exit_status, 0) << fewer.err;
-  EXPECT_TRUE(absl::StrContains(fewer.out, "\"images\": 8")) << fewer.out;
+  EXPECT_TRUE(absl::StrContains(fewer.out, "\"samples\": 8")) << fewer.out;
 }
 
 TEST_F(ClassNamesVerbsTest, AResumedRunKeepsItsClasses) {
@@ -229,8 +229,8 @@ TEST_F(ClassNamesVerbsTest, AClassIsAddedOnceAndDroppedByName) {
       WriteFileAtomically(fs(), Path("list.txt"), "test/new/10.png\t912\ntest/new/11.png\t4711\n"));
   const ProtopageOutcome listed = add("list.txt");
   EXPECT_EQ(listed.exit_status, 0) << listed.err;
-  EXPECT_TRUE(absl::StrContains(listed.out, "912    6   1")) << listed.out;
-  EXPECT_TRUE(absl::StrContains(listed.out, "4711   7   1")) << listed.out;
+  EXPECT_TRUE(absl::StrContains(listed.out, "912     6       1\n")) << listed.out;
+  EXPECT_TRUE(absl::StrContains(listed.out, "4711    7       1\n")) << listed.out;
   ASSERT_EQ(RunProtopage({"classes", "merge", "--store=" + store, "--into_name=912",
                           "--from_name=4711", "--from_name=c04"})
                 .exit_status,

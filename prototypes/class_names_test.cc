@@ -264,6 +264,96 @@ TEST(ClassNamesTest, AnyFailedCallLeavesTheOldFileOrTheNew) {
   EXPECT_GT(failed, 5);
 }
 
+// A store that names are added to: first a file with room, then one without an index.
+class AddedNamesTest : public testing::TestWithParam<bool> {
+ protected:
+  // 3 classes, numbered or named a, b, c, with room for `capacity`.
+  static absl::Status CreateStore(const std::string& path, bool numbered, int64_t capacity) {
+    const auto name = [](ClassId c) -> absl::StatusOr<std::string> {
+      return std::string(1, static_cast<char>('a' + c));
+    };
+    PROTOPAGE_ASSIGN_OR_RETURN(const auto file, Fs()->Open(path, OpenMode::kCreate));
+    Hdf5Layout layout;
+    ClassNamesPlan plan = ClassNames::PlanNumbered(3);
+    if (!numbered) {
+      PROTOPAGE_ASSIGN_OR_RETURN(plan, ClassNames::Plan(3, name));
+    }
+    ClassNames::AddTo(plan, capacity, &layout);
+    if (numbered)
+      layout.datasets.push_back({ClassNames::kDataset, CellType::kUint8, {capacity, 32}});
+    PROTOPAGE_RETURN_IF_ERROR(CreateHdf5Layout(file.get(), path, &layout));
+    return ClassNames::Write(Fs(), path + ".sort", file.get(), path, layout, plan, name);
+  }
+};
+
+TEST_P(AddedNamesTest, AreFoundWithTheOthers) {
+  const bool numbered = GetParam();
+  const std::string path = TempPath(absl::StrCat("added_", numbered));
+  PROTOPAGE_ASSERT_OK(CreateStore(path, numbered, /*capacity=*/100006));
+  PROTOPAGE_ASSERT_OK(ClassNames::WriteAdded(Fs(), path, 100003, {"x", "100000"}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, ClassNames::OpenInStore(Fs(), path, 100005));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const std::vector<ClassId> ids,
+      names->FindAll({"x", "a", "2", "100000", "100003", "100002", "y"}));
+  EXPECT_EQ(ids[0], 100003);
+  EXPECT_EQ(ids[1], numbered ? kNoClass : 0);
+  EXPECT_EQ(ids[2], numbered ? 2 : kNoClass);
+  // The class that is numbered so comes before the one that is called so.
+  EXPECT_EQ(ids[3], numbered ? 100000 : 100004);
+  EXPECT_EQ(ids[4], kNoClass);  // It is called x.
+  EXPECT_EQ(ids[5], numbered ? 100002 : kNoClass);
+  EXPECT_EQ(ids[6], kNoClass);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> read, names->Names(100002, 3));
+  EXPECT_EQ(read, (std::vector<std::string>{numbered ? "100002" : "", "x", "100000"}));
+  EXPECT_FALSE(names->all_numbered());
+  PROTOPAGE_EXPECT_OK(names->Check());
+}
+
+TEST_P(AddedNamesTest, RefusesWhatDoesNotFit) {
+  const bool numbered = GetParam();
+  const std::string path = TempPath(absl::StrCat("room_", numbered));
+  PROTOPAGE_ASSERT_OK(CreateStore(path, numbered, 4));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, ClassNames::OpenInStore(Fs(), path, 3));
+  EXPECT_EQ(names->most_name_bytes(), numbered ? 24 : 8);
+  const auto add = [&](const std::vector<std::string>& more) {
+    return ClassNames::WriteAdded(Fs(), path, 3, more).code();
+  };
+  EXPECT_EQ(add({std::string(25, 'x')}), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(add({"x", "y"}), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(add({std::string("\0", 1)}), absl::StatusCode::kInvalidArgument);
+  PROTOPAGE_EXPECT_OK(names->Check());
+}
+
+TEST_P(AddedNamesTest, KeepTheirNamesInLongerCells) {
+  const bool numbered = GetParam();
+  const std::string path = TempPath(absl::StrCat("short_", numbered));
+  const std::string longer = TempPath(absl::StrCat("longer_", numbered));
+  PROTOPAGE_ASSERT_OK(CreateStore(path, numbered, /*capacity=*/10));
+  PROTOPAGE_ASSERT_OK(ClassNames::WriteAdded(Fs(), path, 3, {"x", "y"}));
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto from, Fs()->Open(path, OpenMode::kRead));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(Hdf5Layout layout, ReadHdf5Layout(from.get(), path));
+    const Hdf5Layout old = layout;
+    for (Hdf5Dataset& dataset : layout.datasets) {
+      if (dataset.name == ClassNames::kDataset) dataset.dims = {20, ClassNames::CellBytes(255)};
+    }
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto to, Fs()->Open(longer, OpenMode::kCreate));
+    PROTOPAGE_ASSERT_OK(CreateHdf5Layout(to.get(), longer, &layout));
+    if (const Hdf5Dataset* const order = old.Find("class_name_order"); order != nullptr) {
+      PROTOPAGE_ASSERT_OK(CopyData(from.get(), {order->offset, order->offset + order->bytes()},
+                                   to.get(), layout.Find("class_name_order")->offset));
+    }
+    PROTOPAGE_ASSERT_OK(ClassNames::CopyLonger(Fs(), path, 5, to.get(), layout));
+  }
+  const std::string longest(255, 'z');
+  PROTOPAGE_ASSERT_OK(ClassNames::WriteAdded(Fs(), longer, 5, {longest}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, ClassNames::OpenInStore(Fs(), longer, 6));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<ClassId> ids,
+                                 names->FindAll({"y", longest, numbered ? "2" : "c"}));
+  EXPECT_EQ(ids, (std::vector<ClassId>{4, 5, 2}));
+  PROTOPAGE_EXPECT_OK(names->Check());
+}
+
 TEST(ClassNamesTest, ReadsNamesOfFormatVersion1) {
   const std::string path = TempPath("version_1"), longer = TempPath("version_2");
   {

@@ -336,7 +336,7 @@ absl::Status PagedTable::SyncInPlace() {
                                     " takes no more writes, as it may have lost what was written "
                                     "since its last flush: restore a copy, or open it again"));
   }
-  return status;
+  return sync_error_;
 }
 
 absl::Status PagedTable::MarkOpen() {

@@ -89,10 +89,11 @@ absl::Status UseRunClasses(FileSystem* fs, const std::string& directory, ClassId
     if (identity->policy() != ClassPolicy::kIgnored && fs->Exists(path)) {
       absl::StatusOr<std::unique_ptr<ClassNames>> names = ClassNames::Open(fs, path);
       if (!names.ok()) {
-        return absl::Status(names.status().code(),
-                            absl::StrCat(names.status().message(),
-                                         "; --class_names=ignored does without it and takes classes "
-                                         "by their numbers"));
+        return absl::Status(
+            names.status().code(),
+            absl::StrCat(names.status().message(),
+                         "; --class_names=ignored does without it and takes classes "
+                         "by their numbers"));
       }
       known.names = *std::move(names);
     }

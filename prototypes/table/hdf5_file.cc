@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/hdf5.h"
+#include "protopage/base/hdf5_connection.h"
 #include "protopage/base/status_macros.h"
 #include "xxhash.h"
 
@@ -21,146 +21,6 @@ constexpr int64_t kPageBytes = 4096;
 constexpr size_t kMaxTextBytes = 4096;  // Of an attribute that is read.
 // Files from this version on have a seal.
 constexpr int64_t kSealedVersion = 2;
-
-// --- A virtual file driver over File ---------------------------------------------------------
-//
-// HDF5 hands a driver only a file name and a property list; the File travels in the list.
-
-constexpr size_t kSignatureBytes = 8;  // At the beginning of an HDF5 file.
-
-// HDF5 1.10 does not survive a write that fails while it closes a file: it frees memory twice, and
-// writes once more when the program ends. So the driver reports success to HDF5 whatever happens.
-// It keeps the first failure and passes nothing on to the File after it; the functions below report
-// it.
-struct DriverState {
-  File* file;
-  absl::Status status;    // The first failure.
-  bool detached = false;  // The File may have been destroyed.
-  // The signature is kept here and not written to the File: see Connection::WriteSignature.
-  bool holds_signature = false;
-  char signature[kSignatureBytes] = {};
-
-  bool silent() const { return detached || !status.ok(); }
-};
-
-struct DriverFile {
-  H5FD_t base;  // HDF5's own part, first.
-  std::shared_ptr<DriverState> state;
-  haddr_t eoa;  // End of the addresses HDF5 has allocated.
-  haddr_t eof;
-};
-
-// The part of a property list that belongs to this driver.
-struct DriverInfo {
-  std::shared_ptr<DriverState> state;
-};
-
-void* CopyInfo(const void* info) { return new DriverInfo(*static_cast<const DriverInfo*>(info)); }
-herr_t FreeInfo(void* info) {
-  delete static_cast<DriverInfo*>(info);
-  return 0;
-}
-
-herr_t Keep(DriverState* state, const absl::Status& status) {
-  if (status.ok()) return 0;
-  if (state->status.ok()) state->status = status;
-  return -1;
-}
-
-H5FD_t* DriverOpen(const char*, unsigned, hid_t fapl, haddr_t) {
-  const auto* info = static_cast<const DriverInfo*>(H5Pget_driver_info(fapl));
-  const absl::StatusOr<int64_t> size = info->state->file->Size();
-  if (Keep(info->state.get(), size.status()) < 0) return nullptr;
-  return &(new DriverFile{{}, info->state, 0, static_cast<haddr_t>(*size)})->base;
-}
-DriverFile* Cast(H5FD_t* f) { return reinterpret_cast<DriverFile*>(f); }
-const DriverFile* Cast(const H5FD_t* f) { return reinterpret_cast<const DriverFile*>(f); }
-
-herr_t DriverClose(H5FD_t* f) {
-  delete Cast(f);
-  return 0;
-}
-int DriverCompare(const H5FD_t* a, const H5FD_t* b) {
-  const DriverState *x = Cast(a)->state.get(), *y = Cast(b)->state.get();
-  return x < y ? -1 : x > y ? 1 : 0;
-}
-herr_t DriverQuery(const H5FD_t*, unsigned long* flags) {
-  *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA;
-  return 0;
-}
-haddr_t DriverGetEoa(const H5FD_t* f, H5FD_mem_t) { return Cast(f)->eoa; }
-herr_t DriverSetEoa(H5FD_t* f, H5FD_mem_t, haddr_t eoa) {
-  Cast(f)->eoa = eoa;
-  return 0;
-}
-haddr_t DriverGetEof(const H5FD_t* f, H5FD_mem_t) { return Cast(f)->eof; }
-// How many of the bytes [address, address + size) belong to the signature.
-size_t SignatureBytes(haddr_t address, size_t size) {
-  return address >= kSignatureBytes ? 0 : std::min<size_t>(size, kSignatureBytes - address);
-}
-herr_t DriverRead(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, void* data) {
-  // Bytes past the end read as zeros, as with HDF5's own drivers.
-  DriverFile* file = Cast(f);
-  size_t present = address >= file->eof ? 0 : std::min<size_t>(size, file->eof - address);
-  if (file->state->silent()) present = 0;
-  std::memset(static_cast<char*>(data) + present, 0, size - present);
-  if (present == 0) return 0;
-  const herr_t result = Keep(
-      file->state.get(), file->state->file->ReadAt(static_cast<int64_t>(address), data, present));
-  if (file->state->holds_signature) {
-    std::memcpy(data, file->state->signature + address, SignatureBytes(address, present));
-  }
-  return result;
-}
-herr_t DriverWrite(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, const void* data) {
-  DriverFile* file = Cast(f);
-  file->eof = std::max<haddr_t>(file->eof, address + size);
-  if (file->state->silent()) return 0;
-  size_t held = 0;
-  if (file->state->holds_signature) {
-    held = SignatureBytes(address, size);
-    std::memcpy(file->state->signature + address, data, held);
-  }
-  if (held == size) return 0;
-  Keep(file->state.get(),
-       file->state->file->WriteAt(static_cast<int64_t>(address + held),
-                                  static_cast<const char*>(data) + held, size - held));
-  return 0;
-}
-herr_t DriverTruncate(H5FD_t* f, hid_t, hbool_t) {
-  DriverFile* file = Cast(f);
-  if (file->eof == file->eoa) return 0;
-  file->eof = file->eoa;
-  if (file->state->silent()) return 0;
-  Keep(file->state.get(), file->state->file->Truncate(static_cast<int64_t>(file->eoa)));
-  return 0;
-}
-
-hid_t Driver() {
-  static const hid_t driver = [] {
-    static H5FD_class_t cls = {};
-    cls.name = "protopage";
-    cls.maxaddr = static_cast<haddr_t>(INT64_MAX);
-    cls.fc_degree = H5F_CLOSE_STRONG;
-    cls.fapl_size = sizeof(DriverInfo);
-    cls.fapl_copy = CopyInfo;
-    cls.fapl_free = FreeInfo;
-    cls.open = DriverOpen;
-    cls.close = DriverClose;
-    cls.cmp = DriverCompare;
-    cls.query = DriverQuery;
-    cls.get_eoa = DriverGetEoa;
-    cls.set_eoa = DriverSetEoa;
-    cls.get_eof = DriverGetEof;
-    cls.read = DriverRead;
-    cls.write = DriverWrite;
-    cls.truncate = DriverTruncate;
-    const H5FD_mem_t map[H5FD_MEM_NTYPES] = H5FD_FLMAP_DICHOTOMY;
-    std::copy(std::begin(map), std::end(map), std::begin(cls.fl_map));
-    return H5FDregister(&cls);
-  }();
-  return driver;
-}
 
 // --- Types, attributes and datasets ----------------------------------------------------------
 
@@ -197,51 +57,6 @@ hid_t FileType(CellType type) {
 
 constexpr CellType kCellTypes[] = {CellType::kUint8,  CellType::kInt32,   CellType::kInt64,
                                    CellType::kUint64, CellType::kFloat16, CellType::kFloat32};
-
-// A property list by which HDF5 uses a File, while this lives.
-class Connection {
- public:
-  // `hold_signature`: see WriteSignature.
-  explicit Connection(File* file, bool hold_signature = false)
-      : state_(std::make_shared<DriverState>()) {
-    state_->file = file;
-    state_->holds_signature = hold_signature;
-    fapl_ = H5Pcreate(H5P_FILE_ACCESS);
-    const DriverInfo info = {state_};
-    if (fapl_ >= 0 && H5Pset_driver(fapl_, Driver(), &info) < 0) {
-      H5Pclose(fapl_);
-      fapl_ = H5I_INVALID_HID;
-    }
-  }
-  ~Connection() {
-    state_->detached = true;
-    if (fapl_ >= 0) H5Pclose(fapl_);
-  }
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
-
-  hid_t fapl() const { return fapl_; }
-  bool ok() const { return fapl_ >= 0 && state_->status.ok(); }
-
-  const char* signature() const { return state_->signature; }
-
-  // Writes the signature, which was held back, once all the rest is durable. Otherwise a power loss
-  // could leave a file that HDF5 accepts by its signature and then crashes on.
-  absl::Status WriteSignature() {
-    PROTOPAGE_RETURN_IF_ERROR(state_->file->Sync());
-    return state_->file->WriteAt(0, state_->signature, kSignatureBytes);
-  }
-
-  // The File's failure if there was one, else the last error of HDF5.
-  absl::Status Failure(absl::StatusCode code, const std::string& path, absl::string_view what) {
-    if (!state_->status.ok()) return state_->status;
-    return absl::Status(code, absl::StrCat(path, ": ", what, ": ", LastHdf5Error()));
-  }
-
- private:
-  std::shared_ptr<DriverState> state_;
-  hid_t fapl_ = H5I_INVALID_HID;
-};
 
 bool WriteInteger(hid_t file, const std::string& name, int64_t value) {
   const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
@@ -366,7 +181,10 @@ absl::StatusOr<uint64_t> SkeletonChecksum(File* file, const std::vector<SealPiec
     PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(static_cast<int64_t>(piece.offset), &skeleton[at],
                                            static_cast<int64_t>(piece.bytes)));
   }
-  if (signature != nullptr) skeleton.replace(0, kSignatureBytes, signature, kSignatureBytes);
+  if (signature != nullptr) {
+    skeleton.replace(0, Hdf5Connection::kSignatureBytes, signature,
+                     Hdf5Connection::kSignatureBytes);
+  }
   return XXH3_64bits(skeleton.data(), skeleton.size());
 }
 
@@ -477,7 +295,7 @@ const Hdf5Dataset* Hdf5Layout::Find(const std::string& name) const {
 
 absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* layout) {
   const QuietHdf5Errors quiet;
-  Connection connection(file, /*hold_signature=*/true);
+  Hdf5Connection connection(file, /*hold_signature=*/true);
   const auto failed = [&](absl::string_view what) {
     return connection.Failure(absl::StatusCode::kInternal, path, what);
   };
@@ -512,7 +330,7 @@ absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* l
 absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
   PROTOPAGE_ASSIGN_OR_RETURN(const bool sealed, CheckSeal(file, path));
   const QuietHdf5Errors quiet;
-  Connection connection(file);
+  Hdf5Connection connection(file);
   if (!connection.ok()) {
     return connection.Failure(absl::StatusCode::kInternal, path, "cannot set up HDF5");
   }
@@ -589,7 +407,7 @@ absl::Status SetHdf5Integer(File* file, const std::string& path, const std::stri
   }
   {
     const QuietHdf5Errors quiet;
-    Connection connection(file);
+    Hdf5Connection connection(file);
     const Hdf5Handle handle(H5Fopen(path.c_str(), H5F_ACC_RDWR, connection.fapl()), H5Fclose);
     const Hdf5Handle attribute(H5Aopen(handle, name.c_str(), H5P_DEFAULT), H5Aclose);
     if (attribute < 0 || H5Awrite(attribute, H5T_NATIVE_INT64, &value) < 0 ||

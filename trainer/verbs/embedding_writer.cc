@@ -3,6 +3,7 @@
 #include <hdf5.h>
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "protopage/base/hdf5.h"
+#include "protopage/base/hdf5_connection.h"
 #include "protopage/base/status_macros.h"
 
 namespace protopage {
@@ -80,13 +82,13 @@ class Hdf5Writer : public EmbeddingWriter {
 
  private:
   absl::Status Open() override {
-    // HDF5 writes by itself and says little about what fails, so the File seam
-    // creates the file first: a missing folder or a missing right is named.
-    PROTOPAGE_RETURN_IF_ERROR(OpenTemporaryFile().status());
+    PROTOPAGE_ASSIGN_OR_RETURN(disk_file_, OpenTemporaryFile());
     const QuietHdf5Errors quiet;
-    file_ = Hdf5Handle(H5Fcreate(temporary_path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
-                       H5Fclose);
-    if (!file_.ok()) return Failed("create the file");
+    connection_ = std::make_unique<Hdf5Connection>(disk_file_.get());
+    file_ = Hdf5Handle(
+        H5Fcreate(temporary_path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, connection_->fapl()),
+        H5Fclose);
+    if (!file_.ok() || !connection_->ok()) return Failed("create the file");
     string_type_ = Hdf5Handle(H5Tcopy(H5T_C_S1), H5Tclose);
     if (!string_type_.ok() || H5Tset_size(string_type_, H5T_VARIABLE) < 0 ||
         H5Tset_cset(string_type_, H5T_CSET_UTF8) < 0) {
@@ -136,15 +138,16 @@ class Hdf5Writer : public EmbeddingWriter {
     for (Hdf5Handle* id : {&embeddings_, &labels_, &names_, &string_type_, &file_}) {
       closed &= id->Close();
     }
-    if (!closed) return Failed("close the file");
-    PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                               fs()->Open(temporary_path(), OpenMode::kReadWrite));
-    return file->Sync();
+    if (!closed || !connection_->ok()) return Failed("close the file");
+    PROTOPAGE_RETURN_IF_ERROR(disk_file_->Sync());
+    connection_.reset();
+    disk_file_.reset();  // Others may lock it.
+    return absl::OkStatus();
   }
 
   absl::Status Failed(absl::string_view what) const {
-    return absl::UnavailableError(
-        absl::StrCat(path(), ": HDF5 could not ", what, ": ", LastHdf5Error()));
+    return connection_->Failure(absl::StatusCode::kUnavailable, path(),
+                                absl::StrCat("HDF5 could not ", what));
   }
 
   // An empty dataset [0, width], or [0] when width is 0, that grows by rows.
@@ -163,7 +166,8 @@ class Hdf5Writer : public EmbeddingWriter {
     }
     *dataset = Hdf5Handle(
         H5Dcreate2(file_, name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose);
-    return dataset->ok() ? absl::OkStatus() : Failed(absl::StrCat("create dataset ", name));
+    if (!dataset->ok() || !connection_->ok()) return Failed(absl::StrCat("create dataset ", name));
+    return absl::OkStatus();
   }
 
   // Writes rows [count(), count() + size).
@@ -179,13 +183,16 @@ class Hdf5Writer : public EmbeddingWriter {
     const Hdf5Handle memory_space(H5Screate_simple(rank, block, nullptr), H5Sclose);
     if (!grown || !file_space.ok() || !memory_space.ok() ||
         H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, nullptr, block, nullptr) < 0 ||
-        H5Dwrite(dataset, memory_type, memory_space, file_space, H5P_DEFAULT, data) < 0) {
+        H5Dwrite(dataset, memory_type, memory_space, file_space, H5P_DEFAULT, data) < 0 ||
+        !connection_->ok()) {
       return Failed(absl::StrCat("write ", size, " rows of dataset ", name, " at row ", count()));
     }
     return absl::OkStatus();
   }
 
-  Hdf5Handle file_, string_type_, embeddings_, labels_, names_;
+  std::unique_ptr<File> disk_file_;
+  std::unique_ptr<Hdf5Connection> connection_;
+  Hdf5Handle file_, string_type_, embeddings_, labels_, names_;  // Closed first.
 };
 
 }  // namespace

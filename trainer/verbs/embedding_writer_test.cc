@@ -8,8 +8,10 @@
 #include <cstring>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/testing/faulty_file_system.h"
 
 namespace protopage {
 namespace {
@@ -210,6 +212,7 @@ TEST_F(EmbeddingWriterTest, BadPathsAreNamed) {
 TEST_F(EmbeddingWriterTest, AFullDiskIsAnErrorAndLeavesNothing) {
   // Files may grow to 4096 bytes.
   std::signal(SIGXFSZ, SIG_IGN);
+  testing::internal::CaptureStderr();
   rlimit old;
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
   for (const char* name : {"a.npy", "a.h5"}) {
@@ -229,6 +232,45 @@ TEST_F(EmbeddingWriterTest, AFullDiskIsAnErrorAndLeavesNothing) {
     EXPECT_FALSE(status.ok());
     EXPECT_THAT(status, StatusIs(status.code(), name));
     EXPECT_THAT(Files(), IsEmpty());
+  }
+  // HDF5 has nothing left that it failed to write, and would write when the program ends.
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
+}
+
+TEST_F(EmbeddingWriterTest, WhateverCallFailsIsToldAndLeavesNothing) {
+  FaultyFileSystem fs;
+  const std::vector<int64_t> labels(1000, 3);
+  for (const char* name : {"a.npy", "a.h5"}) {
+    int failures = 0;
+    for (int64_t call = 1;; ++call) {
+      const int64_t calls = fs.calls();
+      fs.FailAt(call);
+      absl::Status status;
+      {
+        absl::StatusOr<std::unique_ptr<EmbeddingWriter>> writer =
+            EmbeddingWriter::Create(&fs, Path(name), 512);
+        status = writer.status();
+        if (status.ok()) status = (*writer)->Append(Rows(0, 1000, 512), labels, {});
+        if (status.ok()) status = (*writer)->Finish();
+        fs.FailAt(0);
+      }
+      if (fs.calls() - calls < call) break;
+      if (status.ok()) {
+        EXPECT_EQ(call, 1);  // It failed to look for what other writers left.
+        continue;
+      }
+      ++failures;
+      EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, "injected fault"));
+      EXPECT_EQ(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
+      // Only the sync of the folder comes after the file has its name.
+      for (const std::string& file : Files()) {
+        EXPECT_EQ(file, name);
+        PROTOPAGE_EXPECT_OK(fs_->Remove(Path(file)));
+      }
+    }
+    EXPECT_GT(failures, 4) << name;
+    PROTOPAGE_EXPECT_OK(fs_->Remove(Path(name)));
   }
 }
 

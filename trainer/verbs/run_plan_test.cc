@@ -92,19 +92,19 @@ TEST(RunPlanTest, BytesAreThoseOfTheRun) {
   EXPECT_TRUE(names.empty()) << names[0];
 }
 
+// With one thread: of several, each that gets a task needs scratch memory.
 TEST(RunPlanTest, MemoryAndDiskGrowAsTheConfigSays) {
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const RunPlan small, PlanRun(Config(), {}));
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const RunPlan large,
-                                 PlanRun(Config({"data.synthetic.target_classes=60000000",
-                                                 "prototypes.index_bytes=100000000000",
-                                                 "prototypes.cache_bytes=1000000000000"}),
-                                         {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const RunPlan small, PlanRun(Config({"threads=1"}), {}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(
+      const RunPlan large, PlanRun(Config({"threads=1", "data.synthetic.target_classes=60000000",
+                                           "prototypes.index_bytes=100000000000",
+                                           "prototypes.cache_bytes=1000000000000"}),
+                                   {}));
   EXPECT_EQ(large.stages[0].class_bytes, small.stages[0].class_bytes);
   EXPECT_EQ(large.stages[0].table_bytes, 10000 * small.stages[0].table_bytes);
   // A cache takes no more than the table.
   EXPECT_EQ(small.stages[0].row_cache, std::min<int64_t>(1 << 20, small.stages[0].table_bytes));
   EXPECT_EQ(large.stages[0].row_cache, large.stages[0].table_bytes);
-  // But for the scratch memory of threads, which take tasks as they come.
   EXPECT_NEAR(large.stages[0].model_memory, small.stages[0].model_memory,
               0.01 * small.stages[0].model_memory);
   EXPECT_GT(large.stages[0].index_memory, 60000000 * 16);

@@ -1,9 +1,5 @@
 // Decodes PNG files with libpng, whose errors it turns into a status.
-//
-//   Image image;
-//   PROTOPAGE_RETURN_IF_ERROR(DecodePng(bytes, "a.png", {}, &image));
-//
-// Part of data/decode_image.h, which says what becomes of each kind of pixels.
+// Part of data/decode_image.h, which says what becomes of each kind of pixels, and has an example.
 #ifndef PROTOPAGE_DATA_DECODE_PNG_H_
 #define PROTOPAGE_DATA_DECODE_PNG_H_
 

@@ -1,9 +1,7 @@
 // ChangedStore: a store by itself, without a log, as a CrashScenario: it is created, written in
 // place, copied, restored from the copy, and classes are added, named, dropped and merged.
 //
-//   ChangedStoreContents contents;  // After each change, filled by the first run to the end.
-//   const MakeCrashScenario make = [&] { return std::make_unique<ChangedStore>(&contents); };
-//   PROTOPAGE_EXPECT_OK(RunThroughPowerFailures(make, {}));
+// Used by crash_test.cc and durability_test.cc.
 //
 // It is promised that a change is there once its call returned. While rows are written in place the
 // file may say that they are mixed; otherwise it has all of a change or nothing.

@@ -1,8 +1,5 @@
 // CrashScenario: work on a disk that loses power, and the promises that it makes on the way.
 //
-//   const MakeCrashScenario make = [] { return std::make_unique<MyScenario>(); };
-//   PROTOPAGE_EXPECT_OK(RunThroughPowerFailures(make, {{/*event=*/17, CrashFileSystem::kDropAll}}));
-//
 // A scenario notes what it has been told is durable, as a call returned OK, and looks for it after
 // each failure. The same scenarios run with calls left out that make files durable, and must then
 // find that something is missing: see durability_test.cc.

@@ -5,12 +5,6 @@
 // becomes what a program does that knows no temporary files: the target is truncated, written in
 // place and synced, and the source is removed.
 //
-//   LaxFileSystem fs(&disk);
-//   PROTOPAGE_EXPECT_OK(Work(&fs));
-//   for (const auto& [call, times] : fs.calls()) {
-//     fs.LeaveOut({call});  // A test of Work that loses power should fail.
-//   }
-//
 // In the names, N stands for numbers. Thread-safe.
 #ifndef PROTOPAGE_PROTOTYPES_TESTING_LAX_FILE_SYSTEM_H_
 #define PROTOPAGE_PROTOTYPES_TESTING_LAX_FILE_SYSTEM_H_

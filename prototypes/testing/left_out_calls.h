@@ -1,9 +1,6 @@
 // LeftOutCalls: whether crash scenarios notice that a call is missing which makes files durable.
 //
-//   const LeftOutCalls calls({{"training", make, /*write_every=*/7}});
-//   for (const LeftOutCall& call : calls.Find()) {
-//     EXPECT_NE(calls.LeaveOut({call.name}), "") << call.name;
-//   }
+// See durability_test.cc.
 //
 // Each trial lets the power fail soon after the call that was left out. It runs in a process of its
 // own, as a program that reads what a missing call left may crash.

@@ -1,9 +1,7 @@
 // StoredTraining: the storage of a short training as a CrashScenario: prototypes with momentum,
 // queues, checkpoints, retirement, a new stage, a rollback.
 //
-//   StoredContents contents;  // Of each checkpoint, filled by the first run to the end.
-//   const MakeCrashScenario make = [&] { return std::make_unique<StoredTraining>(&contents); };
-//   PROTOPAGE_EXPECT_OK(RunThroughPowerFailures(make, {}));
+// Used by crash_test.cc and durability_test.cc.
 //
 // It is promised that a checkpoint is there once its mark was written, that files are there that
 // were created, and that the main file alone is a checkpoint whenever it says so.

@@ -1,10 +1,6 @@
 // CrashTraining: a whole training of small images as a CrashScenario.
 //
-//   TrainedOutcome outcome;  // Filled by the first run to the end.
-//   const MakeCrashScenario make = [&] {
-//     return std::make_unique<CrashTraining>(config, &outcome);
-//   };
-//   PROTOPAGE_EXPECT_OK(RunThroughPowerFailures(make, {}));
+// Used by training_crash_test.cc.
 //
 // It is promised that a run is there once it was said to begin, that a checkpoint is there, or a
 // newer one, once it was reported, and so are results and lines of metrics.jsonl. A resumed run

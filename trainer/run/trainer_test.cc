@@ -290,7 +290,7 @@ TEST_F(TrainerTest, ResumeTakesAChangeThatNoStepHasUsed) {
   std::vector<std::string> used = changes;
   used.push_back("stages[2].domain=image");
   EXPECT_THAT(TrainIn("mended", Config(used), true),
-              StatusIs(absl::StatusCode::kInvalidArgument, " in stages[2].domain; only"));
+              StatusIs(absl::StatusCode::kInvalidArgument, ": stages[2].domain; only"));
   PROTOPAGE_ASSERT_OK(TrainIn("mended", Config(changes), true));
   EXPECT_TRUE(Load("from_the_start") == Load("mended"));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(TrainConfig config, ReadRunConfig(fs, RunPath("mended"), {}));

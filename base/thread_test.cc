@@ -51,13 +51,13 @@ TEST(ThreadTest, WithoutMemoryForAStackTheErrorSaysSo) {
   std::vector<std::thread> threads(100);
   Mutex held;
   held.Lock();
-  ASSERT_EQ(setrlimit(RLIMIT_AS, &none), 0);
+  EXPECT_EQ(setrlimit(RLIMIT_AS, &none), 0);
   absl::Status status;
   size_t started = 0;
   while (status.ok() && started < threads.size()) {
     status = StartThread([&held] { const MutexLock wait(held); }, &threads[started++]);
   }
-  ASSERT_EQ(setrlimit(RLIMIT_AS, &saved), 0);
+  EXPECT_EQ(setrlimit(RLIMIT_AS, &saved), 0);
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()), testing::HasSubstr("cannot start a thread"));
   EXPECT_FALSE(threads[started - 1].joinable());

@@ -5,8 +5,8 @@
         [--directory=DIR]
 
 Each run has one of six configs: momentum, float16 with Adagrad, mixed selection, an ivf index with
-look-ahead, one kept checkpoint, two generations of prototypes. It is killed with SIGKILL up to three
-times, at instants drawn over the time of a run, and resumed each time. It must end with the
+look-ahead, one kept checkpoint, two generations of prototypes. It is killed with SIGKILL up to
+three times, at instants drawn over the time of a run, and resumed each time. It must end with the
 checkpoints, the net, the rows, the evaluations and the losses of each step of a run that was not
 killed, byte for byte. A row for each config is printed. Exits with 1 when anything differs. DIR,
 made and removed, may be in memory.

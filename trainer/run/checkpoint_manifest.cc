@@ -104,8 +104,10 @@ std::optional<int64_t> ParseCheckpointName(absl::string_view name) {
 }
 
 bool IsCheckpointFile(absl::string_view name) {
-  absl::ConsumeSuffix(&name, ".tmp");
-  return std::find(std::begin(kFiles), std::end(kFiles), name) != std::end(kFiles);
+  return std::any_of(std::begin(kFiles), std::end(kFiles), [&](absl::string_view file) {
+    // Earlier programs left the process out of the names of temporary files.
+    return name == file || IsTemporaryName(name, file) || name == absl::StrCat(file, ".tmp");
+  });
 }
 
 absl::StatusOr<CheckpointManifest> MakeManifest(FileSystem* fs, const std::string& folder,

@@ -56,11 +56,12 @@ TEST(CheckpointNameTest, HasTenDigitsOrMore) {
 }
 
 TEST(CheckpointNameTest, OnlyFilesOfACheckpointAreOurs) {
-  for (const char* name : {"DONE", "DONE.tmp", "model.h5", "model.h5.tmp", "state.json",
-                           "prototypes.json", "index.bin", "index-changes.bin"}) {
+  for (const char* name :
+       {"DONE", "DONE.tmp", "DONE.4711.tmp", "model.h5", "model.h5.tmp", "model.h5.4711.tmp",
+        "model.h5.4711-2.tmp", "state.json", "prototypes.json", "index.bin", "index-changes.bin"}) {
     EXPECT_TRUE(IsCheckpointFile(name)) << name;
   }
-  for (const char* name : {"notes.txt", "model.h5.bak", ".tmp", "", "index"}) {
+  for (const char* name : {"notes.txt", "model.h5.bak", "model.h5.mine.tmp", ".tmp", "", "index"}) {
     EXPECT_FALSE(IsCheckpointFile(name)) << name;
   }
 }

@@ -293,6 +293,16 @@ LoggedTable* LogIndex::GetTable(int table, LogPoint* main) const {
   return tables_[table].logged;
 }
 
+int64_t LogIndex::MergedSequence() const {
+  const MutexLock lock(mutex_);
+  int64_t merged = head_.sequence;
+  for (int t = 0; t < kMaxLogTables; ++t) {
+    if (!Covers(t)) continue;
+    merged = tables_[t].logged != nullptr ? std::min(merged, tables_[t].main.sequence) : 0;
+  }
+  return merged;
+}
+
 void LogIndex::SetMain(int table, const LogPoint& point) {
   const MutexLock lock(mutex_);
   tables_[table].main = point;

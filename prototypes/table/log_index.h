@@ -113,6 +113,9 @@ class LogIndex {
   std::vector<std::shared_ptr<LogSegment>> RetiredSegments() const;
   // The table, null when it is not attached, and the point that its main file is at.
   LoggedTable* GetTable(int table, LogPoint* main) const;
+  // The last segment that is merged into the main files of all tables that the head covers; 0 while
+  // one of them is not attached.
+  int64_t MergedSequence() const;
   // The table's main file is at `point` now: clearings up to there are in the file.
   void SetMain(int table, const LogPoint& point);
   // Forgets the places of `rows` up to the end of segment `sequence`.

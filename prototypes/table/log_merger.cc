@@ -83,7 +83,7 @@ void LogMerger::Loop() {
 
 absl::Status LogMerger::MergeRetired() {
   const std::vector<std::shared_ptr<LogSegment>> segments = index_->RetiredSegments();
-  if (segments.empty()) return absl::OkStatus();
+  if (segments.empty()) return RemoveLeftSegments();
   for (int t = 0; t < kMaxLogTables; ++t) {
     PROTOPAGE_ASSIGN_OR_RETURN(const bool finished, MergeTable(t, segments));
     if (!finished) return absl::OkStatus();
@@ -91,6 +91,14 @@ absl::Status LogMerger::MergeRetired() {
   if (Stopping()) return absl::OkStatus();
   index_->EraseSegments(segments.back()->sequence());
   return RemoveSegments(segments.back()->sequence());
+}
+
+absl::Status LogMerger::RemoveLeftSegments() {
+  const int64_t merged = index_->MergedSequence();
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> sequences,
+                             LogSegment::List(file_system_, directory_));
+  if (sequences.empty() || sequences.front() > merged) return absl::OkStatus();
+  return RemoveSegments(merged);
 }
 
 absl::Status LogMerger::RemoveSegments(int64_t last) {

@@ -75,6 +75,8 @@ class LogMerger {
   absl::StatusOr<bool> MergeChanges(int table, LoggedTable* logged, const LogPoint& point,
                                     Segments segments, const Changes& changes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(merge_mutex_);
+  // Removes segments that are merged, but whose removal was interrupted.
+  absl::Status RemoveLeftSegments() ABSL_EXCLUSIVE_LOCKS_REQUIRED(merge_mutex_);
   absl::Status RemoveSegments(int64_t last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(merge_mutex_);
 
   FileSystem* const file_system_;

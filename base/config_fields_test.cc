@@ -159,13 +159,13 @@ TEST(ConfigFieldsTest, UnsafeDifferencesSkipSafeFields) {
   EXPECT_TRUE(differences().empty());
   after.rate = 1;
   after.list.emplace_back();
-  std::vector<std::string> told;
+  std::vector<std::string> lines;
   for (const FieldDifference& difference : differences()) {
-    told.push_back(
+    lines.push_back(
         absl::StrCat(difference.name, ": ", difference.before, " -> ", difference.after));
   }
-  EXPECT_EQ(told, (std::vector<std::string>{"rate: 0.5 -> 1.0", "list[0].count:  -> 3",
-                                            "list[0].kind:  -> \"a\""}));
+  EXPECT_EQ(lines, (std::vector<std::string>{"rate: 0.5 -> 1.0", "list[0].count:  -> 3",
+                                             "list[0].kind:  -> \"a\""}));
 }
 
 }  // namespace

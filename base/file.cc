@@ -531,13 +531,16 @@ absl::Status CopyData(File* from, const ByteRange& range, File* to, int64_t begi
   return absl::OkStatus();
 }
 
+absl::Status CopyContent(File* from, File* to) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, from->Size());
+  PROTOPAGE_RETURN_IF_ERROR(to->Truncate(size));
+  return CopyData(from, {0, size}, to, 0);
+}
+
 absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from, const std::string& to) {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> source, fs->Open(from, OpenMode::kRead));
-  return ReplaceFile(fs, to, [&](File* target, const std::string&) -> absl::Status {
-    PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, source->Size());
-    PROTOPAGE_RETURN_IF_ERROR(target->Truncate(size));
-    return CopyData(source.get(), {0, size}, target, 0);
-  });
+  return ReplaceFile(
+      fs, to, [&](File* target, const std::string&) { return CopyContent(source.get(), target); });
 }
 
 }  // namespace protopage

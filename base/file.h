@@ -162,6 +162,8 @@ absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path,
 
 // Copies `range` of a file to the bytes from `begin` on of another. Holes are not written.
 absl::Status CopyData(File* from, const ByteRange& range, File* to, int64_t begin);
+// Makes the content of `to` that of `from`, sparse where that is. Not synced.
+absl::Status CopyContent(File* from, File* to);
 
 // Copies the file `from` to `to` as WriteFileAtomically does. Holes stay holes.
 absl::Status CopyFileAtomically(FileSystem* fs, const std::string& from, const std::string& to);

@@ -1,6 +1,6 @@
 // ShortText: a user's text for a message, which stays a line however long the text is.
 //
-//   error = absl::StrCat("unknown key ", ShortText(key));  // "unknown key aaaa... (10000000 bytes)"
+//   error = absl::StrCat("unknown key ", ShortText(key));  // "unknown key aaaa... (9999 bytes)"
 #ifndef PROTOPAGE_BASE_SHORT_TEXT_H_
 #define PROTOPAGE_BASE_SHORT_TEXT_H_
 

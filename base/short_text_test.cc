@@ -12,7 +12,7 @@ namespace {
 TEST(ShortTextTest, TheExampleOfTheHeader) {
   const std::string key(10000000, 'a');
   std::string error;
-  error = absl::StrCat("unknown key ", ShortText(key));  // "unknown key aaaa... (10000000 bytes)"
+  error = absl::StrCat("unknown key ", ShortText(key));  // "unknown key aaaa... (9999 bytes)"
   EXPECT_EQ(error, "unknown key " + std::string(200, 'a') + "... (10000000 bytes)");
 }
 

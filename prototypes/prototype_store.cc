@@ -670,9 +670,7 @@ absl::Status PrototypeStore::Merge(const std::string& name, ClassId into,
                                  fs->Open(path, OpenMode::kRead));
       PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> to_file,
                                  OpenTemporary(fs, path, &merged));
-      PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, from_file->Size());
-      PROTOPAGE_RETURN_IF_ERROR(to_file->Truncate(size));
-      PROTOPAGE_RETURN_IF_ERROR(CopyData(from_file.get(), {0, size}, to_file.get(), 0));
+      PROTOPAGE_RETURN_IF_ERROR(CopyContent(from_file.get(), to_file.get()));
     }
     PROTOPAGE_RETURN_IF_ERROR(Reserve(merged, /*capacity=*/1, fs));
     options.read_only = false;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "protopage/base/divide_up.h"
 #include "protopage/base/hdf5.h"
 #include "protopage/base/hdf5_connection.h"
 #include "protopage/base/status_macros.h"
@@ -18,6 +19,8 @@ namespace {
 
 // Datasets begin on pages, so that a row of 2 KiB never lies on two.
 constexpr int64_t kPageBytes = 4096;
+// Of a piece that ForEachWritten reads.
+constexpr int64_t kVisitedBytes = int64_t{64} << 10;
 constexpr size_t kMaxTextBytes = 4096;  // Of an attribute that is read.
 // Files from this version on have a seal.
 constexpr int64_t kSealedVersion = 2;
@@ -389,6 +392,27 @@ absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
     }
   }
   return layout;
+}
+
+absl::Status ForEachWritten(
+    File* file, const Hdf5Dataset& dataset, int64_t num_values,
+    absl::FunctionRef<absl::Status(int64_t first, int64_t count, void* values)> visit) {
+  const int64_t bytes = BytesOf(dataset.type);
+  const int64_t begin = dataset.offset, end = begin + num_values * bytes;
+  std::vector<uint64_t> block(kVisitedBytes / static_cast<int64_t>(sizeof(uint64_t)));
+  for (int64_t at = begin; at < end;) {
+    PROTOPAGE_ASSIGN_OR_RETURN(const ByteRange data, file->NextData(at));
+    // From the beginning of a value to the end of one.
+    at = begin + (std::min(data.begin, end) - begin) / bytes * bytes;
+    const int64_t data_end = std::min(data.end, end);
+    while (at < data_end) {
+      const int64_t count = std::min(DivideUp(data_end - at, bytes), kVisitedBytes / bytes);
+      PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(at, block.data(), count * bytes));
+      PROTOPAGE_RETURN_IF_ERROR(visit((at - begin) / bytes, count, block.data()));
+      at += count * bytes;
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status SetHdf5Integer(File* file, const std::string& path, const std::string& name,

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "protopage/base/file.h"
@@ -60,6 +61,14 @@ absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* l
 // data elsewhere, not matching its seal, or without one where the attribute `format_version` is 2
 // or more).
 absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path);
+
+// Calls visit(first, count, values) for pieces of the first `num_values` values of the dataset,
+// ascending; values of which no byte was ever written, and which are zero, may be left out.
+// `values` points to a copy of `count` values, those from `first` on. Errors: the file's, those of
+// `visit`.
+absl::Status ForEachWritten(
+    File* file, const Hdf5Dataset& dataset, int64_t num_values,
+    absl::FunctionRef<absl::Status(int64_t first, int64_t count, void* values)> visit);
 
 // Changes an integer attribute of the root group. A crash leaves the old value or the new one; the
 // file may be without its seal then, which is no damage. Errors: NotFound, and as ReadHdf5Layout.

@@ -63,9 +63,6 @@ absl::StatusOr<Hdf5Layout> MakeLayout(const std::string& path, const TableSpec& 
   }
   layout.datasets.push_back(
       {"checksums", CellType::kUint64, {spec.capacity, static_cast<int64_t>(spec.columns.size())}});
-  for (const TableColumn& column : spec.other_datasets) {
-    layout.datasets.push_back(MakeTableDataset(column, spec.capacity));
-  }
   if (!spec.marks.empty()) {
     layout.datasets.push_back({spec.marks, CellType::kUint64, {spec.capacity}});
   }
@@ -270,9 +267,7 @@ absl::Status PagedTable::InitColumns(const Hdf5Layout& layout,
     columns_.push_back(column);
   }
   for (const Hdf5Dataset& dataset : layout.datasets) {
-    const size_t rank = dataset.dims.size();
-    if (rank < 1 || rank > 2 || dataset.dims[0] != spec_.capacity) continue;
-    other_datasets_[dataset.name] = {dataset.offset, dataset.type, rank == 2 ? dataset.dims[1] : 1};
+    if (dataset.dims == std::vector<int64_t>{spec_.capacity}) row_datasets_[dataset.name] = dataset;
   }
   return absl::OkStatus();
 }
@@ -807,27 +802,13 @@ absl::Status PagedTable::CheckOwnFile() const {
       absl::StrCat(path_, ": it is written through a log; rows can no longer join or leave it"));
 }
 
-bool PagedTable::HasBytes(const std::string& dataset, int64_t width) const {
-  const auto found = other_datasets_.find(dataset);
-  return found != other_datasets_.end() && found->second.type == CellType::kUint8 &&
-         found->second.width == width;
-}
-
-absl::StatusOr<PagedTable::OtherDataset> PagedTable::FindOther(const std::string& dataset) const {
-  const auto found = other_datasets_.find(dataset);
-  if (found != other_datasets_.end()) return found->second;
-  return absl::NotFoundError(absl::StrCat(path_, ": it has no dataset '", dataset, "'"));
-}
-
 absl::StatusOr<Hdf5Dataset> PagedTable::FindMarks(const std::string& dataset) const {
-  const auto found = other_datasets_.find(dataset);
+  const auto found = row_datasets_.find(dataset);
   const CellType type = RowMarkType(version_);
-  if (found == other_datasets_.end() || found->second.type != type || found->second.width != 1) {
-    return Damaged(absl::StrCat("dataset '", dataset, "' is missing or not ",
-                                type == CellType::kUint8 ? "uint8" : "uint64", " [", spec_.capacity,
-                                "]"));
-  }
-  return Hdf5Dataset{dataset, type, {spec_.capacity}, found->second.offset};
+  if (found != row_datasets_.end() && found->second.type == type) return found->second;
+  return Damaged(absl::StrCat("dataset '", dataset, "' is missing or not ",
+                              type == CellType::kUint8 ? "uint8" : "uint64", " [", spec_.capacity,
+                              "]"));
 }
 
 absl::StatusOr<std::vector<int64_t>> PagedTable::ReadMarks(const std::string& dataset) {
@@ -863,22 +844,6 @@ absl::Status PagedTable::WriteMarks(const std::string& dataset, absl::Span<const
     num_marked_ -= static_cast<int64_t>(rows.size());
   }
   return status;
-}
-
-absl::Status PagedTable::ReadBytes(const std::string& dataset, int64_t first, int64_t count,
-                                   char* cells) {
-  PROTOPAGE_ASSIGN_OR_RETURN(const OtherDataset other, FindOther(dataset));
-  const int64_t bytes = other.width * BytesOf(other.type);
-  return file_->ReadAt(other.offset + first * bytes, cells, count * bytes);
-}
-
-absl::Status PagedTable::WriteBytes(const std::string& dataset, int64_t first, int64_t count,
-                                    const char* cells) {
-  PROTOPAGE_RETURN_IF_ERROR(CheckOwnFile());
-  PROTOPAGE_ASSIGN_OR_RETURN(const OtherDataset other, FindOther(dataset));
-  const int64_t bytes = other.width * BytesOf(other.type);
-  PROTOPAGE_RETURN_IF_ERROR(file_->WriteAt(other.offset + first * bytes, cells, count * bytes));
-  return file_->Sync();
 }
 
 absl::Status PagedTable::SetNumRows(int64_t num_rows) {

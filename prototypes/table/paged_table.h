@@ -62,8 +62,6 @@ struct TableSpec {
   int64_t num_rows = 0;
   int64_t capacity = 0;  // >= num_rows
   std::vector<TableColumn> columns;
-  // Datasets in addition to the columns: no checksums, no log.
-  std::vector<TableColumn> other_datasets;
   // If not empty, a dataset of marks, one a row: see WriteMarks.
   std::string marks;
   // Datasets of any shape, which the table does not use.
@@ -161,14 +159,6 @@ class PagedTable : private LoggedTable {
   // Marks the ascending `rows`, none of which is marked, durably: after a crash all of them are
   // marked or none. Errors: as CheckOwnFile and ReadMarks; FailedPrecondition (format version 1).
   absl::Status WriteMarks(const std::string& dataset, absl::Span<const int64_t> rows);
-  // Whether there is a uint8 dataset [capacity, width], or for width 1 also [capacity].
-  bool HasBytes(const std::string& dataset, int64_t width) const;
-  // The cells of a dataset [capacity] or [capacity, width] for rows [first, first + count) of the
-  // capacity, packed. Writes are durable. Errors: NotFound (no such dataset); WriteBytes: as
-  // CheckOwnFile.
-  absl::Status ReadBytes(const std::string& dataset, int64_t first, int64_t count, char* cells);
-  absl::Status WriteBytes(const std::string& dataset, int64_t first, int64_t count,
-                          const char* cells);
   // Makes [0, num_rows) the rows that are in use, durably: at most the capacity, and not fewer than
   // before. The content of the new rows may be written before; it is flushed. Errors: as
   // CheckOwnFile.
@@ -186,13 +176,6 @@ class PagedTable : private LoggedTable {
     int64_t record_offset = 0;
     bool narrow = false;  // In blocks_.
   };
-  // A dataset [capacity, width] in addition to the columns.
-  struct OtherDataset {
-    int64_t offset = 0;
-    CellType type = CellType::kUint8;
-    int64_t width = 0;
-  };
-
   PagedTable(FileSystem* file_system, const std::string& path, const TableOptions& options);
   // Takes over the file's layout, with the columns `names`.
   absl::Status Init(const Hdf5Layout& layout, const std::vector<std::string>& names);
@@ -233,8 +216,6 @@ class PagedTable : private LoggedTable {
   // For read-only tables with a log. Errors: Aborted.
   absl::Status CheckNotRetired();
   absl::Status ReadOnlyError() const;
-  // Errors: NotFound.
-  absl::StatusOr<OtherDataset> FindOther(const std::string& dataset) const;
   // Errors: DataLoss.
   absl::StatusOr<Hdf5Dataset> FindMarks(const std::string& dataset) const;
   // Of a cell of `row`; not 0.
@@ -262,9 +243,9 @@ class PagedTable : private LoggedTable {
   int64_t record_bytes_ = 0;
   int64_t version_ = kFormatVersion;  // Of the file.
   int64_t header_offset_ = 0;
-  int64_t mark_changes_ = 0, num_marked_ = 0;  // As in the header.
-  std::map<std::string, OtherDataset> other_datasets_;
-  std::optional<TableBlocks> blocks_;  // Set by Init.
+  int64_t mark_changes_ = 0, num_marked_ = 0;        // As in the header.
+  std::map<std::string, Hdf5Dataset> row_datasets_;  // [capacity]
+  std::optional<TableBlocks> blocks_;                // Set by Init.
 
   // Held by each call that writes in place, as a reader; as a writer while writing in place ends.
   // Held across I/O: the end waits for the writes that have begun.

@@ -31,7 +31,7 @@ TableSpec Spec(int64_t rows) {
   spec.num_rows = rows;
   spec.capacity = rows + 3;
   spec.columns = {{"wide", CellType::kFloat32, 40}, {"narrow", CellType::kInt64, 1}};
-  spec.other_datasets = {{"dropped", CellType::kUint8, 1}};
+  spec.raw_datasets = {{"dropped", CellType::kUint8, {spec.capacity}}};
   return spec;
 }
 

@@ -1,9 +1,6 @@
 #include "protopage/prototypes/table/row_marks.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
-#include "protopage/base/divide_up.h"
 #include "protopage/base/status_macros.h"
 #include "xxhash.h"
 
@@ -23,27 +20,15 @@ int64_t ChangeOf(uint64_t mark) { return static_cast<int64_t>(mark >> 32); }
 template <typename Cell>
 absl::Status ReadCells(File* file, const Hdf5Dataset& dataset, int64_t num_rows,
                        std::vector<int64_t>* rows, std::vector<Cell>* cells) {
-  constexpr auto kBytes = static_cast<int64_t>(sizeof(Cell));
-  const int64_t begin = dataset.offset, end = begin + num_rows * kBytes;
-  std::vector<Cell> block((int64_t{64} << 10) / kBytes);
-  for (int64_t at = begin; at < end;) {
-    PROTOPAGE_ASSIGN_OR_RETURN(const ByteRange data, file->NextData(at));
-    // From the beginning of a cell to the end of one.
-    at = begin + (std::min(data.begin, end) - begin) / kBytes * kBytes;
-    const int64_t data_end = std::min(data.end, end);
-    while (at < data_end) {
-      const int64_t count =
-          std::min(DivideUp(data_end - at, kBytes), static_cast<int64_t>(block.size()));
-      PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(at, block.data(), count * kBytes));
-      for (int64_t i = 0; i < count; ++i) {
-        if (block[i] == 0) continue;
-        rows->push_back((at - begin) / kBytes + i);
-        cells->push_back(block[i]);
-      }
-      at += count * kBytes;
+  return ForEachWritten(file, dataset, num_rows, [&](int64_t first, int64_t count, void* values) {
+    const auto* const block = static_cast<const Cell*>(values);
+    for (int64_t i = 0; i < count; ++i) {
+      if (block[i] == 0) continue;
+      rows->push_back(first + i);
+      cells->push_back(block[i]);
     }
-  }
-  return absl::OkStatus();
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace

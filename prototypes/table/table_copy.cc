@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "protopage/base/divide_up.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/table/hdf5_file.h"
 #include "protopage/prototypes/table/row_marks.h"
@@ -68,27 +67,17 @@ absl::Status UpgradeLayout(const std::string& path, const std::string& marks, Hd
 
 // Adds the rows to the checksums of version 1.
 absl::Status UpgradeChecksums(File* file, const Hdf5Dataset& dataset) {
-  constexpr auto kBytes = static_cast<int64_t>(sizeof(uint64_t));
-  const int64_t begin = dataset.offset, end = begin + dataset.bytes();
-  std::vector<uint64_t> block(8192);
-  for (int64_t at = begin; at < end;) {
-    PROTOPAGE_ASSIGN_OR_RETURN(const ByteRange data, file->NextData(at));
-    // From the beginning of a checksum to the end of one.
-    at = begin + (std::min(data.begin, end) - begin) / kBytes * kBytes;
-    const int64_t data_end = std::min(data.end, end);
-    while (at < data_end) {
-      const int64_t count =
-          std::min(DivideUp(data_end - at, kBytes), static_cast<int64_t>(block.size()));
-      PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(at, block.data(), count * kBytes));
-      for (int64_t i = 0; i < count; ++i) {
-        const int64_t row = ((at - begin) / kBytes + i) / dataset.dims[1];
-        if (block[i] != 0) block[i] = OfRow(block[i], row);
-      }
-      PROTOPAGE_RETURN_IF_ERROR(file->WriteAt(at, block.data(), count * kBytes));
-      at += count * kBytes;
-    }
-  }
-  return absl::OkStatus();
+  return ForEachWritten(file, dataset, dataset.bytes() / BytesOf(dataset.type),
+                        [&](int64_t first, int64_t count, void* values) {
+                          auto* const checksums = static_cast<uint64_t*>(values);
+                          for (int64_t i = 0; i < count; ++i) {
+                            if (checksums[i] != 0)
+                              checksums[i] = OfRow(checksums[i], (first + i) / dataset.dims[1]);
+                          }
+                          constexpr auto kBytes = static_cast<int64_t>(sizeof(uint64_t));
+                          return file->WriteAt(dataset.offset + first * kBytes, checksums,
+                                               count * kBytes);
+                        });
 }
 
 // Writes what a copy of the datasets of version 1 lacks.
@@ -124,9 +113,7 @@ absl::Status CopyTable(PagedTable* table, const std::string& name) {
   std::string part;
   const auto copy = [&]() -> absl::Status {
     PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, OpenTemporary(fs, path, &part));
-    PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, table->file_->Size());
-    PROTOPAGE_RETURN_IF_ERROR(file->Truncate(size));
-    PROTOPAGE_RETURN_IF_ERROR(CopyData(table->file_.get(), {0, size}, file.get(), 0));
+    PROTOPAGE_RETURN_IF_ERROR(CopyContent(table->file_.get(), file.get()));
     // Of a read-only table, another process may have merged while we copied. As long as the
     // checkpoint was not retired, our log still has all that the merge wrote, and it is written
     // again below.

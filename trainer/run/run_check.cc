@@ -57,7 +57,7 @@ class Checker {
   // Errors: those of listing the checkpoints.
   absl::Status CheckOne(int64_t number) {
     const size_t before = check_->findings.size();
-    const std::string folder = JoinPath(run_.File("checkpoints"), CheckpointName(number));
+    const std::string folder = run_.CheckpointPath(number);
     Add(run_.CheckCheckpoint(folder, CheckDepth::kAll), "", number);
     const absl::StatusOr<CheckpointState> state =
         ReadCheckpointState(run_, folder, static_cast<int64_t>(config_.stages.size()));

@@ -141,8 +141,7 @@ absl::Status Run::CheckConfig() {
     return WithContext(changes.status(), absl::StrCat("--resume: the config differs from that of ",
                                                       options_.directory));
   }
-  TrainConfig config = config_;
-  nlohmann::ordered_json changed = WriteConfig(config);
+  nlohmann::ordered_json changed = WriteConfig(config_);
   if (changed != WriteConfig(old_config_)) changed_config_ = std::move(changed);
   if (changes->empty()) return absl::OkStatus();
   return Say(absl::StrCat("--resume: changed, as no step has used it: ", FormatChanges(*changes)));

@@ -1,4 +1,4 @@
-// ShortText: a user's text for a message, which stays a line however long the text is.
+// ShortText: a user's text for a message, which stays one short line whatever the text is.
 //
 //   error = absl::StrCat("unknown key ", ShortText(key));  // "unknown key aaaa... (9999 bytes)"
 #ifndef PROTOPAGE_BASE_SHORT_TEXT_H_
@@ -11,7 +11,7 @@
 namespace protopage {
 
 // The text if it has at most 200 bytes, else its beginning, "..." and its size. UTF-8 characters
-// are not cut.
+// are not cut; control characters are replaced by escapes.
 std::string ShortText(absl::string_view text);
 
 }  // namespace protopage

@@ -28,5 +28,9 @@ TEST(ShortTextTest, CharactersOfUtf8AreNotCut) {
   EXPECT_EQ(ShortText(text), text.substr(0, 198) + "... (300 bytes)");
 }
 
+TEST(ShortTextTest, ControlCharactersAreEscaped) {
+  EXPECT_EQ(ShortText(std::string("a\nb\r\x1b[2J\0\"\\", 11)), "a\\nb\\x0d\\x1b[2J\\x00\"\\");
+}
+
 }  // namespace
 }  // namespace protopage

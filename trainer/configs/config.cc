@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "protopage/base/check.h"
+#include "protopage/base/short_text.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/data/open_source.h"
 #include "protopage/trainer/configs/stage_specs.h"
@@ -215,9 +216,9 @@ absl::Status CheckKeys(StageConfig& stage, const StageSpec& spec, const std::str
     const bool is_set = by_default == unset.end() || *by_default != value;
     if (!is_set || std::count(spec.keys.begin(), spec.keys.end(), key) > 0) continue;
     return absl::InvalidArgumentError(
-        absl::StrCat(path, absl::StrReplaceAll(pointer, {{"/", "."}}), ": found ", value.dump(),
-                     ", but ", key, " is not an option of stage \"", spec.name,
-                     "\"; its options are: ", absl::StrJoin(spec.keys, ", ")));
+        absl::StrCat(path, absl::StrReplaceAll(pointer, {{"/", "."}}), ": found ",
+                     ShortText(value.dump()), ", but ", key, " is not an option of stage \"",
+                     spec.name, "\"; its options are: ", absl::StrJoin(spec.keys, ", ")));
   }
   return absl::OkStatus();
 }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "protopage/base/json_text.h"
+#include "protopage/base/short_text.h"
 #include "protopage/base/status_macros.h"
 
 namespace protopage {
@@ -146,9 +147,9 @@ absl::Status RunDirectory::ReadConfigFile() {
   PROTOPAGE_RETURN_IF_ERROR(Unseal(text, path, SealRule::kRequired).status());
   const nlohmann::json& format = config_[kFormat];
   if (!format.is_number_integer() || format != kRunFormat) {
-    return absl::FailedPreconditionError(absl::StrCat(path, ": the run has format ", format.dump(),
-                                                      ", and this program knows 1 and ",
-                                                      kRunFormat));
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": the run has format ", ShortText(format.dump()),
+                     ", and this program knows 1 and ", kRunFormat));
   }
   format_ = kRunFormat;
   RemoveFileFields(&config_);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "protopage/base/json_text.h"
 #include "protopage/base/sealed_json.h"
+#include "protopage/base/short_text.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/class_names.h"
 #include "protopage/prototypes/index/class_index_factory.h"
@@ -50,7 +51,7 @@ absl::StatusOr<Place> ReadPlace(FileSystem* fs, const std::string& folder) {
   };
   const Place place{integer("generation"), integer("log_checkpoint")};
   if (place.generation >= 1 && place.log_checkpoint >= 0) return place;
-  return absl::DataLossError(absl::StrCat(path, " is damaged: found ", text));
+  return absl::DataLossError(absl::StrCat(path, " is damaged: found ", ShortText(text)));
 }
 
 absl::Status MissingPlace(const std::string& folder) {

@@ -83,9 +83,10 @@ herr_t DriverSetEoa(H5FD_t* f, H5FD_mem_t, haddr_t eoa) {
   return 0;
 }
 haddr_t DriverGetEof(const H5FD_t* f, H5FD_mem_t) { return Cast(f)->eof; }
-// How many of the bytes [address, address + size) belong to the signature.
-size_t SignatureBytes(haddr_t address, size_t size) {
-  return address >= kSignatureBytes ? 0 : std::min<size_t>(size, kSignatureBytes - address);
+// How many of the bytes [address, address + size) belong to a signature that is held.
+size_t HeldBytes(const DriverState& state, haddr_t address, size_t size) {
+  if (!state.holds_signature || address >= kSignatureBytes) return 0;
+  return std::min<size_t>(size, kSignatureBytes - address);
 }
 herr_t DriverRead(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, void* data) {
   // Bytes past the end read as zeros, as with HDF5's own drivers.
@@ -96,8 +97,8 @@ herr_t DriverRead(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, vo
   if (present == 0) return 0;
   const herr_t result = Keep(
       file->state.get(), file->state->file->ReadAt(static_cast<int64_t>(address), data, present));
-  if (file->state->holds_signature) {
-    std::memcpy(data, file->state->signature + address, SignatureBytes(address, present));
+  if (const size_t held = HeldBytes(*file->state, address, present); held > 0) {
+    std::memcpy(data, file->state->signature + address, held);
   }
   return result;
 }
@@ -105,11 +106,8 @@ herr_t DriverWrite(H5FD_t* f, H5FD_mem_t, hid_t, haddr_t address, size_t size, c
   DriverFile* file = Cast(f);
   file->eof = std::max<haddr_t>(file->eof, address + size);
   if (file->state->silent()) return 0;
-  size_t held = 0;
-  if (file->state->holds_signature) {
-    held = SignatureBytes(address, size);
-    std::memcpy(file->state->signature + address, data, held);
-  }
+  const size_t held = HeldBytes(*file->state, address, size);
+  if (held > 0) std::memcpy(file->state->signature + address, data, held);
   if (held == size) return 0;
   Keep(file->state.get(),
        file->state->file->WriteAt(static_cast<int64_t>(address + held),

@@ -168,6 +168,8 @@ struct SealEnd {
 static_assert(sizeof(SealPiece) == 16 && sizeof(SealEnd) == 32);
 constexpr char kSealMagic[9] = "PPSEALED";
 constexpr uint64_t kMaxSealPieces = 1024;
+// The attributes lie before this byte.
+constexpr int64_t kHeadBytes = int64_t{64} << 10;
 
 uint64_t SealChecksum(const std::vector<SealPiece>& pieces, const SealEnd& end) {
   const uint64_t seed = XXH3_64bits(pieces.data(), pieces.size() * sizeof(SealPiece));
@@ -240,11 +242,43 @@ int64_t SealBytes(const SealEnd& end) {
   return static_cast<int64_t>(end.num_pieces * sizeof(SealPiece) + sizeof(end));
 }
 
-// Whether there is a seal; if so, the file matches it. Errors: DataLoss.
-absl::StatusOr<bool> CheckSeal(File* file, const std::string& path) {
+absl::Status WithoutSeal(const std::string& path, int64_t version) {
+  return absl::DataLossError(
+      absl::StrCat(path, ": format version ", version,
+                   " without its seal: the file is damaged, or another program has changed it"));
+}
+
+// The attribute `format_version` as HDF5 1.10 writes it, found without HDF5; 0 if it is not there.
+absl::StatusOr<int64_t> FindVersion(File* file, int64_t size) {
+  std::string head(std::min(size, kHeadBytes), '\0');
+  PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(0, &head[0], static_cast<int64_t>(head.size())));
+  // The name, the type and the shape, each padded to a multiple of 8, come before the value.
+  constexpr absl::string_view kName("format_version\0\0", 16);
+  constexpr size_t kTypeBytes = 16, kShapeBytes = 8;
+  const size_t name = head.find(kName.data(), 0, kName.size());
+  int64_t version = 0;
+  if (name == std::string::npos) return version;
+  const size_t at = name + kName.size() + kTypeBytes + kShapeBytes;
+  if (at + sizeof(version) <= head.size()) std::memcpy(&version, &head[at], sizeof(version));
+  return version;
+}
+
+// Where the seal is and where the pieces that it lists end.
+struct SealPlace {
+  bool found = false;
+  int64_t begin = 0;
+  int64_t pieces_end = 0;
+};
+
+// If there is a seal, the file matches it. Errors: DataLoss.
+absl::StatusOr<SealPlace> CheckSeal(File* file, const std::string& path) {
   PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
   PROTOPAGE_ASSIGN_OR_RETURN(const SealEnd end, ReadSealEnd(file, size));
-  if (SealBytes(end) == 0) return false;
+  if (SealBytes(end) == 0) {
+    PROTOPAGE_ASSIGN_OR_RETURN(const int64_t version, FindVersion(file, size));
+    if (version >= kSealedVersion) return WithoutSeal(path, version);
+    return SealPlace();
+  }
   const auto damaged = [&](absl::string_view what) {
     return absl::DataLossError(
         absl::StrCat(path, ": ", what, " does not match its checksum: the file is damaged"));
@@ -254,13 +288,17 @@ absl::StatusOr<bool> CheckSeal(File* file, const std::string& path) {
   const auto bytes = static_cast<int64_t>(pieces.size() * sizeof(SealPiece));
   PROTOPAGE_RETURN_IF_ERROR(file->ReadAt(size - SealBytes(end), pieces.data(), bytes));
   if (end.checksum != SealChecksum(pieces, end)) return damaged("the seal");
+  SealPlace place;
+  place.found = true;
+  place.begin = size - SealBytes(end);
   for (const SealPiece& piece : pieces) {
     const auto all = static_cast<uint64_t>(size);
     if (piece.offset > all || piece.bytes > all - piece.offset) return damaged("the seal");
+    place.pieces_end = std::max(place.pieces_end, static_cast<int64_t>(piece.offset + piece.bytes));
   }
   PROTOPAGE_ASSIGN_OR_RETURN(const uint64_t checksum, SkeletonChecksum(file, pieces, nullptr));
   if (checksum != end.skeleton_checksum) return damaged("the HDF5 skeleton");
-  return true;
+  return place;
 }
 
 }  // namespace
@@ -331,7 +369,7 @@ absl::Status CreateHdf5Layout(File* file, const std::string& path, Hdf5Layout* l
 }
 
 absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
-  PROTOPAGE_ASSIGN_OR_RETURN(const bool sealed, CheckSeal(file, path));
+  PROTOPAGE_ASSIGN_OR_RETURN(const SealPlace seal, CheckSeal(file, path));
   const QuietHdf5Errors quiet;
   Hdf5Connection connection(file);
   if (!connection.ok()) {
@@ -378,18 +416,23 @@ absl::StatusOr<Hdf5Layout> ReadHdf5Layout(File* file, const std::string& path) {
                      "' is a link to data elsewhere; expected a dataset in this file"));
   }
   const auto version = layout.integers.find("format_version");
-  if (!sealed && version != layout.integers.end() && version->second >= kSealedVersion) {
-    return absl::DataLossError(
-        absl::StrCat(path, ": format version ", version->second,
-                     " without its seal: the file is damaged, or another program has changed it"));
+  if (!seal.found && version != layout.integers.end() && version->second >= kSealedVersion) {
+    return WithoutSeal(path, version->second);
   }
   PROTOPAGE_ASSIGN_OR_RETURN(const int64_t size, file->Size());
+  int64_t end = seal.pieces_end;
   for (const Hdf5Dataset& dataset : layout.datasets) {
     if (dataset.offset + dataset.bytes() > size) {
       return absl::DataLossError(absl::StrCat(path, ": truncated: the file ends at byte ", size,
                                               ", dataset '", dataset.name, "' at byte ",
                                               dataset.offset + dataset.bytes()));
     }
+    end = std::max(end, dataset.offset + dataset.bytes());
+  }
+  if (seal.found && end != seal.begin) {
+    return absl::DataLossError(absl::StrCat(path, ": the data end at byte ", end,
+                                            ", and the seal begins at byte ", seal.begin,
+                                            ": the file is damaged"));
   }
   return layout;
 }

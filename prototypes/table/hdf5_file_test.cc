@@ -283,7 +283,32 @@ TEST(Hdf5FileTest, AFileOfVersion2WithoutItsSealIsDamaged) {
     } else {
       EXPECT_THAT(ReadHdf5Layout(file.get(), path),
                   StatusIs(absl::StatusCode::kDataLoss, "format version 2 without its seal"));
+      // HDF5, which may crash on damaged bytes, is not asked.
+      PROTOPAGE_ASSERT_OK(file->WriteAt(13, "damage", 6));
+      EXPECT_THAT(ReadHdf5Layout(file.get(), path),
+                  StatusIs(absl::StatusCode::kDataLoss, "format version 2 without its seal"));
     }
+  }
+}
+
+TEST(Hdf5FileTest, AByteThatIsMissingOrTooManyInADatasetIsFound) {
+  const std::string path = TempPath("shifted");
+  Hdf5Layout layout;
+  layout.datasets = {{"bytes", CellType::kUint8, {7}}};
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                   DefaultFileSystem()->Open(path, OpenMode::kCreate));
+    PROTOPAGE_ASSERT_OK(CreateHdf5Layout(file.get(), path, &layout));
+  }
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string whole, ReadFile(DefaultFileSystem(), path));
+  std::string missing = whole, more = whole;
+  missing.erase(layout.datasets[0].offset, 1);
+  more.insert(layout.datasets[0].offset, 1, 'x');
+  for (const std::string& bytes : {missing, more}) {
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(DefaultFileSystem(), path, bytes));
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto file,
+                                   DefaultFileSystem()->Open(path, OpenMode::kRead));
+    EXPECT_THAT(ReadHdf5Layout(file.get(), path), StatusIs(absl::StatusCode::kDataLoss, ""));
   }
 }
 

@@ -45,6 +45,8 @@ uint64_t EntryOf(absl::string_view name, ClassId id) {
          static_cast<uint64_t>(id);
 }
 uint64_t HashOf(uint64_t entry) { return entry >> 32; }
+// The sum over a set of entries tells it from others, whatever their order.
+uint64_t TermOf(uint64_t entry) { return XXH3_64bits(&entry, sizeof(entry)); }
 ClassId IdOf(uint64_t entry) { return static_cast<ClassId>(entry & 0xffffffff); }
 
 // 0 is left for cells and blocks that were never written.
@@ -514,12 +516,15 @@ absl::StatusOr<std::vector<ClassId>> ClassNames::FindAll(absl::Span<const std::s
 
 absl::Status ClassNames::Check() const {
   if (cell_bytes_ == 0) return absl::OkStatus();
-  uint64_t fingerprint = 0;
+  uint64_t fingerprint = 0, sum = 0, sum_in_order = 0;
   const int64_t piece = std::max<int64_t>(kPieceBytes / cell_bytes_, 1);
   for (ClassId first = 0; first < num_sorted_; first += piece) {
     PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                                Names(first, std::min(piece, num_sorted_ - first)));
-    for (const std::string& name : names) fingerprint = NextFingerprint(fingerprint, name);
+    for (size_t i = 0; i < names.size(); ++i) {
+      fingerprint = NextFingerprint(fingerprint, names[i]);
+      sum += TermOf(EntryOf(names[i], first + static_cast<ClassId>(i)));
+    }
   }
   if (num_sorted_ > 0 && fingerprint != fingerprint_) return Damaged("the list of names");
   std::vector<uint64_t> entries;
@@ -529,8 +534,10 @@ absl::Status ClassNames::Check() const {
     for (const uint64_t entry : entries) {
       if (entry < before) return Damaged(absl::StrCat("block ", block));
       before = entry;
+      sum_in_order += TermOf(entry);
     }
   }
+  if (sum != sum_in_order) return Damaged(absl::StrCat("'", kOrder, "'"));
   return ForEachAdded([](ClassId, const std::string&) { return absl::OkStatus(); });
 }
 

@@ -14,6 +14,8 @@
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/fuzz/table_file.h"
+#include "protopage/prototypes/table/hdf5_file.h"
 #include "protopage/prototypes/testing/faulty_file_system.h"
 
 namespace protopage {
@@ -381,6 +383,20 @@ TEST(ClassNamesTest, ReadsNamesOfFormatVersion1) {
 }
 
 INSTANTIATE_TEST_SUITE_P(NumberedOrNot, AddedNamesTest, testing::Bool());
+
+// A block that matches its checksum may be that of other names.
+TEST(ClassNamesTest, AnIndexOfOtherNamesIsFoundByTheCheck) {
+  const std::string path = TempPath("other_index");
+  PROTOPAGE_ASSERT_OK(CreateFrom(path, {"apple", "pear", "plum"}));
+  TableFile file = ReadTableFile(path);
+  for (Hdf5Dataset& dataset : file.datasets) {
+    if (dataset.name == "class_name_order") dataset.content.replace(0, 8, 8, '\0');
+  }
+  SetChecksums(&file);
+  ASSERT_TRUE(WriteTableFile(path, file));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, ClassNames::Open(Fs(), path));
+  EXPECT_THAT(names->Check(), StatusIs(absl::StatusCode::kDataLoss, "'class_name_order'"));
+}
 
 }  // namespace
 }  // namespace protopage

@@ -48,6 +48,9 @@ RowCacheOptions MakeCacheOptions(const ClassQueuesOptions& options) {
   return cache;
 }
 
+// No run has more steps. Sums of ages stay far below the limit of int64_t.
+constexpr int64_t kMostSteps = int64_t{1} << 48;
+
 std::vector<ClassId> SortedUnique(absl::Span<const ClassId> ids) {
   std::vector<ClassId> sorted(ids.begin(), ids.end());
   std::sort(sorted.begin(), sorted.end());
@@ -139,7 +142,7 @@ struct ClassQueues::Entry {
 
 absl::Status ClassQueues::ReadEntries(absl::Span<const ClassId> ids, std::vector<Entry>* entries) {
   entries->resize(ids.size());
-  return cache_->Read(ids, [&](size_t i, const char* record) {
+  const auto read = [&](size_t i, const char* record) {
     Entry& entry = (*entries)[i];
     entry.id = ids[i];
     entry.dominants.resize(options_.dominant_queue);
@@ -148,9 +151,32 @@ absl::Status ClassQueues::ReadEntries(absl::Span<const ClassId> ids, std::vector
                 table_->cell_bytes(kDominants));
     std::memcpy(entry.candidates.data(), record + table_->record_offset(kCandidates),
                 table_->cell_bytes(kCandidates));
-    std::memcpy(&entry.built_step, record + table_->record_offset(kBuiltStep), 8);
-    --entry.built_step;
-  });
+    int64_t stored_step = 0;
+    std::memcpy(&stored_step, record + table_->record_offset(kBuiltStep), 8);
+    entry.built_step = std::clamp<int64_t>(stored_step, -1, kMostSteps + 2) - 1;
+  };
+  PROTOPAGE_RETURN_IF_ERROR(cache_->Read(ids, read));
+  for (const Entry& entry : *entries) PROTOPAGE_RETURN_IF_ERROR(CheckEntry(entry));
+  return absl::OkStatus();
+}
+
+// Cells that match their checksums may still come from a file of other classes.
+absl::Status ClassQueues::CheckEntry(const Entry& entry) const {
+  if (entry.built_step < -1 || entry.built_step > kMostSteps) {
+    return absl::DataLossError(absl::StrCat(path_, ": the queues of class ", entry.id,
+                                            " were built at an impossible step: the file is "
+                                            "damaged"));
+  }
+  if (entry.built_step < 0) return absl::OkStatus();  // Never built: the rest is ignored.
+  for (const std::vector<int32_t>* queue : {&entry.dominants, &entry.candidates}) {
+    for (const int32_t id : *queue) {
+      if (id >= kNoClass && id < num_classes_) continue;
+      return absl::DataLossError(absl::StrCat(path_, ": the queues of class ", entry.id,
+                                              " have class ", id, " of ", num_classes_,
+                                              ": the file is damaged"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ClassQueues::WriteEntries(const std::vector<Entry>& entries) {

@@ -119,6 +119,7 @@ class ClassQueues {
   // `ids` are distinct.
   absl::Status ReadEntries(absl::Span<const ClassId> ids, std::vector<Entry>* entries)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckEntry(const Entry& entry) const;
   absl::Status WriteEntries(const std::vector<Entry>& entries)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Searches the candidates of all entries, writes these, and counts them in `added`.

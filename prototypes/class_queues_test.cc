@@ -14,7 +14,9 @@
 #include "protopage/base/random.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
+#include "protopage/prototypes/fuzz/table_file.h"
 #include "protopage/prototypes/prototype_store.h"
+#include "protopage/prototypes/table/hdf5_file.h"
 
 namespace protopage {
 namespace {
@@ -79,6 +81,27 @@ absl::Status Example(const std::string& path, int64_t num_classes, const Ids& po
   PROTOPAGE_RETURN_IF_ERROR(queues->ApplyMistakes(classes, slots, predicted));
   EXPECT_EQ(Dominants(queues.get(), 7), (Ids{10, 8}));
   return absl::OkStatus();
+}
+
+TEST(ClassQueuesTest, QueuesOfOtherClassesAreDataLoss) {
+  const std::string path = TempPath("other_classes");
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto queues, ClassQueues::Create(path, 9, Options(2, 4)));
+    PROTOPAGE_ASSERT_OK(queues->EnsureBuilt({0, 2}, /*step=*/0, Circle(9)));
+    PROTOPAGE_ASSERT_OK(queues->Flush());
+  }
+  // As if there were 5 classes, with checksums that match.
+  TableFile file = ReadTableFile(path);
+  for (Hdf5Dataset& dataset : file.datasets) {
+    if (dataset.name == "header") dataset.content[4 * 8] = 5;
+  }
+  SetChecksums(&file);
+  ASSERT_TRUE(WriteTableFile(path, file));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto queues, ClassQueues::Open(path, Options(2, 4)));
+  EXPECT_EQ(Dominants(queues.get(), 0), (std::vector<ClassId>{1, 2}));
+  std::vector<ClassId> out(2);
+  EXPECT_THAT(queues->Dominants(2, absl::MakeSpan(out)),
+              StatusIs(absl::StatusCode::kDataLoss, "the queues of class 2 have class 5 of 5"));
 }
 
 TEST(ClassQueuesTest, TheExampleOfTheHeader) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <numeric>
 #include <utility>
 
@@ -505,14 +506,20 @@ absl::Status PrototypeStore::ReadRows(absl::Span<const ClassId> ids, RowMatrixRe
   }
   const int64_t bytes = table_->cell_bytes(kRows);
   std::vector<char> cells(std::min<int64_t>(ids.size(), kConvertRows) * bytes);
+  std::vector<ClassId> live;
   for (size_t begin = 0; begin < ids.size(); begin += kConvertRows) {
     const absl::Span<const ClassId> some = ids.subspan(begin, kConvertRows);
-    PROTOPAGE_RETURN_IF_ERROR(cache_->ReadCells(kRows, some, cells.data()));
+    live.clear();
+    std::copy_if(some.begin(), some.end(), std::back_inserter(live),
+                 [this](ClassId id) { return !is_dropped(id); });
+    PROTOPAGE_RETURN_IF_ERROR(cache_->ReadCells(kRows, live, cells.data()));
+    const char* cell = cells.data();
     for (size_t i = 0; i < some.size(); ++i) {
       if (is_dropped(some[i])) {
         out.row(begin + i).setZero();
       } else {
-        LoadRow(cells.data() + static_cast<int64_t>(i) * bytes, out.row(begin + i).data());
+        LoadRow(cell, out.row(begin + i).data());
+        cell += bytes;
       }
     }
   }
@@ -531,9 +538,16 @@ absl::Status PrototypeStore::ReadStates(ClassId first, absl::Span<ClassState> ou
   PROTOPAGE_RETURN_IF_ERROR(CheckRange({first, first + count - 1}));
   std::vector<uint8_t> written(count);
   std::vector<int64_t> steps(count);
-  PROTOPAGE_RETURN_IF_ERROR(cache_->ReadWritten(kRows, first, count, written.data()));
-  PROTOPAGE_RETURN_IF_ERROR(
-      cache_->ReadColumn(LastStepColumn(spec_.row_state), first, count, steps.data()));
+  const int column = LastStepColumn(spec_.row_state);
+  // Runs of classes that are not dropped.
+  for (int64_t begin = 0, end = 0; begin < count; begin = end + 1) {
+    for (end = begin; end < count && !is_dropped(first + end);) ++end;
+    if (end == begin) continue;
+    PROTOPAGE_RETURN_IF_ERROR(
+        cache_->ReadWritten(kRows, first + begin, end - begin, &written[begin]));
+    PROTOPAGE_RETURN_IF_ERROR(
+        cache_->ReadColumn(column, first + begin, end - begin, &steps[begin]));
+  }
   for (int64_t i = 0; i < count; ++i) out[i] = {written[i] != 0, steps[i] - 1};
   return absl::OkStatus();
 }
@@ -595,6 +609,7 @@ absl::Status PrototypeStore::AppendRows(ConstRowMatrixRef rows) {
 
 absl::Status PrototypeStore::AddAppended() {
   PROTOPAGE_RETURN_IF_ERROR(cache_->Flush());
+  PROTOPAGE_RETURN_IF_ERROR(table_->CheckMarks(kDropped, spec_.num_classes + num_appended_));
   PROTOPAGE_RETURN_IF_ERROR(table_->SetNumRows(spec_.num_classes + num_appended_));
   spec_.num_classes += num_appended_;
   num_appended_ = 0;
@@ -733,9 +748,11 @@ absl::Status PrototypeStore::Reserve(const std::string& path, int64_t capacity,
   return CopyTableLarger(fs, path, path, capacity, changes);
 }
 
-bool PrototypeStore::has_names() const {
+absl::StatusOr<bool> PrototypeStore::HasNames() const {
   const absl::StatusOr<std::unique_ptr<ClassNames>> names = OpenNames();
-  return names.ok() && !(*names)->all_numbered();
+  if (absl::IsNotFound(names.status())) return false;
+  PROTOPAGE_RETURN_IF_ERROR(names.status());
+  return !(*names)->all_numbered();
 }
 
 absl::StatusOr<std::unique_ptr<ClassNames>> PrototypeStore::OpenNames() const {
@@ -762,9 +779,10 @@ absl::StatusOr<std::vector<ClassId>> PrototypeStore::FindClasses(
 }
 
 absl::Status PrototypeStore::CheckNames() const {
-  if (!has_names()) return absl::OkStatus();
-  PROTOPAGE_ASSIGN_OR_RETURN(const auto names, OpenNames());
-  return names->Check();
+  const absl::StatusOr<std::unique_ptr<ClassNames>> names = OpenNames();
+  if (absl::IsNotFound(names.status())) return absl::OkStatus();
+  PROTOPAGE_RETURN_IF_ERROR(names.status());
+  return (*names)->Check();
 }
 
 absl::Status PrototypeStore::WriteAppendedNames(absl::Span<const std::string> names) {

@@ -199,7 +199,8 @@ class PrototypeStore {
   // The same for rows [first, first + out.rows()): for evaluation, indexing and export of all rows
   // in blocks.
   absl::Status ReadRange(ClassId first, RowMatrixRef out);
-  // The state of the classes first, first + 1, ..., in the same way. Errors: as Gather.
+  // The state of the classes first, first + 1, ..., in the same way; that of a dropped class is
+  // ClassState(). Errors: as Gather.
   absl::Status ReadStates(ClassId first, absl::Span<ClassState> out);
   // Writes rows [first, first + rows.rows()) to the file without filling the cache; cached copies
   // are updated. For imprinting. The state of the classes stays. Errors: as Scatter.
@@ -223,7 +224,8 @@ class PrototypeStore {
   // that is never called, the store stays clean, and the next append overwrites them. Errors:
   // InvalidArgument (shape), OutOfRange (the capacity: Reserve more).
   absl::Status AppendRows(ConstRowMatrixRef rows);
-  // Makes the appended rows classes num_classes(), num_classes() + 1, ...
+  // Makes the appended rows classes num_classes(), num_classes() + 1, ... Errors: DataLoss (one of
+  // them is marked as dropped).
   absl::Status AddAppended();
   // Drops classes: after a crash all of them are dropped, or none. Errors: InvalidArgument (no
   // class would be left, or an id is repeated), OutOfRange, FailedPrecondition (dropped before, or
@@ -245,8 +247,9 @@ class PrototypeStore {
   // The names that classes have outside of this program (class_names.h). They are not kept in
   // memory, and training does not use them.
 
-  // Whether the file has room for names other than ids in decimal.
-  bool has_names() const;
+  // Whether the file has room for names other than ids in decimal. Errors: DataLoss, those of the
+  // file system.
+  absl::StatusOr<bool> HasNames() const;
   // The names of classes first, first + 1, ...; "" where there is none. Errors: OutOfRange,
   // DataLoss, those of the file system.
   absl::StatusOr<std::vector<std::string>> ReadNames(ClassId first, int64_t count) const;

@@ -17,6 +17,7 @@
 #include "protopage/base/random.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/class_names.h"
+#include "protopage/prototypes/fuzz/table_file.h"
 #include "protopage/prototypes/table/hdf5_file.h"
 #include "protopage/prototypes/table/paged_table.h"
 #include "protopage/prototypes/table/table_copy.h"
@@ -366,7 +367,7 @@ TEST(PrototypeStoreTest, ClassesHaveNamesOutside) {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, CreateTest(path, 3));
     PROTOPAGE_ASSERT_OK(store->WriteRange(0, rows));
     PROTOPAGE_ASSERT_OK(store->Flush());
-    EXPECT_FALSE(store->has_names());
+    EXPECT_FALSE(store->HasNames().value());
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 3));
     EXPECT_EQ(names, none);
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto found, store->FindClasses({"a"}));
@@ -377,7 +378,7 @@ TEST(PrototypeStoreTest, ClassesHaveNamesOutside) {
   PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 5, nullptr, /*name_bytes=*/3));
   {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(auto store, PrototypeStore::Open(path, {}));
-    EXPECT_TRUE(store->has_names());
+    EXPECT_TRUE(store->HasNames().value());
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names, store->ReadNames(0, 3));
     EXPECT_EQ(names, none);
     EXPECT_THAT(store->WriteAppendedNames({longest + "y"}),
@@ -420,6 +421,76 @@ TEST(PrototypeStoreTest, ClassesHaveNamesOutside) {
               StatusIs(absl::StatusCode::kFailedPrecondition, ""));
 }
 
+TEST(PrototypeStoreTest, DamagedCellsOfADroppedClassAreNotRead) {
+  const std::string path = TempPath("damaged_dropped");
+  PrototypeStoreSpec spec;
+  spec.num_classes = 3;
+  spec.dim = 2;
+  {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Create(path, spec, {}));
+    StepRows rows;
+    PROTOPAGE_ASSERT_OK(store->GatherStep({0, 1}, &rows));
+    PROTOPAGE_ASSERT_OK(store->ScatterStep({0, 1}, rows, /*step=*/4));
+    PROTOPAGE_ASSERT_OK(store->Flush());
+    PROTOPAGE_ASSERT_OK(store->Drop({1}));
+  }
+  TableFile file = ReadTableFile(path);
+  for (Hdf5Dataset& dataset : file.datasets) {
+    if (dataset.name == "prototypes" || dataset.name == "last_step") dataset.content[8] ^= 1;
+  }
+  ASSERT_TRUE(WriteTableFile(path, file));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+  RowMatrixXf rows(3, 2);
+  PROTOPAGE_ASSERT_OK(store->ReadRange(0, rows));
+  EXPECT_EQ(rows.row(1).norm(), 0);
+  EXPECT_NE(rows.row(0).norm(), 0);
+  std::vector<ClassState> states(3);
+  PROTOPAGE_ASSERT_OK(store->ReadStates(0, absl::MakeSpan(states)));
+  EXPECT_EQ(states[0].last_step, 4);
+  EXPECT_FALSE(states[1].written);
+  EXPECT_EQ(states[1].last_step, -1);
+}
+
+TEST(PrototypeStoreTest, ADamagedMarkOfARowNotInUseIsFoundWhenItIsAdded) {
+  const std::string path = TempPath("damaged_mark");
+  PrototypeStoreSpec spec;
+  spec.num_classes = 2;
+  spec.capacity = 3;
+  spec.dim = 2;
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Create(path, spec, {}).status());
+  TableFile file = ReadTableFile(path);
+  for (Hdf5Dataset& dataset : file.datasets) {
+    if (dataset.name == "dropped") dataset.content[2 * 8] = 7;
+  }
+  ASSERT_TRUE(WriteTableFile(path, file));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+  PROTOPAGE_ASSERT_OK(store->AppendRows(RowMatrixXf::Ones(1, 2)));
+  EXPECT_THAT(store->AddAppended(), StatusIs(absl::StatusCode::kDataLoss, "row 2 of 'dropped'"));
+  EXPECT_EQ(store->num_classes(), 2);
+}
+
+TEST(PrototypeStoreTest, NamesThatCannotBeReadAreNotTakenForNone) {
+  const std::string path = TempPath("damaged_names");
+  const auto name = [](ClassId id) -> absl::StatusOr<std::string> { return absl::StrCat("c", id); };
+  const std::string names_path = TempPath("letters");
+  PROTOPAGE_ASSERT_OK(ClassNames::Create(DefaultFileSystem(), names_path, 3, name));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto names,
+                                 ClassNames::Open(DefaultFileSystem(), names_path));
+  PrototypeStoreSpec spec;
+  spec.num_classes = 3;
+  spec.dim = 2;
+  PROTOPAGE_ASSERT_OK(PrototypeStore::Create(path, spec, {}, names.get()).status());
+  TableFile file = ReadTableFile(path);
+  for (Hdf5Dataset& dataset : file.datasets) {
+    if (dataset.name == "class_name_order") dataset.name = "another";
+  }
+  ASSERT_TRUE(WriteTableFile(path, file));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
+  const std::string why = "'class_name_order' does not fit 3 names";
+  EXPECT_THAT(store->HasNames(), StatusIs(absl::StatusCode::kDataLoss, why));
+  EXPECT_THAT(store->CheckNames(), StatusIs(absl::StatusCode::kDataLoss, why));
+}
+
 TEST(PrototypeStoreTest, AStoreIsCreatedWithTheNamesOfItsClasses) {
   const std::string file = TempPath("names_of"), path = TempPath("named");
   const std::vector<std::string> all = {"b", "a", "a longer one"};
@@ -459,7 +530,7 @@ TEST(PrototypeStoreTest, NumberedClassesGetNamesWhenSomeAreAdded) {
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store,
                                    PrototypeStore::Create(path, spec, {}, numbers.get()));
     PROTOPAGE_ASSERT_OK(store->Flush());
-    EXPECT_FALSE(store->has_names());
+    EXPECT_FALSE(store->HasNames().value());
   }
   PROTOPAGE_ASSERT_OK(PrototypeStore::Reserve(path, 4, nullptr, /*name_bytes=*/1));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
@@ -856,7 +927,7 @@ TEST(PrototypeStoreTest, NamesOfAnotherLengthAreNotRead) {
   PROTOPAGE_ASSERT_OK(CopyTableLarger(DefaultFileSystem(), path, path, 3,
                                       {{{ClassNames::kDataset, CellType::kUint8, 1000}}}));
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto store, PrototypeStore::Open(path, {}));
-  EXPECT_FALSE(store->has_names());
+  EXPECT_THAT(store->HasNames(), StatusIs(absl::StatusCode::kDataLoss, "'class_names'"));
   EXPECT_THAT(store->ReadNames(0, 3), StatusIs(absl::StatusCode::kDataLoss, "'class_names'"));
 }
 

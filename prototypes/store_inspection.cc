@@ -91,7 +91,7 @@ class Inspector {
     out_.row_state = RowStateName(store_->spec().row_state);
     out_.capacity = store_->spec().capacity;
     out_.dropped = store_->num_dropped();
-    out_.has_names = store_->has_names();
+    PROTOPAGE_ASSIGN_OR_RETURN(out_.has_names, store_->HasNames());
     out_.clean = store_->clean_when_opened();
     PROTOPAGE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
                                fs_->Open(out_.path, OpenMode::kRead));

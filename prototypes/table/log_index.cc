@@ -99,11 +99,12 @@ absl::Status LogIndex::Attach(int table, LoggedTable* logged, const LogPoint& ma
                  absl::StrCat(directory, " clears its column ", c, ", it has ",
                               logged->num_columns(), " columns"));
     }
-    for (const auto& [row, place] : t.places) {
-      if (row < logged->capacity()) continue;
-      return bad(
-          absl::StatusCode::kDataLoss,
-          absl::StrCat(directory, " has its row ", row, ", it has room for ", logged->capacity()));
+    int64_t last_row = -1;
+    for (const auto& [row, place] : t.places) last_row = std::max(last_row, row);
+    if (last_row >= logged->capacity()) {
+      return bad(absl::StatusCode::kDataLoss,
+                 absl::StrCat(directory, " has its row ", last_row, ", it has room for ",
+                              logged->capacity()));
     }
   }
   t.logged = logged;

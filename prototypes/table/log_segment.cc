@@ -373,8 +373,15 @@ absl::Status LogSegment::ReadRecords(int table, int64_t bytes,
   std::vector<RecordHeader> headers(wanted.size());
   std::vector<ReadPiece> pieces;
   pieces.reserve(2 * wanted.size());
+  int64_t end = 0;  // Of the record before.
   for (size_t k = 0; k < wanted.size(); ++k) {
     const int64_t offset = OffsetOf(wanted[k].first);
+    if (offset < end) {
+      return Damaged(absl::StrCat("by the segment's directory, the records of rows ",
+                                  rows[wanted[k - 1].second], " and ", rows[wanted[k].second],
+                                  " of table ", table, " overlap: the file is damaged"));
+    }
+    end = offset + RecordBytes(bytes);
     pieces.push_back({offset, &headers[k], kRecordHeaderBytes});
     pieces.push_back({offset + kRecordHeaderBytes, records[wanted[k].second], bytes});
   }

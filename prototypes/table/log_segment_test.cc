@@ -215,6 +215,19 @@ TEST_F(LogSegmentTest, HeadersOfOtherVersionsAndPartitionsAreRefused) {
   EXPECT_THAT(open(16, 4), StatusIs(absl::StatusCode::kDataLoss, "header is damaged"));
 }
 
+TEST_F(LogSegmentTest, RecordsThatOverlapAreDamage) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto segment,
+                                 LogSegment::Create(files_, 3, LogParent{40, 1}, kNonce));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const LogPlace place,
+                                 segment->AppendRows(0, {5}, {"written"}, kBytes));
+  for (const LogPlace other : {place, place + 8}) {
+    char records[2][kBytes];
+    EXPECT_THAT(
+        segment->ReadRecords(0, kBytes, {{place, 0}, {other, 1}}, {5, 6}, {records[0], records[1]}),
+        StatusIs(absl::StatusCode::kDataLoss, "rows 5 and 6 of table 0 overlap"));
+  }
+}
+
 // Sizes in files that are made up, with right checksums.
 TEST_F(LogSegmentTest, ImpossibleSizesAreRefused) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto segment,

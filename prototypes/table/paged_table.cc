@@ -818,6 +818,17 @@ absl::StatusOr<std::vector<int64_t>> PagedTable::ReadMarks(const std::string& da
   return std::move(read.rows);
 }
 
+absl::Status PagedTable::CheckMarks(const std::string& dataset, int64_t num_rows) {
+  PROTOPAGE_ASSIGN_OR_RETURN(const Hdf5Dataset marks, FindMarks(dataset));
+  TableHeader header = MakeHeader(false, main_, merging_);
+  header.num_rows = num_rows;
+  PROTOPAGE_ASSIGN_OR_RETURN(const RowMarks read,
+                             ReadRowMarks(file_.get(), path_, marks, version_, header));
+  if (read.rows.empty() || read.rows.back() < spec_.num_rows) return absl::OkStatus();
+  return Damaged(absl::StrCat("'", dataset, "' marks row ", read.rows.back(),
+                              ", which is not in use: the file is damaged"));
+}
+
 absl::Status PagedTable::WriteMarks(const std::string& dataset, absl::Span<const int64_t> rows) {
   PROTOPAGE_RETURN_IF_ERROR(CheckOwnFile());
   if (version_ < 2) {

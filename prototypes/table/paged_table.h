@@ -159,6 +159,8 @@ class PagedTable : private LoggedTable {
   // Marks the ascending `rows`, none of which is marked, durably: after a crash all of them are
   // marked or none. Errors: as CheckOwnFile and ReadMarks; FailedPrecondition (format version 1).
   absl::Status WriteMarks(const std::string& dataset, absl::Span<const int64_t> rows);
+  // Before SetNumRows: that none of the rows which come into use is marked. Errors: DataLoss.
+  absl::Status CheckMarks(const std::string& dataset, int64_t num_rows);
   // Makes [0, num_rows) the rows that are in use, durably: at most the capacity, and not fewer than
   // before. The content of the new rows may be written before; it is flushed. Errors: as
   // CheckOwnFile.

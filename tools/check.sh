@@ -4,7 +4,7 @@
 #   tools/check.sh             formatting, header examples, layering, build, tests, clang's warnings,
 #                              tests/reuse, races, the CUDA build
 #   tools/check.sh --nightly   in addition tests tagged "nightly", long runs of the crash tests,
-#                              sanitizers, the tests built by clang
+#                              fuzzers, sanitizers, the tests built by clang
 #
 # A failed step does not end the run; the last lines name each one that failed.
 
@@ -63,6 +63,7 @@ if ((nightly)); then
   step "damage, every byte" ./bazelw test --config=ci --test_timeout=7200 \
     --test_env=PROTOPAGE_DAMAGE_RUNS=all //trainer:run_damage_test
   step "races, whole steps" tools/races.sh --all --config=ci
+  step "fuzzers, 10 minutes each" tools/fuzz.sh --seconds=600
   output_base="$(./bazelw info output_base 2> /dev/null)"
   for config in asan ubsan tsan clang; do
     # Each in an output base of its own, so that none evicts the results of another.

@@ -288,6 +288,12 @@ absl::Status PagedTable::ReadHeader(const Hdf5Layout& layout) {
   PROTOPAGE_ASSIGN_OR_RETURN(const TableHeader header,
                              ReadTableHeader(file_.get(), path_, header_offset_, version_));
   spec_.num_rows = header.num_rows;
+  // A mark has 32 bits for the number of its change.
+  constexpr int64_t kMostMarkChanges = (int64_t{1} << 32) - 2;
+  if (header.mark_changes < 0 || header.mark_changes > kMostMarkChanges) {
+    return Damaged(absl::StrCat("'header' counts ", header.mark_changes,
+                                " changes of marks: the file is damaged"));
+  }
   if (version_ < 2) {
     const auto rows = layout.integers.find("num_classes");
     if (rows == layout.integers.end()) return Damaged("attribute 'num_classes' is missing");

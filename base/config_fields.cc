@@ -63,9 +63,10 @@ class ReadVisitor : public ConfigVisitor {
       return Fail(name, *found, expected);
     }
     const double number = found->get<double>();
+    if (number < spec.min || number > spec.max) return Fail(name, *found, expected);
     // 2^63 as a double; beyond it the conversion to int64_t is undefined.
-    if (number < spec.min || number > spec.max || std::abs(number) >= 9223372036854775808.0) {
-      return Fail(name, *found, expected);
+    if (std::abs(number) >= 9223372036854775808.0) {
+      return Fail(name, *found, absl::StrCat(expected, ", below 2^63"));
     }
     *value = found->is_number_float() ? static_cast<int64_t>(number) : found->get<int64_t>();
   }

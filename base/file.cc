@@ -374,6 +374,16 @@ class PosixFileSystem : public FileSystem {
     return PathInfo{kind, info.st_dev, info.st_ino};
   }
 
+  absl::Status TakeAccess(const std::string& from, const std::string& to) override {
+    struct stat info;
+    if (stat(from.c_str(), &info) != 0) return ErrnoStatus(errno, "stat", from);
+    if (access(from.c_str(), W_OK) != 0) return ErrnoStatus(errno, "write", from);
+    // Only root may give files away, and a group only its members; then we keep the file.
+    [[maybe_unused]] const int given = chown(to.c_str(), info.st_uid, info.st_gid);
+    if (chmod(to.c_str(), info.st_mode & 0777) != 0) return ErrnoStatus(errno, "chmod", to);
+    return absl::OkStatus();
+  }
+
   std::string FollowLinks(const std::string& path) override {
     std::string at = path;
     for (int links = 0; links < 40; ++links) {  // As Linux does.
@@ -466,6 +476,11 @@ absl::StatusOr<std::string> ReadFileOrPipe(FileSystem* fs, const std::string& pa
 
 absl::StatusOr<std::unique_ptr<File>> OpenTemporary(FileSystem* fs, const std::string& path,
                                                     std::string* temporary) {
+  const absl::StatusOr<PathInfo> info = fs->Info(path);
+  if (info.ok() && info->kind == PathInfo::Kind::kOther) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is a pipe, a socket or a device, which no file can replace"));
+  }
   RemoveLeftTemporaries(fs, path);
   constexpr int kAtOnce = 100;
   for (int i = 0;; ++i) {
@@ -476,7 +491,11 @@ absl::StatusOr<std::unique_ptr<File>> OpenTemporary(FileSystem* fs, const std::s
     PROTOPAGE_RETURN_IF_ERROR(file.status());
     // Where locks are not supported, what another process leaves stays.
     (*file)->Lock().IgnoreError();
-    return file;
+    if (!info.ok() || info->kind != PathInfo::Kind::kFile) return file;
+    const absl::Status access = fs->TakeAccess(path, *temporary);
+    if (access.ok()) return file;
+    fs->Remove(*temporary).IgnoreError();
+    return access;
   }
 }
 

@@ -114,6 +114,11 @@ class FileSystem {
   virtual bool IsDirectory(const std::string& path) = 0;
   // Errors: NotFound (also for a link to nothing), PermissionDenied, Unavailable (a loop of links).
   virtual absl::StatusOr<PathInfo> Info(const std::string& path);
+  // Gives the file `to` the owner, where that is allowed, and the permissions of `from`, which it
+  // is to replace. Errors: PermissionDenied (`from` must not be written).
+  virtual absl::Status TakeAccess(const std::string& /*from*/, const std::string& /*to*/) {
+    return absl::OkStatus();
+  }
   // `path`, or the path that it stands for when it is a symbolic link, whose target need not exist.
   // A rename over the result leaves the link as it is.
   virtual std::string FollowLinks(const std::string& path) { return path; }
@@ -142,7 +147,9 @@ absl::StatusOr<std::string> ReadFileOrPipe(FileSystem* fs, const std::string& pa
 
 // Makes an empty file to be renamed to `path` when it is complete, PATH.PROCESS.tmp in the same
 // folder, with the number of this process: no other writer of `path` has the same one. It is locked
-// while it is open. Files of this form that dead processes left are removed first.
+// while it is open. Files of this form that dead processes left are removed first. Errors:
+// InvalidArgument (`path` is a pipe, a socket or a device), PermissionDenied (it is there and must
+// not be written), those of Open.
 absl::StatusOr<std::unique_ptr<File>> OpenTemporary(FileSystem* fs, const std::string& path,
                                                     std::string* temporary);
 // Whether `name` is one of a temporary file for `target`, both without folders.

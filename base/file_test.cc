@@ -392,6 +392,43 @@ TEST(FileTest, AReplacementKeepsALink) {
   EXPECT_EQ(fs->FollowLinks(loop), loop);
 }
 
+TEST(FileTest, AReplacementKeepsThePermissions) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string dir = TempPath("access");
+  PROTOPAGE_ASSERT_OK(fs->CreateDirectories(dir));
+  const std::string path = JoinPath(dir, "f");
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, path, "old"));
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, path, "new"));
+  struct stat info;
+  ASSERT_EQ(stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  if (geteuid() == 0) return;  // Root may write every file.
+  ASSERT_EQ(chmod(path.c_str(), 0444), 0);
+  EXPECT_THAT(WriteFileAtomically(fs, path, "newer"),
+              StatusIs(absl::StatusCode::kPermissionDenied, path));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string content, ReadFile(fs, path));
+  EXPECT_EQ(content, "new");
+}
+
+TEST(FileTest, NothingReplacesAPipeOrADevice) {
+  FileSystem* fs = DefaultFileSystem();
+  const std::string dir = TempPath("no_files");
+  PROTOPAGE_ASSERT_OK(fs->CreateDirectories(dir));
+  const std::string pipe = JoinPath(dir, "pipe"), link = JoinPath(dir, "link");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  ASSERT_EQ(symlink("/dev/null", link.c_str()), 0);
+  for (const std::string& path : {pipe, link}) {
+    EXPECT_THAT(WriteFileAtomically(fs, path, "text"),
+                StatusIs(absl::StatusCode::kInvalidArgument, "is a pipe, a socket or a device"));
+  }
+  struct stat info;
+  ASSERT_EQ(lstat(pipe.c_str(), &info), 0);
+  EXPECT_TRUE(S_ISFIFO(info.st_mode));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, fs->List(dir));
+  EXPECT_EQ(names, (std::vector<std::string>{"link", "pipe"}));
+}
+
 TEST(FileTest, PathParts) {
   EXPECT_EQ(JoinPath("a", "b"), "a/b");
   EXPECT_EQ(JoinPath("a/", "b"), "a/b");

@@ -81,6 +81,9 @@ class ForwardingFileSystem : public FileSystem {
   bool Exists(const std::string& path) override { return base_->Exists(path); }
   bool IsDirectory(const std::string& path) override { return base_->IsDirectory(path); }
   absl::StatusOr<PathInfo> Info(const std::string& path) override { return base_->Info(path); }
+  absl::Status TakeAccess(const std::string& from, const std::string& to) override {
+    return base_->TakeAccess(from, to);
+  }
   std::string FollowLinks(const std::string& path) override { return base_->FollowLinks(path); }
 
  protected:

@@ -39,6 +39,7 @@ TableOptions MakeTableOptions(const ClassQueuesOptions& options) {
   table.block_cache_bytes = options.cache_bytes / 4;
   table.log = options.log;
   table.log_table = kLogTable;
+  table.id = options.id;
   return table;
 }
 

@@ -43,6 +43,7 @@ struct ClassQueuesOptions {
   bool frozen = false;
   int64_t cache_bytes = int64_t{16} << 20;
   TableLog* log = nullptr;            // As PrototypeStoreOptions::log.
+  uint64_t id = 0;                    // As PrototypeStoreOptions::id.
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
 };
 

@@ -88,6 +88,7 @@ TableOptions MakeTableOptions(std::shared_ptr<const PrototypeStoreSpec> spec,
   table.read_only = options.read_only;
   table.log = options.log;
   table.log_table = kLogTable;
+  table.id = options.id;
   // A block of 128 classes is 4 KiB, a row and its momentum at D = 512 as much.
   table.block_cache_bytes = options.cache_bytes / 8;
   table.default_cell = [spec = std::move(spec)](int64_t row, void* cell) {
@@ -222,6 +223,10 @@ PrototypeStore::PrototypeStore(std::string path, PrototypeStoreSpec spec,
       fs_(FileSystemOrDefault(options.file_system)),
       spec_(spec),
       read_only_(options.read_only) {}
+
+uint64_t PrototypeStore::id() const { return table_->id(); }
+
+int64_t PrototypeStore::format_version() const { return table_->format_version(); }
 
 PrototypeStore::~PrototypeStore() = default;
 

@@ -95,6 +95,9 @@ struct PrototypeStoreOptions {
   // opened in the same mode. Without one, rows are written in place, and a crash leaves rows of
   // several steps.
   TableLog* log = nullptr;
+  // Tells the store and its copies from all others: written to a new file, and compared with that
+  // of an opened one. 0: neither.
+  uint64_t id = 0;
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
 };
 
@@ -164,6 +167,8 @@ class PrototypeStore {
   bool clean_when_opened() const { return clean_when_opened_; }
   // Whether the file belongs to the log of a run, which has newer rows.
   bool had_log_when_opened() const { return had_log_when_opened_; }
+  uint64_t id() const;  // 0: it has none.
+  int64_t format_version() const;
 
   // A dropped class no longer exists; its id is never reused. Calls that take ids reject it; range
   // calls and ReadRows return zeros for it, which no query is nearest to.

@@ -36,8 +36,9 @@ std::vector<absl::Status> ReadBlocks(
 }
 
 absl::StatusOr<std::unique_ptr<PagedTable>> OpenQueues(FileSystem* fs, const std::string& path,
-                                                       TableLog* log) {
+                                                       TableLog* log, uint64_t id) {
   TableOptions options;
+  options.id = id;
   options.read_only = true;
   options.log = log;
   options.log_table = kQueuesTable;
@@ -66,8 +67,9 @@ std::vector<absl::Status> ScrubStore(PrototypeStore* store, const ScrubProgress&
   return errors;
 }
 
-std::vector<absl::Status> ScrubQueues(FileSystem* fs, const std::string& path, TableLog* log) {
-  const absl::StatusOr<std::unique_ptr<PagedTable>> opened = OpenQueues(fs, path, log);
+std::vector<absl::Status> ScrubQueues(FileSystem* fs, const std::string& path, TableLog* log,
+                                      uint64_t id) {
+  const absl::StatusOr<std::unique_ptr<PagedTable>> opened = OpenQueues(fs, path, log, id);
   if (!opened.ok()) return {opened.status()};
   PagedTable& table = **opened;
   std::vector<char> bytes(kBlockRows * table.record_bytes());

@@ -27,8 +27,10 @@ using ScrubProgress = std::function<void(int64_t done, int64_t total)>;
 // that the store is damaged, and several tell where.
 std::vector<absl::Status> ScrubStore(PrototypeStore* store, const ScrubProgress& progress);
 
-// The same for the queues at `path`, a table of `log`, which is open for reading.
-std::vector<absl::Status> ScrubQueues(FileSystem* fs, const std::string& path, TableLog* log);
+// The same for the queues at `path`, a table of `log`, which is open for reading. `id`: as
+// ClassQueuesOptions::id.
+std::vector<absl::Status> ScrubQueues(FileSystem* fs, const std::string& path, TableLog* log,
+                                      uint64_t id);
 
 }  // namespace protopage
 

@@ -73,7 +73,7 @@ class StoreScrubTest : public testing::Test {
     auto store = PrototypeStore::Open(Path("w.h5"), options);
     if (!store.ok()) return {store.status()};
     std::vector<absl::Status> errors = ScrubStore(store->get(), {});
-    for (absl::Status& error : ScrubQueues(fs_, Path("queues.h5"), log->get())) {
+    for (absl::Status& error : ScrubQueues(fs_, Path("queues.h5"), log->get(), /*id=*/0)) {
       errors.push_back(std::move(error));
     }
     return errors;

@@ -181,6 +181,12 @@ std::vector<LogDirectoryEntry> LogIndex::CurrentDirectory() const {
   return entries;
 }
 
+uint64_t LogIndex::HeadSalt() const {
+  const MutexLock lock(mutex_);
+  const bool there = !segments_.empty() && segments_.back()->sequence() == head_.sequence;
+  return there ? segments_.back()->salt() : 0;
+}
+
 void LogIndex::Commit(const LogPoint& head, uint64_t tables) {
   const MutexLock lock(mutex_);
   current_bytes_ = current_->bytes();

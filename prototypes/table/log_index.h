@@ -69,6 +69,8 @@ class LogIndex {
 
   LogPoint head() const;
   uint64_t head_tables() const;
+  // The salt of the segment that holds the newest checkpoint; 0 when it was merged.
+  uint64_t HeadSalt() const;
   // Whether the newest checkpoint covers the table.
   bool HasTable(int table) const;
   // As TableLog::Attach; `directory` is for messages.

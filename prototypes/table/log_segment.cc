@@ -1,9 +1,6 @@
 #include "protopage/prototypes/table/log_segment.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <tuple>
@@ -105,17 +102,6 @@ RecordHeader MakeRecordHeader(const char* magic, int table, int64_t row, const v
 }
 
 }  // namespace
-
-absl::StatusOr<uint64_t> RandomNonce() {
-  uint64_t nonce = 0;
-  ssize_t bytes = 0;
-  do {
-    bytes = getrandom(&nonce, sizeof(nonce), 0);
-  } while (bytes < 0 && errno == EINTR);
-  if (bytes == sizeof(nonce)) return nonce;
-  return absl::UnavailableError(
-      absl::StrCat("the system gives no random numbers: ", std::strerror(errno)));
-}
 
 std::string LogSegment::Path(const std::string& directory, int64_t sequence) {
   return JoinPath(directory, absl::StrFormat("%0*d%s", kDigits, sequence, kSuffix));

@@ -76,9 +76,6 @@ struct LogParent {
   uint64_t tables = 0;      // Bit t: the checkpoint covers table t.
 };
 
-// A number for LogSegment::Create, from the operating system.
-absl::StatusOr<uint64_t> RandomNonce();
-
 // One thread at a time appends and commits. Any number of threads read records, concurrently with
 // it. The file of a segment that is being written stays open; that of another one is opened when it
 // is needed.
@@ -110,6 +107,8 @@ class LogSegment {
   LogSegment& operator=(const LogSegment&) = delete;
 
   int64_t sequence() const { return sequence_; }
+  // The checksum of the header, with its nonce: no two attempts at a segment have the same one.
+  uint64_t salt() const { return salt_; }
   const std::string& path() const { return path_; }
   const LogParent& parent() const { return parent_; }
   // The size of the file, apart from what a failed write may have left behind it.

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "protopage/base/file.h"
+#include "protopage/base/nonce.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
 #include "protopage/prototypes/testing/faulty_file_system.h"
@@ -183,12 +184,6 @@ TEST_F(LogSegmentTest, RecordsOfAnEarlierAttemptOfASequenceNeverCount) {
   char record[kBytes];
   EXPECT_THAT(opened->ReadRecords(0, kBytes, {{MakeLogPlace(3, 64), 0}}, {5}, {record}),
               StatusIs(absl::StatusCode::kDataLoss, "does not match its checksum"));
-}
-
-TEST_F(LogSegmentTest, NoncesOfTheSystemDiffer) {
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const uint64_t a, RandomNonce());
-  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const uint64_t b, RandomNonce());
-  EXPECT_NE(a, b);
 }
 
 // A segment's header with a right checksum, in a file of its own.

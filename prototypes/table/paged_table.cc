@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/table/row_marks.h"
 #include "protopage/prototypes/table/table_log.h"
@@ -17,6 +18,7 @@ namespace {
 // The longest run that one system call writes. The page cache takes a folio as large as the write,
 // and every later small write into it walks all its buffers: 2 KiB into a folio of 2 MiB
 // costs five times as much as into one of 16 KiB.
+constexpr char kId[] = "id";  // An attribute.
 constexpr int64_t kWriteRunBytes = 16 << 10;
 // Rows of a range that are looked up in the log at once.
 constexpr int64_t kLookUpRows = 256;
@@ -143,6 +145,7 @@ absl::StatusOr<std::unique_ptr<PagedTable>> PagedTable::Create(FileSystem* file_
                                                    "; allowed are 1 <= rows <= capacity"));
   }
   PROTOPAGE_ASSIGN_OR_RETURN(Hdf5Layout layout, MakeLayout(path, spec));
+  if (options.id != 0) layout.integers[kId] = static_cast<int64_t>(options.id);
   std::vector<std::string> names;
   for (const TableColumn& column : spec.columns) names.push_back(column.name);
 
@@ -180,8 +183,19 @@ absl::StatusOr<std::unique_ptr<PagedTable>> PagedTable::Open(FileSystem* file_sy
   PROTOPAGE_RETURN_IF_ERROR(CheckKind(path, layout, kind));
   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, choose(layout));
   PROTOPAGE_RETURN_IF_ERROR(table->Init(layout, names));
+  if (options.id != 0 && table->id() != options.id) {
+    return absl::DataLossError(absl::StrFormat(
+        "%s: the file is another one than it was, or of another run: its id is %016x, "
+        "expected %016x",
+        path, table->id(), options.id));
+  }
   PROTOPAGE_RETURN_IF_ERROR(table->AttachToLog());
   return table;
+}
+
+uint64_t PagedTable::id() const {
+  const auto found = spec_.integers.find(kId);
+  return found == spec_.integers.end() ? 0 : static_cast<uint64_t>(found->second);
 }
 
 PagedTable::~PagedTable() {

@@ -80,6 +80,9 @@ struct TableOptions {
   // in it.
   TableLog* log = nullptr;
   int log_table = 0;
+  // Tells the table and its copies from all others: the attribute `id` of a new file, and what that
+  // of an opened one must be. 0: a new file has none, and all are taken.
+  uint64_t id = 0;
 };
 
 struct TableStats {
@@ -102,8 +105,9 @@ class PagedTable : private LoggedTable {
                                                             const TableSpec& spec,
                                                             const TableOptions& options);
   // The spec of the result holds the file's attributes, and the columns that `choose` names, in its
-  // order. Errors: DataLoss (damage, or the file lacks a column), FailedPrecondition (open for
-  // writing elsewhere, or a newer format), InvalidArgument (kind), the log's and `choose`'s.
+  // order. Errors: DataLoss (damage, another id, or the file lacks a column), FailedPrecondition
+  // (open for writing elsewhere, or a newer format), InvalidArgument (kind), the log's and
+  // `choose`'s.
   using ColumnChooser = std::function<absl::StatusOr<std::vector<std::string>>(const Hdf5Layout&)>;
   static absl::StatusOr<std::unique_ptr<PagedTable>> Open(FileSystem* file_system,
                                                           const std::string& path,
@@ -121,6 +125,7 @@ class PagedTable : private LoggedTable {
   // Whether the file had been written through a log when it was opened: it is part of a run.
   bool had_log_when_opened() const { return had_log_when_opened_; }
   int64_t format_version() const { return version_; }
+  uint64_t id() const;  // 0: it has none.
   int64_t record_bytes() const override { return record_bytes_; }
   int num_columns() const override { return static_cast<int>(columns_.size()); }
   int64_t capacity() const override { return spec_.capacity; }

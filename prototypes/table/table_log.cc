@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "protopage/base/check.h"
+#include "protopage/base/nonce.h"
 #include "protopage/base/status_macros.h"
 
 namespace protopage {

@@ -104,6 +104,9 @@ class TableLog {
   const std::string& directory() const { return directory_; }
   // The newest checkpoint; sequence 0 when there is none yet.
   LogPoint head() const { return index_.head(); }
+  // Tells the segment that holds the newest checkpoint from those of other logs, and of other
+  // attempts at the same checkpoint; 0 when it was merged into the tables.
+  uint64_t head_salt() const { return index_.HeadSalt(); }
   // Whether the newest checkpoint covers the table.
   bool HasTable(int table) const { return index_.HasTable(table); }
 

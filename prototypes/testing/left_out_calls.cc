@@ -88,6 +88,14 @@ std::string LossName(CrashFileSystem::Loss loss) {
   return "a mix survives";
 }
 
+// When the power fails after a call that is made so often: soon, at the end, and now and then. What
+// one call made durable may be needed much later.
+std::vector<int64_t> EventsAfter(int64_t times) {
+  std::vector<int64_t> events = {1, kAfterTheEnd, 2, 3, 4, 5, 6, 7, 9, 12, 16, 22, 33, 50};
+  for (int64_t event = 8; times == 1 && event <= 80; ++event) events.push_back(event);
+  return events;
+}
+
 // Leaves `calls` out of one scenario.
 std::string LeaveOutOf(const NamedCrashScenario& scenario, const std::vector<Place>& places,
                        const std::set<std::string>& calls, int64_t max_trials) {
@@ -104,15 +112,14 @@ std::string LeaveOutOf(const NamedCrashScenario& scenario, const std::vector<Pla
     if (times == 0) continue;
     // The first, the last, and one in between.
     const std::set<int64_t> which = {1, (times + 1) / 2, times};
-    for (const int64_t event : {int64_t{1}, kAfterTheEnd, int64_t{2}, int64_t{3}, int64_t{4},
-                                int64_t{6}, int64_t{9}, int64_t{14}, int64_t{22}}) {
-      // Fewer trials of runs that recover.
-      if (!place.before.empty() && event > 3) continue;
-      for (const int64_t left_out : which) {
-        for (uint64_t seed = 0; seed < 5; ++seed) {
-          const auto loss = seed == 0   ? CrashFileSystem::kDropAll
-                            : seed == 1 ? CrashFileSystem::kKeepNewest
-                                        : CrashFileSystem::kMix;
+    for (uint64_t seed = 0; seed < 12; ++seed) {
+      const auto loss = seed == 0   ? CrashFileSystem::kDropAll
+                        : seed == 1 ? CrashFileSystem::kKeepNewest
+                                    : CrashFileSystem::kMix;
+      for (const int64_t event : EventsAfter(times)) {
+        // Fewer trials of runs that recover.
+        if (!place.before.empty() && event > 3) continue;
+        for (const int64_t left_out : which) {
           if (++trials > max_trials) return "";
           std::vector<PowerFailure> failures = place.before;
           failures.push_back({event, loss, seed, left_out});

@@ -1,7 +1,9 @@
-// Flips bits in the files of a run, and asks every verb that reads it. What a verb prints or writes
-// is that of the intact run, or the verb fails; `protopage check` finds all damage that a verb
-// finds. With PROTOPAGE_DAMAGE_RUNS=all in the environment, one bit of every byte of files up to
-// 64 KiB is flipped, and a sample of larger ones; otherwise a few in each file.
+// Flips bits in the files of runs and of a store, and asks every verb that reads them. What a verb
+// prints or writes is that of the intact files, or the verb fails; `protopage check` finds all
+// damage that a verb finds. With PROTOPAGE_DAMAGE_RUNS=all in the environment, one bit of every
+// byte of files up to 64 KiB is flipped, and a sample of larger ones; otherwise a few in each file.
+// Where every byte is, only each kAskAll-th flip that `check` finds is shown to the other verbs,
+// too.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -10,6 +12,7 @@
 #include <filesystem>
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -39,33 +42,69 @@ constexpr char kConfig[] = R"({
              {"name": "evaluate"}]
 })";
 
+// All else that runs may have: an index in lists with changes beside it, float16 rows with Adagrad,
+// a head, two generations of prototypes.
+constexpr char kEverything[] = R"({
+  "seed": 11, "threads": 1, "loader_threads": 1, "log_every_steps": 4,
+  "checkpoint_every_steps": 5, "keep_checkpoints": 3,
+  "data": {"type": "synthetic", "image_size": 18, "channels": 1,
+           "synthetic": {"source_classes": 4, "target_classes": 40, "unseen_classes": 4,
+                         "train_images": 1, "test_images": 1}},
+  "model": {"net": "seed_cnn", "embedding_dim": 4},
+  "prototypes": {"index": "ivf_sq8", "index_lists": 4, "index_probes": 2, "index_update_steps": 3,
+                 "dtype": "float16", "row_state": "adagrad"},
+  "selection": {"mode": "mixed", "classes_per_step": 8, "positive_classes": 4,
+                "dominant_queue": 3, "candidate_queue": 5, "images_for": "positives"},
+  "stages": [{"name": "source", "steps": 2, "batch_size": 2},
+             {"name": "imprint"},
+             {"name": "dominant", "steps": 3, "batch_size": 4, "train_net": false,
+              "rows": {"name": "adagrad"}},
+             {"name": "imprint"},
+             {"name": "dominant", "steps": 12, "batch_size": 4, "train_net": false,
+              "rows": {"name": "adagrad"}},
+             {"name": "evaluate"}]
+})";
+
+bool EveryByte() {
+  const char* runs = std::getenv("PROTOPAGE_DAMAGE_RUNS");
+  return runs != nullptr && std::string(runs) == "all";
+}
+constexpr int64_t kAskAll = 16;
+
 // Which bits to flip: about `per_file` in each file, or one in each byte.
 int64_t Stride(int64_t bytes, int64_t per_file) {
-  const char* runs = std::getenv("PROTOPAGE_DAMAGE_RUNS");
-  const bool all = runs != nullptr && std::string(runs) == "all";
-  if (all && bytes <= (64 << 10)) return 1;
-  return std::max<int64_t>(1, bytes / (all ? 1000 : per_file));
+  if (EveryByte() && bytes <= (64 << 10)) return 1;
+  return std::max<int64_t>(1, bytes / (EveryByte() ? 1000 : per_file));
 }
 
-class RunDamageTest : public testing::Test {
+class RunDamageTest : public testing::TestWithParam<std::string> {
  protected:
   static void SetUpTestSuite() {
+    if (directory_ != nullptr) return;  // The suites share their runs.
     directory_ = new std::string(absl::StrCat(testing::TempDir(), "/run_damage_", getpid()));
     PROTOPAGE_ASSERT_OK(fs()->CreateDirectories(*directory_));
-    PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs(), Path("config.json"), kConfig));
-    const ProtopageOutcome trained =
-        RunProtopage({"train", "--config=" + Path("config.json"), "--out=" + Path("finished")});
-    ASSERT_EQ(trained.exit_status, 0) << trained.err;
-    // A run that died while it saved its last checkpoint but two, with the log as it was then or
-    // later.
-    Copy("finished", "interrupted");
-    std::vector<std::string> names = fs()->List(Path("interrupted/checkpoints")).value();
-    ASSERT_EQ(names.size(), 3u);
-    PROTOPAGE_ASSERT_OK(fs()->Remove(Path("interrupted/checkpoints/" + names[2] + "/DONE")));
+    for (const auto& [config, text] : {std::pair("flat", kConfig), {"all", kEverything}}) {
+      const std::string finished = absl::StrCat(config, "-finished");
+      const std::string interrupted = absl::StrCat(config, "-interrupted");
+      PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs(), ConfigOf(finished), text));
+      const ProtopageOutcome trained =
+          RunProtopage({"train", "--config=" + ConfigOf(finished), "--out=" + Path(finished)});
+      ASSERT_EQ(trained.exit_status, 0) << trained.err;
+      // A run that died while it saved its last checkpoint but two, with the log as it was then or
+      // later.
+      Copy(finished, interrupted);
+      std::vector<std::string> names = fs()->List(Path(interrupted + "/checkpoints")).value();
+      ASSERT_EQ(names.size(), 3u);
+      PROTOPAGE_ASSERT_OK(
+          fs()->Remove(JoinPath(Path(interrupted + "/checkpoints"), names[2] + "/DONE")));
+    }
   }
 
   static FileSystem* fs() { return DefaultFileSystem(); }
   static std::string Path(const std::string& name) { return JoinPath(*directory_, name); }
+  static std::string ConfigOf(const std::string& run) {
+    return Path(run.substr(0, run.find('-')) + ".json");
+  }
   static void Copy(const std::string& from, const std::string& to) {
     std::filesystem::remove_all(Path(to));
     std::filesystem::copy(Path(from), Path(to), std::filesystem::copy_options::recursive);
@@ -121,61 +160,81 @@ class RunDamageTest : public testing::Test {
 std::string* RunDamageTest::directory_ = nullptr;
 std::string RunDamageTest::last_error_;
 
-TEST_F(RunDamageTest, NoFlippedBitChangesWhatAVerbGives) {
-  for (const std::string run : {"finished", "interrupted"}) {
-    const std::vector<std::string> intact = AskAll(run);
-    for (const std::string& answer : intact) ASSERT_NE(answer, "failed") << last_error_;
-    ASSERT_NE(Ask({"check", "--run=" + Path(run)}), "failed") << last_error_;
-    int64_t tried = 0, found = 0, only_check = 0, harmless = 0;
-    for (const std::string& path : Files(run)) {
-      const int64_t bytes = Bytes(path);
-      const int64_t stride = Stride(bytes, 4);
-      for (int64_t byte = stride / 2; byte < bytes; byte += stride) {
-        SCOPED_TRACE(absl::StrCat(path, ", byte ", byte));
-        Flip(path, byte);
-        ++tried;
-        const bool whole = Ask({"check", "--run=" + Path(run)}) != "failed";
-        const std::vector<std::string> answers = AskAll(run);
-        bool failed = false;
-        for (size_t i = 0; i < answers.size(); ++i) {
-          if (answers[i] == "failed") {
-            failed = true;
-          } else {
-            EXPECT_EQ(answers[i], intact[i]) << "silent, verb " << i;
-          }
-        }
-        EXPECT_FALSE(failed && whole) << "found by a verb, and not by check: " << last_error_;
-        ++(failed ? found : whole ? harmless : only_check);
-        Flip(path, byte);
-      }
-    }
-    std::cout << run << ": " << tried << " bits flipped, " << found << " found by a verb, "
-              << only_check << " by check alone, " << harmless << " harmless, 0 silent\n";
-    EXPECT_GT(found, 0);
-    EXPECT_EQ(AskAll(run), intact);
-  }
-}
+// What flipped bits did.
+struct Counts {
+  int64_t tried = 0, found = 0, only_check = 0, harmless = 0;
+};
 
-TEST_F(RunDamageTest, NoFlippedBitChangesWhatAResumedRunGives) {
-  const std::vector<std::string> intact = AskAll("finished");
-  int64_t tried = 0, found = 0, harmless = 0;
-  Copy("interrupted", "resumed");
-  for (const std::string& path : Files("resumed")) {
+TEST_P(RunDamageTest, NoFlippedBitChangesWhatAVerbGives) {
+  const std::string run = GetParam();
+  const std::vector<std::string> intact = AskAll(run);
+  for (const std::string& answer : intact) ASSERT_NE(answer, "failed") << last_error_;
+  ASSERT_NE(Ask({"check", "--run=" + Path(run)}), "failed") << last_error_;
+  Counts counts;
+  for (const std::string& path : Files(run)) {
     const int64_t bytes = Bytes(path);
-    const int64_t stride = Stride(bytes, 1);
+    const int64_t stride = Stride(bytes, 4);
     for (int64_t byte = stride / 2; byte < bytes; byte += stride) {
       SCOPED_TRACE(absl::StrCat(path, ", byte ", byte));
-      Copy("interrupted", "resumed");
       Flip(path, byte);
-      ++tried;
-      const std::string resumed =
-          Ask({"train", "--config=" + Path("config.json"), "--out=" + Path("resumed"), "--resume"});
-      if (resumed == "failed") {
-        ++found;
+      ++counts.tried;
+      const bool whole = Ask({"check", "--run=" + Path(run)}) != "failed";
+      if (!whole && EveryByte() && counts.tried % kAskAll != 0) {
+        ++counts.only_check;
+        Flip(path, byte);
         continue;
       }
-      ++harmless;
-      const std::vector<std::string> answers = AskAll("resumed");
+      const std::vector<std::string> answers = AskAll(run);
+      bool failed = false;
+      for (size_t i = 0; i < answers.size(); ++i) {
+        if (answers[i] == "failed") {
+          failed = true;
+        } else {
+          EXPECT_EQ(answers[i], intact[i]) << "silent, verb " << i;
+        }
+      }
+      EXPECT_FALSE(failed && whole) << "found by a verb, and not by check: " << last_error_;
+      ++(failed ? counts.found : whole ? counts.harmless : counts.only_check);
+      Flip(path, byte);
+    }
+  }
+  std::cout << run << ": " << counts.tried << " bits flipped, " << counts.found
+            << " found by a verb, " << counts.only_check << " by check"
+            << (EveryByte() ? "" : " alone") << ", " << counts.harmless << " harmless, 0 silent\n";
+  EXPECT_GT(counts.found, 0);
+  EXPECT_EQ(AskAll(run), intact);
+}
+
+INSTANTIATE_TEST_SUITE_P(Runs, RunDamageTest,
+                         testing::Values("flat-finished", "flat-interrupted", "all-finished",
+                                         "all-interrupted"));
+
+class ResumeDamageTest : public RunDamageTest {};
+
+TEST_P(ResumeDamageTest, NoFlippedBitChangesWhatAResumedRunGives) {
+  const std::string interrupted = GetParam();
+  const std::string resumed = interrupted + "-resumed";
+  const std::vector<std::string> train = {"train", "--config=" + ConfigOf(interrupted),
+                                          "--out=" + Path(resumed), "--resume"};
+  Copy(interrupted, resumed);
+  ASSERT_NE(Ask(train), "failed") << last_error_;
+  const std::vector<std::string> intact = AskAll(resumed);
+  Counts counts;
+  Copy(interrupted, resumed);
+  for (const std::string& path : Files(resumed)) {
+    const int64_t bytes = Bytes(path);
+    const int64_t stride = std::max(Stride(bytes, 1), EveryByte() ? kAskAll : 1);
+    for (int64_t byte = stride / 2; byte < bytes; byte += stride) {
+      SCOPED_TRACE(absl::StrCat(path, ", byte ", byte));
+      Copy(interrupted, resumed);
+      Flip(path, byte);
+      ++counts.tried;
+      if (Ask(train) == "failed") {
+        ++counts.found;
+        continue;
+      }
+      ++counts.harmless;
+      const std::vector<std::string> answers = AskAll(resumed);
       // Inspect prints the run's path and the sizes of its files.
       for (size_t i = 1; i < answers.size(); ++i) {
         if (answers[i] == "failed") continue;
@@ -183,10 +242,67 @@ TEST_F(RunDamageTest, NoFlippedBitChangesWhatAResumedRunGives) {
       }
     }
   }
-  std::cout << "resumed: " << tried << " bits flipped, " << found << " found, " << harmless
-            << " harmless, 0 silent\n";
-  EXPECT_GT(found, 0);
+  std::cout << resumed << ": " << counts.tried << " bits flipped, " << counts.found << " found, "
+            << counts.harmless << " harmless, 0 silent\n";
+  EXPECT_GT(counts.found, 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(Runs, ResumeDamageTest,
+                         testing::Values("flat-interrupted", "all-interrupted"));
+
+// A store by itself, with names and dropped classes.
+class StoreDamageTest : public RunDamageTest {
+ protected:
+  // What the verbs give that take a store; a drop is undone.
+  static std::vector<std::string> AskStore(const std::string& store) {
+    std::vector<std::string> answers = {Ask({"inspect", "--store=" + store, "--json"})};
+    const std::string changed = Path("changed.h5");
+    std::filesystem::copy_file(store, changed, std::filesystem::copy_options::overwrite_existing);
+    answers.push_back(Ask({"classes", "drop", "--store=" + changed, "--classes=7"}));
+    if (answers.back() != "failed") {
+      answers.push_back(Ask({"inspect", "--store=" + changed, "--json"}));
+    }
+    return answers;
+  }
+};
+
+TEST_P(StoreDamageTest, NoFlippedBitChangesWhatAVerbGives) {
+  const std::string store = Path(GetParam() + ".h5");
+  ASSERT_NE(Ask({"export", "--run=" + Path(GetParam()), "--output=" + store}), "failed")
+      << last_error_;
+  ASSERT_NE(Ask({"classes", "drop", "--store=" + store, "--classes=3,11"}), "failed")
+      << last_error_;
+  const std::vector<std::string> intact = AskStore(store);
+  for (const std::string& answer : intact) ASSERT_NE(answer, "failed") << last_error_;
+  ASSERT_NE(Ask({"check", "--store=" + store}), "failed") << last_error_;
+  Counts counts;
+  const int64_t bytes = Bytes(store);
+  const int64_t stride = Stride(bytes, 200);
+  for (int64_t byte = stride / 2; byte < bytes; byte += stride) {
+    SCOPED_TRACE(absl::StrCat("byte ", byte));
+    Flip(store, byte);
+    ++counts.tried;
+    const bool whole = Ask({"check", "--store=" + store}) != "failed";
+    const std::vector<std::string> answers = AskStore(store);
+    bool failed = false;
+    for (size_t i = 0; i < answers.size(); ++i) {
+      if (answers[i] == "failed") {
+        failed = true;
+      } else {
+        EXPECT_EQ(answers[i], intact[i]) << "silent, verb " << i;
+      }
+    }
+    EXPECT_FALSE(failed && whole) << "found by a verb, and not by check: " << last_error_;
+    ++(failed ? counts.found : whole ? counts.harmless : counts.only_check);
+    Flip(store, byte);
+  }
+  std::cout << GetParam() << ".h5: " << counts.tried << " bits flipped, " << counts.found
+            << " found by a verb, " << counts.only_check << " by check alone, " << counts.harmless
+            << " harmless, 0 silent\n";
+  EXPECT_GT(counts.found, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Stores, StoreDamageTest, testing::Values("flat-finished", "all-finished"));
 
 }  // namespace
 }  // namespace protopage

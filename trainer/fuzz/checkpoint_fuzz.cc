@@ -238,7 +238,9 @@ void TryBytes(FuzzInput input) {
   if (in_checkpoint && name != done && listed) {
     const std::string folder = Folder().Path(base->checkpoint);
     const int64_t number = *ParseCheckpointName(BaseName(base->checkpoint));
-    PROTOPAGE_CHECK(WriteManifest(fs(), folder, MakeManifest(fs(), folder, number).value()).ok());
+    const std::string run = ReadManifest(fs(), folder).value().run;
+    PROTOPAGE_CHECK(
+        WriteManifest(fs(), folder, MakeManifest(fs(), folder, number, run).value()).ok());
   }
   TryRun(all);
   Folder().Write(name, base->files.at(name));

@@ -269,8 +269,7 @@ absl::Status MetricsWriter::OnCheckpoint(const CheckpointReport& report) {
 }
 
 absl::Status MetricsWriter::OnStageEnd(const StageReport& report) {
-  PROTOPAGE_RETURN_IF_ERROR(Append(StageLine("stage_end", report)));
-  return file_->Sync();
+  return Append(StageLine("stage_end", report));
 }
 
 absl::StatusOr<MetricsContent> ReadReadableMetrics(FileSystem* fs, const std::string& path,

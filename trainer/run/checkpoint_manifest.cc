@@ -22,7 +22,7 @@ constexpr absl::string_view kFiles[] = {"index-changes.bin", "index.bin",  "mode
                                         "prototypes.json",   "state.json", kManifestFile};
 constexpr int64_t kSmallBytes = int64_t{1} << 20;
 
-bool HasChecksumsInside(absl::string_view name) { return absl::StartsWith(name, "index"); }
+bool IsSampled(absl::string_view name) { return absl::StartsWith(name, "index"); }
 
 std::string Hex(uint64_t checksum) { return absl::StrFormat("%016x", checksum); }
 
@@ -33,11 +33,13 @@ absl::StatusOr<int64_t> FileBytes(FileSystem* fs, const std::string& path) {
 
 // All lines, each with its newline.
 std::string Format(const CheckpointManifest& manifest) {
-  std::string text = absl::StrCat(kFirstLine, "\nnumber ", manifest.number, "\n");
+  std::string text = absl::StrCat(kFirstLine, "\n");
+  if (!manifest.run.empty()) absl::StrAppend(&text, "run ", manifest.run, "\n");
+  absl::StrAppend(&text, "number ", manifest.number, "\n");
   for (const ManifestFile& file : manifest.files) {
-    absl::StrAppend(&text, "file ", file.bytes, " ",
-                    file.xxh3.has_value() ? Hex(*file.xxh3) : std::string("-"), " ", file.name,
-                    "\n");
+    const std::string checksum = file.xxh3.has_value() ? Hex(*file.xxh3) : "-";
+    absl::StrAppend(&text, "file ", file.bytes, " ", file.sampled ? "~" : "", checksum, " ",
+                    file.name, "\n");
   }
   absl::StrAppend(&text, "xxh3 ", Hex(XXH3_64bits(text.data(), text.size())), "\n");
   return text;
@@ -56,20 +58,28 @@ std::optional<CheckpointManifest> Parse(absl::string_view text) {
   const std::vector<absl::string_view> lines = absl::StrSplit(rest, '\n');
   for (const absl::string_view line : lines) {
     const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
-    if (words[0] == "number" && words.size() == 2) {
+    if (words[0] == "run" && words.size() == 2) {
+      manifest.run = std::string(words[1]);
+    } else if (words[0] == "number" && words.size() == 2) {
       if (!absl::SimpleAtoi(words[1], &manifest.number)) return std::nullopt;
     } else if (words[0] == "file" && words.size() == 4) {
       ManifestFile file;
       file.name = std::string(words[3]);
       uint64_t xxh3 = 0;
+      absl::string_view checksum = words[2];
+      file.sampled = absl::ConsumePrefix(&checksum, "~");
       if (!absl::SimpleAtoi(words[1], &file.bytes)) return std::nullopt;
-      if (absl::SimpleHexAtoi(words[2], &xxh3)) file.xxh3 = xxh3;
+      if (absl::SimpleHexAtoi(checksum, &xxh3)) file.xxh3 = xxh3;
       manifest.files.push_back(std::move(file));
     }
   }
   // Every byte is what this program would have written, the checksum included.
   if (Format(manifest) != text) return std::nullopt;
   return manifest;
+}
+
+absl::StatusOr<uint64_t> ChecksumOf(FileSystem* fs, const std::string& path, bool sampled) {
+  return sampled ? SampledFileChecksum(fs, path) : FileChecksum(fs, path);
 }
 
 // Compares the size, and with `checksum` the content.
@@ -85,10 +95,11 @@ absl::Status CheckFile(FileSystem* fs, const std::string& path, const ManifestFi
                                             file.bytes, " by ", kManifestFile));
   }
   if (!checksum) return absl::OkStatus();
-  PROTOPAGE_ASSIGN_OR_RETURN(const uint64_t xxh3, FileChecksum(fs, path));
+  PROTOPAGE_ASSIGN_OR_RETURN(const uint64_t xxh3, ChecksumOf(fs, path, file.sampled));
   if (xxh3 == *file.xxh3) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat(path, " is damaged: it does not match its checksum in ", kManifestFile));
+  return absl::DataLossError(absl::StrCat(path,
+                                          " is damaged, or another checkpoint's: it does not ",
+                                          "match its checksum in ", kManifestFile));
 }
 
 }  // namespace
@@ -111,18 +122,18 @@ bool IsCheckpointFile(absl::string_view name) {
 }
 
 absl::StatusOr<CheckpointManifest> MakeManifest(FileSystem* fs, const std::string& folder,
-                                                int64_t number) {
+                                                int64_t number, const std::string& run) {
   CheckpointManifest manifest;
   manifest.number = number;
+  manifest.run = run;
   for (const absl::string_view name : kFiles) {
     const std::string path = JoinPath(folder, name);
     if (name == kManifestFile || !fs->Exists(path)) continue;
     ManifestFile file;
     file.name = std::string(name);
     PROTOPAGE_ASSIGN_OR_RETURN(file.bytes, FileBytes(fs, path));
-    if (!HasChecksumsInside(name)) {
-      PROTOPAGE_ASSIGN_OR_RETURN(file.xxh3, FileChecksum(fs, path));
-    }
+    file.sampled = IsSampled(name);
+    PROTOPAGE_ASSIGN_OR_RETURN(file.xxh3, ChecksumOf(fs, path, file.sampled));
     manifest.files.push_back(std::move(file));
   }
   return manifest;
@@ -148,7 +159,7 @@ absl::Status CheckFiles(FileSystem* fs, const std::string& folder,
                         const CheckpointManifest& manifest, CheckDepth depth) {
   for (const ManifestFile& file : manifest.files) {
     const std::string path = JoinPath(folder, file.name);
-    const bool compared = depth == CheckDepth::kAll || file.bytes <= kSmallBytes;
+    const bool compared = depth == CheckDepth::kAll || file.sampled || file.bytes <= kSmallBytes;
     PROTOPAGE_RETURN_IF_ERROR(CheckFile(fs, path, file, compared && file.xxh3.has_value()));
   }
   return absl::OkStatus();

@@ -12,6 +12,8 @@
 namespace protopage {
 namespace {
 
+constexpr char kRun[] = "8899aabbccddeeff";
+
 class CheckpointManifestTest : public testing::Test {
  protected:
   CheckpointManifestTest()
@@ -30,7 +32,7 @@ class CheckpointManifestTest : public testing::Test {
     Write("index.bin", "an index");
     Write("notes.txt", "somebody else's");
     PROTOPAGE_ASSERT_OK_AND_ASSIGN(const CheckpointManifest manifest,
-                                   MakeManifest(fs_, folder_, 5202));
+                                   MakeManifest(fs_, folder_, 5202, kRun));
     PROTOPAGE_ASSERT_OK(WriteManifest(fs_, folder_, manifest));
   }
   absl::Status Check(CheckDepth depth = CheckDepth::kAll) {
@@ -71,11 +73,12 @@ TEST_F(CheckpointManifestTest, ListsTheFilesOfTheCheckpoint) {
   PROTOPAGE_EXPECT_OK(Check());
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(fs_, Path("DONE")));
   EXPECT_EQ(text, R"(protopage checkpoint 2
+run 8899aabbccddeeff
 number 5202
-file 8 - index.bin
+file 8 ~2e6f5ae8cb9373fa index.bin
 file 7 06cc94573ff53c71 model.h5
 file 2 1349cde127705c16 state.json
-xxh3 258be649d43baf54
+xxh3 36eac0f1abde3a89
 )");
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const CheckpointManifest manifest, ReadManifest(fs_, folder_));
   EXPECT_EQ(manifest.format, 2);
@@ -113,11 +116,40 @@ TEST_F(CheckpointManifestTest, MissingAndCutFilesAreNamed) {
 TEST_F(CheckpointManifestTest, LargeFilesAreComparedWhereAllAre) {
   std::string large((1 << 20) + 1, 'x');
   Write("model.h5", large);
-  WriteManifest(fs_, folder_, MakeManifest(fs_, folder_, 1).value()).IgnoreError();
+  WriteManifest(fs_, folder_, MakeManifest(fs_, folder_, 1, kRun).value()).IgnoreError();
   large[0] = 'y';
   Write("model.h5", large);
   PROTOPAGE_EXPECT_OK(Check(CheckDepth::kSmall));
   EXPECT_THAT(Check(CheckDepth::kAll), StatusIs(absl::StatusCode::kDataLoss, "model.h5"));
+}
+
+TEST_F(CheckpointManifestTest, NamesTheRun) {
+  WriteAll();
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const CheckpointManifest manifest, ReadManifest(fs_, folder_));
+  EXPECT_EQ(manifest.run, kRun);
+}
+
+// An index may be too large to read all of it, but is not another one.
+TEST_F(CheckpointManifestTest, AnotherIndexOfTheSameSizeIsFound) {
+  const std::string large((1 << 20) + 1, 'x');
+  Write("index.bin", large);
+  WriteManifest(fs_, folder_, MakeManifest(fs_, folder_, 1, kRun).value()).IgnoreError();
+  PROTOPAGE_EXPECT_OK(Check(CheckDepth::kSmall));
+  Write("index.bin", std::string(large.size(), 'y'));
+  EXPECT_THAT(Check(CheckDepth::kSmall), StatusIs(absl::StatusCode::kDataLoss, "index.bin"));
+}
+
+// As the first programs of this format wrote it.
+TEST_F(CheckpointManifestTest, RunAndSamplesMayBeMissing) {
+  Write("index.bin", "an index");
+  CheckpointManifest manifest;
+  manifest.number = 5202;
+  manifest.files.push_back({"index.bin", 8, std::nullopt, false});
+  PROTOPAGE_ASSERT_OK(WriteManifest(fs_, folder_, manifest));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(fs_, Path("DONE")));
+  EXPECT_EQ(text.substr(0, text.rfind("xxh3 ")),
+            "protopage checkpoint 2\nnumber 5202\nfile 8 - index.bin\n");
+  PROTOPAGE_EXPECT_OK(Check());
 }
 
 TEST_F(CheckpointManifestTest, Format1HasTheNumberOnly) {
@@ -132,8 +164,9 @@ TEST_F(CheckpointManifestTest, Format1HasTheNumberOnly) {
   }
 }
 
-[[maybe_unused]] absl::Status TheExampleOfTheHeader(FileSystem* fs, const std::string& folder) {
-  PROTOPAGE_ASSIGN_OR_RETURN(CheckpointManifest manifest, MakeManifest(fs, folder, 5202));
+[[maybe_unused]] absl::Status TheExampleOfTheHeader(FileSystem* fs, const std::string& folder,
+                                                    const std::string& run) {
+  PROTOPAGE_ASSIGN_OR_RETURN(CheckpointManifest manifest, MakeManifest(fs, folder, 5202, run));
   PROTOPAGE_RETURN_IF_ERROR(WriteManifest(fs, folder, manifest));
   PROTOPAGE_ASSIGN_OR_RETURN(manifest, ReadManifest(fs, folder));
   PROTOPAGE_RETURN_IF_ERROR(CheckFiles(fs, folder, manifest, CheckDepth::kAll));

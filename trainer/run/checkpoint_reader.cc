@@ -28,7 +28,7 @@ absl::Status ReadCheckpoint(const RunDirectory& run, int64_t number,
     // It is still there, so it was not removed while it was read.
     if (*newest == tried) return run.WithWayOut(status, folder);
     tried = *newest;
-    status = run.CheckCheckpoint(folder, CheckDepth::kSmall);
+    status = run.CheckCheckpoint(folder, CheckDepth::kAll);
     if (status.ok()) status = read(folder);
     if (status.ok()) return status;
   }

@@ -29,6 +29,14 @@ absl::StatusOr<CheckpointState> ParseState(const nlohmann::json& json) {
     json.at("epoch_loss_sum").get_to(state.epoch.loss);
     json.at("epoch_accuracy_sum").get_to(state.epoch.accuracy);
     json.at("epoch_steps").get_to(state.epoch.steps);
+    if (json.contains("images")) {
+      json.at("interval_loss_sum").get_to(state.interval.loss);
+      json.at("interval_accuracy_sum").get_to(state.interval.accuracy);
+      json.at("interval_steps").get_to(state.interval.steps);
+      json.at("bad_steps").get_to(state.bad_steps);
+      json.at("images").get_to(state.images.count);
+      json.at("image_labels_xxh3").get_to(state.images.labels);
+    }
   }
   return state;
 }
@@ -57,6 +65,12 @@ nlohmann::ordered_json ToJson(const CheckpointState& state) {
     json["epoch_loss_sum"] = state.epoch.loss;
     json["epoch_accuracy_sum"] = state.epoch.accuracy;
     json["epoch_steps"] = state.epoch.steps;
+    json["interval_loss_sum"] = state.interval.loss;
+    json["interval_accuracy_sum"] = state.interval.accuracy;
+    json["interval_steps"] = state.interval.steps;
+    json["bad_steps"] = state.bad_steps;
+    json["images"] = state.images.count;
+    json["image_labels_xxh3"] = state.images.labels;
   }
   return json;
 }

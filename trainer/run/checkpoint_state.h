@@ -18,6 +18,7 @@
 #include "protopage/base/types.h"
 #include "protopage/eval/report.h"
 #include "protopage/trainer/run/run_directory.h"
+#include "protopage/trainer/run/stage_images.h"
 #include "protopage/trainer/stages/stage_trainer.h"
 
 namespace protopage {
@@ -60,9 +61,13 @@ struct CheckpointState {
   std::vector<ClassId> unindexed;  // Classes trained since the class index was updated.
   std::vector<EvalReport> reports;
   int64_t metrics_bytes = -1;  // Of metrics.jsonl; -1 in checkpoints of earlier versions.
-  // In the middle of a stage only: StageTrainer::SaveState, and the epoch so far.
+  // In the middle of a stage only: StageTrainer::SaveState, the epoch and the interval of logged
+  // steps so far, and the images that the stage trains on.
   nlohmann::json trainer;
   TrainingMeans epoch;
+  TrainingMeans interval;
+  StageImages images;
+  int64_t bad_steps = 0;  // The last ones in a row that were not finite.
 };
 
 nlohmann::ordered_json ToJson(const CheckpointState& state);

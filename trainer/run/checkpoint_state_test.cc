@@ -44,6 +44,9 @@ class CheckpointStateTest : public testing::Test {
     state.reports.push_back(report);
     state.trainer = {{"queues", 7}};
     state.epoch.Add({2.5, 0.25});
+    state.interval.Add({1.5, 0.75});
+    state.images = {40, "0123456789abcdef"};
+    state.bad_steps = 2;
     state.metrics_bytes = 4321;
     return state;
   }
@@ -68,10 +71,21 @@ TEST_F(CheckpointStateTest, ReadsWhatWasWritten) {
   EXPECT_EQ(read.epoch.accuracy, 0.25);
   EXPECT_EQ(read.epoch.steps, 1);
   EXPECT_EQ(read.metrics_bytes, 4321);
+  EXPECT_EQ(read.interval.loss, 1.5);
+  EXPECT_EQ(read.interval.accuracy, 0.75);
+  EXPECT_EQ(read.interval.steps, 1);
+  EXPECT_EQ(read.bad_steps, 2);
+  EXPECT_EQ(read.images.count, 40);
+  EXPECT_EQ(read.images.labels, "0123456789abcdef");
   nlohmann::ordered_json earlier = ToJson(state);
-  earlier.erase("metrics_bytes");
+  for (const char* key : {"metrics_bytes", "interval_loss_sum", "interval_accuracy_sum",
+                          "interval_steps", "bad_steps", "images", "image_labels_xxh3"}) {
+    EXPECT_EQ(earlier.erase(key), 1u) << key;
+  }
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const CheckpointState old, Read(earlier));
   EXPECT_EQ(old.metrics_bytes, -1);
+  EXPECT_EQ(old.interval.steps, 0);
+  EXPECT_EQ(old.images.count, -1);
 }
 
 TEST_F(CheckpointStateTest, BetweenStagesThereIsNoStateOfOne) {

@@ -17,7 +17,7 @@ absl::StatusOr<std::string> FindModelFile(FileSystem* fs, const std::string& pat
   if (!fs->IsDirectory(path)) return path;
   if (RunDirectory::IsCheckpoint(fs, path)) {
     PROTOPAGE_ASSIGN_OR_RETURN(const CheckpointManifest manifest, ReadManifest(fs, path));
-    PROTOPAGE_RETURN_IF_ERROR(CheckFiles(fs, path, manifest, CheckDepth::kSmall));
+    PROTOPAGE_RETURN_IF_ERROR(CheckFiles(fs, path, manifest, CheckDepth::kAll));
     return ModelPath(path);
   }
   const absl::StatusOr<RunDirectory> run = RunDirectory::Open(fs, path);

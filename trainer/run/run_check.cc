@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,7 @@
 #include "protopage/trainer/run/run_directory.h"
 #include "protopage/trainer/session/class_identity.h"
 #include "protopage/trainer/session/prototype_set.h"
+#include "protopage/trainer/stages/stages.h"
 
 namespace protopage {
 namespace {
@@ -41,6 +43,14 @@ class Checker {
       if (check_->findings.size() > before) damaged.push_back(number);
     }
     SayWayOut(damaged);
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> foreign, run_.ListForeign());
+    for (const std::string& folder : foreign) {
+      Add(absl::DataLossError(absl::StrCat(folder,
+                                           " is a copy of another checkpoint, or of another "
+                                           "run")),
+          "it does not count");
+    }
+    if (check_->checkpoints.empty()) Add(CheckNoneLost(run_), "the run cannot go on");
     CheckClasses();
     CheckMetrics();
     CheckResults();
@@ -110,18 +120,24 @@ class Checker {
     }
   }
 
+  // A run of format 2 has the names of each kind of classes that its stages train.
   void CheckClasses() {
-    int files = 0;
+    std::set<ClassRole> expected;
+    if (run_.format() > 1 && !check_->checkpoints.empty()) {
+      for (size_t i = 0; i < config_.stages.size(); ++i) {
+        expected.insert(ClassRoleOf(StageSplit(config_, static_cast<int64_t>(i))));
+      }
+    }
     for (const ClassRole role : kClassRoles) {
       const std::string path = RunClassesPath(run_.path(), role);
-      if (!run_.file_system()->Exists(path)) continue;
-      ++files;
+      if (!run_.file_system()->Exists(path)) {
+        if (expected.count(role) == 0) continue;
+        Add(absl::DataLossError(absl::StrCat(path, " is missing")), kWithoutClasses);
+        continue;
+      }
       const auto names = ClassNames::Open(run_.file_system(), path);
       Add(names.ok() ? (*names)->Check() : names.status(), kWithoutClasses);
     }
-    if (files > 0 || run_.format() == 1 || check_->checkpoints.empty()) return;
-    Add(absl::DataLossError(absl::StrCat(run_.File(kClassesFolder), " has no names of classes")),
-        kWithoutClasses);
   }
 
   void CheckMetrics() {

@@ -26,6 +26,7 @@ struct RunFinding {
 };
 
 struct RunCheck {
+  bool of_run = true;                // False: of a store by itself, without checkpoints.
   int64_t format = 0;                // Of the run; 0 when its config cannot be read.
   std::vector<int64_t> checkpoints;  // Those that were checked.
   std::vector<RunFinding> findings;  // None: the run is whole.

@@ -3,7 +3,9 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/trainer/observers/metrics_writer.h"
 #include "protopage/trainer/session/prototype_set.h"
 
 namespace protopage {
@@ -43,6 +45,20 @@ absl::StatusOr<std::string> SaveRunCheckpoint(CheckpointState state, int64_t kee
   PROTOPAGE_RETURN_IF_ERROR(fs->SyncDirectory(directory->path()));
   PROTOPAGE_RETURN_IF_ERROR(directory->CommitCheckpoint(number, ToJson(state), keep));
   return folder;
+}
+
+absl::Status CheckNoneLost(const RunDirectory& run) {
+  const absl::StatusOr<MetricsContent> metrics =
+      ReadReadableMetrics(run.file_system(), run.File(kMetricsFile), run.seal_rule());
+  if (!metrics.ok()) return absl::OkStatus();  // Nothing is known.
+  for (const nlohmann::ordered_json& line : metrics->lines) {
+    if (line.value("kind", "") != "checkpoint") continue;
+    return absl::DataLossError(
+        absl::StrCat(run.path(), " has no checkpoint, but ", kMetricsFile, " tells of one at step ",
+                     line.value("step", int64_t{0}), ": they were lost; put back ",
+                     run.File("checkpoints"), ", or begin a new run with another --out"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RestoreSession(const CheckpointState& state, const RunDirectory& run,

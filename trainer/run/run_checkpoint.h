@@ -33,6 +33,9 @@ absl::StatusOr<std::string> SaveRunCheckpoint(CheckpointState state, int64_t kee
                                               const std::vector<CheckpointSection>& sections,
                                               RunDirectory* directory, Session* session);
 
+// For a run without a checkpoint. Errors: DataLoss when metrics.jsonl tells that it had some.
+absl::Status CheckNoneLost(const RunDirectory& run);
+
 // Restores the session to train on from the checkpoint in `folder`: head, prototypes and, at a
 // stage's end, the arrays of the model file. In the middle of a stage that file holds more than the
 // session, and the stage loads it. Errors: DataLoss, those of the disk.

@@ -135,8 +135,8 @@ void UseClassIdentity(std::shared_ptr<ClassIdentity> identity, Session* session)
 
 absl::Status RecordRunClasses(FileSystem* fs, const std::string& directory,
                               const ClassIdentity& identity, Session* session) {
+  // The first checkpoint makes the folder's name durable; before it, the run begins again.
   PROTOPAGE_RETURN_IF_ERROR(fs->CreateDirectories(JoinPath(directory, kClassesFolder)));
-  PROTOPAGE_RETURN_IF_ERROR(fs->SyncDirectory(directory));
   const TrainConfig& config = session->config();
   std::set<ClassRole> done;
   for (int64_t stage = 0; stage < static_cast<int64_t>(config.stages.size()); ++stage) {

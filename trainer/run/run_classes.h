@@ -30,8 +30,8 @@ absl::Status UseInitFromClasses(FileSystem* fs, const TrainConfig& config, Class
 // From now on, the images that the session opens have the ids of the known classes.
 void UseClassIdentity(std::shared_ptr<ClassIdentity> identity, Session* session);
 
-// Writes the files of a new run, durably: the names of the classes that its stages read. Errors:
-// those of the images and of ClassNames::Create.
+// Writes the files of a new run, durably but for the name of their folder: the names of the classes
+// that its stages read. Errors: those of the images and of ClassNames::Create.
 absl::Status RecordRunClasses(FileSystem* fs, const std::string& directory,
                               const ClassIdentity& identity, Session* session);
 

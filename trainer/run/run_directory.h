@@ -27,7 +27,7 @@
 //
 // Only names of our own form count. All other files and folders are somebody else's: they are never
 // removed, and never taken for a checkpoint. A checkpoint's folder that was copied to another
-// number does not count either, since its DONE tells which one it is.
+// number, or that is of another run, does not count either, since its DONE tells which one it is.
 #ifndef PROTOPAGE_TRAINER_RUN_RUN_DIRECTORY_H_
 #define PROTOPAGE_TRAINER_RUN_RUN_DIRECTORY_H_
 
@@ -50,8 +50,8 @@ namespace protopage {
 // The format of the runs that this program makes.
 inline constexpr int64_t kRunFormat = 2;
 
-// Removes the fields of config.json that are about the file, and no part of a config: run_format
-// and xxh3. People copy the file and change it, so that the seal of a copy says nothing.
+// Removes the fields of config.json that are about the file, and no part of a config: run_format,
+// run_id and xxh3. People copy the file and change it, so that the seal of a copy says nothing.
 void RemoveFileFields(nlohmann::json* config);
 
 class RunDirectory {
@@ -109,6 +109,8 @@ class RunDirectory {
   absl::StatusOr<int64_t> LatestNumber() const;
   // The numbers of all complete checkpoints, damaged ones included, ascending.
   absl::StatusOr<std::vector<int64_t>> ListCheckpoints() const;
+  // The folders of complete checkpoints that do not count: copies, and those of other runs.
+  absl::StatusOr<std::vector<std::string>> ListForeign() const;
   // Compares the files of the checkpoint in `folder` with its DONE. Errors: DataLoss.
   absl::Status CheckCheckpoint(const std::string& folder, CheckDepth depth) const;
   // Adds to a DataLoss of the checkpoint in `folder` which older one is whole, and how to use it.
@@ -127,9 +129,10 @@ class RunDirectory {
   absl::Status Lock();
   // The folders with names of our form, ascending, and whether each is a complete checkpoint.
   absl::StatusOr<std::vector<std::pair<int64_t, bool>>> ListFolders() const;
-  absl::StatusOr<std::string> Checked(int64_t number) const;
-  // Whether DONE of this folder says that it is another checkpoint's copy.
-  static bool IsCopy(const absl::StatusOr<CheckpointManifest>& manifest, int64_t number);
+  absl::StatusOr<std::string> Checked(int64_t number, CheckDepth depth) const;
+  // Whether DONE of this folder says that it is another checkpoint's copy, or of another run.
+  bool IsForeign(const absl::StatusOr<CheckpointManifest>& manifest, int64_t number) const;
+  bool IsOfOtherRun(const CheckpointManifest& manifest) const;
   // Removes our files in it, DONE first, and the folder unless foreign files are left.
   absl::Status RemoveFolder(const std::string& folder);
   absl::Status MoveAside(const std::string& path, absl::string_view what);
@@ -137,6 +140,9 @@ class RunDirectory {
   FileSystem* fs_;
   std::string path_;
   nlohmann::json config_;
+  // Random, 16 hexadecimal digits; "" for runs of earlier programs, and where a copy of the config
+  // has taken the place of config.json.
+  std::string run_id_;
   int64_t format_ = kRunFormat;
   std::vector<std::string> notes_;
   std::shared_ptr<class File> lock_;  // Null when open for reading.

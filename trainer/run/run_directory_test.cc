@@ -319,6 +319,87 @@ TEST(RunDirectoryTest, CheckFreeFindsWhatCreateWould) {
               StatusIs(absl::StatusCode::kAlreadyExists, "--resume"));
 }
 
+TEST(RunDirectoryTest, CheckpointsOfAnotherRunDoNotCount) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(RunDirectory other, RunWith("of_another_run", {100, 300}));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(RunDirectory run, RunWith("with_another_run", {100, 200}));
+  FileSystem* fs = run.file_system();
+  const auto copy = [&](const std::string& name) {
+    const std::string target = JoinPath(run.File("checkpoints"), name);
+    PROTOPAGE_ASSERT_OK(fs->CreateDirectories(target));
+    for (const char* file : {"model.h5", "state.json", "DONE"}) {
+      PROTOPAGE_ASSERT_OK(CopyFileAtomically(
+          fs, JoinPath(JoinPath(other.File("checkpoints"), name), file), JoinPath(target, file)));
+    }
+  };
+  copy("0000000300");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(std::string latest, run.LatestCheckpoint());
+  EXPECT_EQ(BaseName(latest), "0000000200");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto foreign, run.ListForeign());
+  EXPECT_EQ(foreign, std::vector<std::string>{run.CheckpointPath(300)});
+  PROTOPAGE_ASSERT_OK(run.CleanCheckpoints(2));
+  EXPECT_THAT(run.TakeNotes(), testing::ElementsAre(testing::HasSubstr("of another run")));
+  // In the place of one of the run.
+  copy("0000000100");
+  EXPECT_THAT(run.CheckCheckpoint(run.CheckpointPath(100), CheckDepth::kAll),
+              StatusIs(absl::StatusCode::kDataLoss, "the checkpoint is of another run"));
+  // In the way of a new one.
+  PROTOPAGE_ASSERT_OK(run.BeginCheckpoint(300));
+  EXPECT_TRUE(fs->IsDirectory(run.CheckpointPath(300) + ".moved-1"));
+  // The run has its id after another process has opened it, and no id in the config itself.
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const RunDirectory again, RunDirectory::Open(fs, run.path()));
+  EXPECT_FALSE(again.config().contains("run_id"));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(latest, again.LatestCheckpoint());
+  EXPECT_EQ(BaseName(latest), "0000000200");
+  // A config without it, as the user has it, takes all.
+  PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, run.File("config.json"), "{}"));
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const RunDirectory plain, RunDirectory::Open(fs, run.path()));
+  PROTOPAGE_ASSERT_OK(plain.CheckCheckpoint(run.CheckpointPath(100), CheckDepth::kAll));
+}
+
+TEST(RunDirectoryTest, ALargeModelOfAnotherCheckpointIsFound) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(RunDirectory run,
+                                 RunDirectory::Create(DefaultFileSystem(), TempRun("large"), {}));
+  FileSystem* fs = run.file_system();
+  for (const int64_t number : {1, 2}) {
+    PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string folder, run.BeginCheckpoint(number));
+    PROTOPAGE_ASSERT_OK(WriteFileAtomically(fs, JoinPath(folder, "model.h5"),
+                                            std::string(2 << 20, static_cast<char>('a' + number))));
+    PROTOPAGE_ASSERT_OK(run.CommitCheckpoint(number, {{"number", number}}, /*keep=*/2));
+  }
+  PROTOPAGE_ASSERT_OK(CopyFileAtomically(fs, JoinPath(run.CheckpointPath(1), "model.h5"),
+                                         JoinPath(run.CheckpointPath(2), "model.h5")));
+  EXPECT_THAT(run.LatestCheckpoint(), StatusIs(absl::StatusCode::kDataLoss,
+                                               "model.h5 is damaged, or another checkpoint's"));
+  EXPECT_THAT(run.FindCheckpoint(2),
+              StatusIs(absl::StatusCode::kDataLoss, "checkpoint 1 is whole"));
+}
+
+TEST(RunDirectoryTest, LinksInThePlaceOfACheckpointCanBeRemoved) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(RunDirectory run, RunWith("links", {100, 200, 300}));
+  FileSystem* fs = run.file_system();
+  // A checkpoint that was moved elsewhere, and one whose mark is a link to nothing.
+  const std::string moved = TempRun("links_moved");
+  PROTOPAGE_ASSERT_OK(fs->Rename(run.CheckpointPath(100), moved));
+  ASSERT_EQ(symlink(moved.c_str(), run.CheckpointPath(100).c_str()), 0);
+  const std::string mark = JoinPath(run.CheckpointPath(200), "DONE");
+  PROTOPAGE_ASSERT_OK(fs->Remove(mark));
+  ASSERT_EQ(symlink("nothing", mark.c_str()), 0);
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const auto numbers, run.ListCheckpoints());
+  EXPECT_EQ(numbers, (std::vector<int64_t>{100, 300}));
+  PROTOPAGE_ASSERT_OK(run.CleanCheckpoints(1));
+  EXPECT_EQ(Names(run), std::vector<std::string>{"0000000300"});
+  EXPECT_TRUE(fs->IsDirectory(moved));
+}
+
+TEST(RunDirectoryTest, AMarkThatCannotBeLookedAtIsNoMissingOne) {
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(RunDirectory run, RunWith("unreadable", {100, 200}));
+  const std::string mark = JoinPath(run.CheckpointPath(200), "DONE");
+  PROTOPAGE_ASSERT_OK(run.file_system()->Remove(mark));
+  ASSERT_EQ(symlink("DONE", mark.c_str()), 0);  // A loop.
+  EXPECT_THAT(run.LatestCheckpoint(), StatusIs(absl::StatusCode::kUnavailable, mark));
+  EXPECT_THAT(run.CleanCheckpoints(2), StatusIs(absl::StatusCode::kUnavailable, mark));
+}
+
 TEST(RunDirectoryTest, OnlyCompleteCheckpointsCountAndOldOnesGo) {
   FileSystem* fs = DefaultFileSystem();
   PROTOPAGE_ASSERT_OK_AND_ASSIGN(RunDirectory run,

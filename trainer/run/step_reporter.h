@@ -37,9 +37,13 @@ class StepReporter {
   // The report of the epoch that ends at `position`, and begins the next one.
   EpochReport EndEpoch(const RunPosition& position);
 
-  // The epoch so far; a resumed one has steps from before.
+  // The epoch and the interval so far. Where a run goes on, they have steps from before.
   const TrainingMeans& epoch() const { return epoch_; }
-  void set_epoch(const TrainingMeans& means) { epoch_ = means; }
+  const TrainingMeans& interval() const { return interval_; }
+  void GoOn(const TrainingMeans& epoch, const TrainingMeans& interval) {
+    epoch_ = epoch;
+    interval_ = interval;
+  }
 
  private:
   const TrainConfig& config_;

@@ -84,15 +84,19 @@ TEST(StepReporterTest, AStageWithoutRowsReportsNone) {
   }
 }
 
-TEST(StepReporterTest, AnEpochMayBeginBeforeTheReporter) {
+TEST(StepReporterTest, AnEpochAndAnIntervalMayBeginBeforeTheReporter) {
   const TrainConfig config = OneStage("source");
   RunPosition position{0, 2, 2, 0};
   StepReporter reporter(config, position, 4, 20, StageTotals());
-  TrainingMeans before;
+  TrainingMeans before, interval;
   before.Add({1, 1});
-  reporter.set_epoch(before);
+  interval.Add({5, 1});
+  reporter.GoOn(before, interval);
   reporter.Add({3, 0});
   position.stage_step = position.run_step = 4;
+  EXPECT_EQ(reporter.interval().steps, 2);
+  EXPECT_EQ(reporter.EndInterval(position, 1, StageTotals()).loss, 4);
+  EXPECT_EQ(reporter.interval().steps, 0);
   const EpochReport report = reporter.EndEpoch(position);
   EXPECT_EQ(report.epoch, 1);
   EXPECT_EQ(report.loss, 2);

@@ -20,6 +20,7 @@
 #include "protopage/trainer/run/run_checkpoint.h"
 #include "protopage/trainer/run/run_classes.h"
 #include "protopage/trainer/run/run_observers.h"
+#include "protopage/trainer/run/stage_images.h"
 #include "protopage/trainer/run/step_reporter.h"
 #include "protopage/trainer/run/stop_signals.h"
 #include "protopage/trainer/run/training_loop.h"
@@ -68,6 +69,8 @@ class Run {
   absl::Status InitializeNet();
   // Finds out which classes the run knows, before images are opened.
   absl::Status IdentifyClasses();
+  // Checks that the stage in progress has the images that it began with.
+  absl::Status CheckStageImages();
   // Makes the directory of a new run, or cleans that of a resumed one.
   absl::Status BeginDirectory();
   absl::Status RunStage();
@@ -122,6 +125,7 @@ absl::Status Run::Prepare() {
   if (checkpoint_.empty()) PROTOPAGE_RETURN_IF_ERROR(WithContext(InitializeNet(), "init_from"));
   PROTOPAGE_RETURN_IF_ERROR(IdentifyClasses());
   PROTOPAGE_RETURN_IF_ERROR(OpenStages(*session_, position_.stage));
+  PROTOPAGE_RETURN_IF_ERROR(CheckStageImages());
   return CheckNewPrototypes(*session_, position_.stage, resumed_.prototypes);
 }
 
@@ -170,6 +174,7 @@ absl::Status Run::FindCheckpoint() {
   } else {
     const absl::StatusOr<std::string> folder = directory_->LatestCheckpoint();
     if (absl::IsNotFound(folder.status())) {
+      PROTOPAGE_RETURN_IF_ERROR(CheckNoneLost(*directory_));
       return Say(
           absl::StrCat(options_.directory, " has no checkpoint yet: starting from the beginning"));
     }
@@ -214,6 +219,26 @@ absl::Status Run::IdentifyClasses() {
                                 : UseRunClasses(fs_, options_.directory, classes_.get()));
   UseClassIdentity(classes_, session_.get());
   return absl::OkStatus();
+}
+
+absl::Status Run::CheckStageImages() {
+  if (position_.stage_step == 0) return absl::OkStatus();
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto source,
+                             session_->images().Open(StageSplit(config_, position_.stage)));
+  const absl::Status same = CheckSameImages(resumed_.images, *source);
+  if (same.ok()) return absl::OkStatus();
+  const std::string what = absl::StrCat(stage().name, ": ", same.message());
+  if (!options_.changed_images && options_.class_policy == ClassPolicy::kExact) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--resume: ", what, "; --images=changed goes on with them"));
+  }
+  const int64_t steps = TotalSteps(stage(), StepsPerEpoch(stage(), *source));
+  if (steps < position_.stage_step) {
+    return absl::InvalidArgumentError(absl::StrCat("--resume: ", what, ", which make ", steps,
+                                                   " steps, and ", position_.stage_step,
+                                                   " are done"));
+  }
+  return observers_.OnMessage({LogLevel::kWarning, what});
 }
 
 absl::Status Run::BeginDirectory() {
@@ -296,8 +321,12 @@ absl::Status Run::RunTraining(const StageKind& kind) {
   PROTOPAGE_ASSIGN_OR_RETURN(std::unique_ptr<StageTrainer> trainer,
                              kind.NewTrainer(session_.get(), position_.stage, first_run_step,
                                              options_.directory, resumed));
+  PROTOPAGE_ASSIGN_OR_RETURN(const auto source,
+                             session_->images().Open(StageSplit(config_, position_.stage)));
+  const StageImages images = DescribeImages(*source);
   TrainingHooks hooks;
-  hooks.save = [this](CheckpointState state, const std::vector<CheckpointSection>& sections) {
+  hooks.save = [&](CheckpointState state, const std::vector<CheckpointSection>& sections) {
+    state.images = images;
     return Save(std::move(state), sections, stage().name);
   };
   hooks.give_up = [this](int64_t bad_steps, double loss) { return BadSteps(bad_steps, loss); };

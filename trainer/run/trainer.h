@@ -35,6 +35,9 @@ struct TrainOptions {
   std::string title = "protopage";  // Of report.html.
   // When the images' classes are not those of the resumed run, or of prototypes.init_from.
   ClassPolicy class_policy = ClassPolicy::kExact;
+  // With resume: whether a stage in progress may go on with other images than it began with. They
+  // may be others, too, where class_policy takes other classes.
+  bool changed_images = false;
   TableLogOptions log;                // Never changes a result.
   FileSystem* file_system = nullptr;  // Null means DefaultFileSystem().
   // Shows the run: hears every message and report before the files are written. Null means a

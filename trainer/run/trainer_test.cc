@@ -1,5 +1,6 @@
 #include "protopage/trainer/run/trainer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -12,7 +13,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "protopage/base/float16.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/base/status_matchers.h"
@@ -312,6 +316,7 @@ TEST_F(TrainerTest, ARunWithoutACheckpointTakesAnyChange) {
   for (const std::string& name : names) {
     PROTOPAGE_ASSERT_OK(fs->Remove(absl::StrCat(path, "/checkpoints/", name, "/DONE")));
   }
+  PROTOPAGE_ASSERT_OK(fs->Remove(JoinPath(path, "metrics.jsonl")));  // Tells of checkpoints.
   const TrainConfig other = Config({"seed=7", "model.embedding_dim=24"});
   PROTOPAGE_ASSERT_OK(TrainIn("young", other, true));
   PROTOPAGE_ASSERT_OK(TrainIn("other", other));
@@ -389,6 +394,123 @@ TEST_F(TrainerTest, AnErrorOfTheConsoleObserverEndsTheRun) {
   options.console = &console;
   EXPECT_THAT(Train(Config(), options),
               StatusIs(absl::StatusCode::kResourceExhausted, "disk full"));
+}
+
+// Ends the run, as a kill does, when the stage has come to a step.
+class Killer : public TrainObserver {
+ public:
+  Killer(std::string stage, int64_t step) : stage_(std::move(stage)), step_(step) {}
+  absl::Status OnMessage(const MessageReport& report) override {
+    messages.push_back(report.text);
+    return absl::OkStatus();
+  }
+  absl::Status OnStep(const StepReport& report) override {
+    if (report.stage == stage_ && report.stage_step == step_) return absl::AbortedError("killed");
+    return absl::OkStatus();
+  }
+  std::vector<std::string> messages;
+
+ private:
+  const std::string stage_;
+  const int64_t step_;
+};
+
+TEST_F(TrainerTest, AStageInProgressGoesOnWithTheImagesItBeganWith) {
+  const std::string data = RunPath("other_images_data");
+  PROTOPAGE_ASSERT_OK(WriteTinyLists(data));
+  const TrainConfig config =
+      TinyListTrainConfig(data, {"stages[0].epochs=2", "stages[0].batch_size=4",
+                                 "checkpoint_every_steps=1", "log_every_steps=1"});
+  TrainOptions options;
+  options.directory = RunPath("other_images");
+  Killer killer("source", 7);  // Of 8.
+  options.console = &killer;
+  EXPECT_THAT(Train(config, options), StatusIs(absl::StatusCode::kAborted, "killed"));
+  options.resume = true;
+
+  FileSystem* const fs = DefaultFileSystem();
+  const std::string list = JoinPath(data, "source_train.txt");
+  PROTOPAGE_ASSERT_OK_AND_ASSIGN(const std::string all, ReadFile(fs, list));
+  // Leaves the first `images` of the four of each class.
+  const auto leave = [&](int images) {
+    std::string lines;
+    for (const absl::string_view line : absl::StrSplit(all, '\n', absl::SkipEmpty())) {
+      const size_t end = line.find(".png");
+      if (line[end - 1] - '0' < images) absl::StrAppend(&lines, line, "\n");
+    }
+    return WriteFileAtomically(fs, list, lines);
+  };
+  PROTOPAGE_ASSERT_OK(leave(3));
+  EXPECT_THAT(Train(config, options),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "--resume: source: the stage began with 16 images and would go on with 12"));
+  options.changed_images = true;
+  PROTOPAGE_ASSERT_OK(leave(2));
+  EXPECT_THAT(Train(config, options),
+              StatusIs(absl::StatusCode::kInvalidArgument, "which make 4 steps, and 6 are done"));
+  PROTOPAGE_ASSERT_OK(leave(3));
+  PROTOPAGE_EXPECT_OK(Train(config, options));  // The steps that are done are all.
+  EXPECT_THAT(killer.messages, testing::Contains(testing::HasSubstr("would go on with 12")));
+}
+
+TEST_F(TrainerTest, ARunWhoseCheckpointsAreLostIsNotBegunAgain) {
+  const TrainConfig config = Config({"stages[4].steps=4"});
+  TrainOptions options;
+  options.directory = RunPath("lost");
+  Killer killer("dominant", 2);
+  options.console = &killer;
+  EXPECT_THAT(Train(config, options), StatusIs(absl::StatusCode::kAborted, "killed"));
+  FileSystem* const fs = DefaultFileSystem();
+  PROTOPAGE_ASSERT_OK(fs->Rename(RunPath("lost/checkpoints"), RunPath("lost/away")));
+  PROTOPAGE_ASSERT_OK(fs->CreateDirectories(RunPath("lost/checkpoints")));
+  EXPECT_THAT(TrainIn("lost", config, /*resume=*/true),
+              StatusIs(absl::StatusCode::kDataLoss, "they were lost"));
+  PROTOPAGE_ASSERT_OK(fs->RemoveDirectory(RunPath("lost/checkpoints")));
+  PROTOPAGE_ASSERT_OK(fs->Rename(RunPath("lost/away"), RunPath("lost/checkpoints")));
+  PROTOPAGE_EXPECT_OK(TrainIn("lost", config, /*resume=*/true));
+}
+
+// A tiny difference of seeds, or of time, makes another run.
+TEST_F(TrainerTest, FilesOfAnotherRunAreRefused) {
+  const TrainConfig config = Config({"stages[4].steps=4", "log_every_steps=1"});
+  for (const char* name : {"mine", "others"}) {
+    TrainOptions options;
+    options.directory = RunPath(name);
+    Killer killer("dominant", 3);  // With a log that is not merged.
+    options.console = &killer;
+    EXPECT_THAT(Train(config, options), StatusIs(absl::StatusCode::kAborted, "killed"));
+  }
+  FileSystem* const fs = DefaultFileSystem();
+  for (const char* name : {"prototypes.h5", "log", "checkpoints"}) {
+    const std::string mine = RunPath(absl::StrCat("mine/", name));
+    const std::string others = RunPath(absl::StrCat("others/", name));
+    PROTOPAGE_ASSERT_OK(fs->Rename(mine, RunPath("aside")));
+    PROTOPAGE_ASSERT_OK(fs->Rename(others, mine));
+    EXPECT_THAT(LoadRun(fs, RunPath("mine"), config),
+                StatusIs(absl::StrContains(name, "checkpoints") ? absl::StatusCode::kNotFound
+                                                                : absl::StatusCode::kDataLoss,
+                         RunPath("mine")))
+        << name;
+    EXPECT_THAT(TrainIn("mine", config, /*resume=*/true),
+                StatusIs(absl::StatusCode::kDataLoss, RunPath("mine")))
+        << name;
+    PROTOPAGE_ASSERT_OK(fs->Rename(mine, others));
+    PROTOPAGE_ASSERT_OK(fs->Rename(RunPath("aside"), mine));
+  }
+  PROTOPAGE_EXPECT_OK(TrainIn("mine", config, /*resume=*/true));
+}
+
+// Fewer bad steps than end a run are said, and features that are not finite are no class's.
+TEST_F(TrainerTest, WhatIsNotFiniteIsSaid) {
+  Killer console("", 0);
+  TrainOptions options;
+  options.directory = RunPath("not_finite");
+  options.console = &console;
+  EXPECT_THAT(
+      Train(Config({"model.input_scale=1e38", "max_bad_steps=100", "stages[0].epochs=1"}), options),
+      StatusIs(absl::StatusCode::kFailedPrecondition, "is not finite: the net has diverged"));
+  EXPECT_THAT(console.messages,
+              testing::Contains(testing::HasSubstr("steps trained nothing: loss or gradients")));
 }
 
 [[maybe_unused]] absl::Status TheExampleOfTheHeader(const TrainConfig& config) {

@@ -23,12 +23,14 @@ absl::Status TrainingLoop::Begin(std::unique_ptr<StageTrainer> trainer,
   steps_per_epoch_ = trainer_->steps_per_epoch();
   total_steps_ = TotalSteps(stage(), steps_per_epoch_);
   PROTOPAGE_ASSIGN_OR_RETURN(schedule_, Schedule::Create(stage().schedule, total_steps_));
-  TrainingMeans epoch;
+  TrainingMeans epoch, interval;
   if (resume.has_value()) {
     PROTOPAGE_RETURN_IF_ERROR(
         LoadCheckpoint(resume->file_system, resume->model_path, Sections(), session_->backend()));
     PROTOPAGE_RETURN_IF_ERROR(trainer_->RestoreState(resume->state->trainer));
     epoch = resume->state->epoch;
+    interval = resume->state->interval;
+    bad_steps_ = resume->state->bad_steps;
   }
   PROTOPAGE_RETURN_IF_ERROR(observers_->OnMessage(
       {LogLevel::kInfo, absl::StrCat(stage().name, ": ", trainer_->Description())}));
@@ -38,7 +40,7 @@ absl::Status TrainingLoop::Begin(std::unique_ptr<StageTrainer> trainer,
   PROTOPAGE_RETURN_IF_ERROR(observers_->OnStageStart(start));
   reporter_ = std::make_unique<StepReporter>(config_, *position_, steps_per_epoch_, total_steps_,
                                              trainer_->totals());
-  reporter_->set_epoch(epoch);
+  reporter_->GoOn(epoch, interval);
   since_saved_ = Stopwatch();
   return absl::OkStatus();
 }
@@ -53,6 +55,11 @@ absl::StatusOr<bool> TrainingLoop::Run() {
     if (StopSignals::requested()) return false;
   }
   PROTOPAGE_RETURN_IF_ERROR(trainer_->Settle());
+  if (skipped_ == 0) return true;
+  PROTOPAGE_RETURN_IF_ERROR(observers_->OnMessage(
+      {LogLevel::kWarning,
+       absl::StrCat(stage().name, ": ", skipped_, " of the ", steps_,
+                    " steps trained nothing: loss or gradients were not finite")}));
   return true;
 }
 
@@ -73,6 +80,7 @@ absl::Status TrainingLoop::Step() {
 absl::Status TrainingLoop::CountStep(const StepOutcome& outcome) {
   ++position_->run_step;
   ++position_->stage_step;
+  ++steps_;
   reporter_->Add(outcome);
   if (!outcome.skipped) {
     bad_steps_ = 0;
@@ -80,7 +88,9 @@ absl::Status TrainingLoop::CountStep(const StepOutcome& outcome) {
   }
   ++position_->skipped_steps;
   // Overflows are part of finding the loss's scale.
-  if (outcome.overflowed || ++bad_steps_ < config_.max_bad_steps) return absl::OkStatus();
+  if (outcome.overflowed) return absl::OkStatus();
+  ++skipped_;
+  if (++bad_steps_ < config_.max_bad_steps) return absl::OkStatus();
   return hooks_.give_up(bad_steps_, outcome.loss);
 }
 
@@ -108,6 +118,8 @@ absl::Status TrainingLoop::Save() {
   state.position = *position_;
   state.trainer = trainer_->SaveState();
   state.epoch = reporter_->epoch();
+  state.interval = reporter_->interval();
+  state.bad_steps = bad_steps_;
   return hooks_.save(std::move(state), Sections());
 }
 

@@ -88,6 +88,8 @@ class TrainingLoop {
   int64_t steps_per_epoch_ = 0;
   int64_t total_steps_ = 0;
   int64_t bad_steps_ = 0;  // In a row.
+  // Since the loop began; overflows are not counted as skipped.
+  int64_t steps_ = 0, skipped_ = 0;
   Stopwatch since_saved_;  // Since the last checkpoint, or the stage's start.
 };
 

@@ -4,10 +4,26 @@
 #include <numeric>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/data/loader.h"
 
 namespace protopage {
+namespace {
+
+absl::Status CheckFinite(const ImageSource& source, absl::Span<const int64_t> records,
+                         const RowMatrixXf& features) {
+  if (features.allFinite()) return absl::OkStatus();
+  for (int64_t i = 0; i < features.rows(); ++i) {
+    if (features.row(i).allFinite()) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("the embedding of ", source.RecordName(records[i]),
+                     " is not finite: the net has diverged, or its input is scaled wrongly"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status Embedder::Run(const ImageSource& source, absl::Span<const int64_t> records,
                            Sink sink) {
@@ -42,6 +58,7 @@ absl::Status Embedder::Run(const ImageSource& source, absl::Span<const int64_t> 
     PROTOPAGE_RETURN_IF_ERROR(net_->Forward(images, {.training = false}, &output));
     features.resize(output.shape()[0], output.shape()[1]);
     PROTOPAGE_RETURN_IF_ERROR(backend_->CopyToHost(output, features.data()));
+    PROTOPAGE_RETURN_IF_ERROR(CheckFinite(source, piece(first), features));
     PROTOPAGE_RETURN_IF_ERROR(sink(piece(first), features));
   }
   return absl::OkStatus();

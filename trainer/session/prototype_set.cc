@@ -4,8 +4,11 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "protopage/base/json_text.h"
+#include "protopage/base/nonce.h"
 #include "protopage/base/sealed_json.h"
 #include "protopage/base/short_text.h"
 #include "protopage/base/status_macros.h"
@@ -31,10 +34,13 @@ constexpr char kPlaceFile[] = "prototypes.json";
 constexpr int kQueuesTable = 1;  // In the log.
 constexpr char kInitFrom[] = "prototypes.init_from";
 
-// The position of a checkpoint in the log of a set.
+// The position of a checkpoint in the log of a set. The others are 0 in checkpoints of earlier
+// versions.
 struct Place {
   int64_t generation = 0;
   int64_t log_checkpoint = 0;
+  uint64_t log_segment = 0;  // TableLog::head_salt.
+  uint64_t tables = 0;       // The id of the store and the queues.
 };
 
 // Generation 0 when the checkpoint was made before there were prototypes.
@@ -49,9 +55,25 @@ absl::StatusOr<Place> ReadPlace(FileSystem* fs, const std::string& folder) {
     const bool there = json.is_object() && json.contains(key) && json[key].is_number_integer();
     return there ? json[key].get<int64_t>() : -1;
   };
-  const Place place{integer("generation"), integer("log_checkpoint")};
+  const auto hexadecimal = [&json](const char* key) -> uint64_t {
+    uint64_t value = 0;
+    const bool there = json.is_object() && json.contains(key) && json[key].is_string();
+    return there && absl::SimpleHexAtoi(json[key].get<std::string>(), &value) ? value : 0;
+  };
+  const Place place{integer("generation"), integer("log_checkpoint"), hexadecimal("log_segment"),
+                    hexadecimal("tables")};
   if (place.generation >= 1 && place.log_checkpoint >= 0) return place;
   return absl::DataLossError(absl::StrCat(path, " is damaged: found ", ShortText(text)));
+}
+
+// The log may have a checkpoint of that number and not be the one that `folder` was saved with.
+absl::Status CheckLog(const TableLog& log, const Place& place, const std::string& folder) {
+  // Once the checkpoint is merged, only the tables have it.
+  const uint64_t found = log.head_salt();
+  if (place.log_segment == 0 || found == 0 || found == place.log_segment) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(
+      log.directory(), ": its checkpoint ", place.log_checkpoint, " is not the one that ", folder,
+      " was saved with: the log is of another run, or one of the two was put back from a copy"));
 }
 
 absl::Status MissingPlace(const std::string& folder) {
@@ -93,6 +115,7 @@ PrototypeStoreOptions PrototypeSet::StoreOptions() const {
   PrototypeStoreOptions options;
   options.cache_bytes = options_.prototypes.cache_bytes;
   options.log = log_.get();
+  options.id = tables_;
   options.file_system = fs_;
   return options;
 }
@@ -104,6 +127,7 @@ ClassQueuesOptions PrototypeSet::QueuesOptions() const {
   options.candidate_refresh_steps = options_.selection.candidate_refresh_steps;
   options.frozen = options_.selection.frozen_queues;
   options.log = log_.get();
+  options.id = tables_;
   options.file_system = fs_;
   return options;
 }
@@ -135,7 +159,9 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
   PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->StorePath()));
   PROTOPAGE_RETURN_IF_ERROR(RemoveIfThere(set->fs_, set->QueuesPath()));
   const std::string& init_from = options.prototypes.init_from;
-  if (!init_from.empty()) {
+  if (init_from.empty()) {
+    PROTOPAGE_ASSIGN_OR_RETURN(set->tables_, RandomNonce());
+  } else {
     // Keeps writers out until the copy is made. Where no lock can be made, nobody can write either.
     const auto lock = LockTable(set->fs_, init_from);
     if (!lock.ok() && !absl::IsPermissionDenied(lock.status())) {
@@ -145,6 +171,7 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Create(
     PROTOPAGE_RETURN_IF_ERROR(CopyFileAtomically(set->fs_, init_from, set->StorePath()));
     PROTOPAGE_ASSIGN_OR_RETURN(set->store_,
                                PrototypeStore::Open(set->StorePath(), set->StoreOptions()));
+    set->tables_ = set->store_->id();
     return set;
   }
   PrototypeStoreSpec spec;
@@ -213,8 +240,10 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::Restore(
   set_options.generation = place.generation;
   std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, set_options, pool));
   if (place.generation == 0) return MissingPlace(checkpoint);
+  set->tables_ = place.tables;
   PROTOPAGE_ASSIGN_OR_RETURN(set->log_,
                              TableLog::Open(fs, set->LogPath(), place.log_checkpoint, options.log));
+  PROTOPAGE_RETURN_IF_ERROR(CheckLog(*set->log_, place, checkpoint));
   PROTOPAGE_ASSIGN_OR_RETURN(set->store_,
                              PrototypeStore::Open(set->StorePath(), set->StoreOptions()));
   // Before the first dominant stage there are no queues.
@@ -244,6 +273,8 @@ absl::StatusOr<std::unique_ptr<PrototypeSet>> PrototypeSet::OpenReadOnly(
   std::unique_ptr<PrototypeSet> set(new PrototypeSet(directory, set_options, pool));
   PROTOPAGE_ASSIGN_OR_RETURN(set->log_,
                              TableLog::OpenReadOnly(fs, set->LogPath(), place.log_checkpoint));
+  PROTOPAGE_RETURN_IF_ERROR(CheckLog(*set->log_, place, checkpoint));
+  set->tables_ = place.tables;
   PrototypeStoreOptions store_options = set->StoreOptions();
   store_options.read_only = true;
   PROTOPAGE_ASSIGN_OR_RETURN(set->store_, PrototypeStore::Open(set->StorePath(), store_options));
@@ -254,7 +285,7 @@ std::vector<absl::Status> PrototypeSet::Scrub(const std::string& checkpoint,
                                               const ScrubProgress& progress) {
   std::vector<absl::Status> errors = ScrubStore(store_.get(), progress);
   if (log_->HasTable(kQueuesTable)) {
-    for (absl::Status& error : ScrubQueues(fs_, QueuesPath(), log_.get())) {
+    for (absl::Status& error : ScrubQueues(fs_, QueuesPath(), log_.get(), tables_)) {
       errors.push_back(std::move(error));
     }
   }
@@ -369,8 +400,11 @@ absl::Status PrototypeSet::SaveCheckpoint(const std::string& folder) {
   PROTOPAGE_RETURN_IF_ERROR(SaveIndex(folder));
   const int64_t number = log_->head().checkpoint + 1;
   PROTOPAGE_RETURN_IF_ERROR(log_->Commit(number));
-  const nlohmann::ordered_json place = {{"generation", options_.generation},
-                                        {"log_checkpoint", number}};
+  const nlohmann::ordered_json place = {
+      {"generation", options_.generation},
+      {"log_checkpoint", number},
+      {"log_segment", absl::StrFormat("%016x", log_->head_salt())},
+      {"tables", absl::StrFormat("%016x", tables_)}};
   return WriteFileAtomically(fs_, JoinPath(folder, kPlaceFile), SealJson(DumpJson(place, -1)));
 }
 

@@ -137,6 +137,7 @@ class PrototypeSet {
   ThreadPool* const pool_;
   FileSystem* const fs_;
   std::unique_ptr<TableLog> log_;  // Outlives the tables.
+  uint64_t tables_ = 0;  // The id of the store and the queues; 0 in runs of earlier versions.
   std::unique_ptr<PrototypeStore> store_;
   std::unique_ptr<ClassIndex> index_;
   std::unique_ptr<ClassQueues> queues_;

@@ -10,12 +10,15 @@
 #include "absl/strings/str_cat.h"
 #include "protopage/base/sealed_json.h"
 #include "protopage/base/status_macros.h"
+#include "protopage/base/thread_pool.h"
 #include "protopage/trainer/observers/metrics_writer.h"
 #include "protopage/trainer/observers/observer.h"
 #include "protopage/trainer/run/checkpoint_state.h"
+#include "protopage/trainer/run/run_check.h"
 #include "protopage/trainer/run/run_checkpoint.h"
 #include "protopage/trainer/run/run_directory.h"
 #include "protopage/trainer/run/trainer.h"
+#include "protopage/trainer/session/class_identity.h"
 
 namespace protopage {
 namespace {
@@ -145,11 +148,22 @@ absl::Status CrashTraining::Check(FileSystem* fs) {
       return Lost(absl::StrCat("checkpoint ", checkpoint_));
     }
   }
+  // Whatever checkpoint is there can be used.
+  ThreadPool pool(1);
+  PROTOPAGE_ASSIGN_OR_RETURN(const RunCheck check, CheckRun(fs, kRun, &pool, {}));
+  for (const RunFinding& finding : check.findings) {
+    if (finding.checkpoint >= 0) return Lost(finding.what);
+  }
   if (results_ > 0) {
     const auto text = ReadFile(fs, run->File("results.json"));
     if (!text.ok()) return Lost("results.json");
     auto results = ParseSealedJson(*text, "results.json", SealRule::kRequired);
     if (!results.ok() || (*results)["evaluations"].size() < results_) return Lost("results");
+  }
+  // A browser may show it at any time.
+  if (const std::string report = run->File("report.html"); fs->Exists(report)) {
+    PROTOPAGE_ASSIGN_OR_RETURN(const std::string page, ReadFile(fs, report));
+    if (!absl::EndsWith(page, "</html>\n")) return Lost("a part of report.html");
   }
   if (lines_.empty()) return absl::OkStatus();
   // After the lines that were promised, others may be damaged: resuming removes them.
@@ -187,6 +201,9 @@ absl::Status CrashTraining::CheckOutcome(FileSystem* fs) {
                                            line.value("loss", 0.0)));
   }
   if (!fs->Exists(JoinPath(kRun, "report.html"))) return Lost("report.html");
+  for (const ClassRole role : kClassRoles) {
+    if (!fs->Exists(RunClassesPath(kRun, role))) return Lost("names of classes");
+  }
   if (outcome_->parameters.empty()) *outcome_ = outcome;
   const auto same = [](bool equal, absl::string_view what) {
     return equal ? absl::OkStatus()

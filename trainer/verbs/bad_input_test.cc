@@ -724,6 +724,11 @@ TEST_F(BadInputTest, InspectAndExport) {
   ExpectError({"inspect", "--run=" + Path("run"), "--pairs=-1"}, 2, {"--pairs", "found -1"});
   ExpectError({"inspect", "--store=" + Path("none.h5")}, 1, {"none.h5", "No such file"});
   ExpectError({"inspect", "--run=" + Path("none")}, 1, {"none holds no run"});
+  ExpectError({"inspect", "--run=" + Path("run"), "--checkpoint=-2"}, 2,
+              {"--checkpoint: found \"-2\", expected an integer at least -1"});
+  ExpectError({"check"}, 2, {"--run=DIR or --store=FILE, found neither"});
+  ExpectError({"check", "--store=" + Path("run/prototypes.h5")}, 2, {"is the file of a run"});
+  ExpectError({"check", "--store=" + Path("none.h5")}, 1, {"none.h5", "No such file"});
   Write("text.h5", "this is no HDF5 file");
   ExpectError({"inspect", "--store=" + Path("text.h5")}, 1, {"text.h5", "HDF5"});
   ExpectError({"inspect", "--store=" + Path("run/" + *checkpoint_ + "/model.h5")}, 1,
@@ -740,6 +745,8 @@ TEST_F(BadInputTest, InspectAndExport) {
   ExpectError(write("run", "w.npy", "onnx"), 2, {"onnx is not there yet"});
   ExpectError(write("run", "run/prototypes.h5", "hdf5"), 2, {"is a file of the run"});
   ExpectError(write("run", "run/log/lock", "npy"), 2, {"is a file of the run"});
+  ExpectError({"export", "--run=" + Path("run"), "--output=/dev/null", "--format=npy"}, 2,
+              {"/dev/null is a pipe, a socket or a device"});
   ExpectError(write("run", "none/w.npy", "npy"), 1, {"none/w.npy", "No such file"});
   ExpectError(write("run", "none/w.h5", "hdf5"), 1, {"none/w.h5", "No such file"});
   ExpectError(write("none", "w.h5", "hdf5"), 1, {"none holds no run"});

@@ -13,7 +13,7 @@ namespace protopage {
 CommandVerb CheckVerb();
 
 // One line a finding, and one that sums up.
-std::string FormatRunCheck(const std::string& directory, const RunCheck& check);
+std::string FormatRunCheck(const std::string& path, const RunCheck& check);
 nlohmann::ordered_json ToJson(const RunCheck& check);
 
 }  // namespace protopage

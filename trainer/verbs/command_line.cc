@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -81,8 +82,11 @@ absl::Status SetFlag(const CommandFlag& flag, absl::string_view text) {
     return WrongValue(flag, text, "true or false");
   }
   if (int64_t* const* value = absl::get_if<int64_t*>(&flag.value)) {
-    if (absl::SimpleAtoi(text, *value)) return absl::OkStatus();
-    return WrongValue(flag, text, "an integer");
+    if (absl::SimpleAtoi(text, *value) && **value >= flag.min) return absl::OkStatus();
+    const bool bounded = flag.min > std::numeric_limits<int64_t>::min();
+    return WrongValue(
+        flag, text,
+        absl::StrCat("an integer", bounded ? absl::StrCat(" at least ", flag.min) : ""));
   }
   if (double* const* value = absl::get_if<double*>(&flag.value)) {
     if (absl::SimpleAtod(text, *value)) return absl::OkStatus();

@@ -20,6 +20,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,8 @@ struct CommandFlag {
   bool is_path = false;
   // For texts: when not empty, the only values allowed.
   std::vector<std::string> choices = {};
+  // For integers: the least one allowed.
+  int64_t min = std::numeric_limits<int64_t>::min();
 };
 
 struct CommandVerb {

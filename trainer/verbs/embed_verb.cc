@@ -14,6 +14,7 @@
 #include "protopage/data/open_source.h"
 #include "protopage/trainer/session/session.h"
 #include "protopage/trainer/verbs/embedding_writer.h"
+#include "protopage/trainer/verbs/output_path.h"
 #include "protopage/trainer/verbs/user_config.h"
 #include "protopage/trainer/verbs/verb_flags.h"
 
@@ -36,6 +37,7 @@ absl::Status Run(const Flags& flags) {
   if (!opened.ok()) return WithContext(opened.status(), "--input");
   const std::unique_ptr<ImageSource>& source = *opened;
   if (!source->LeftOut().empty()) LogInfo(source->LeftOut());
+  PROTOPAGE_RETURN_IF_ERROR(WithContext(CheckOutput(fs, flags.output), "--output"));
   auto created = EmbeddingWriter::Create(fs, flags.output, session->net()->embedding_dim());
   if (!created.ok()) return WithContext(created.status(), "--output");
   const std::unique_ptr<EmbeddingWriter> writer = *std::move(created);

@@ -1,9 +1,7 @@
 #include "protopage/trainer/verbs/export.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
-#include <system_error>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -12,6 +10,7 @@
 #include "protopage/prototypes/prototype_store.h"
 #include "protopage/trainer/run/run_prototypes.h"
 #include "protopage/trainer/verbs/embedding_writer.h"
+#include "protopage/trainer/verbs/output_path.h"
 
 namespace protopage {
 namespace {
@@ -27,17 +26,6 @@ absl::Status WriteNpy(PrototypeStore& store, FileSystem* fs, const std::string& 
     PROTOPAGE_RETURN_IF_ERROR(writer->Append(rows, {}, {}));
   }
   return writer->Finish();
-}
-
-// Whether `path` is there and lies in `directory` or a folder of it.
-bool IsFileOf(FileSystem* fs, const std::string& directory, const std::string& path) {
-  std::error_code error;
-  if (!fs->Exists(path)) return false;
-  const std::filesystem::path file = std::filesystem::canonical(path, error);
-  for (std::filesystem::path folder = file.parent_path();; folder = folder.parent_path()) {
-    if (std::filesystem::equivalent(folder, directory, error)) return true;
-    if (folder == folder.parent_path()) return false;
-  }
 }
 
 }  // namespace
@@ -65,10 +53,7 @@ absl::StatusOr<ExportFormat> ChooseExportFormat(absl::string_view name, absl::st
 absl::StatusOr<ExportStats> ExportPrototypes(FileSystem* fs, const std::string& directory,
                                              const std::string& path, ExportFormat format,
                                              const ExportOptions& options, ThreadPool* pool) {
-  if (IsFileOf(fs, directory, path)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--output: ", path, " is a file of the run; choose another"));
-  }
+  PROTOPAGE_RETURN_IF_ERROR(WithContext(CheckOutput(fs, path), "--output"));
   ExportStats stats;
   PROTOPAGE_RETURN_IF_ERROR(ReadRunPrototypes(
       fs, directory, options.checkpoint, pool, [&](const RunPrototypes& run) -> absl::Status {

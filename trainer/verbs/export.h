@@ -42,9 +42,9 @@ struct ExportStats {
 };
 
 // Writes the prototypes of the newest checkpoint of the run in `directory`, which may train on
-// meanwhile, to `path`, which is replaced when it is complete. Errors: InvalidArgument (`path` is a
-// file of the run), those of ReadRunPrototypes and of the disk; Aborted when the run removes one
-// checkpoint after the other faster than they can be written.
+// meanwhile, to `path`, which is replaced when it is complete. Errors: those of CheckOutput, of
+// ReadRunPrototypes and of the disk; Aborted when the run removes one checkpoint after the other
+// faster than they can be written.
 absl::StatusOr<ExportStats> ExportPrototypes(FileSystem* fs, const std::string& directory,
                                              const std::string& path, ExportFormat format,
                                              const ExportOptions& options, ThreadPool* pool);

@@ -51,8 +51,15 @@ std::vector<CommandFlag> TrainFlags::Flags() {
        .value = &checkpoint,
        .help = "with --resume: goes on from this checkpoint, DIR/checkpoints/NUMBER, and removes "
                "the later ones; -1 is the newest",
-       .value_name = "NUMBER"},
+       .value_name = "NUMBER",
+       .min = -1},
       ClassNamesFlag(&class_names),
+      {.name = "images",
+       .value = &images,
+       .help = "with --resume: when a stage in progress has other images than it began with: same "
+               "refuses them, changed goes on with them and with the steps that they make",
+       .value_name = "same|changed",
+       .choices = {"same", "changed"}},
       JsonFlag(&json)};
 }
 
@@ -70,6 +77,7 @@ absl::Status RunTrain(const std::string& text, absl::string_view source, const s
   options.directory = flags.out;
   options.resume = flags.resume;
   PROTOPAGE_ASSIGN_OR_RETURN(options.class_policy, ParseClassPolicy(flags.class_names));
+  options.changed_images = flags.images == "changed";
   options.title = name;
   options.checkpoint = flags.checkpoint;
   if (flags.checkpoint >= 0 && !flags.resume) {

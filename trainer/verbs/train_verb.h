@@ -24,6 +24,7 @@ struct TrainFlags {
   bool resume = false;
   int64_t checkpoint = -1;  // With resume; -1 for the newest.
   std::string class_names = "exact";
+  std::string images = "same";
   bool json = false;
 
   std::vector<CommandFlag> Flags();

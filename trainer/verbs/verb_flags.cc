@@ -31,7 +31,8 @@ CommandFlag CheckpointFlag(int64_t* checkpoint) {
   return {.name = "checkpoint",
           .value = checkpoint,
           .help = "a checkpoint of the run, as DIR/checkpoints/NUMBER; -1 is the newest",
-          .value_name = "NUMBER"};
+          .value_name = "NUMBER",
+          .min = -1};
 }
 
 CommandFlag ClassNamesFlag(std::string* policy) {

@@ -8,6 +8,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "protopage/base/nearest_name.h"
 #include "protopage/base/short_text.h"
@@ -24,9 +25,10 @@ std::string Joined(absl::string_view path, absl::string_view name) {
 
 std::string Range(const FieldSpec& spec) {
   const bool low = std::isfinite(spec.min), high = std::isfinite(spec.max);
-  if (low && high) return absl::StrCat("from ", spec.min, " to ", spec.max);
-  if (low) return absl::StrCat("at least ", spec.min);
-  if (high) return absl::StrCat("at most ", spec.max);
+  // With all digits of bounds as .9999999.
+  if (low && high) return absl::StrFormat("from %.10g to %.10g", spec.min, spec.max);
+  if (low) return absl::StrFormat("at least %.10g", spec.min);
+  if (high) return absl::StrFormat("at most %.10g", spec.max);
   return "";
 }
 

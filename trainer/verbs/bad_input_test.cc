@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -210,6 +211,8 @@ TEST_F(BadInputTest, ConfigKeysAndValues) {
       {"loss.margin=-3", {"loss", "margin", "-3"}},
       {"device=gpu", {"device: found \"gpu\"", "auto"}},
       {"prototypes.cache_bytes=1", {"prototypes.cache_bytes: found 1"}},
+      {"stages[0].optimizer.beta1=1", {"beta1: found 1", "from 0 to 0.9999999"}},
+      {"seed=18446744073709551615", {"seed: found 18446744073709551615", "below 2^63"}},
       {"prototypes.dtype=float64", {"prototypes.dtype", "float64", "float32"}},
       {"seed", {"--set seed", "key.name=value"}},
       {"stages[7].steps=1", {"--set stages[7].steps=1", "no element 7"}},
@@ -248,6 +251,15 @@ TEST_F(BadInputTest, ConfigsThatDoNotFitTheData) {
        {"stages[0] (source)", "data.glyphs.source_classes above 0"}},
   };
   for (const auto& c : kCases) ExpectError(TrainWith(c.set, "long.json"), 2, c.expected);
+}
+
+TEST_F(BadInputTest, PlanNamesTheFolderThatItCannotMakeItsOwnIn) {
+  const char* const before = std::getenv("TMPDIR");
+  const std::string old = before != nullptr ? before : "";
+  ASSERT_EQ(setenv("TMPDIR", "/nonexistent", 1), 0);
+  ExpectError({"plan", "--config=" + Path("long.json")}, 1,
+              {"cannot make a folder in /nonexistent (No such file"});
+  before != nullptr ? setenv("TMPDIR", old.c_str(), 1) : unsetenv("TMPDIR");
 }
 
 TEST_F(BadInputTest, Lists) {

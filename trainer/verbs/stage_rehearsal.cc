@@ -1,7 +1,9 @@
 #include "protopage/trainer/verbs/stage_rehearsal.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -30,12 +32,12 @@ constexpr int kReadImages = 64;
 class TemporaryFolder {
  public:
   static absl::StatusOr<TemporaryFolder> Create() {
-    std::error_code error;
-    const std::filesystem::path base = std::filesystem::temp_directory_path(error);
-    std::string path = (base / "protopage-plan-XXXXXX").string();
-    if (error || mkdtemp(path.data()) == nullptr) {
-      return absl::UnavailableError(
-          absl::StrCat("cannot make a folder in ", base.string(), "; TMPDIR names another"));
+    const char* const named = std::getenv("TMPDIR");
+    const std::string base = named != nullptr && *named != '\0' ? named : "/tmp";
+    std::string path = JoinPath(base, "protopage-plan-XXXXXX");
+    if (mkdtemp(path.data()) == nullptr) {
+      return absl::UnavailableError(absl::StrCat("cannot make a folder in ", base, " (",
+                                                 std::strerror(errno), "); TMPDIR names another"));
     }
     return TemporaryFolder(std::move(path));
   }

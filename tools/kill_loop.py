@@ -7,7 +7,7 @@
 Each run has one of six configs: momentum, float16 with Adagrad, mixed selection, an ivf index with
 look-ahead, one kept checkpoint, two generations of prototypes. It is killed with SIGKILL up to
 three times, at instants drawn over the time of a run, and resumed each time. It must end with the
-checkpoints, the net, the rows, the evaluations and the losses of each step of a run that was not
+checkpoints, the net, the rows, the evaluations and the logged losses of a run that was not
 killed, byte for byte. A row for each config is printed. Exits with 1 when anything differs. DIR,
 made and removed, may be in memory.
 """
@@ -28,7 +28,7 @@ import time
 BASE = {
     "seed": 7,
     "threads": 2,
-    "log_every_steps": 1,  # More would average over the steps since the start of the process.
+    "log_every_steps": 3,  # Checkpoints come in the middle of an interval.
     "checkpoint_every_steps": 7,
     "data": {
         "type": "synthetic",

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "protopage/base/float16.h"
 #include "protopage/base/random.h"
+#include "protopage/base/short_text.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/class_names.h"
 #include "protopage/prototypes/table/paged_table.h"
@@ -182,8 +183,8 @@ absl::StatusOr<RowState> ParseRowState(absl::string_view name) {
   for (const RowState state : kRowStates) {
     if (name == RowStateName(state)) return state;
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("row_state: found \"", name, "\", expected one of none, momentum, adagrad"));
+  return absl::InvalidArgumentError(absl::StrCat("row_state: found \"", ShortText(name),
+                                                 "\", expected one of none, momentum, adagrad"));
 }
 
 const char* RowTypeName(RowType type) { return type == RowType::kFloat16 ? "float16" : "float32"; }
@@ -193,7 +194,7 @@ absl::StatusOr<RowType> ParseRowType(absl::string_view name) {
     if (name == RowTypeName(type)) return type;
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("dtype: found \"", name, "\", expected one of float32, float16"));
+      absl::StrCat("dtype: found \"", ShortText(name), "\", expected one of float32, float16"));
 }
 
 void InitialPrototype(uint64_t seed, ClassId id, absl::Span<float> row, RowGenerator generator) {
@@ -324,7 +325,7 @@ absl::StatusOr<std::unique_ptr<PrototypeStore>> PrototypeStore::Open(
     const std::string generator_name =
         generator != layout.texts.end() ? generator->second : kLibmNormalName;
     if (generator_name != kNormalName && generator_name != kLibmNormalName) {
-      return unknown(absl::StrCat("generator: found \"", generator_name, "\", expected ",
+      return unknown(absl::StrCat("generator: found \"", ShortText(generator_name), "\", expected ",
                                   kNormalName, " or ", kLibmNormalName));
     }
     spec.generator =

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "protopage/base/short_text.h"
 #include "protopage/base/status_macros.h"
 #include "protopage/prototypes/table/row_marks.h"
 #include "protopage/prototypes/table/table_log.h"
@@ -91,8 +92,8 @@ absl::Status CheckKind(const std::string& path, const Hdf5Layout& layout, const 
                                                       ", the newest that this program reads"));
   }
   if (file_kind->second != kind) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": kind is '", file_kind->second, "', expected '", kind, "'"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": kind is '", ShortText(file_kind->second), "', expected '", kind, "'"));
   }
   return absl::OkStatus();
 }

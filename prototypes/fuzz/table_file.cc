@@ -44,11 +44,11 @@ Hdf5Dataset* FindDataset(TableFile* file, const std::string& name) {
 
 uint64_t GetWord(const std::string& bytes, size_t i) {
   uint64_t word = 0;
-  if ((i + 1) * 8 <= bytes.size()) std::memcpy(&word, &bytes[i * 8], 8);
+  if (i < bytes.size() / 8) std::memcpy(&word, &bytes[i * 8], 8);
   return word;
 }
 void SetWord(std::string* bytes, size_t i, uint64_t word) {
-  if ((i + 1) * 8 <= bytes->size()) std::memcpy(&(*bytes)[i * 8], &word, 8);
+  if (i < bytes->size() / 8) std::memcpy(&(*bytes)[i * 8], &word, 8);
 }
 
 // Of each cell that has one.

@@ -112,7 +112,7 @@ std::string LeaveOutOf(const NamedCrashScenario& scenario, const std::vector<Pla
     if (times == 0) continue;
     // The first, the last, and one in between.
     const std::set<int64_t> which = {1, (times + 1) / 2, times};
-    for (uint64_t seed = 0; seed < 12; ++seed) {
+    for (uint64_t seed = 0; seed < 24; ++seed) {
       const auto loss = seed == 0   ? CrashFileSystem::kDropAll
                         : seed == 1 ? CrashFileSystem::kKeepNewest
                                     : CrashFileSystem::kMix;

@@ -31,7 +31,7 @@ struct LeftOutCall {
 
 struct LeftOutOptions {
   int64_t max_trials = 1200;  // For a call that is not found missing.
-  int64_t recoveries = 6;    // Runs that recover, in which further calls may be made.
+  int64_t recoveries = 6;     // Runs that recover, in which further calls may be made.
 };
 
 class LeftOutCalls {

@@ -17,8 +17,8 @@ namespace protopage {
 absl::StatusOr<uint64_t> FileChecksum(FileSystem* fs, const std::string& path);
 
 // XXH3 of the file's size, an int64, and of 64 pieces of 4 KiB, the first and the last among them,
-// spread evenly; of all bytes where there are no more. Tells one large file from another in no
-// time, and does not find each flipped bit. Errors: those of the file system.
+// spread evenly; of all bytes of files up to 256 KiB. Tells one large file from another fast, and
+// misses flipped bits between the pieces. Errors: those of the file system.
 absl::StatusOr<uint64_t> SampledFileChecksum(FileSystem* fs, const std::string& path);
 
 }  // namespace protopage

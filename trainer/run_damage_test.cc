@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <string>
 #include <utility>
@@ -42,8 +43,8 @@ constexpr char kConfig[] = R"({
              {"name": "evaluate"}]
 })";
 
-// All else that runs may have: an index in lists with changes beside it, float16 rows with Adagrad,
-// a head, two generations of prototypes.
+// What the other config lacks: an index in lists, a file of changes of the index, float16 rows with
+// Adagrad, a head, two generations of prototypes.
 constexpr char kEverything[] = R"({
   "seed": 11, "threads": 1, "loader_threads": 1, "log_every_steps": 4,
   "checkpoint_every_steps": 5, "keep_checkpoints": 3,
@@ -76,6 +77,11 @@ int64_t Stride(int64_t bytes, int64_t per_file) {
   if (EveryByte() && bytes <= (64 << 10)) return 1;
   return std::max<int64_t>(1, bytes / (EveryByte() ? 1000 : per_file));
 }
+
+// What flipped bits did.
+struct Counts {
+  int64_t tried = 0, found = 0, only_check = 0, harmless = 0, silent = 0;
+};
 
 class RunDamageTest : public testing::TestWithParam<std::string> {
  protected:
@@ -153,17 +159,57 @@ class RunDamageTest : public testing::TestWithParam<std::string> {
             Ask({"eval", "--run=" + Path(run), "--json"})};
   }
 
+  using Answers = std::vector<std::string>;
+
+  // Counts and reports answers that are neither the intact ones nor failures, from `first` on.
+  // Returns whether one failed.
+  static bool Compare(const Answers& answers, const Answers& intact, size_t first, Counts* counts) {
+    bool failed = false;
+    for (size_t i = first; i < answers.size(); ++i) {
+      if (answers[i] == "failed") {
+        failed = true;
+      } else if (answers[i] != intact[i]) {
+        ++counts->silent;
+        ADD_FAILURE() << "silent, verb " << i << ": " << answers[i] << "\nexpected " << intact[i];
+      }
+    }
+    return failed;
+  }
+
+  // Flips a bit in every `stride` bytes of the file, one at a time, and asks `check` and, by `ask`,
+  // the other verbs: of the flips that `check` finds, only for each `ask_every`-th.
+  static void FlipEach(const std::string& path, int64_t stride, int64_t ask_every,
+                       const std::vector<std::string>& check, const std::function<Answers()>& ask,
+                       const Answers& intact, Counts* counts) {
+    const int64_t bytes = Bytes(path);
+    for (int64_t byte = stride / 2; byte < bytes; byte += stride) {
+      SCOPED_TRACE(absl::StrCat(path, ", byte ", byte));
+      Flip(path, byte);
+      ++counts->tried;
+      const bool whole = Ask(check) != "failed";
+      if (whole || counts->tried % ask_every == 0) {
+        const bool failed = Compare(ask(), intact, 0, counts);
+        EXPECT_FALSE(failed && whole) << "found by a verb, and not by check: " << last_error_;
+        ++(failed ? counts->found : whole ? counts->harmless : counts->only_check);
+      } else {
+        ++counts->only_check;
+      }
+      Flip(path, byte);
+    }
+  }
+
+  static void Print(const std::string& what, const Counts& counts) {
+    std::cout << what << ": " << counts.tried << " bits flipped, " << counts.found
+              << " found by a verb, " << counts.only_check << " by check, " << counts.harmless
+              << " harmless, " << counts.silent << " silent\n";
+  }
+
   static std::string* directory_;
   static std::string last_error_;
 };
 
 std::string* RunDamageTest::directory_ = nullptr;
 std::string RunDamageTest::last_error_;
-
-// What flipped bits did.
-struct Counts {
-  int64_t tried = 0, found = 0, only_check = 0, harmless = 0;
-};
 
 TEST_P(RunDamageTest, NoFlippedBitChangesWhatAVerbGives) {
   const std::string run = GetParam();
@@ -172,35 +218,11 @@ TEST_P(RunDamageTest, NoFlippedBitChangesWhatAVerbGives) {
   ASSERT_NE(Ask({"check", "--run=" + Path(run)}), "failed") << last_error_;
   Counts counts;
   for (const std::string& path : Files(run)) {
-    const int64_t bytes = Bytes(path);
-    const int64_t stride = Stride(bytes, 4);
-    for (int64_t byte = stride / 2; byte < bytes; byte += stride) {
-      SCOPED_TRACE(absl::StrCat(path, ", byte ", byte));
-      Flip(path, byte);
-      ++counts.tried;
-      const bool whole = Ask({"check", "--run=" + Path(run)}) != "failed";
-      if (!whole && EveryByte() && counts.tried % kAskAll != 0) {
-        ++counts.only_check;
-        Flip(path, byte);
-        continue;
-      }
-      const std::vector<std::string> answers = AskAll(run);
-      bool failed = false;
-      for (size_t i = 0; i < answers.size(); ++i) {
-        if (answers[i] == "failed") {
-          failed = true;
-        } else {
-          EXPECT_EQ(answers[i], intact[i]) << "silent, verb " << i;
-        }
-      }
-      EXPECT_FALSE(failed && whole) << "found by a verb, and not by check: " << last_error_;
-      ++(failed ? counts.found : whole ? counts.harmless : counts.only_check);
-      Flip(path, byte);
-    }
+    FlipEach(
+        path, Stride(Bytes(path), 4), EveryByte() ? kAskAll : 1, {"check", "--run=" + Path(run)},
+        [&] { return AskAll(run); }, intact, &counts);
   }
-  std::cout << run << ": " << counts.tried << " bits flipped, " << counts.found
-            << " found by a verb, " << counts.only_check << " by check"
-            << (EveryByte() ? "" : " alone") << ", " << counts.harmless << " harmless, 0 silent\n";
+  Print(run, counts);
   EXPECT_GT(counts.found, 0);
   EXPECT_EQ(AskAll(run), intact);
 }
@@ -235,16 +257,11 @@ TEST_P(ResumeDamageTest, NoFlippedBitChangesWhatAResumedRunGives) {
         continue;
       }
       ++counts.harmless;
-      const std::vector<std::string> answers = AskAll(resumed);
-      // Inspect prints the run's path and the sizes of its files.
-      for (size_t i = 1; i < answers.size(); ++i) {
-        if (answers[i] == "failed") continue;
-        EXPECT_EQ(answers[i], intact[i]) << "silent, verb " << i;
-      }
+      // Inspect, the first, prints the sizes of the run's files.
+      Compare(AskAll(resumed), intact, 1, &counts);
     }
   }
-  std::cout << resumed << ": " << counts.tried << " bits flipped, " << counts.found << " found, "
-            << counts.harmless << " harmless, 0 silent\n";
+  Print(resumed, counts);
   EXPECT_GT(counts.found, 0);
 }
 
@@ -277,29 +294,10 @@ TEST_P(StoreDamageTest, NoFlippedBitChangesWhatAVerbGives) {
   for (const std::string& answer : intact) ASSERT_NE(answer, "failed") << last_error_;
   ASSERT_NE(Ask({"check", "--store=" + store}), "failed") << last_error_;
   Counts counts;
-  const int64_t bytes = Bytes(store);
-  const int64_t stride = Stride(bytes, 200);
-  for (int64_t byte = stride / 2; byte < bytes; byte += stride) {
-    SCOPED_TRACE(absl::StrCat("byte ", byte));
-    Flip(store, byte);
-    ++counts.tried;
-    const bool whole = Ask({"check", "--store=" + store}) != "failed";
-    const std::vector<std::string> answers = AskStore(store);
-    bool failed = false;
-    for (size_t i = 0; i < answers.size(); ++i) {
-      if (answers[i] == "failed") {
-        failed = true;
-      } else {
-        EXPECT_EQ(answers[i], intact[i]) << "silent, verb " << i;
-      }
-    }
-    EXPECT_FALSE(failed && whole) << "found by a verb, and not by check: " << last_error_;
-    ++(failed ? counts.found : whole ? counts.harmless : counts.only_check);
-    Flip(store, byte);
-  }
-  std::cout << GetParam() << ".h5: " << counts.tried << " bits flipped, " << counts.found
-            << " found by a verb, " << counts.only_check << " by check alone, " << counts.harmless
-            << " harmless, 0 silent\n";
+  FlipEach(
+      store, Stride(Bytes(store), 200), /*ask_every=*/1, {"check", "--store=" + store},
+      [&] { return AskStore(store); }, intact, &counts);
+  Print(GetParam() + ".h5", counts);
   EXPECT_GT(counts.found, 0);
 }
 

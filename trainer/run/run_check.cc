@@ -45,10 +45,7 @@ class Checker {
     SayWayOut(damaged);
     PROTOPAGE_ASSIGN_OR_RETURN(const std::vector<std::string> foreign, run_.ListForeign());
     for (const std::string& folder : foreign) {
-      Add(absl::DataLossError(absl::StrCat(folder,
-                                           " is a copy of another checkpoint, or of another "
-                                           "run")),
-          "it does not count");
+      Add(absl::DataLossError(absl::StrCat(folder, kIsForeign)), "it does not count");
     }
     if (check_->checkpoints.empty()) Add(CheckNoneLost(run_), "the run cannot go on");
     CheckClasses();

@@ -21,7 +21,6 @@ constexpr char kCheckpoints[] = "checkpoints";
 constexpr char kState[] = "state.json";
 constexpr char kFormat[] = "run_format";
 constexpr char kRunId[] = "run_id";
-constexpr char kIsForeign[] = " is a copy of another checkpoint, or of another run";
 constexpr char kLock[] = "lock";
 
 // The folders that must be made for `path` to exist, the innermost first.

